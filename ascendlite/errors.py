@@ -1,0 +1,42 @@
+"""The library's exceptions. Each derives from the built-in that a PyTorch user would catch in the same situation.
+
+A text reads `op: what is wrong: both values; what to do`.
+"""
+
+from __future__ import annotations
+
+
+class AscendLiteError(Exception):
+    """Base of every error that the library raises on purpose."""
+
+
+class ShapeError(AscendLiteError, RuntimeError):
+    """Shapes or strides that do not fit together, or that do not fit in memory."""
+
+
+class DimensionError(AscendLiteError, IndexError):
+    """A dimension that the tensor does not have."""
+
+
+class DTypeError(AscendLiteError, RuntimeError, TypeError):
+    """A dtype that the operation does not take, or a conversion that would lose the kind of number."""
+
+
+class DeviceError(AscendLiteError, RuntimeError):
+    """Tensors on different devices, or an operation that the device does not have."""
+
+
+class GradError(AscendLiteError, RuntimeError):
+    """A gradient that can't be computed: no graph, freed buffers, a saved tensor modified in place."""
+
+
+class OutOfMemoryError(AscendLiteError, RuntimeError, MemoryError):
+    """The device can't give the memory that was asked for."""
+
+
+class ArgumentError(AscendLiteError, RuntimeError, ValueError):
+    """A value outside what the operation is defined for."""
+
+
+class FileFormatError(AscendLiteError, ValueError):
+    """A file that is damaged, lies about its contents, or is of another format."""
