@@ -93,6 +93,12 @@ AL_INLINE float to_float(float16 x) { return f16_bits_to_float(__builtin_bit_cas
 AL_INLINE float to_float(float x) { return x; }
 AL_INLINE double to_float(double x) { return x; }
 
+// The value of any stored type in its compute type.
+template <class T> AL_INLINE compute_t<T> to_compute(T x) {
+  if constexpr (std::is_same_v<T, compute_t<T>>) return x;
+  else return to_float(x);
+}
+
 template <class T> AL_INLINE T from_float(compute_t<T> x) {
   if constexpr (std::is_same_v<T, bfloat16>) return bfloat16{float_to_bf16_bits(x)};
 #if defined(__F16C__)
@@ -111,7 +117,7 @@ template <class T> inline void load_floats(const T* src, compute_t<T>* dst, int6
     for (; i + 8 <= n; i += 8) _mm256_storeu_ps(dst + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(src + i))));
 #endif
 #pragma GCC ivdep
-  for (; i < n; i++) dst[i] = to_float(src[i]);
+  for (; i < n; i++) dst[i] = to_compute(src[i]);
 }
 
 template <class T> inline void store_floats(const compute_t<T>* src, T* dst, int64_t n) {
