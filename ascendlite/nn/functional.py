@@ -1,0 +1,105 @@
+"""Everything stateless that layers are made of, by torch's names; imported as F."""
+
+from __future__ import annotations
+
+from ..ops.activation import (
+    celu,
+    elu,
+    gelu,
+    glu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    logsigmoid,
+    mish,
+    prelu,
+    relu,
+    relu6,
+    rrelu,
+    selu,
+    silu,
+    softplus,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
+)
+from ..ops.attention import scaled_dot_product_attention
+from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
+from ..ops.embedding import embedding, one_hot
+from ..ops.interpolate import interpolate
+from ..ops.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cosine_similarity,
+    cross_entropy,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    normalize,
+    smooth_l1_loss,
+)
+from ..ops.matmul import linear
+from ..ops.movement import pad
+from ..ops.norm import layer_norm, rms_norm
+from ..ops.norm2d import batch_norm, group_norm, instance_norm
+from ..ops.pointwise import sigmoid, tanh
+from ..ops.pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
+from ..ops.random import dropout
+from ..ops.softmax import log_softmax, softmax, softmin
+from .attention_function import multi_head_attention_forward
+from .composites import (
+    alpha_dropout,
+    bilinear,
+    channel_shuffle,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+    fold,
+    gumbel_softmax,
+    local_response_norm,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    pixel_shuffle,
+    pixel_unshuffle,
+    unfold,
+)
+from .margin_losses import (
+    cosine_embedding_loss,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multilabel_soft_margin_loss,
+    pairwise_distance,
+    poisson_nll_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+)
+
+# By the number of spatial dimensions, for layers that differ in nothing else.
+CONVOLUTIONS = {1: conv1d, 2: conv2d, 3: conv3d}
+TRANSPOSED_CONVOLUTIONS = {1: conv_transpose1d, 2: conv_transpose2d, 3: conv_transpose3d}
+MAX_POOLS = {1: max_pool1d, 2: max_pool2d, 3: max_pool3d}
+AVG_POOLS = {2: avg_pool2d, 3: avg_pool3d}
+LP_POOLS = {1: lp_pool1d, 2: lp_pool2d, 3: lp_pool3d}
+ADAPTIVE_AVG_POOLS = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}
+ADAPTIVE_MAX_POOLS = {1: adaptive_max_pool1d, 2: adaptive_max_pool2d, 3: adaptive_max_pool3d}

@@ -1,0 +1,164 @@
+"""Losses made of other ops: margins, embeddings, counts. The common ones are ops of their own."""
+
+from __future__ import annotations
+
+import math
+
+from ..core import Tensor, tensor
+from ..errors import ShapeError
+from ..ops.activation import logsigmoid, softplus
+from ..ops.loss import cosine_similarity
+from ..ops.pointwise import clamp, minimum, where
+
+_REDUCTIONS = {"none": lambda loss: loss, "mean": lambda loss: loss.mean(), "sum": lambda loss: loss.sum()}
+
+
+def _reduce(loss: Tensor, reduction: str, name: str) -> Tensor:
+    if reduction not in _REDUCTIONS:
+        raise ValueError(
+            f"{name}: {reduction!r} is not a valid value for reduction; use one of {list(_REDUCTIONS)}"
+        )
+    reduced: Tensor = _REDUCTIONS[reduction](loss)
+    return reduced
+
+
+def pairwise_distance(
+    x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Tensor:
+    """p-norm of x1 - x2 + eps over the last dimension."""
+    return (x1 - x2 + eps).norm(p, -1, keepdim)
+
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float = 1e-8,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Negative log-likelihood of counts; `full` adds Stirling's term."""
+    loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
+    if full:
+        above = where(target > 1, target, 2.0)
+        stirling = above * above.log() - above + 0.5 * (2 * math.pi * above).log()
+        loss = loss + where(target > 1, stirling, 0.0)
+    return _reduce(loss, reduction, "poisson_nll_loss")
+
+
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
+    """0.5 * (log(var) + (input - target)^2 / var), var at least eps (its gradient ignores the floor)."""
+    spread = var if isinstance(var, Tensor) else tensor(float(var), dtype=input.dtype, device=input.device)
+    if bool((spread < 0).any()):
+        raise ValueError("gaussian_nll_loss: var has negative entries; pass variances >= 0")
+    if spread.shape != input.shape and spread.ndim and tuple(spread.shape) == tuple(input.shape[:-1]):
+        spread = spread.unsqueeze(-1)
+    floored = spread + (clamp(spread, min=eps) - spread).detach()
+    loss = 0.5 * (floored.log() + (input - target).square() / floored)
+    return _reduce(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction, "gaussian_nll_loss")
+
+
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """log(1 + exp(-target * input))."""
+    return _reduce(softplus(-(target * input)), reduction, "soft_margin_loss")
+
+
+def multilabel_soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Mean over the last dimension of binary cross-entropies of logits."""
+    loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
+    loss = loss if weight is None else loss * weight
+    return _reduce(loss.sum(-1) / input.shape[-1], reduction, "multilabel_soft_margin_loss")
+
+
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """input where target is 1, max(0, margin - input) where it is -1."""
+    hinge = clamp(margin - input, min=0)
+    loss = where(target != 1, hinge, 0.0) + where(target != -1, input, 0.0)
+    return _reduce(loss, reduction, "hinge_embedding_loss")
+
+
+def cosine_embedding_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """1 - cosine where target is 1, max(0, cosine - margin) where it is -1."""
+    if input1.shape != input2.shape or target.ndim != input1.ndim - 1:
+        raise ShapeError(
+            f"cosine_embedding_loss: inputs of shapes {tuple(input1.shape)} and {tuple(input2.shape)} with a "
+            f"target of shape {tuple(target.shape)}; inputs must agree, with one dimension more than target"
+        )
+    cosine = cosine_similarity(input1, input2, -1)
+    loss = where(target == 1, 1 - cosine, 0.0) + where(target == -1, clamp(cosine - margin, min=0), 0.0)
+    return _reduce(loss, reduction, "cosine_embedding_loss")
+
+
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """max(0, -target * (input1 - input2) + margin)."""
+    if not input1.ndim == input2.ndim == target.ndim:
+        raise ShapeError(
+            f"margin_ranking_loss: shapes {tuple(input1.shape)}, {tuple(input2.shape)} and target "
+            f"{tuple(target.shape)} must have as many dimensions; unsqueeze the shorter"
+        )
+    return _reduce(clamp(-target * (input1 - input2) + margin, min=0), reduction, "margin_ranking_loss")
+
+
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """max(0, distance(anchor, positive) - distance(anchor, negative) + margin)."""
+    near = pairwise_distance(anchor, positive, p, eps)
+    far = pairwise_distance(anchor, negative, p, eps)
+    if swap:
+        far = minimum(far, pairwise_distance(positive, negative, p, eps))
+    return _reduce(clamp(near - far + margin, min=0), reduction, "triplet_margin_loss")
