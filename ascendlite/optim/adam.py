@@ -1,0 +1,167 @@
+"""Adam and AdamW. One fused pass over a group; plain ops for AMSGrad and where `fused=False`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..core import Tensor, zeros_like
+from ..ops import fused_optim
+from ..ops.pointwise import maximum
+from .optimizer import Group, Optimizer, Params, check_at_least_zero, check_betas, check_unsupported
+
+Entry = tuple[Tensor, Tensor, dict[str, Any]]
+
+
+class Adam(Optimizer):
+    """Adam; weight decay is added to the gradient unless `decoupled_weight_decay`."""
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        check_at_least_zero(lr=lr, eps=eps, weight_decay=weight_decay)
+        check_betas(betas)
+        check_unsupported(type(self).__name__, capturable, differentiable)
+        if fused and amsgrad:
+            raise ValueError(
+                f"{type(self).__name__}: fused=True has no amsgrad; leave fused=None to use plain ops"
+            )
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
+                "fused": fused,
+                "decoupled_weight_decay": decoupled_weight_decay,
+            },
+        )
+
+    def _update_group(self, group: Group) -> None:
+        by_step: dict[int, list[Entry]] = {}
+        for param in group["params"]:
+            if param.grad is not None:
+                state = self._state_of(param, group["amsgrad"])
+                state["step"] += 1
+                by_step.setdefault(state["step"], []).append((param, param.grad, state))
+        # a parameter that got no gradient for a while is behind: one pass for each step count
+        for step, entries in by_step.items():
+            plain = group["amsgrad"] or group["fused"] is False
+            fused = [] if plain else [entry for entry in entries if _fusable(entry)]
+            if fused:
+                _fused_update(fused, group, step)
+            for entry in entries if not fused else [entry for entry in entries if not _fusable(entry)]:
+                _plain_update(entry, group, step)
+
+    def _state_of(self, param: Tensor, amsgrad: bool) -> dict[str, Any]:
+        state = self.state[param]
+        if not state:
+            state["step"] = 0
+            state["exp_avg"] = zeros_like(param)
+            state["exp_avg_sq"] = zeros_like(param)
+        if amsgrad and "max_exp_avg_sq" not in state:
+            state["max_exp_avg_sq"] = zeros_like(param)
+        return state
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay.
+
+    >>> weight = al.nn.Parameter(al.ones(2))
+    >>> optimizer = al.optim.AdamW([weight], lr=0.1)
+    >>> weight.sum().backward()
+    >>> optimizer.step()
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+        )
+
+
+def _fusable(entry: Entry) -> bool:
+    """One pass needs plain memory of one dtype; views and mixed dtypes go through plain ops."""
+    param, grad, state = entry
+    tensors = (param, grad, state["exp_avg"], state["exp_avg_sq"])
+    return all(t.dtype == param.dtype and t.is_contiguous() for t in tensors)
+
+
+def _fused_update(entries: list[Entry], group: Group, step: int) -> None:
+    beta1, beta2 = group["betas"]
+    fused_optim.adamw_(
+        [param for param, _, _ in entries],
+        [grad for _, grad, _ in entries],
+        [state["exp_avg"] for _, _, state in entries],
+        [state["exp_avg_sq"] for _, _, state in entries],
+        step=step,
+        lr=float(group["lr"]),
+        beta1=float(beta1),
+        beta2=float(beta2),
+        eps=group["eps"],
+        weight_decay=group["weight_decay"],
+        decoupled=group["decoupled_weight_decay"],
+        maximize=group["maximize"],
+    )
+
+
+def _plain_update(entry: Entry, group: Group, step: int) -> None:
+    param, grad, state = entry
+    lr, decay = float(group["lr"]), group["weight_decay"]
+    beta1, beta2 = (float(beta) for beta in group["betas"])
+    if group["maximize"]:
+        grad = -grad
+    if decay and group["decoupled_weight_decay"]:
+        param.mul_(1 - lr * decay)
+    elif decay:
+        grad = grad.add(param, alpha=decay)
+    state["exp_avg"].lerp_(grad, 1 - beta1)
+    state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+    square = state["exp_avg_sq"]
+    if group["amsgrad"]:
+        square = state["max_exp_avg_sq"].copy_(maximum(state["max_exp_avg_sq"], square))
+    denominator = (square.sqrt() / math.sqrt(1 - beta2**step)).add_(group["eps"])
+    param.addcdiv_(state["exp_avg"], denominator, value=-lr / (1 - beta1**step))
