@@ -17,15 +17,15 @@ struct Plan {
   int64_t values_dims = 0;  // dims of values before the index dims
 };
 
-// Offsets into x that the indices stand for, one a pick, negative indices wrapped. False when one is out of
-// bounds.
-bool resolve(const Call& call, const View& x, int first, const int64_t* slots, int64_t* offsets,
+// Offsets into x that the indices stand for, one a pick, negative indices wrapped if allowed. False when one
+// is out of bounds.
+bool resolve(const Call& call, const View& x, int first, const int64_t* slots, bool wrap, int64_t* offsets,
              int64_t picks) {
   std::memset(offsets, 0, size_t(picks) * sizeof(int64_t));
   for (int dim = 0; dim < x.ndim; dim++) {
     if (slots[dim] < 0) continue;
     const View& index = *call.views[first + slots[dim]];
-    const int64_t size = x.shape[dim], stride = x.strides[dim];
+    const int64_t size = x.shape[dim], stride = x.strides[dim], lowest = wrap ? -size : 0;
     Walk w;
     for (int i = 0; i < index.ndim; i++) w.add(index.shape[i], index.strides[i], 0);
     parallel_for(picks, 16384, [&](int64_t begin, int64_t end) {
@@ -34,7 +34,7 @@ bool resolve(const Call& call, const View& x, int first, const int64_t* slots, i
         const int64_t* p = ptr<int64_t>(index) + offset;
         for (int64_t i = 0; i < count; i++) {
           int64_t v = p[i * step];
-          if (v < -size || v >= size) {
+          if (v < lowest || v >= size) {
             fail(call, kIndexError, "index %lld is out of bounds for dimension %d with size %lld",
                  (long long)v, dim, (long long)size);
             v = 0;
@@ -80,12 +80,13 @@ void gather_elements(const View& y, const View& x, const Plan& plan, const int64
   });
 }
 
-// y, x, indices...: y is contiguous.
+// y, x, indices...: y is contiguous. ints: slots, front, wrap.
 void index(const Call& call) {
   const View &y = *call.views[0], &x = *call.views[1];
   const Plan plan = make_plan(call, x, y, 2);
   Scratch<int64_t> offsets(plan.picks);
-  if (!resolve(call, x, 2, call.ints + 1, offsets.data, plan.picks) || numel(y) == 0) return;
+  if (!resolve(call, x, 2, call.ints + 1, call.ints[2 + x.ndim], offsets.data, plan.picks) || numel(y) == 0)
+    return;
   const int64_t row = plan.rest.count(), picks = plan.picks;
   with_bits(y.dtype, [&](auto tag) {
     using T = decltype(tag);
@@ -185,14 +186,14 @@ void put_all(const View& y, const View& values, const Plan& plan, const int64_t*
   });
 }
 
-// y, x, values, indices...: y starts as x. ints: slots, front, accumulate. Values are expanded to the indexed
-// shape.
+// y, x, values, indices...: y starts as x. ints: slots, front, accumulate, wrap. Values are expanded to the
+// indexed shape.
 void index_put(const Call& call) {
   const View &y = *call.views[0], &x = *call.views[1], &values = *call.views[2], &first = *call.views[3];
   const Plan plan = make_plan(call, y, values, 3);
   Scratch<int64_t> offsets(2 * plan.picks);
   int64_t *to = offsets.data, *from = to + plan.picks;
-  if (!resolve(call, y, 3, call.ints + 1, to, plan.picks)) return;
+  if (!resolve(call, y, 3, call.ints + 1, call.ints[3 + x.ndim], to, plan.picks)) return;
   copy_view(y, x);
   if (plan.picks == 0 || plan.front.count() * plan.rest.count() == 0) return;
   values_offsets(values, plan.values_dims, first.ndim, first.shape, from);

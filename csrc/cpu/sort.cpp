@@ -146,6 +146,36 @@ void kthvalue(const Call& call) {
   });
 }
 
+// order (rows), x (rows, columns): the order of rows by their first difference; one column is sorted as
+// numbers.
+void sort_rows(const Call& call) {
+  const View &y = *call.views[0], &x = *call.views[1];
+  const int64_t rows = numel(y), columns = rows ? numel(x) / rows : 0;
+  int64_t* order = ptr<int64_t>(y);
+  if (too_long(call, "unique", rows)) return;
+  with_order(call, "unique", x.dtype, [&](auto tag, auto rule) {
+    using T = decltype(tag);
+    using Order = decltype(rule);
+    const T* data = ptr<T>(x);
+    if (columns == 1) {
+      Scratch<Item<Key<T>>> buffer(2 * rows);
+      load_items<Order>(data, 1, rows, false, buffer.data);
+      const auto* sorted = sort_items(buffer.data, buffer.data + rows, rows);
+      for (int64_t i = 0; i < rows; i++) order[i] = sorted[i].at;
+      return;
+    }
+    for (int64_t i = 0; i < rows; i++) order[i] = i;
+    std::stable_sort(order, order + rows, [&](int64_t a, int64_t b) {
+      for (int64_t c = 0; c < columns; c++) {
+        const auto p = Order::key(data[a * columns + c]), q = Order::key(data[b * columns + c]);
+        if (p != q) return p < q;
+      }
+      return false;
+    });
+  });
+}
+
+AL_KERNEL("sort_rows", sort_rows);
 AL_KERNEL("sort", sort);
 AL_KERNEL("topk", topk);
 AL_KERNEL("kthvalue", kthvalue);

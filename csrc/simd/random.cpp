@@ -195,18 +195,18 @@ void fill_integers(const View& y, const Key& key, int64_t low, uint64_t range, S
   });
 }
 
-// ints: low, range (0: all 2^64). In [low, low + range).
+// ints: low, range (0: all 2^64), seed, offset. In [low, low + range).
 void integers(const Call& call) {
   const View& y = *call.views[0];
   const Key key(call);
   auto run = [&](auto tag) {
     using T = decltype(tag);
-    fill_integers(y, key, call.ints[0], uint64_t(call.ints[1]),
+    fill_integers(y, key, call.ints[call.nints - 4], uint64_t(call.ints[call.nints - 3]),
                   [out = ptr<T>(y)](int64_t i, int64_t v) { out[i] = rounded<T>(v); });
   };
   switch (y.dtype) {
     case kBool:
-      return fill_integers(y, key, call.ints[0], uint64_t(call.ints[1]),
+      return fill_integers(y, key, call.ints[call.nints - 4], uint64_t(call.ints[call.nints - 3]),
                            [out = ptr<bool>(y)](int64_t i, int64_t v) { out[i] = v != 0; });
     case kUInt8: return run(uint8_t{});
     case kInt8: return run(int8_t{});

@@ -1,0 +1,66 @@
+"""Drawing by probabilities: bernoulli and multinomial."""
+
+from __future__ import annotations
+
+from ascendlite.core import Generator, Op, Tensor, deliver, empty, float64, full, function
+from ascendlite.errors import ArgumentError, ShapeError
+from ascendlite.ops.random import EXPONENTIAL, UNIFORM, drawn, float_only, like_of
+from ascendlite.ops.search import searchsorted
+
+BERNOULLI = Op("philox_bernoulli", inputs=1, infer=lambda p: p)
+
+
+@function(methods=("bernoulli",))
+def bernoulli(
+    input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None
+) -> Tensor:
+    """Ones with the probabilities that the input holds (or with probability p, in its shape); else zeros."""
+    chances = float_only(input, "bernoulli").detach().contiguous() if p is None else chance_of(p, "bernoulli")
+    return deliver(drawn(BERNOULLI, like_of(input, None, None), generator, inputs=(chances,)), out)
+
+
+def chance_of(p: float, op: str) -> Tensor:
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"{op}: expects p to be in [0, 1], but got p={p}")
+    return full((), p, dtype=float64)
+
+
+@function(methods=("multinomial",))
+def multinomial(
+    input: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Indices drawn by the weights in each row, with or without putting them back."""
+    if input.ndim not in (1, 2):
+        raise ShapeError(f"multinomial: prob_dist must be 1 or 2 dim: got {input.ndim}")
+    float_only(input, "multinomial")
+    if num_samples <= 0:
+        raise ArgumentError(f"multinomial: cannot sample n_sample <= 0 samples: got {num_samples}")
+    weights = input.detach().to(float64)
+    if not replacement and num_samples > input.shape[-1]:
+        raise ArgumentError(
+            "multinomial: cannot sample n_sample > prob_dist.size(-1) samples without "
+            f"replacement: {num_samples} of {input.shape[-1]}"
+        )
+    if bool(((weights < 0) | ~weights.isfinite()).any()):
+        raise ArgumentError("multinomial: probability tensor contains either `inf`, `nan` or element < 0")
+    possible = (weights > 0).sum(-1).min().item()
+    if possible == 0:
+        raise ArgumentError("multinomial: invalid multinomial distribution (sum of probabilities <= 0)")
+    if not replacement:
+        if possible < num_samples:
+            raise ArgumentError(
+                "multinomial: invalid multinomial distribution (with replacement=False, not "
+                f"enough non-negative category to sample): {possible} for {num_samples} "
+                "samples"
+            )
+        race = drawn(EXPONENTIAL, empty(weights.shape, dtype=float64), generator, 1.0)
+        return deliver((weights / race).topk(num_samples, -1).indices, out)
+    ends = weights.cumsum(-1)
+    new = empty((*input.shape[:-1], num_samples), dtype=float64)
+    places = drawn(UNIFORM, new, generator, 0.0, 1 - 2**-52) * ends.narrow(-1, ends.shape[-1] - 1, 1)
+    return deliver(searchsorted(ends, places, right=True), out)

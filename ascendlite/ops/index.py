@@ -1,0 +1,371 @@
+"""Advanced indexing and its kin: index, index_put, index_select, index_add, take, masked_select.
+
+The core parses `x[...]` into views first and turns bool masks into index tensors by `expand_mask`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ascendlite.core import (
+    Op,
+    Tensor,
+    bfloat16,
+    broadcast_shapes,
+    deliver,
+    float16,
+    float32,
+    full,
+    function,
+    int64,
+    normalize_dim,
+    zeros,
+)
+from ascendlite.core import bool as bool_
+from ascendlite.errors import DTypeError, ShapeError
+from ascendlite.ops.nonzero import nonzero
+
+Indices = Sequence[Tensor | None]
+Number = int | float | bool
+
+
+def expand_mask(mask: Tensor) -> tuple[Tensor, ...]:
+    """The index tensors that pick the true elements of a mask, one a dim."""
+    return nonzero(mask, as_tuple=True)
+
+
+def widened(x: Tensor) -> Tensor:
+    """x in the dtype that sums are kept in: float32 for the 16-bit floats."""
+    return x.to(float32) if x.dtype in (float16, bfloat16) else x
+
+
+# --- the two ops: read and write ------------------------------------------------------------------------------
+
+
+def _picked_shape(x, index, slots, front) -> tuple[int, ...]:
+    kept = tuple(n for n, slot in zip(x.shape, slots, strict=True) if slot < 0)
+    return kept[:front] + tuple(index.shape) + kept[front:]
+
+
+def _grad_of_read(g, shape, indices, slots, front, wrap):
+    """Gradients are added up where they came from, in the order of the picks."""
+    zero = zeros(shape, dtype=widened(g).dtype, device=g.device)
+    return _write(zero, widened(g), indices, slots, front, True, wrap)
+
+
+def _grads_of_write(g, values_shape, indices, slots, front, accumulate, wrap, needs):
+    into = of_values = None
+    if needs[0]:
+        nothing = zeros((), dtype=g.dtype, device=g.device).expand(values_shape)
+        into = g if accumulate else _write(g, nothing, indices, slots, front, False, wrap)
+    if needs[1]:
+        of_values = _read(g, indices, slots, front, wrap)
+    return into, of_values
+
+
+def _read_one_vjp(g, y, _x, index, slots, front, wrap):
+    return _grad_of_read(g, _x.shape, (index,), slots, front, wrap)
+
+
+def _write_one_vjp(g, y, _x, _values, index, slots, front, accumulate, wrap, *, needs):
+    return (*_grads_of_write(g, _values.shape, (index,), slots, front, accumulate, wrap, needs), None)
+
+
+def _read_many_vjp(g, y, inputs, slots, front, wrap, *, needs):
+    x, *indices = inputs
+    return (_grad_of_read(g, x.shape, indices, slots, front, wrap), *(None for _ in indices))
+
+
+def _write_many_vjp(g, y, inputs, slots, front, accumulate, wrap, *, needs):
+    _x, values, *indices = inputs
+    grads = _grads_of_write(g, values.shape, indices, slots, front, accumulate, wrap, needs)
+    return (*grads, *(None for _ in indices))
+
+
+# With one index, the usual case, nothing but the index is kept for the gradient.
+_read_one = Op(
+    "index",
+    inputs=2,
+    contiguous=False,
+    vjp=(_read_one_vjp, None),
+    infer=lambda x, index, slots, front, wrap: (_picked_shape(x, index, slots, front), x.dtype),
+)
+_write_one = Op("index_put", inputs=3, infer=lambda x, *rest: x, vjp_all=_write_one_vjp, contiguous=False)
+_read_many = Op(
+    "index_many",
+    kernel="index",
+    inputs=None,
+    vjp_all=_read_many_vjp,
+    contiguous=False,
+    infer=lambda inputs, slots, front, wrap: (
+        _picked_shape(inputs[0], inputs[1], slots, front),
+        inputs[0].dtype,
+    ),
+)
+_write_many = Op(
+    "index_put_many",
+    kernel="index_put",
+    inputs=None,
+    infer=lambda inputs, *attrs: inputs[0],
+    vjp_all=_write_many_vjp,
+    contiguous=False,
+)
+
+
+def _read(x: Tensor, indices: Sequence[Tensor], *attrs: int | tuple[int, ...]) -> Tensor:
+    if len(indices) == 1:
+        return _read_one(x, indices[0], *attrs)
+    return _read_many.call((x, *indices), attrs)
+
+
+def _write(x: Tensor, values: Tensor, indices: Sequence[Tensor], *attrs: int | tuple[int, ...]) -> Tensor:
+    if len(indices) == 1:
+        return _write_one(x, values, indices[0], *attrs)
+    return _write_many.call((x, values, *indices), attrs)
+
+
+def _as_index(index: Tensor, op: str) -> Tensor:
+    if index.dtype is int64:
+        return index
+    if index.dtype.is_floating_point or index.dtype is bool_:
+        raise IndexError(
+            f"{op}: tensors used as indices must be long, int, byte or bool tensors: got "
+            f"{index.dtype}; cast to int64"
+        )
+    return index.to(int64)
+
+
+def _unmasked(x: Tensor, indices: Indices, op: str) -> list[Tensor | None]:
+    """Indices with every bool mask replaced by the positions of its true elements."""
+    found: list[Tensor | None] = []
+    for index in indices:
+        if index is None or index.dtype is not bool_:
+            found.append(None if index is None else _as_index(index, op))
+            continue
+        at = len(found)
+        for k, n in enumerate(index.shape):
+            if at + k >= x.ndim or x.shape[at + k] != n:
+                raise IndexError(
+                    f"{op}: The shape of the mask {list(index.shape)} at index {k} does not "
+                    f"match the shape of the indexed tensor {list(x.shape)} at index {at + k}"
+                )
+        found += expand_mask(index)
+    if len(found) > x.ndim:
+        raise IndexError(f"{op}: too many indices for tensor of dimension {x.ndim} (got {len(found)})")
+    return found
+
+
+def _plan(x: Tensor, indices: Indices, op: str) -> tuple[tuple[Tensor, ...], tuple[int, ...], int]:
+    """Index tensors of one shape, the slot of each dim of x, and how many dims stand before the indexed."""
+    found = _unmasked(x, indices, op)
+    tensors = [i for i in found if i is not None]
+    dims = [d for d, i in enumerate(found) if i is not None]
+    shape = tensors[0].shape if tensors else ()
+    if any(t.shape != shape for t in tensors):
+        try:
+            shape = broadcast_shapes(*(t.shape for t in tensors))
+        except RuntimeError:
+            shapes = ", ".join(str(list(t.shape)) for t in tensors)
+            raise IndexError(
+                f"{op}: shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}"
+            ) from None
+        tensors = [t.expand(shape) for t in tensors]
+    adjacent = bool(dims) and dims[-1] - dims[0] == len(dims) - 1
+    slots = [-1] * x.ndim
+    for slot, d in enumerate(dims):
+        slots[d] = slot
+    return tuple(tensors), tuple(slots), dims[0] if adjacent else 0
+
+
+def index(input: Tensor, indices: Indices) -> Tensor:
+    """Elements at index tensors that are broadcast together; dims given None (or none at all) are kept whole.
+
+    The dims of the indices take the place of the indexed dims, or the front when other dims stand in between.
+    """
+    tensors, slots, front = _plan(input, indices, "index")
+    return _read(input, tensors, slots, front, True) if tensors else input.clone()
+
+
+def _expanded_values(values: Tensor, x: Tensor, tensors: tuple, slots: tuple, front: int, op: str) -> Tensor:
+    if values.dtype is not x.dtype:
+        raise DTypeError(
+            f"{op}: Index put requires the source and destination dtypes match, got {x.dtype} "
+            f"for the destination and {values.dtype} for the source; cast the source"
+        )
+    shape = _picked_shape(x, tensors[0], slots, front)
+    if values.shape == shape:
+        return values
+    try:
+        return values.expand(shape)
+    except RuntimeError:
+        raise ShapeError(
+            f"{op}: shape mismatch: value tensor of shape {list(values.shape)} cannot be "
+            f"broadcast to indexing result of shape {list(shape)}"
+        ) from None
+
+
+def _put(
+    x: Tensor, values: Tensor, tensors: tuple, slots: tuple, front: int, accumulate: bool, wrap: bool
+) -> Tensor:
+    if accumulate and widened(x) is not x:
+        return _write(widened(x), widened(values), tensors, slots, front, True, wrap).to(x.dtype)
+    return _write(x, values, tensors, slots, front, accumulate, wrap)
+
+
+@function(methods=("index_put",), inplace=True)
+def index_put(input: Tensor, indices: Indices, values: Tensor, accumulate: bool = False) -> Tensor:
+    """The tensor with values written (or added) at index tensors; of several writes to one place the last stays."""
+    tensors, slots, front = _plan(input, indices, "index_put")
+    if not tensors:
+        raise IndexError("index_put: at least one index tensor is needed; use copy_ to write all of a tensor")
+    values = _expanded_values(values, input, tensors, slots, front, "index_put")
+    return _put(input, values, tensors, slots, front, accumulate, True)
+
+
+# --- one index on one dim -------------------------------------------------------------------------------------
+
+
+def _vector(index: Tensor, op: str) -> Tensor:
+    if index.ndim > 1:
+        raise IndexError(f"{op}: Index is supposed to be a vector: got {index.ndim} dims; flatten it")
+    return _as_index(index, op).reshape(-1)
+
+
+def _one_slot(ndim: int, dim: int) -> tuple[int, ...]:
+    return tuple(0 if d == dim else -1 for d in range(ndim))
+
+
+@function(methods=("index_select",))
+def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Slices of a dim in the order of a 1-d index (which may repeat and must not be negative)."""
+    dim = normalize_dim(dim, input.ndim)
+    index = _vector(index, "index_select")
+    if input.ndim == 0:
+        return deliver(_read_one(input.reshape(1), index, (0,), 0, False).reshape(()), out)
+    return deliver(_read_one(input, index, _one_slot(input.ndim, dim), dim, False), out)
+
+
+def _check_source(input: Tensor, dim: int, index: Tensor, source: Tensor, op: str) -> None:
+    if source.dtype is not input.dtype:
+        raise DTypeError(
+            f"{op}: self and source expected to have the same dtype, but got (self) "
+            f"{input.dtype} and (source) {source.dtype}; cast the source"
+        )
+    expected = (
+        input.shape[:dim] + (index.numel(),) + input.shape[dim + 1 :] if input.ndim else (index.numel(),)
+    )
+    if source.shape != expected and not (source.ndim == 0 and index.numel() == 1 and input.ndim <= 1):
+        raise ShapeError(
+            f"{op}: Number of indices ({index.numel()}) should be equal to source.size(dim), "
+            f"and the other sizes to self's: source is {list(source.shape)}, expected "
+            f"{list(expected)}"
+        )
+
+
+def _on_dim(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, accumulate: bool, wrap: bool = False
+) -> Tensor:
+    x = input if input.ndim else input.reshape(1)
+    shape = x.shape[:dim] + (index.numel(),) + x.shape[dim + 1 :]
+    source = source.expand(shape) if source.ndim == 0 else source
+    return _put(x, source, (index,), _one_slot(x.ndim, dim), dim, accumulate, wrap).reshape(input.shape)
+
+
+@function(methods=("index_add",), inplace=True)
+def index_add(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Number = 1, out: Tensor | None = None
+) -> Tensor:
+    """The tensor with alpha times slices of source added at a 1-d index of a dim."""
+    dim, index = normalize_dim(dim, input.ndim), _vector(index, "index_add")
+    _check_source(input, dim, index, source, "index_add")
+    return deliver(_on_dim(input, dim, index, source if alpha == 1 else source * alpha, True), out)
+
+
+@function(methods=("index_copy",), inplace=True)
+def index_copy(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Tensor | None = None
+) -> Tensor:
+    """The tensor with slices of source written at a 1-d index of a dim."""
+    dim, index = normalize_dim(dim, input.ndim), _vector(index, "index_copy")
+    _check_source(input, dim, index, source, "index_copy")
+    return deliver(_on_dim(input, dim, index, source, False), out)
+
+
+@function(methods=("index_fill",), inplace=True)
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) -> Tensor:
+    """The tensor with one value written at a 1-d index of a dim."""
+    dim, index = normalize_dim(dim, input.ndim), _vector(index, "index_fill")
+    if isinstance(value, Tensor) and value.ndim:
+        raise ShapeError(
+            "index_fill: only supports a 0-dimensional value tensor, but got tensor with "
+            f"{value.ndim} dimension(s)"
+        )
+    value = (
+        value.to(input.dtype)
+        if isinstance(value, Tensor)
+        else full((), value, dtype=input.dtype, device=input.device)
+    )
+    return _on_dim(input, dim, index, value, False, wrap=True)
+
+
+# --- the flattened tensor -------------------------------------------------------------------------------------
+
+
+@function(methods=("take",))
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """Elements of the flattened tensor at indices, in the shape of the indices."""
+    return _read_one(input.reshape(-1), _as_index(index, "take"), (0,), 0, True)
+
+
+@function(methods=("put",), inplace=True)
+def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
+    """The tensor with elements of source written (or added) at indices of the flattened tensor."""
+    if index.numel() != source.numel():
+        raise ShapeError(
+            f"put: source should have the same number of elements as index: {source.numel()} "
+            f"and {index.numel()}"
+        )
+    if source.dtype is not input.dtype:
+        raise DTypeError(
+            f"put: self and source expected to have the same dtype: {input.dtype} and "
+            f"{source.dtype}; cast the source"
+        )
+    index = _as_index(index, "put").reshape(-1)
+    flat = _put(input.reshape(-1), source.reshape(-1), (index,), (0,), 0, accumulate, True)
+    return flat.reshape(input.shape)
+
+
+def _mask_of(mask: Tensor, op: str) -> Tensor:
+    if mask.dtype is not bool_:
+        raise DTypeError(f"{op}: expected BoolTensor for mask: got {mask.dtype}; compare or cast to bool")
+    return mask
+
+
+@function(methods=("masked_select",))
+def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The elements where a mask is true, as a 1-d tensor; input and mask are broadcast together."""
+    shape = broadcast_shapes(input.shape, _mask_of(mask, "masked_select").shape)
+    if not shape:
+        input, mask, shape = input.reshape(1), mask.reshape(1), (1,)
+    picks = expand_mask(mask.expand(shape))
+    return deliver(_read(input.expand(shape), picks, tuple(range(len(shape))), 0, True), out)
+
+
+@function(methods=("masked_scatter",), inplace=True)
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """The tensor with elements of source written, in order, where a mask is true."""
+    if source.dtype is not input.dtype:
+        raise DTypeError(
+            "masked_scatter: expected self and source to have same dtypes but got "
+            f"{input.dtype} and {source.dtype}"
+        )
+    shape = broadcast_shapes(input.shape, _mask_of(mask, "masked_scatter").shape)
+    x = input.expand(shape)
+    places = expand_mask(mask.expand(shape).reshape(-1))[0]
+    if places.numel() > source.numel():
+        raise ShapeError(
+            "masked_scatter: expected self and source to have at least as many elements as the "
+            f"mask is true: source has {source.numel()}, the mask {places.numel()}"
+        )
+    values = source.reshape(-1).narrow(0, 0, places.numel())
+    return _put(x.reshape(-1), values, (places,), (0,), 0, False, True).reshape(shape)

@@ -1,0 +1,25 @@
+"""Coordinates of elements that are not zero."""
+
+from __future__ import annotations
+
+from ascendlite.core import Op, Tensor, deliver, function, int64
+
+_nonzero_count = Op("nonzero_count", inputs=1, infer=lambda x: ((), int64))
+_nonzero = Op("nonzero", inputs=1, infer=lambda x, count: ((x.ndim, count), int64))
+
+
+@function(methods=("nonzero",))
+def nonzero(
+    input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False
+) -> Tensor | tuple[Tensor, ...]:
+    """Coordinates of the elements that are not zero, one a row; as a tuple: one 1-d tensor a dim."""
+    if as_tuple and input.ndim == 0:
+        input = input.reshape(1)
+    found = _nonzero(input, _nonzero_count(input).item())
+    return found.unbind(0) if as_tuple else deliver(found.T, out)
+
+
+@function(methods=("argwhere",))
+def argwhere(input: Tensor) -> Tensor:
+    """Coordinates of the elements that are not zero, one a row."""
+    return nonzero(input)

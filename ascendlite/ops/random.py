@@ -1,0 +1,250 @@
+"""Random tensors from a counter-based generator (Philox): an element depends on the seed and its number only.
+
+So the same seed gives the same bits for any number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log2
+
+from ascendlite.core import (
+    DType,
+    Generator,
+    Op,
+    Tensor,
+    deliver,
+    empty,
+    finfo,
+    float32,
+    function,
+    get_default_dtype,
+    iinfo,
+    int64,
+    next_philox,
+)
+from ascendlite.core import bool as bool_
+from ascendlite.errors import ArgumentError, DTypeError
+from ascendlite.ops.movement import ints_of
+
+Number = int | float | bool
+
+
+def _filler(name: str) -> Op:
+    """A kernel that fills its output and has no inputs; only launched."""
+    return Op(name, inputs=0, infer=lambda: ((), float32))
+
+
+UNIFORM, NORMAL, EXPONENTIAL, TRUNC_NORMAL, INTEGERS, _RANDPERM = (
+    _filler(name)
+    for name in (
+        "philox_uniform",
+        "philox_normal",
+        "philox_exponential",
+        "philox_trunc_normal",
+        "philox_integers",
+        "randperm",
+    )
+)
+
+
+def drawn(
+    op: Op, tensor: Tensor, generator: Generator | None, *attrs: Number, inputs: tuple[Tensor, ...] = ()
+) -> Tensor:
+    """Fill a new tensor, taking one number of the generator per element."""
+    if tensor.device.type != "meta":
+        op.launch((tensor,), inputs, (*attrs, *next_philox(generator, tensor.numel())))
+    return tensor
+
+
+def _new(size: tuple, dtype: DType | None, device: object, out: Tensor | None) -> Tensor:
+    dtype = dtype or (out.dtype if out is not None else get_default_dtype())
+    return empty(ints_of(size), dtype=dtype, device=device)
+
+
+def float_only(tensor: Tensor, op: str) -> Tensor:
+    if not tensor.dtype.is_floating_point:
+        raise DTypeError(f"{op}: not implemented for {tensor.dtype}; use a float dtype")
+    return tensor
+
+
+def _finish(tensor: Tensor, requires_grad: bool, out: Tensor | None) -> Tensor:
+    return deliver(tensor.requires_grad_(True) if requires_grad else tensor, out)
+
+
+# --- new tensors ----------------------------------------------------------------------------------------------
+
+
+@function()
+def rand(
+    *size: int | Sequence[int],
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    device: object = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Uniform in [0, 1)."""
+    new = float_only(_new(size, dtype, device, out), "rand")
+    return _finish(drawn(UNIFORM, new, generator, 0.0, 1.0), requires_grad, out)
+
+
+@function()
+def randn(
+    *size: int | Sequence[int],
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    device: object = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Normal with mean 0 and standard deviation 1."""
+    new = float_only(_new(size, dtype, device, out), "randn")
+    return _finish(drawn(NORMAL, new, generator, 0.0, 1.0), requires_grad, out)
+
+
+def range_of(low: int, high: int, dtype: DType, op: str) -> tuple[int, int]:
+    """low and the length of [low, high) as kernels take it, after checking both against the dtype."""
+    if low >= high:
+        raise ArgumentError(
+            f"{op}: random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
+        )
+    least, most = integer_limits(dtype)
+    if not least <= low <= most or not least <= high - 1 <= most:
+        raise ArgumentError(
+            f"{op}: from={low}, to={high} is out of bounds for {dtype}: it holds {least} to {most}"
+        )
+    length = high - low
+    return low, length - 2**64 if length >= 2**63 else length
+
+
+def integer_limits(dtype: DType) -> tuple[int, int]:
+    if dtype is bool_:
+        return 0, 1
+    if dtype.is_floating_point:
+        most = min(2 ** round(1 - log2(finfo(dtype).eps)), 2**63 - 1)
+        return -most, most
+    return iinfo(dtype).min, iinfo(dtype).max
+
+
+@function()
+def randint(
+    low: int,
+    high: int | Sequence[int] | None = None,
+    size: Sequence[int] | None = None,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    device: object = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Integers in [low, high), or in [0, low) when only one bound is given before the size.
+
+    >>> al.randint(10, (2, 3)).shape
+    (2, 3)
+    """
+    if size is None and not isinstance(high, int):
+        low, high, size = 0, low, high
+    if high is None or size is None:
+        raise TypeError("randint: missing size; call randint(high, size) or randint(low, high, size)")
+    dtype = dtype or (out.dtype if out is not None else int64)
+    new = empty(tuple(size), dtype=dtype, device=device)
+    return _finish(
+        drawn(INTEGERS, new, generator, *range_of(int(low), int(high), dtype, "randint")), requires_grad, out
+    )
+
+
+@function()
+def randperm(
+    n: int,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    device: object = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A random permutation of 0 to n - 1."""
+    if n < 0:
+        raise ArgumentError(f"randperm: n must be non-negative, got {n}")
+    order = drawn(_RANDPERM, empty(n, dtype=int64, device=device), generator)
+    dtype = dtype or (out.dtype if out is not None else int64)
+    return _finish(order if dtype is int64 else order.to(dtype), requires_grad, out)
+
+
+def like_of(input: Tensor, dtype: DType | None, device: object) -> Tensor:
+    return empty(input.shape, dtype=dtype or input.dtype, device=device or input.device)
+
+
+@function()
+def rand_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: object = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Uniform in [0, 1), in the shape of a tensor."""
+    new = float_only(like_of(input, dtype, device), "rand_like")
+    return _finish(drawn(UNIFORM, new, generator, 0.0, 1.0), requires_grad, None)
+
+
+@function()
+def randn_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: object = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Normal with mean 0 and standard deviation 1, in the shape of a tensor."""
+    new = float_only(like_of(input, dtype, device), "randn_like")
+    return _finish(drawn(NORMAL, new, generator, 0.0, 1.0), requires_grad, None)
+
+
+@function()
+def randint_like(
+    input: Tensor,
+    low: int,
+    high: int | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: object = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Integers in [low, high), or in [0, low), in the shape of a tensor."""
+    low, high = (0, low) if high is None else (low, high)
+    new = like_of(input, dtype, device)
+    return _finish(
+        drawn(INTEGERS, new, generator, *range_of(low, high, new.dtype, "randint_like")), requires_grad, None
+    )
+
+
+@function()
+def normal(
+    mean: Tensor | float,
+    std: Tensor | float = 1.0,
+    size: Sequence[int] | None = None,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    device: object = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Normal with means and standard deviations given as numbers (then with a size) or as tensors."""
+    if isinstance(std, Tensor) and std.numel() and bool((std < 0).any()):
+        raise ArgumentError("normal: expects all elements of std >= 0.0")
+    if not isinstance(std, Tensor) and std < 0:
+        raise ArgumentError(f"normal: expects std >= 0.0, but found std {std}")
+    if isinstance(mean, Tensor) or isinstance(std, Tensor):
+        shape = (mean + std if isinstance(mean, Tensor) else std).detach()
+        return deliver(randn_like(shape, generator=generator) * std + mean, out)
+    if size is None:
+        raise TypeError("normal: missing size; two numbers need it")
+    new = float_only(_new((size,), dtype, device, out), "normal")
+    return _finish(drawn(NORMAL, new, generator, float(mean), float(std)), requires_grad, out)
