@@ -96,13 +96,13 @@ template <class T> AL_INLINE bool is_nan(T x) { return x != x; }
 struct Maximum {  // NaN wins
   template <class T> AL_INLINE T operator()(T a, T b) const {
     if constexpr (is_int<T>) return a > b ? a : b;
-    else return is_nan(a) ? a : (is_nan(b) || b > a ? b : a);
+    else return is_nan(a) || a > b ? a : b;
   }
 };
 struct Minimum {
   template <class T> AL_INLINE T operator()(T a, T b) const {
     if constexpr (is_int<T>) return a < b ? a : b;
-    else return is_nan(a) ? a : (is_nan(b) || b < a ? b : a);
+    else return is_nan(a) || a < b ? a : b;
   }
 };
 struct Fmax {  // NaN loses
@@ -132,7 +132,7 @@ struct Sign {
   }
 };
 struct Relu {
-  template <class T> AL_INLINE T operator()(T x) const { return x <= T(0) ? T(0) : x; }  // NaN stays
+  template <class T> AL_INLINE T operator()(T x) const { return x < T(0) ? T(0) : x; }  // NaN stays
 };
 struct Same {
   template <class T> AL_INLINE T operator()(T x) const { return x; }
