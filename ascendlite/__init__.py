@@ -1,0 +1,97 @@
+"""ascendlite: tensors and autograd with PyTorch's names, on the CPU and on an emulated Ascend NPU."""
+
+from __future__ import annotations
+
+import importlib
+import math as _math
+from typing import Any
+
+from ascendlite import errors
+from ascendlite.core import (
+    DType, Device, Generator, Tensor, arange, as_strided, as_tensor, asarray, broadcast_shapes, can_cast, default_generator, detect_anomaly,
+    empty, empty_like, empty_strided, enable_grad, from_numpy, full, full_like, get_default_device, get_default_dtype, inference_mode,
+    is_anomaly_enabled, is_grad_enabled, is_inference_mode_enabled, no_grad, ones, ones_like, promote_types, result_type,
+    set_default_device, set_default_dtype, set_detect_anomaly, set_grad_enabled, tensor, zeros, zeros_like,
+)
+from ascendlite.core import FUNCTIONAL as _FUNCTIONAL
+from ascendlite.core import FUNCTIONS as _FUNCTIONS
+from ascendlite.core._core import DTYPE_NAMES as _DTYPE_NAMES
+from ascendlite import ops as _ops
+
+__version__ = "0.1.0"
+
+dtype = DType
+device = Device
+globals().update(_DTYPE_NAMES)  # ascendlite.float32 and its kin
+float = _DTYPE_NAMES["float32"]
+double = _DTYPE_NAMES["float64"]
+half = _DTYPE_NAMES["float16"]
+int = _DTYPE_NAMES["int32"]
+long = _DTYPE_NAMES["int64"]
+short = _DTYPE_NAMES["int16"]
+strided = "strided"
+contiguous_format = "contiguous_format"
+preserve_format = "preserve_format"
+inf, nan, pi, e, newaxis = _math.inf, _math.nan, _math.pi, _math.e, None
+globals().update({name: fn for name, fn in _FUNCTIONS.items() if name not in _FUNCTIONAL})
+
+# Imported when first used: they are not needed to compute.
+_LAZY = ("amp", "autograd", "backends", "checkpoint", "cpu", "data", "info", "interop", "models", "nn", "optim", "printing", "serialize", "utils")
+_LAZY_NAMES = {
+    "save": "serialize", "load": "serialize", "from_dlpack": "interop.dlpack", "set_printoptions": "printing", "autocast": "amp",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return importlib.import_module(f"ascendlite.{name}")
+    if name in _LAZY_NAMES:
+        value = getattr(importlib.import_module(f"ascendlite.{_LAZY_NAMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'ascendlite' has no attribute {name!r}")
+
+
+def manual_seed(seed: Any) -> Generator:
+    """Start the default random sequence of `seed`; returns the default generator."""
+    return default_generator.manual_seed(seed)
+
+
+def seed() -> Any:
+    """Start the default random sequence from a seed of the operating system; returns it."""
+    return default_generator.seed()
+
+
+def initial_seed() -> Any:
+    """The seed that the default random sequence started from."""
+    return default_generator.initial_seed()
+
+
+def get_rng_state() -> Tensor:
+    """The state of the default random sequence, for `set_rng_state`."""
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Go back to a state of the default random sequence."""
+    default_generator.set_state(new_state)
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether `obj` is a tensor."""
+    return isinstance(obj, Tensor)
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the tensor's dtype is a float."""
+    return input.is_floating_point()
+
+
+def is_complex(input: Tensor) -> bool:
+    """Always False: there are no complex numbers here."""
+    return False
+
+
+def numel(input: Tensor) -> Any:
+    """The number of elements."""
+    return input.numel()

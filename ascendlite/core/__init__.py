@@ -1,0 +1,11 @@
+"""The compiled core and the little Python around it. It imports nothing of the package but `errors` and the native runtime."""
+
+from ascendlite.core._core import *  # noqa: F403
+from ascendlite.core._core import (
+    FUNCTIONS, OPS, AccumulateGrad, Node, Op, Spec, Tensor, add_listener, deliver, exchange_grad, from_pointer, get_autocast, make_subclass,
+    next_philox, normalize_dim, normalize_dims, set_autocast, sum_to,
+)
+from ascendlite.core.autograd import backward, grad
+from ascendlite.core.modes import detect_anomaly, enable_grad, inference_mode, no_grad, set_detect_anomaly, set_grad_enabled
+from ascendlite.core.registry import FUNCTIONAL, METHODS, add_method, function, pointwise, register
+from ascendlite.core import views as _views

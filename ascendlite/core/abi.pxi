@@ -1,0 +1,88 @@
+# Declarations of csrc/abi.h and host.h.
+
+cdef extern from "abi.h" namespace "al" nogil:
+    const int kMaxDims
+    const int kMaxViews
+    const int kNumDTypes
+    int kBool, kUInt8, kInt8, kInt16, kInt32, kInt64, kFloat16, kBFloat16, kFloat32, kFloat64, kFloat8E4M3
+
+    ctypedef struct View:
+        char* data
+        int32_t dtype
+        int32_t ndim
+        int64_t* shape
+        int64_t* strides
+
+    int kOk, kIndexError, kShapeError, kValueError, kRuntimeError, kMemoryError
+
+    ctypedef struct Error:
+        int32_t kind
+        char* message
+
+    ctypedef struct Call:
+        View** views
+        int32_t nviews
+        int32_t nouts
+        int64_t* ints
+        int32_t nints
+        double* floats
+        int32_t nfloats
+        Error* error
+
+    ctypedef void (*KernelFn)(const Call&) except + nogil
+    ctypedef void (*LoopFn)(char** data, int64_t* strides, int64_t n) noexcept nogil
+
+    ctypedef struct KernelEntry:
+        const char* name
+        KernelFn kernel
+        LoopFn* loops
+        int32_t* out_dtype
+        int32_t nargs
+
+    ctypedef struct Runtime:
+        void* (*alloc)(size_t) noexcept nogil
+        void (*free)(void*, size_t) noexcept nogil
+        KernelEntry* (*entry)(const char*) noexcept
+
+cdef extern from "host.h" namespace "al" nogil:
+    cdef struct Mode:
+        cbool grad
+        cbool inference
+        cbool anomaly
+        int autocast
+        int default_device
+    Mode mode
+
+    cdef struct Capsule:
+        const Runtime* runtime
+    Capsule host
+
+    cdef cppclass ReadyQueue:
+        ReadyQueue()
+        void push(pair[int64_t, int64_t])
+        pair[int64_t, int64_t] top()
+        void pop()
+        cbool empty()
+
+    cbool is_contiguous(const View&)
+    int64_t fill_strides(View&)
+    void launch_pointwise(LoopFn, View**, int, const int*) except +
+    cbool store_scalar(char*, int, cbool, int64_t, double)
+    int64_t load_int(const char*, int)
+    double load_float(const char*, int)
+    cbool is_integer(int)
+    void extent(const View&, int, int64_t&, int64_t&)
+
+cdef extern from "Python.h":
+    PyObject* PyObject_Vectorcall(PyObject*, PyObject**, size_t, PyObject*) except NULL
+    void PyType_Modified(PyTypeObject*)
+    Py_ssize_t Py_REFCNT(PyObject*)
+    long long PyLong_AsLongLongAndOverflow(object, int*) except? -1
+
+cdef extern from *:
+    """
+    static inline PyObject* al_type_dict(PyTypeObject* type) { return type->tp_dict; }
+    """
+    PyObject* al_type_dict(PyTypeObject*)
+
+host.runtime = <const Runtime*>PyCapsule_GetPointer(_native.runtime, b"ascendlite.runtime")

@@ -1,0 +1,230 @@
+// C++ that the Cython core leans on: thread-local modes, scalars in memory, and the driver of pointwise loops.
+#pragma once
+#include <cmath>
+#include <cstring>
+#include <queue>
+#include <utility>
+#include <vector>
+
+#include "abi.h"
+
+namespace al {
+
+// What `with no_grad():` and its kin set. One per thread.
+struct Mode {
+  bool grad = true;
+  bool inference = false;
+  bool anomaly = false;
+  int autocast = -1;  // dtype code, -1 = off
+  int default_device = 0;
+};
+inline thread_local Mode mode;
+
+struct Capsule { const Runtime* runtime = nullptr; };
+inline Capsule host;
+
+// (sequence number, slot) of a node that is ready; the newest runs first.
+using ReadyQueue = std::priority_queue<std::pair<int64_t, int64_t>>;
+
+inline bool is_contiguous(const View& v) {
+  int64_t expected = 1;
+  for (int i = v.ndim - 1; i >= 0; i--) {
+    if (v.shape[i] == 0) return true;
+    if (v.shape[i] != 1) {
+      if (v.strides[i] != expected) return false;
+      expected *= v.shape[i];
+    }
+  }
+  return true;
+}
+
+// Writes C-order strides; returns the number of elements, or -1 when it overflows.
+inline int64_t fill_strides(View& v) {
+  int64_t n = 1;
+  bool empty = false, overflow = false;
+  for (int i = v.ndim - 1; i >= 0; i--) {
+    v.strides[i] = n;
+    if (v.shape[i] == 0) empty = true;
+    int64_t m = v.shape[i] > 1 ? v.shape[i] : 1;
+    if (__builtin_mul_overflow(n, m, &n)) { overflow = true; n = 1; }
+  }
+  if (empty) return 0;
+  return overflow ? -1 : n;
+}
+
+// A pointwise loop over broadcast operands: views are right-aligned to views[0]'s shape, dims that allow it are merged,
+// and long runs are split over threads. Every element is computed alone, so the split can't be seen in the result.
+struct Pointwise {
+  LoopFn loop;
+  int nargs, ndim = 0;
+  int64_t shape[kMaxDims];
+  int64_t strides[kMaxViews][kMaxDims];  // bytes
+  char* data[kMaxViews];
+
+  Pointwise(LoopFn f, View* const* views, int n, const int* itemsize) : loop(f), nargs(n) {
+    const View& out = *views[0];
+    for (int d = out.ndim - 1; d >= 0; d--) {  // innermost first
+      if (out.shape[d] == 1) continue;
+      int64_t s[kMaxViews];
+      for (int a = 0; a < n; a++) {
+        const View& v = *views[a];
+        int k = d - (out.ndim - v.ndim);
+        s[a] = k < 0 || v.shape[k] == 1 ? 0 : v.strides[k] * itemsize[a];
+      }
+      bool merge = ndim > 0;
+      for (int a = 0; a < n && merge; a++) merge = s[a] == strides[a][ndim - 1] * shape[ndim - 1];
+      if (merge) {
+        shape[ndim - 1] *= out.shape[d];
+      } else {
+        for (int a = 0; a < n; a++) strides[a][ndim] = s[a];
+        shape[ndim++] = out.shape[d];
+      }
+    }
+    for (int a = 0; a < n; a++) data[a] = views[a]->data;
+    order();
+    if (ndim == 0) {
+      ndim = 1;
+      shape[0] = 1;
+      for (int a = 0; a < n; a++) strides[a][0] = itemsize[a];
+    }
+  }
+
+  // The dim in which the output moves least goes innermost.
+  void order() {
+    for (int i = 1; i < ndim; i++)
+      for (int j = i; j > 0 && std::llabs(strides[0][j]) < std::llabs(strides[0][j - 1]); j--) {
+        std::swap(shape[j], shape[j - 1]);
+        for (int a = 0; a < nargs; a++) std::swap(strides[a][j], strides[a][j - 1]);
+      }
+    int kept = 0;  // merge again in the new order
+    for (int d = 1; d < ndim; d++) {
+      bool merge = true;
+      for (int a = 0; a < nargs && merge; a++) merge = strides[a][d] == strides[a][kept] * shape[kept];
+      if (merge) {
+        shape[kept] *= shape[d];
+      } else if (++kept != d) {
+        shape[kept] = shape[d];
+        for (int a = 0; a < nargs; a++) strides[a][kept] = strides[a][d];
+      }
+    }
+    if (ndim) ndim = kept + 1;
+  }
+
+  int64_t rows() const {
+    int64_t n = 1;
+    for (int d = 1; d < ndim; d++) n *= shape[d];
+    return n;
+  }
+
+  // Runs `count` elements of row `row` from `first`.
+  void run(int64_t row, int64_t first, int64_t count) const {
+    char* p[kMaxViews];
+    int64_t s[kMaxViews];
+    for (int a = 0; a < nargs; a++) {
+      s[a] = strides[a][0];
+      p[a] = data[a] + first * s[a];
+    }
+    for (int d = 1; d < ndim; d++) {
+      int64_t i = row % shape[d];
+      row /= shape[d];
+      for (int a = 0; a < nargs; a++) p[a] += i * strides[a][d];
+    }
+    loop(p, s, count);
+  }
+
+  static void body(void* context, int64_t begin, int64_t end) {
+    auto& self = *static_cast<Pointwise*>(context);
+    int64_t inner = self.shape[0];
+    while (begin < end) {
+      int64_t first = begin % inner, count = std::min(inner - first, end - begin);
+      self.run(begin / inner, first, count);
+      begin += count;
+    }
+  }
+
+  void launch() {
+    int64_t n = rows() * shape[0];
+    constexpr int64_t kGrain = 16384;
+    if (n <= 2 * kGrain) body(this, 0, n);
+    else host.runtime->parallel_for(n, kGrain, body, this);
+  }
+};
+
+inline void launch_pointwise(LoopFn loop, View* const* views, int n, const int* itemsize) {
+  Pointwise(loop, views, n, itemsize).launch();
+}
+
+// float <-> the two half formats, round to nearest even.
+inline uint16_t bfloat16_bits(float x) {
+  uint32_t u;
+  std::memcpy(&u, &x, 4);
+  if (x != x) return uint16_t((u >> 16) | 64);
+  return uint16_t((u + 0x7fff + ((u >> 16) & 1)) >> 16);
+}
+inline float bfloat16_value(uint16_t b) {
+  uint32_t u = uint32_t(b) << 16;
+  float x;
+  std::memcpy(&x, &u, 4);
+  return x;
+}
+
+template <class T> inline void put(char* p, T x) { std::memcpy(p, &x, sizeof x); }
+template <class T> inline T get(const char* p) { T x; std::memcpy(&x, p, sizeof x); return x; }
+
+inline int64_t to_int(double d) {  // defined for every input
+  if (!(d == d)) return 0;
+  if (d >= 9223372036854775807.0) return INT64_MAX;
+  if (d <= -9223372036854775808.0) return INT64_MIN;
+  return int64_t(d);
+}
+
+// Stores a Python number; `i` is exact for integers, `d` for floats. Returns false for the 8-bit float formats.
+inline bool store_scalar(char* p, int dtype, bool is_int, int64_t i, double d) {
+  double f = is_int ? double(i) : d;
+  int64_t n = is_int ? i : to_int(d);
+  switch (dtype) {
+    case kBool: put<uint8_t>(p, is_int ? i != 0 : d != 0); return true;
+    case kUInt8: put<uint8_t>(p, uint8_t(n)); return true;
+    case kInt8: put<int8_t>(p, int8_t(n)); return true;
+    case kInt16: put<int16_t>(p, int16_t(n)); return true;
+    case kInt32: put<int32_t>(p, int32_t(n)); return true;
+    case kInt64: put<int64_t>(p, n); return true;
+    case kFloat16: put<_Float16>(p, _Float16(f)); return true;
+    case kBFloat16: put<uint16_t>(p, bfloat16_bits(float(f))); return true;
+    case kFloat32: put<float>(p, float(f)); return true;
+    case kFloat64: put<double>(p, f); return true;
+  }
+  return false;
+}
+
+inline bool is_integer(int dtype) { return dtype <= kInt64; }
+inline int64_t load_int(const char* p, int dtype) {
+  switch (dtype) {
+    case kBool: case kUInt8: return get<uint8_t>(p);
+    case kInt8: return get<int8_t>(p);
+    case kInt16: return get<int16_t>(p);
+    case kInt32: return get<int32_t>(p);
+    default: return get<int64_t>(p);
+  }
+}
+inline double load_float(const char* p, int dtype) {
+  switch (dtype) {
+    case kFloat16: return double(get<_Float16>(p));
+    case kBFloat16: return bfloat16_value(get<uint16_t>(p));
+    case kFloat32: return get<float>(p);
+    default: return get<double>(p);
+  }
+}
+
+// Whether two windows on one storage touch a common byte (by extent; conservative for interleaved windows).
+inline void extent(const View& v, int itemsize, int64_t& low, int64_t& high) {
+  low = high = 0;
+  for (int i = 0; i < v.ndim; i++) {
+    if (v.shape[i] == 0) { high = low = 0; return; }
+    int64_t reach = (v.shape[i] - 1) * v.strides[i] * itemsize;
+    (reach < 0 ? low : high) += reach;
+  }
+  high += itemsize;
+}
+
+}  // namespace al

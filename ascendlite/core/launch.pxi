@@ -1,0 +1,199 @@
+# From tensors to C: kernel launches, attribute flattening, errors on the way back.
+
+cdef dict KERNEL_ERRORS = {kIndexError: IndexError, kShapeError: ShapeError, kValueError: ArgumentError,
+                           kRuntimeError: RuntimeError, kMemoryError: OutOfMemoryError}
+
+cdef raise_kernel_error(Op op, Error* error):
+    raise KERNEL_ERRORS[error.kind]((<bytes>error.message).decode(errors="replace"))
+
+
+cdef flatten_attrs(tuple attrs, vector[int64_t]& ints, vector[double]& floats):
+    for a in attrs:
+        if PyFloat_CheckExact(a):
+            floats.push_back(a)
+        elif PyLong_Check(a):
+            ints.push_back(a)
+        elif isinstance(a, tuple):
+            ints.push_back(len(<tuple>a))
+            for item in <tuple>a:
+                ints.push_back(item)
+        elif isinstance(a, DType):
+            ints.push_back((<DType>a).code)
+        elif a is not None and not isinstance(a, str):
+            raise TypeError(f"attribute {a!r} of type {type(a).__name__} can't be handed to a kernel")
+
+
+cdef launch_kernel(Op op, tuple outputs, tuple inputs, tuple attrs):
+    # Hands the views of outputs, then inputs, to the op's CPU kernel. Inputs are made contiguous where the op wants it.
+    cdef vector[View*] views
+    cdef vector[int64_t] ints
+    cdef vector[double] floats
+    cdef Error error
+    cdef Call call
+    cdef Tensor t
+    cdef int64_t work = 0
+    cdef list keep = None
+    cdef KernelFn kernel = op.entry.kernel
+    if kernel == NULL:
+        raise DeviceError(f"{op.name}: there is no kernel for device 'cpu'")
+    views.reserve(len(outputs) + len(inputs))
+    for item in outputs:
+        t = <Tensor?>item
+        views.push_back(&t.v)
+        work += t.count
+    for item in inputs:
+        if item is None:
+            views.push_back(NULL)
+            continue
+        t = <Tensor?>item
+        if t.device_ != CPU:
+            raise DeviceError(f"{op.name}: a tensor on '{DEVICES[t.device_]}' was handed to a cpu kernel")
+        if op.contiguous and not t.dense:
+            t = contiguous_copy(t)
+            if keep is None:
+                keep = []
+            keep.append(t)
+        views.push_back(&t.v)
+        work += t.count
+    flatten_attrs(attrs, ints, floats)
+    error.kind = kOk
+    call.views, call.nviews, call.nouts = views.data(), <int>views.size(), <int>len(outputs)
+    call.ints, call.nints = ints.data(), <int>ints.size()
+    call.floats, call.nfloats = floats.data(), <int>floats.size()
+    call.error = &error
+    if work > 4096:
+        with nogil:
+            kernel(call)
+    else:
+        kernel(call)
+    if error.kind != kOk:
+        raise_kernel_error(op, &error)
+
+
+cdef run_loop(Op op, LoopFn loop, View** views, int n, int64_t count):
+    # views[0] is the output; the others broadcast to it.
+    cdef int i, d
+    cdef int itemsize[32]
+    cdef char* data[32]
+    cdef int64_t strides[32]
+    cdef bint flat = views[0].ndim == 0 or is_contiguous(views[0][0])
+    if count == 0:
+        return
+    for i in range(n):
+        itemsize[i] = ITEMSIZE[views[i].dtype]
+        data[i] = views[i].data
+        strides[i] = itemsize[i]
+        if flat and i:
+            if views[i].ndim == 0:
+                strides[i] = 0
+            elif views[i].ndim != views[0].ndim or not is_contiguous(views[i][0]):
+                flat = False
+            else:
+                for d in range(views[0].ndim):
+                    if views[i].shape[d] != views[0].shape[d]:
+                        flat = False
+    if flat and count <= 32768:
+        loop(data, strides, count)
+    elif count <= 32768:
+        launch_pointwise(loop, views, n, itemsize)
+    else:
+        with nogil:
+            launch_pointwise(loop, views, n, itemsize)
+
+
+# -- copies
+cdef KernelEntry* COPY = host.runtime.entry(b"copy")
+cdef KernelEntry* FILL = host.runtime.entry(b"fill")
+
+cdef copy_values(Tensor target, Tensor source):
+    # Same shape; any dtypes and strides; no gradient, no version.
+    cdef View* views[2]
+    cdef Call call
+    cdef Error error
+    if target.count == 0 or target.device_ == META:
+        return
+    if source.device_ == META:
+        raise DeviceError("copy: a meta tensor holds no values to copy; make it on 'cpu' first")
+    if target.dense and source.dense and target.v.dtype == source.v.dtype and target.count < 16384:
+        memcpy(target.v.data, source.v.data, target.count * ITEMSIZE[target.v.dtype])
+        return
+    views[0], views[1] = &target.v, &source.v
+    memset(&call, 0, sizeof(call))
+    call.views, call.nviews, call.nouts, call.error = views, 2, 1, &error
+    error.kind = kOk
+    if COPY.kernel == NULL:
+        raise DeviceError("copy: no kernel library is loaded")
+    if target.count > 8192:
+        with nogil:
+            COPY.kernel(call)
+    else:
+        COPY.kernel(call)
+    if error.kind != kOk:
+        raise RuntimeError((<bytes>error.message).decode(errors="replace"))
+
+
+cdef Tensor contiguous_copy(Tensor x):
+    cdef Tensor t = allocate(x.v.dtype, x.device_, x.v.ndim, x.v.shape)
+    copy_values(t, x)
+    return t
+
+
+cdef Tensor converted(Tensor x, int dtype):
+    # x's values in another dtype, contiguous; no gradient.
+    cdef Tensor t
+    if x.v.dtype == dtype:
+        return x
+    t = allocate(dtype, x.device_, x.v.ndim, x.v.shape)
+    copy_values(t, x)
+    return t
+
+
+cdef fill_value(Tensor t, value):
+    # Sets every element; no gradient, no version.
+    cdef View scalar
+    cdef View* views[2]
+    cdef char buffer[16]
+    cdef Call call
+    cdef Error error
+    cdef Tensor single
+    if t.count == 0 or t.device_ == META:
+        return
+    memset(&scalar, 0, sizeof(scalar))
+    memset(buffer, 0, 16)
+    scalar.data, scalar.dtype = buffer, t.v.dtype
+    if not put_number(buffer, t.v.dtype, value):
+        single = allocate(kFloat32, CPU, 0, NULL)
+        put_number(single.v.data, kFloat32, value)
+        single = converted(single, t.v.dtype)
+        buffer[0] = single.v.data[0]
+    memset(&call, 0, sizeof(call))
+    views[0], views[1] = &t.v, &scalar
+    call.views, call.nviews, call.nouts, call.error = views, 2, 1, &error
+    error.kind = kOk
+    if FILL.kernel == NULL:
+        raise DeviceError("fill: no kernel library is loaded")
+    FILL.kernel(call)
+    if error.kind != kOk:
+        raise RuntimeError((<bytes>error.message).decode(errors="replace"))
+
+
+cdef bint put_number(char* p, int dtype, value) except -1:
+    # A Python number into memory; False when the dtype has no direct form (8-bit floats).
+    cdef int overflow = 0
+    cdef long long n
+    cdef double d
+    if PyFloat_Check(value):
+        d = value
+        return store_scalar(p, dtype, False, 0, d)
+    if not PyLong_Check(value):
+        value = value.item() if hasattr(value, "item") else value
+        if PyFloat_Check(value):
+            return store_scalar(p, dtype, False, 0, <double>value)
+        if not PyLong_Check(value):
+            raise TypeError(f"expected a number, got {type(value).__name__}")
+    n = PyLong_AsLongLongAndOverflow(value, &overflow)
+    if overflow:
+        if dtype < kFloat16:
+            raise ArgumentError(f"value {value} cannot be converted to type {(<DType>DTYPES[dtype]).name} without overflow")
+        return store_scalar(p, dtype, False, 0, float(value))
+    return store_scalar(p, dtype, True, n, 0.0)

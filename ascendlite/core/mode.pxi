@@ -1,0 +1,55 @@
+# Grad mode, inference mode, autocast and anomaly mode: per thread, set by context managers in `ascendlite.core.modes`.
+
+def is_grad_enabled():
+    """Whether ops of this thread are recorded."""
+    return mode.grad
+
+def is_inference_mode_enabled():
+    """Whether this thread is in `inference_mode`."""
+    return mode.inference
+
+def is_anomaly_enabled():
+    """Whether this thread records where each node was made, and checks gradients for NaN."""
+    return mode.anomaly
+
+def exchange_grad(bint on):
+    """Set grad mode of this thread; returns the former value."""
+    cdef bint former = mode.grad
+    mode.grad = on
+    return bool(former)
+
+def exchange_inference(bint on):
+    """Set inference mode of this thread; returns the former value."""
+    cdef bint former = mode.inference
+    mode.inference = on
+    return bool(former)
+
+def exchange_anomaly(bint on):
+    """Set anomaly mode of this thread; returns the former value."""
+    cdef bint former = mode.anomaly
+    mode.anomaly = on
+    return bool(former)
+
+def set_autocast(bint enabled, DType dtype=None):
+    """Set the dtype that ops marked `cast="low"` compute in; returns the former (enabled, dtype)."""
+    former = (mode.autocast >= 0, DTYPES[mode.autocast] if mode.autocast >= 0 else None)
+    if enabled and (dtype is None or dtype.code not in (kFloat16, kBFloat16, kFloat32)):
+        raise DTypeError(f"autocast: got {dtype!r}; use float16 or bfloat16")
+    mode.autocast = dtype.code if enabled else -1
+    if not enabled:
+        _AUTOCAST_CACHE.clear()
+    return former
+
+def get_autocast():
+    """(enabled, dtype) of this thread."""
+    return (mode.autocast >= 0, DTYPES[mode.autocast] if mode.autocast >= 0 else None)
+
+# Casts of parameters inside one autocast region: weak key -> (version, cast tensor).
+cdef dict _AUTOCAST_CACHE = {}
+
+cdef list LISTENERS = []
+
+def add_listener(listener):
+    """Call `listener(op, inputs, attrs, outputs)` after every op of this process. Returns a function that removes it."""
+    LISTENERS.append(listener)
+    return lambda: LISTENERS.remove(listener)

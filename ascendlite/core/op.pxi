@@ -1,0 +1,179 @@
+# An op is one record: how dtypes and shapes come about, the gradient, the cost, and one kernel a device.
+
+# How a pointwise op finds the dtype it computes in.
+PROMOTE, FLOAT, COMPARE, LOGICAL, BITWISE, FLOATONLY, NUMERIC = range(7)
+cdef int R_PROMOTE = 0, R_FLOAT = 1, R_COMPARE = 2, R_LOGICAL = 3, R_BITWISE = 4, R_FLOATONLY = 5, R_NUMERIC = 6
+cdef tuple RULE_NAMES = ("promote", "float", "compare", "logical", "bitwise", "floatonly", "numeric")
+cdef dict CASTS = {None: 0, "low": 1, "float32": 2}
+OPS = {}
+
+
+@cython.final
+cdef class Spec:
+    """A tensor without values: shape, dtype and device."""
+    cdef readonly tuple shape
+    cdef readonly DType dtype
+    cdef readonly Device device
+
+    def __init__(self, shape, DType dtype not None, Device device=None):
+        self.shape, self.dtype, self.device = tuple(shape), dtype, DEVICES[CPU] if device is None else device
+
+    @property
+    def ndim(self):
+        return len(self.shape)
+
+    def dim(self):
+        return len(self.shape)
+
+    def size(self, dim=None):
+        return self.shape if dim is None else self.shape[dim]
+
+    def numel(self):
+        n = 1
+        for s in self.shape:
+            n *= s
+        return n
+
+    def __repr__(self):
+        return f"Spec(shape={self.shape}, dtype={self.dtype!r}, device='{self.device}')"
+
+
+cdef class Rule:
+    # A gradient rule with what its code reads of (y, *inputs, *attrs): bit k = argument k after g.
+    cdef object fn
+    cdef int nargs            # positional parameters, g included
+    cdef uint64_t tensors     # read as tensors: must be saved
+    cdef uint64_t specs       # read as shapes only (name starts with an underscore)
+
+    def __init__(self, fn):
+        code = fn.__code__
+        self.fn, self.nargs = fn, code.co_argcount
+        used = _names_read(code)
+        for k, name in enumerate(code.co_varnames[1:self.nargs]):
+            if name in used:
+                if name.startswith("_"):
+                    self.specs |= <uint64_t>1 << k
+                else:
+                    self.tensors |= <uint64_t>1 << k
+
+
+cdef set _names_read(code):
+    import dis
+    names = set(code.co_cellvars)
+    for i in dis.get_instructions(code):
+        if i.opname.startswith("LOAD_FAST"):
+            names.update(i.argval if isinstance(i.argval, tuple) else (i.argval,))
+    return names
+
+
+cdef class Op:
+    """One record of the op table. Call it with tensors (and scalars), then attributes; see `pointwise` and `Op.__init__`."""
+    cdef readonly str name
+    cdef readonly bint is_pointwise
+    cdef readonly bint is_view
+    cdef readonly int rule
+    cdef readonly object inputs       # number of leading tensor arguments; None: variadic, see call()
+    cdef readonly bint contiguous
+    cdef readonly object infer
+    cdef readonly object cost
+    cdef readonly object vjp, vjp_all
+    cdef readonly object __name__, __doc__
+    cdef bint cond
+    cdef int cast
+    cdef int n_inputs
+    cdef KernelEntry* entry
+    cdef list rules                   # Rule or None per input, made at the first recording
+    cdef Rule rule_all
+    cdef tuple keywords               # names of the inputs, for calls by keyword
+    cdef readonly str node_name
+
+    def __init__(self, str name, *, inputs=1, infer=None, vjp=None, vjp_all=None, bint contiguous=True, kernel=None, cost=None,
+                 cast=None):
+        self.name = self.__name__ = name
+        self.inputs, self.n_inputs = inputs, -1 if inputs is None else inputs
+        self.infer, self.vjp, self.vjp_all, self.contiguous, self.cost = infer, vjp, vjp_all, contiguous, cost
+        self.cast = CASTS[cast]
+        self.entry = host.runtime.entry((kernel or name).encode())
+        self.node_name = name.title().replace("_", "") + "Backward0"
+        if vjp is not None and inputs is not None and len(vjp) != inputs:
+            raise ValueError(f"Op {name}: {len(vjp)} gradient rules for {inputs} inputs; give one rule (or None) per tensor input")
+        OPS[name] = self
+
+    cdef prepare_rules(self):
+        self.rules = []
+        if self.vjp_all is not None:
+            self.rule_all = Rule(self.vjp_all)
+        else:
+            self.rules = [None if fn is None else Rule(fn) for fn in self.vjp]
+
+    @property
+    def differentiable(self):
+        return self.vjp is not None or self.vjp_all is not None
+
+    def has_kernel(self, str device="cpu", DType dtype=None):
+        """Whether the op has a kernel (for pointwise ops: for that dtype) on the device."""
+        if device != "cpu":
+            return False
+        if self.is_pointwise:
+            if dtype is not None:
+                return self.entry.loops[dtype.code] != NULL
+            return any(self.entry.loops[i] != NULL for i in range(kNumDTypes))
+        return self.entry.kernel != NULL
+
+    def __repr__(self):
+        return f"<op {self.name}>"
+
+    def __get__(self, instance, owner):
+        return self if instance is None else _MethodType(self, instance)
+
+    def __call__(self, *args, **kwargs):
+        cdef Tensor out = None
+        if kwargs:
+            out = kwargs.pop("out", None)
+            for key in self.keywords or ():
+                if key in kwargs:
+                    args += (kwargs.pop(key),)
+            if kwargs:
+                raise TypeError(f"{self.name}() got an unexpected keyword argument {next(iter(kwargs))!r}")
+        if self.is_pointwise:
+            if PyTuple_GET_SIZE(args) != self.n_inputs:
+                raise TypeError(f"{self.name}() takes {self.n_inputs} positional arguments but {len(args)} were given")
+            return apply_pointwise(self, args, out)
+        return apply_kernel(self, args[:self.n_inputs], args[self.n_inputs:], out)
+
+    def call(self, tuple tensors, tuple attrs=()):
+        """Apply a variadic op to a tuple of tensors and a tuple of attributes."""
+        return apply_kernel(self, tensors, attrs, None)
+
+    def inplace(self, Tensor target not None, *others):
+        """Apply a pointwise op to `target` and `others`, writing the result into `target`."""
+        return apply_inplace(self, target, (target, *others))
+
+    def launch(self, tuple outputs, tuple inputs, tuple attrs=()):
+        """Run the kernel on given tensors: no gradient, no checks but the kernel's own; the outputs' versions are bumped."""
+        cdef Tensor t
+        launch_kernel(self, outputs, inputs, attrs)
+        for out in outputs:
+            t = <Tensor?>out
+            t.storage.version += 1
+
+from types import MethodType as _MethodType
+
+
+def pointwise(str name, int rule, vjp=None, *, int inputs=0, bint cond=False, cast=None, kernel=None, keywords=None):
+    """Register a pointwise op: broadcast inputs, one result dtype by `rule`, one loop per dtype in the native registry."""
+    cdef Op op
+    n = inputs or (len(vjp) if vjp is not None else host.runtime.entry((kernel or name).encode()).nargs - 1)
+    if n < 1:
+        raise ValueError(f"pointwise {name}: no gradient rules and no native loop of that name; pass inputs= or register the loop")
+    op = Op(name, inputs=n, vjp=vjp, kernel=kernel, cast=cast)
+    op.is_pointwise, op.rule, op.cond = True, rule, cond
+    op.keywords = keywords if keywords is not None else ("input", "other")[:n] if n <= 2 else ()
+    bind_slot(name, op)
+    return op
+
+
+cdef Op view_op(str name, vjp):
+    cdef Op op = Op(name, inputs=1, vjp=(vjp,))
+    op.is_view = True
+    return op

@@ -1,0 +1,48 @@
+# Storage: a block of device memory that tensors share, with the count of in-place writes to it.
+
+@cython.final
+@cython.freelist(256)
+cdef class Storage:
+    """A block of memory that tensors share. `version` counts the in-place writes."""
+    cdef char* ptr
+    cdef readonly size_t nbytes
+    cdef readonly int64_t version
+    cdef int device
+    cdef bint owned       # ptr came from the runtime's allocator
+    cdef readonly bint readonly
+    cdef object owner     # keeps foreign memory alive
+    cdef str writer       # name of the op that wrote it last, in place
+
+    def __dealloc__(self):
+        if self.owned and self.ptr != NULL:
+            host.runtime.free(self.ptr, self.nbytes)
+
+    def data_ptr(self):
+        return <uintptr_t>self.ptr
+
+    def __len__(self):
+        return self.nbytes
+
+    def __repr__(self):
+        return f"Storage({self.nbytes} bytes on {DEVICES[self.device]})"
+
+
+cdef inline Storage new_storage(size_t nbytes, int device):
+    cdef Storage s = Storage.__new__(Storage)
+    s.nbytes = nbytes
+    s.device = device
+    if device == CPU and nbytes:
+        s.ptr = <char*>host.runtime.alloc(nbytes)
+        if s.ptr == NULL:
+            raise OutOfMemoryError(f"cpu: can't allocate memory: you tried to allocate {nbytes} bytes "
+                                   f"({nbytes / 2**30:.2f} GiB); use a smaller shape or dtype")
+        s.owned = True
+    return s
+
+
+cdef Storage share_storage(Storage source):
+    # The same memory under a version counter of its own: what `.data` gives.
+    cdef Storage s = Storage.__new__(Storage)
+    s.ptr, s.nbytes, s.device, s.readonly = source.ptr, source.nbytes, source.device, source.readonly
+    s.owner = source if source.owner is None else source.owner
+    return s
