@@ -75,6 +75,7 @@ cdef extern from "host.h" namespace "al" nogil:
 
 cdef extern from "Python.h":
     PyObject* PyObject_Vectorcall(PyObject*, PyObject**, size_t, PyObject*) except NULL
+    int PyObject_GenericSetAttr(object, object, object) except -1
     void PyType_Modified(PyTypeObject*)
     Py_ssize_t Py_REFCNT(PyObject*)
     long long PyLong_AsLongLongAndOverflow(object, int*) except? -1

@@ -87,6 +87,15 @@ cdef object apply_pointwise(Op op, tuple args, Tensor out):
     cdef int device = 0, compute, first = 1 if op.cond else 0
     cdef bint grad = False
     cdef Tensor result
+    if out is None and (mode.autocast < 0 or not op.cast):
+        result = run_uniform(op, args, &grad)
+        if result is not None:
+            if grad and mode.grad and op.vjp is not None and result.is_float():
+                record(op, args, (), result)
+            if LISTENERS:
+                notify(op, args, (), result)
+            return result
+        grad = False
     args = check_operands(op, args, &device, &grad)
     if mode.autocast >= 0 and op.cast:
         args = autocast_args(op, args)
@@ -103,6 +112,61 @@ cdef object apply_pointwise(Op op, tuple args, Tensor out):
     if LISTENERS:
         notify(op, args, (), result)
     return result
+
+
+cdef Tensor run_uniform(Op op, tuple args, bint* grad):
+    # The common case in one pass: contiguous float tensors of one shape and dtype on the CPU, and numbers. None: take the general road.
+    cdef char* data[9]
+    cdef int64_t strides[9]
+    cdef char numbers[9][8]
+    cdef View* views[9]
+    cdef Tensor t, lead = None, result
+    cdef LoopFn loop
+    cdef int i, n = <int>PyTuple_GET_SIZE(args)
+    if op.cond or op.rule == R_BITWISE or n > 8:
+        return None
+    for i in range(n):
+        x = <object>PyTuple_GET_ITEM(args, i)
+        if not isinstance(x, Tensor):
+            continue
+        t = <Tensor>x
+        if lead is None:
+            if t.device_ != CPU or not t.dense or t.v.dtype < kFloat16 or t.count > 32768 or t.count == 0:
+                return None
+            lead = t
+        elif t.v.dtype != lead.v.dtype or t.device_ != CPU or not t.dense or not same_shape(t, lead):
+            return None
+        data[i + 1], strides[i + 1] = t.v.data, ITEMSIZE[t.v.dtype]
+        if t.leaf_requires_grad or t.grad_fn_ is not None or t.base is not None:
+            grad[0] = grad[0] or needs_grad(t)
+    if lead is None:
+        return None
+    loop = op.entry.loops[lead.v.dtype]
+    if loop == NULL:
+        return None
+    for i in range(n):
+        x = <object>PyTuple_GET_ITEM(args, i)
+        if isinstance(x, Tensor):
+            continue
+        if not (PyFloat_Check(x) or PyLong_Check(x)):
+            return None
+        put_number(numbers[i], lead.v.dtype, x)
+        data[i + 1], strides[i + 1] = numbers[i], 0
+    result = allocate_same(lead, op.entry.out_dtype[lead.v.dtype])
+    data[0], strides[0] = result.v.data, ITEMSIZE[result.v.dtype]
+    loop(data, strides, lead.count)
+    return result
+
+
+cdef inline Tensor allocate_same(Tensor lead, int dtype):
+    # A fresh contiguous tensor of lead's shape on the CPU.
+    cdef Tensor t = bare_tensor(dtype, CPU)
+    t.v = lead.v
+    t.v.dtype = dtype
+    t.count, t.dense, t.inference = lead.count, True, mode.inference
+    t.storage = new_storage(<size_t>lead.count * ITEMSIZE[dtype], CPU)
+    t.v.data = t.storage.ptr
+    return t
 
 
 cdef Tensor run_pointwise(Op op, tuple args, int compute, int device, Tensor out):
@@ -149,29 +213,33 @@ cdef Tensor run_pointwise(Op op, tuple args, int compute, int device, Tensor out
 
 cdef Tensor allocate_like_inputs(int dtype, int device, int ndim, int64_t* shape, tuple args):
     # Contiguous, but where the inputs of full shape are all one and the same permutation of it (as a transposed matrix is).
-    cdef Tensor t, lead = None
-    cdef Tensor result
+    cdef Tensor t, lead = None, result = allocate(dtype, device, ndim, shape)
     cdef int i
-    cdef int64_t extent_ = 1
-    for x in args:
+    for i in range(<int>PyTuple_GET_SIZE(args)):
+        x = <object>PyTuple_GET_ITEM(args, i)
         if isinstance(x, Tensor):
             t = <Tensor>x
             if t.dense and t.v.ndim:
-                return allocate(dtype, device, ndim, shape)
+                return result
             if lead is None and t.v.ndim == ndim and ndim > 1:
                 lead = t
-    result = allocate(dtype, device, ndim, shape)
-    if lead is None or result.count == 0 or lead.count != result.count:
-        return result
-    order = sorted(range(ndim), key=lambda k: (<Tensor>lead).v.strides[k] if (<Tensor>lead).v.shape[k] != 1 else 0)
-    for k in order:  # dense and non-overlapping?
-        if lead.v.shape[k] != 1 and lead.v.strides[k] != extent_:
-            return result
-        extent_ *= lead.v.shape[k]
-    for i in range(ndim):
+    if lead is not None and lead.count == result.count and result.count:
+        adopt_permutation(result, lead)
+    return result
+
+
+cdef adopt_permutation(Tensor result, Tensor lead):
+    # lead's strides, if its elements are dense and do not overlap.
+    cdef int i, k, n = lead.v.ndim
+    cdef int64_t extent_ = 1
+    cdef list order = sorted([(lead.v.strides[i], lead.v.shape[i], i) for i in range(n) if lead.v.shape[i] != 1])
+    for stride, size, k in order:
+        if stride != extent_:
+            return
+        extent_ *= size
+    for i in range(n):
         result.v.strides[i] = lead.v.strides[i]
     result.dense = is_contiguous(result.v)
-    return result
 
 
 cdef Tensor prepare_out(Op op, Tensor out, int dtype, int device, int ndim, int64_t* shape):

@@ -68,7 +68,7 @@ cdef class Tensor:
     cdef bint retains          # a non-leaf that keeps its gradient
     cdef int64_t task, slot    # the backward pass that visits this leaf
     cdef object __weakref__
-    cdef dict __dict__
+    cdef dict extras           # attributes that users hang on a tensor
 
     __array_priority__ = 1000
 
@@ -78,6 +78,29 @@ cdef class Tensor:
 
     cdef inline bint is_float(self) noexcept:
         return kFloat16 <= self.v.dtype
+
+    def __getattr__(self, name):
+        if self.extras is not None and name in self.extras:
+            return self.extras[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name, value):
+        try:
+            PyObject_GenericSetAttr(self, name, value)
+        except AttributeError:
+            if hasattr(type(self), name):
+                raise
+            if self.extras is None:
+                self.extras = {}
+            self.extras[name] = value
+
+    def __delattr__(self, name):
+        if self.extras is not None and name in self.extras:
+            del self.extras[name]
+        elif name == "grad":
+            self.grad_ = None
+        else:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r} to delete")
 
     # -- what it is
     @property
