@@ -1,0 +1,1 @@
+"""Names of `torch.utils` that people look for: `utils.checkpoint`, `utils.data`."""
