@@ -20,3 +20,6 @@ from ascendlite.core.autograd import backward, grad
 from ascendlite.core.modes import detect_anomaly, enable_grad, inference_mode, no_grad, set_detect_anomaly, set_grad_enabled
 from ascendlite.core.registry import FUNCTIONAL, METHODS, add_method, function, pointwise, register
 from ascendlite.core import views as _views
+from ascendlite.core._core import DTYPE_NAMES as _DTYPE_NAMES
+
+globals().update(_DTYPE_NAMES)  # float32 and its kin, for the ops

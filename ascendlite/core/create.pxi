@@ -350,7 +350,7 @@ cdef adopt(Tensor self, Tensor t):
 
 def make_subclass(cls, Tensor data not None, bint requires_grad=False):
     """An instance of a subclass of Tensor on data's memory, without its history."""
-    cdef Tensor t = <Tensor?>cls.__new__(cls)
+    cdef Tensor t = <Tensor?>Tensor.__new__(cls)  # not the subclass's own __new__, which calls this
     adopt(t, data)
     if requires_grad:
         set_requires_grad(t, True)
