@@ -1,19 +1,19 @@
-"""Functions of `functional` that are made of other ops: shuffles, blocks, channel dropouts, Lp pools."""
+"""Functions of `functional` that are made of other ops: shuffles, channel dropouts, Lp pools, bilinear."""
 
 from __future__ import annotations
 
 import math
 
-from ..core import Tensor, arange, empty_like, zeros
+from ..core import Tensor, empty_like, zeros
 from ..errors import ShapeError
-from ..ops.activation import relu
-from ..ops.movement import pad
-from ..ops.pool import avg_pool1d, avg_pool2d, avg_pool3d
-from ..ops.random import dropout
+from ..ops.dropout import alpha_dropout, dropout
+from ..ops.pad import pad
+from ..ops.pool import avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d
 from ..ops.softmax import softmax
 from .sizes import Size, spread
 
 _AVG_POOLS = {1: avg_pool1d, 2: avg_pool2d, 3: avg_pool3d}
+_MAX_POOLS = {1: max_pool1d, 2: max_pool2d, 3: max_pool3d}
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
@@ -71,75 +71,15 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     return out if bias is None else out + bias
 
 
-def _block_positions(
-    grid: tuple[int, int], kernel: tuple[int, ...], dilation: tuple[int, ...], stride: tuple[int, ...]
-) -> tuple[Tensor, int]:
-    """Flat positions in an (H, W) grid of (kernel, blocks), flattened; and the number of blocks."""
-    counts = [
-        (n - d * (k - 1) - 1) // s + 1 for n, k, d, s in zip(grid, kernel, dilation, stride, strict=True)
-    ]
-    if min(counts) <= 0:
-        raise ShapeError(
-            f"unfold: kernel {kernel} with dilation {dilation} is larger than the padded size {grid}"
-        )
-    rows = (arange(kernel[0]) * dilation[0]).reshape(-1, 1, 1, 1) + (arange(counts[0]) * stride[0]).reshape(
-        1, 1, -1, 1
-    )
-    columns = (arange(kernel[1]) * dilation[1]).reshape(1, -1, 1, 1) + (
-        arange(counts[1]) * stride[1]
-    ).reshape(1, 1, 1, -1)
-    return (rows * grid[1] + columns).reshape(-1), counts[0] * counts[1]
-
-
-def unfold(
-    input: Tensor, kernel_size: Size, dilation: Size = 1, padding: Size = 0, stride: Size = 1
-) -> Tensor:
-    """Sliding blocks of (N, C, H, W) as columns: (N, C * kernel, blocks)."""
-    if input.ndim == 3:
-        return unfold(input.unsqueeze(0), kernel_size, dilation, padding, stride).squeeze(0)
-    if input.ndim != 4:
-        raise ShapeError(f"unfold: expected (N, C, H, W) or (C, H, W), got shape {tuple(input.shape)}")
-    kernel, (pad_h, pad_w) = spread(kernel_size, 2), spread(padding, 2)
-    padded = pad(input, (pad_w, pad_w, pad_h, pad_h))
-    N, C, H, W = padded.shape
-    positions, blocks = _block_positions((H, W), kernel, spread(dilation, 2), spread(stride, 2))
-    picked = padded.reshape(N, C, H * W).index_select(2, positions.to(input.device))
-    return picked.reshape(N, C * kernel[0] * kernel[1], blocks)
-
-
-def fold(
-    input: Tensor,
-    output_size: Size,
-    kernel_size: Size,
-    dilation: Size = 1,
-    padding: Size = 0,
-    stride: Size = 1,
-) -> Tensor:
-    """Sum columns (N, C * kernel, blocks) into (N, C, H, W): the transpose of unfold."""
-    if input.ndim == 2:
-        return fold(input.unsqueeze(0), output_size, kernel_size, dilation, padding, stride).squeeze(0)
-    kernel, (pad_h, pad_w), (H, W) = spread(kernel_size, 2), spread(padding, 2), spread(output_size, 2)
-    grid = (H + 2 * pad_h, W + 2 * pad_w)
-    positions, blocks = _block_positions(grid, kernel, spread(dilation, 2), spread(stride, 2))
-    per_block = kernel[0] * kernel[1]
-    if input.ndim != 3 or input.shape[1] % per_block or input.shape[2] != blocks:
-        raise ShapeError(
-            f"fold: input of shape {tuple(input.shape)} does not fit: (N, C * {per_block}, {blocks}) "
-            f"expected for output_size {(H, W)} and kernel_size {kernel}"
-        )
-    N, C = input.shape[0], input.shape[1] // per_block
-    canvas = zeros((N, C, grid[0] * grid[1]), dtype=input.dtype, device=input.device)
-    canvas = canvas.index_add(2, positions.to(input.device), input.reshape(N, C, per_block * blocks))
-    return canvas.reshape(N, C, *grid)[:, :, pad_h : pad_h + H, pad_w : pad_w + W]
-
-
 def _lp_pool(
     input: Tensor, norm_type: float, kernel_size: Size, stride: Size | None, ceil_mode: bool, spatial: int
 ) -> Tensor:
     kernel = spread(kernel_size, spatial)
+    if math.isinf(norm_type):
+        sign = math.copysign(1.0, norm_type)
+        return _MAX_POOLS[spatial](input.abs() * sign, kernel, stride, 0, 1, ceil_mode) * sign
     mean = _AVG_POOLS[spatial](input.pow(norm_type), kernel, stride, 0, ceil_mode)
-    # torch's form: the sign survives where an odd norm_type makes the sum negative
-    return ((mean.sign() * relu(mean.abs())) * math.prod(kernel)).pow(1.0 / norm_type)
+    return (mean * math.prod(kernel)).pow(1.0 / norm_type)
 
 
 def lp_pool1d(
@@ -225,33 +165,8 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _channel_dropout(input, p, training, inplace, "dropout3d", 3)
 
 
-# -scale * alpha of SELU: where it saturates (Klambauer et al. 2017, section "Alpha dropout")
-_SELU_FLOOR = -1.7580993408473766
-
-
-def _alpha_dropout(
-    input: Tensor, p: float, training: bool, mask_shape: tuple[int, ...], inplace: bool, name: str
-) -> Tensor:
-    if not 0.0 <= p <= 1.0:
-        raise ValueError(f"{name}: dropout probability has to be between 0 and 1, but got {p}")
-    if not training or p == 0.0:
-        return input
-    kept = (dropout(input.new_ones(mask_shape), p) != 0).to(input.dtype)
-    scale = 0.0 if p == 1.0 else 1.0 / math.sqrt((1.0 - p) * (1.0 + p * _SELU_FLOOR * _SELU_FLOOR))
-    shift = (1.0 - kept) * (scale * _SELU_FLOOR) - p * scale * _SELU_FLOOR
-    if inplace:
-        return input.mul_(kept * scale).add_(shift)
-    return input * (kept * scale) + shift
-
-
-def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
-    """Dropout to SELU's floor that keeps mean and variance."""
-    return _alpha_dropout(input, p, training, tuple(input.shape), inplace, "alpha_dropout")
-
-
 def feature_alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
     """alpha_dropout of whole channels of (N, C, *)."""
-    shape = (*input.shape[:2], *(1,) * (input.ndim - 2))
-    return _alpha_dropout(input, p, training, shape, inplace, "feature_alpha_dropout")
+    return alpha_dropout(input, p, training, inplace, by_feature=True)

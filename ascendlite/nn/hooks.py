@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from ..core import Function, Tensor
+from ..autograd import Function
+from ..core import Tensor
 
 if TYPE_CHECKING:
     from .module import Module

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from ..core import Tensor, empty
-
-
-def _rebuild_parameter(kind: type[Parameter], data: Tensor, requires_grad: bool) -> Parameter:
-    return kind(data, requires_grad)
-
-
-def _rebuild_buffer(kind: type[Buffer], data: Tensor, persistent: bool) -> Buffer:
-    return kind(data, persistent=persistent)
+from ..core import Tensor, empty, make_subclass
 
 
 class Parameter(Tensor):
@@ -24,21 +16,13 @@ class Parameter(Tensor):
     """
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
-        if data is None:
-            data = empty(0)
-        return cast(Parameter, Tensor._make_subclass(cls, data.detach(), requires_grad))
+        return cast(Parameter, make_subclass(cls, empty(0) if data is None else data.detach(), requires_grad))
 
-    def __deepcopy__(self, memo: dict[int, object]) -> Parameter:
-        if id(self) not in memo:
-            copied = type(self)(self.detach().clone(), self.requires_grad)
-            memo[id(self)] = copied
-        return cast(Parameter, memo[id(self)])
+    def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
+        """Nothing is left to do after __new__; Tensor's own would read the arguments as values."""
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
-
-    def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
-        return _rebuild_parameter, (type(self), self.detach(), self.requires_grad)
 
 
 class Buffer(Tensor):
@@ -47,16 +31,9 @@ class Buffer(Tensor):
     persistent: bool
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Buffer:
-        if data is None:
-            data = empty(0)
-        buffer = cast(Buffer, Tensor._make_subclass(cls, data.detach(), data.requires_grad))
+        buffer = cast(Buffer, make_subclass(cls, empty(0) if data is None else data.detach(), False))
         buffer.persistent = persistent
         return buffer
 
-    def __deepcopy__(self, memo: dict[int, object]) -> Buffer:
-        if id(self) not in memo:
-            memo[id(self)] = type(self)(self.detach().clone(), persistent=self.persistent)
-        return cast(Buffer, memo[id(self)])
-
-    def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
-        return _rebuild_buffer, (type(self), self.detach(), self.persistent)
+    def __init__(self, data: Tensor | None = None, *, persistent: bool = True) -> None:
+        """Nothing is left to do after __new__; Tensor's own would read the arguments as values."""

@@ -69,7 +69,7 @@ def load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bo
     metadata: dict[str, Any] = getattr(state_dict, "_metadata", None) or {}
     report = LoadReport([], [])
     problems: list[str] = []
-    _load_tree(module, entries, "", metadata, strict, assign, report, problems)
+    _load_tree(module, entries, "", metadata, assign, report, problems)
     if strict and report.unexpected_keys:
         problems.insert(
             0, "Unexpected key(s) in state_dict: " + ", ".join(f'"{k}"' for k in report.unexpected_keys) + "."
@@ -90,7 +90,6 @@ def _load_tree(
     entries: dict[str, Any],
     prefix: str,
     metadata: dict[str, Any],
-    strict: bool,
     assign: bool,
     report: LoadReport,
     problems: list[str],
@@ -100,14 +99,14 @@ def _load_tree(
     table = module._hook_table
     for hook in list(table.load_pre.values()) if table else ():
         hook.function(
-            module, entries, prefix, local, strict, report.missing_keys, report.unexpected_keys, problems
+            module, entries, prefix, local, True, report.missing_keys, report.unexpected_keys, problems
         )
     module._load_from_state_dict(
-        entries, prefix, local, strict, report.missing_keys, report.unexpected_keys, problems
+        entries, prefix, local, True, report.missing_keys, report.unexpected_keys, problems
     )
     for name, child in module._modules.items():
         if child is not None:
-            _load_tree(child, entries, f"{prefix}{name}.", metadata, strict, assign, report, problems)
+            _load_tree(child, entries, f"{prefix}{name}.", metadata, assign, report, problems)
     for hook in list(table.load_post.values()) if table else ():
         if hook.function(module, report) is not None:
             raise RuntimeError(
@@ -126,7 +125,7 @@ def load_own(
     unexpected_keys: list[str],
     problems: list[str],
 ) -> None:
-    """Load what the module itself holds, and note what does not fit."""
+    """Load what the module itself holds, and note what does not fit (`strict`: keys too)."""
     assign = bool(metadata.get("assign_to_params_buffers", False))
     own = _own_state(module)
     for name, value in own.items():
