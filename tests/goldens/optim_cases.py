@@ -1,0 +1,35 @@
+"""The optimizer runs that torch recorded in optim.npz: name -> (class, options)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+STEPS = 6
+
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "sgd": ("SGD", {"lr": 0.1}),
+    "sgd_momentum": ("SGD", {"lr": 0.05, "momentum": 0.9}),
+    "sgd_dampening_decay": ("SGD", {"lr": 0.05, "momentum": 0.8, "dampening": 0.3, "weight_decay": 0.1}),
+    "sgd_nesterov": ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    "sgd_maximize": ("SGD", {"lr": 0.05, "momentum": 0.9, "maximize": True}),
+    "adam": ("Adam", {"lr": 0.02}),
+    "adam_decay": ("Adam", {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-4, "weight_decay": 0.1}),
+    "adam_amsgrad": ("Adam", {"lr": 0.02, "betas": (0.5, 0.6), "amsgrad": True}),
+    "adam_maximize": ("Adam", {"lr": 0.02, "maximize": True, "weight_decay": 0.1}),
+    "adam_decoupled": ("Adam", {"lr": 0.02, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    "adamw": ("AdamW", {"lr": 0.02}),
+    "adamw_decay": ("AdamW", {"lr": 0.02, "betas": (0.9, 0.95), "weight_decay": 0.3, "eps": 1e-6}),
+    "adamw_amsgrad_maximize": ("AdamW", {"lr": 0.02, "betas": (0.5, 0.6), "amsgrad": True, "maximize": True}),
+    "rmsprop": ("RMSprop", {"lr": 0.02}),
+    "rmsprop_centered": ("RMSprop", {"lr": 0.02, "centered": True, "alpha": 0.9}),
+    "rmsprop_momentum_decay": ("RMSprop", {"lr": 0.02, "momentum": 0.9, "weight_decay": 0.1}),
+    "rmsprop_all": (
+        "RMSprop",
+        {"lr": 0.02, "momentum": 0.5, "centered": True, "maximize": True, "eps": 1e-3},
+    ),
+    "adagrad": ("Adagrad", {"lr": 0.1}),
+    "adagrad_all": (
+        "Adagrad",
+        {"lr": 0.1, "lr_decay": 0.05, "weight_decay": 0.1, "initial_accumulator_value": 0.2, "eps": 1e-5},
+    ),
+}
