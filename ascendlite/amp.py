@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
@@ -154,7 +153,7 @@ class GradScaler:
                 for param in group["params"]:
                     if param.grad is not None:
                         param.grad.mul_(1.0 / self._scale)
-                        found = found or not math.isfinite(float(param.grad.float().abs().sum()))
+                        found = found or not bool(param.grad.isfinite().all())
         self._found_inf[key] = found
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
