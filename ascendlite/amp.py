@@ -16,7 +16,7 @@ R = TypeVar("R")
 _DEFAULT_DTYPES: dict[str, DType] = {"cpu": bfloat16, "npu": float16, "meta": bfloat16}
 
 
-class autocast:  # noqa: N801 - torch's name
+class autocast:
     """Products in it (or in a function it decorates) run in `dtype`; softmax, norms and losses in float32.
 
     >>> with al.amp.autocast("cpu", dtype=al.bfloat16):
