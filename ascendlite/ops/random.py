@@ -35,13 +35,12 @@ def _filler(name: str) -> Op:
     return Op(name, inputs=0, infer=lambda: ((), float32))
 
 
-UNIFORM, NORMAL, EXPONENTIAL, TRUNC_NORMAL, INTEGERS, _RANDPERM = (
+UNIFORM, NORMAL, EXPONENTIAL, INTEGERS, _RANDPERM = (
     _filler(name)
     for name in (
         "philox_uniform",
         "philox_normal",
         "philox_exponential",
-        "philox_trunc_normal",
         "philox_integers",
         "randperm",
     )
@@ -72,7 +71,7 @@ def _finish(tensor: Tensor, requires_grad: bool, out: Tensor | None) -> Tensor:
     return deliver(tensor.requires_grad_(True) if requires_grad else tensor, out)
 
 
-# --- new tensors ----------------------------------------------------------------------------------------------
+# --- new tensors --------------------------------------------------------------------------------------------
 
 
 @function()
@@ -248,3 +247,34 @@ def normal(
         raise TypeError("normal: missing size; two numbers need it")
     new = float_only(_new((size,), dtype, device, out), "normal")
     return _finish(drawn(NORMAL, new, generator, float(mean), float(std)), requires_grad, out)
+
+
+# --- dropout ------------------------------------------------------------------------------------------------
+
+# No mask is kept: the gradient draws the same numbers again.
+_dropout = Op(
+    "dropout",
+    inputs=1,
+    infer=lambda x, p, seed, offset: x,
+    vjp=(lambda g, y, _x, p, seed, offset: _dropout(g, p, seed, offset),),
+)
+
+
+@function()
+def dropout(
+    input: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Zero elements with probability p and scale the others by 1 / (1 - p); nothing when not training."""
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"dropout: dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0 or input.numel() == 0:
+        return input
+    float_only(input, "dropout")
+    seed, offset = next_philox(generator, input.numel())
+    result = _dropout(input, float(p), seed, offset)
+    return input.copy_(result) if inplace else result
