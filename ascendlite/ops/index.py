@@ -12,12 +12,16 @@ from ascendlite.core import (
     Tensor,
     bfloat16,
     broadcast_shapes,
+    check_writable,
     deliver,
     float16,
     float32,
     function,
     int64,
+    is_grad_enabled,
+    mark_dirty,
     normalize_dim,
+    requires_grad_any,
     zeros,
 )
 from ascendlite.core import bool as bool_
