@@ -11,8 +11,8 @@ from ascendlite.ops.random import (
     NORMAL,
     UNIFORM,
     drawn,
+    exact_integers,
     float_only,
-    integer_limits,
     like_of,
     range_of,
 )
@@ -64,7 +64,7 @@ def random_(
 ) -> Tensor:
     """Fill with integers in [from_, to); one bound: in [0, bound); none: all that the dtype holds."""
     if from_ is None:
-        from_, to = 0, integer_limits(self.dtype)[1] + 1
+        from_, to = 0, exact_integers(self.dtype)[1] + 1
     elif to is None:
         from_, to = 0, from_
     return self.copy_(

@@ -6,26 +6,26 @@ So the same seed gives the same bits for any number of threads.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log2
 
 from ascendlite.core import (
     DType,
     Generator,
     Op,
     Tensor,
+    bfloat16,
     deliver,
     empty,
-    finfo,
+    float16,
     float32,
+    float64,
     function,
     get_default_dtype,
-    iinfo,
     int64,
     next_philox,
 )
-from ascendlite.core import bool as bool_
 from ascendlite.errors import ArgumentError, DTypeError
 from ascendlite.ops.movement import ints_of
+from ascendlite.ops.scatter import integer_limits
 
 Number = int | float | bool
 
@@ -108,7 +108,7 @@ def range_of(low: int, high: int, dtype: DType, op: str) -> tuple[int, int]:
         raise ArgumentError(
             f"{op}: random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
         )
-    least, most = integer_limits(dtype)
+    least, most = exact_integers(dtype)
     if not least <= low <= most or not least <= high - 1 <= most:
         raise ArgumentError(
             f"{op}: from={low}, to={high} is out of bounds for {dtype}: it holds {least} to {most}"
@@ -117,13 +117,15 @@ def range_of(low: int, high: int, dtype: DType, op: str) -> tuple[int, int]:
     return low, length - 2**64 if length >= 2**63 else length
 
 
-def integer_limits(dtype: DType) -> tuple[int, int]:
-    if dtype is bool_:
-        return 0, 1
-    if dtype.is_floating_point:
-        most = min(2 ** round(1 - log2(finfo(dtype).eps)), 2**63 - 1)
-        return -most, most
-    return iinfo(dtype).min, iinfo(dtype).max
+_SIGNIFICAND_BITS = {float16: 11, bfloat16: 8, float32: 24, float64: 53}
+
+
+def exact_integers(dtype: DType) -> tuple[int, int]:
+    """The range in which a dtype holds every integer."""
+    if not dtype.is_floating_point:
+        return integer_limits(dtype)
+    most = 2 ** _SIGNIFICAND_BITS[dtype]
+    return -most, most
 
 
 @function()
