@@ -32,11 +32,10 @@ cdef inline Storage new_storage(size_t nbytes, int device):
     s.nbytes = nbytes
     s.device = device
     if device == CPU and nbytes:
-        try:
-            s.ptr = <char*>host.runtime.alloc(nbytes)
-        except MemoryError:
+        s.ptr = <char*>host.runtime.alloc(nbytes)
+        if s.ptr == NULL:
             raise OutOfMemoryError(f"cpu: can't allocate memory: you tried to allocate {nbytes} bytes "
-                                   f"({nbytes / 2**30:.2f} GiB); use a smaller shape or dtype") from None
+                                   f"({nbytes / 2**30:.2f} GiB); use a smaller shape or dtype")
         s.owned = True
     return s
 
