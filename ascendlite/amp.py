@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
@@ -16,7 +17,7 @@ R = TypeVar("R")
 _DEFAULT_DTYPES: dict[str, DType] = {"cpu": bfloat16, "npu": float16, "meta": bfloat16}
 
 
-class autocast:
+class autocast:  # noqa: N801 - torch's name
     """Products in it (or in a function it decorates) run in `dtype`; softmax, norms and losses in float32.
 
     >>> with al.amp.autocast("cpu", dtype=al.bfloat16):
@@ -153,7 +154,7 @@ class GradScaler:
                 for param in group["params"]:
                     if param.grad is not None:
                         param.grad.mul_(1.0 / self._scale)
-                        found = found or not bool(param.grad.isfinite().all())
+                        found = found or not math.isfinite(float(param.grad.float().abs().sum()))
         self._found_inf[key] = found
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:

@@ -109,13 +109,12 @@ class TransformerEncoderLayer(_Layer):
         src_key_padding_mask: Tensor | None = None,
         is_causal: bool = False,
     ) -> Tensor:
-        x: Tensor = src
+        x = src
         if self.norm_first:
             x = x + self._attend_self(self.norm1(x), src_mask, src_key_padding_mask, is_causal)
             return x + self.dropout2(self._feed_forward(self.norm2(x)))
         x = self.norm1(x + self._attend_self(x, src_mask, src_key_padding_mask, is_causal))
-        x = self.norm2(x + self.dropout2(self._feed_forward(x)))
-        return x
+        return self.norm2(x + self.dropout2(self._feed_forward(x)))  # type: ignore[no-any-return]
 
 
 class TransformerDecoderLayer(_Layer):
@@ -163,7 +162,7 @@ class TransformerDecoderLayer(_Layer):
         tgt_is_causal: bool = False,
         memory_is_causal: bool = False,
     ) -> Tensor:
-        x: Tensor = tgt
+        x = tgt
         if self.norm_first:
             x = x + self._attend_self(self.norm1(x), tgt_mask, tgt_key_padding_mask, tgt_is_causal)
             x = x + self._attend_memory(
@@ -174,8 +173,7 @@ class TransformerDecoderLayer(_Layer):
         x = self.norm2(
             x + self._attend_memory(x, memory, memory_mask, memory_key_padding_mask, memory_is_causal)
         )
-        x = self.norm3(x + self.dropout3(self._feed_forward(x)))
-        return x
+        return self.norm3(x + self.dropout3(self._feed_forward(x)))  # type: ignore[no-any-return]
 
     def _attend_memory(
         self, x: Tensor, memory: Tensor, mask: Tensor | None, padding: Tensor | None, is_causal: bool
@@ -346,17 +344,16 @@ class Transformer(Module):
         memory = self.encoder(
             src, mask=src_mask, src_key_padding_mask=src_key_padding_mask, is_causal=src_is_causal
         )
-        out: Tensor = self.decoder(
+        return self.decoder(
             tgt,
             memory,
             tgt_mask=tgt_mask,
-            memory_mask=memory_mask,
+            memory_mask=memory_mask,  # type: ignore[no-any-return]
             tgt_key_padding_mask=tgt_key_padding_mask,
             memory_key_padding_mask=memory_key_padding_mask,
             tgt_is_causal=tgt_is_causal,
             memory_is_causal=memory_is_causal,
         )
-        return out
 
     @staticmethod
     def generate_square_subsequent_mask(

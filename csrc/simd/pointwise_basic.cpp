@@ -162,6 +162,8 @@ AL_REGISTER() {
   on_bool<2>("minimum", [](bool a, bool b) { return a & b; });
   on_numbers<2>("fmax", Fmax{});
   on_numbers<2>("fmin", Fmin{});
+  on_bool<2>("fmax", [](bool a, bool b) { return a | b; });
+  on_bool<2>("fmin", [](bool a, bool b) { return a & b; });
 }
 
 AL_REGISTER() {

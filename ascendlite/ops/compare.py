@@ -1,0 +1,162 @@
+"""Comparisons, tests of values, logic, bits, and selection by a condition."""
+
+from __future__ import annotations
+
+from ascendlite.core import (
+    BITWISE,
+    COMPARE,
+    LOGICAL,
+    PROMOTE,
+    Op,
+    Tensor,
+    dtype_of_name,
+    function,
+    pointwise,
+    register,
+)
+from ascendlite.errors import ArgumentError, DTypeError, ShapeError
+
+Number = int | float | bool
+_BOOL, _UINT8 = dtype_of_name("bool"), dtype_of_name("uint8")
+
+# ---- comparisons, with torch's other names ----
+
+
+def _comparison(name: str, *aliases: str) -> Op:
+    op = pointwise(name, COMPARE, inputs=2, inplace=True)
+    for alias in aliases:
+        register(op, name=alias)
+    return op
+
+
+eq = _comparison("eq")
+ne = _comparison("ne", "not_equal")
+lt = _comparison("lt", "less")
+le = _comparison("le", "less_equal")
+gt = _comparison("gt", "greater")
+ge = _comparison("ge", "greater_equal")
+
+isnan = pointwise("isnan", COMPARE, inputs=1)
+isinf = pointwise("isinf", COMPARE, inputs=1)
+isfinite = pointwise("isfinite", COMPARE, inputs=1)
+isposinf = pointwise("isposinf", COMPARE, inputs=1)
+isneginf = pointwise("isneginf", COMPARE, inputs=1)
+signbit = pointwise("signbit", COMPARE, inputs=1)
+
+# ---- logic and bits ----
+
+logical_not = pointwise("logical_not", LOGICAL, inputs=1)
+logical_and = pointwise("logical_and", LOGICAL, inputs=2)
+logical_or = pointwise("logical_or", LOGICAL, inputs=2)
+logical_xor = pointwise("logical_xor", LOGICAL, inputs=2)
+
+bitwise_not = pointwise("bitwise_not", BITWISE, inputs=1)
+bitwise_and = pointwise("bitwise_and", BITWISE, inputs=2)
+bitwise_or = pointwise("bitwise_or", BITWISE, inputs=2)
+bitwise_xor = pointwise("bitwise_xor", BITWISE, inputs=2)
+bitwise_left_shift = pointwise("bitwise_left_shift", BITWISE, inputs=2)
+bitwise_right_shift = pointwise("bitwise_right_shift", BITWISE, inputs=2)
+
+# ---- selection ----
+
+_where = pointwise(
+    "where",
+    PROMOTE,
+    vjp=(None, lambda g, _y, condition: _where(condition, g, 0.0), lambda g, _y, condition: _where(condition, 0.0, g)),
+    cond=True,
+    public=False,
+)
+
+
+@function()
+def where(
+    condition: Tensor,
+    input: Tensor | Number | None = None,
+    other: Tensor | Number | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor | tuple[Tensor, ...]:
+    """Elements of `input` where the condition holds, of `other` elsewhere; with the condition alone: where it holds.
+
+    >>> al.where(al.tensor([True, False]), 1.0, 0.0)
+    tensor([1., 0.])
+    """
+    if input is None and other is None:
+        from ascendlite.ops.nonzero import nonzero
+
+        return nonzero(condition, as_tuple=True)
+    if input is None or other is None:
+        raise ArgumentError("where: input and other go together: one of them is None; give both, or neither")
+    if condition.dtype is not _BOOL:
+        if condition.dtype is not _UINT8:  # torch still takes uint8 for a condition
+            raise DTypeError(f"where: expected a bool condition, got {condition.dtype.name}; cast it with .bool()")
+        condition = condition.to(_BOOL)
+    return _where(condition, input, other, out=out)
+
+
+def _where_method(self: Tensor, condition: Tensor, other: Tensor | Number) -> Tensor:
+    """`self` where the condition holds, `other` elsewhere."""
+    result = where(condition, self, other)
+    assert isinstance(result, Tensor)
+    return result
+
+
+function("where_method", methods=("where",), toplevel=False)(_where_method)
+
+
+@function(methods=("masked_fill",), inplace=True)
+def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
+    """input with `value` where the bool mask holds; the dtype stays input's.
+
+    >>> al.masked_fill(al.zeros(3), al.tensor([True, False, True]), -1.0)
+    tensor([-1.,  0., -1.])
+    """
+    if mask.dtype is not _BOOL:
+        raise DTypeError(f"masked_fill: expected a bool mask, got {mask.dtype.name}; cast it with .bool()")
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise ShapeError(f"masked_fill: expected a 0-d value, got one of shape {value.shape}; use where")
+        return _where(mask, value.to(input.dtype), input)
+    if isinstance(value, float) and not input.dtype.is_floating_point:
+        value = int(value)  # the dtype stays input's, as in torch
+    return _where(mask, value, input)
+
+
+# ---- nearness ----
+
+
+@function(methods=("isclose",))
+def isclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> Tensor:
+    """Whether |input - other| <= atol + rtol * |other|, element by element."""
+    if input.dtype is not other.dtype:
+        raise DTypeError(
+            f"isclose: dtypes differ: input is {input.dtype.name}, other is {other.dtype.name}; cast one with .to()"
+        )
+    if rtol < 0 or atol < 0:
+        raise ArgumentError(f"isclose: tolerances must not be negative: rtol is {rtol}, atol is {atol}")
+    close = eq(input, other)
+    if equal_nan and input.dtype.is_floating_point:
+        close = bitwise_or(close, bitwise_and(isnan(input), isnan(other)))
+    if rtol == 0 and atol == 0:
+        return close
+    if input.dtype is _BOOL:
+        input, other = input.to(_UINT8), other.to(_UINT8)
+    gap = (input - other).abs()
+    near = bitwise_and(isfinite(gap), le(gap, (other * rtol).abs() + atol))
+    return bitwise_or(close, near)
+
+
+@function(methods=("allclose",))
+def allclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
+    """Whether all elements are close, as in `isclose`."""
+    return bool(isclose(input, other, rtol, atol, equal_nan).all())
+
+
+@function(methods=("equal",))
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Whether both have the same shape and the same elements."""
+    return input.shape == other.shape and bool(eq(input, other).all())
