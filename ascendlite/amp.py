@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
@@ -17,7 +16,7 @@ R = TypeVar("R")
 _DEFAULT_DTYPES: dict[str, DType] = {"cpu": bfloat16, "npu": float16, "meta": bfloat16}
 
 
-class autocast:  # noqa: N801 - torch's name
+class autocast:
     """Products in it (or in a function it decorates) run in `dtype`; softmax, norms and losses in float32.
 
     >>> with al.amp.autocast("cpu", dtype=al.bfloat16):
@@ -154,7 +153,7 @@ class GradScaler:
                 for param in group["params"]:
                     if param.grad is not None:
                         param.grad.mul_(1.0 / self._scale)
-                        found = found or not math.isfinite(float(param.grad.float().abs().sum()))
+                        found = found or not bool(param.grad.isfinite().all())
         self._found_inf[key] = found
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:

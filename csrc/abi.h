@@ -63,7 +63,7 @@ using ParallelBody = void (*)(void* context, int64_t begin, int64_t end);
 
 // Services of the host process that kernels use.
 struct Runtime {
-  void* (*alloc)(size_t bytes);            // 64-byte aligned; never null (fails loudly in the allocator)
+  void* (*alloc)(size_t bytes);            // 64-byte aligned; throws std::bad_alloc
   void (*free)(void* pointer, size_t bytes);
   void (*parallel_for)(int64_t n, int64_t grain, ParallelBody body, void* context);
   int (*num_threads)();

@@ -1,16 +1,6 @@
 """The compiled core and the little Python around it. It imports nothing of the package but `errors` and the native runtime."""
 
-import os as _os
-
-from ascendlite import _native
-
-if not hasattr(_native, "loaded_instruction_set"):
-    for _isa in ("avx2", "neon", "baseline"):
-        _path = _os.path.join(_os.path.dirname(_native.__file__), f"_cpu_{_isa}.so")
-        if _os.path.exists(_path):
-            _native.load_library(_path)
-            break
-
+from ascendlite import backends as _backends  # loads the kernels before ops look for them
 from ascendlite.core._core import *  # noqa: F403
 from ascendlite.core._core import (
     FUNCTIONS, OPS, AccumulateGrad, Node, Op, Spec, Tensor, add_listener, deliver, exchange_grad, from_pointer, get_autocast, make_subclass,

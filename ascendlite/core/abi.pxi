@@ -40,7 +40,7 @@ cdef extern from "abi.h" namespace "al" nogil:
         int32_t nargs
 
     ctypedef struct Runtime:
-        void* (*alloc)(size_t) noexcept nogil
+        void* (*alloc)(size_t) except +MemoryError nogil
         void (*free)(void*, size_t) noexcept nogil
         KernelEntry* (*entry)(const char*) noexcept
 

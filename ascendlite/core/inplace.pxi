@@ -1,6 +1,6 @@
 # Writing into tensors: what may be written, version counters, and the history of bases and their views.
 
-cdef check_writable(Tensor t, str name):
+cpdef check_writable(Tensor t, str name):
     # Raises where a write would be lost, ambiguous, or would break the graph.
     cdef int i
     if t.storage.readonly:

@@ -32,10 +32,11 @@ cdef inline Storage new_storage(size_t nbytes, int device):
     s.nbytes = nbytes
     s.device = device
     if device == CPU and nbytes:
-        s.ptr = <char*>host.runtime.alloc(nbytes)
-        if s.ptr == NULL:
+        try:
+            s.ptr = <char*>host.runtime.alloc(nbytes)
+        except MemoryError:
             raise OutOfMemoryError(f"cpu: can't allocate memory: you tried to allocate {nbytes} bytes "
-                                   f"({nbytes / 2**30:.2f} GiB); use a smaller shape or dtype")
+                                   f"({nbytes / 2**30:.2f} GiB); use a smaller shape or dtype") from None
         s.owned = True
     return s
 

@@ -5,23 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .. import core
 from ..core import Device, DType, Tensor, no_grad
 
 if TYPE_CHECKING:
     from .module import Module
 
 Convert = Callable[[Tensor], Tensor]
-_DTYPES: dict[str, DType] = {
-    "float16": core.float16,
-    "bfloat16": core.bfloat16,
-    "float32": core.float32,
-    "float64": core.float64,
-}
-
-
-def dtype_named(name: str) -> DType:
-    return _DTYPES[name]
 
 
 def parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Device | str | None, DType | None]:

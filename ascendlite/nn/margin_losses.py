@@ -7,8 +7,8 @@ import math
 from ..core import Tensor, tensor
 from ..errors import ShapeError
 from ..ops.activation import logsigmoid, softplus
+from ..ops.compare import where
 from ..ops.loss import cosine_similarity
-from ..ops.pointwise import clamp, minimum, where
 
 _REDUCTIONS = {"none": lambda loss: loss, "mean": lambda loss: loss.mean(), "sum": lambda loss: loss.sum()}
 
@@ -62,7 +62,7 @@ def gaussian_nll_loss(
         raise ValueError("gaussian_nll_loss: var has negative entries; pass variances >= 0")
     if spread.shape != input.shape and spread.ndim and tuple(spread.shape) == tuple(input.shape[:-1]):
         spread = spread.unsqueeze(-1)
-    floored = spread + (clamp(spread, min=eps) - spread).detach()
+    floored = spread + (spread.clamp(min=eps) - spread).detach()
     loss = 0.5 * (floored.log() + (input - target).square() / floored)
     return _reduce(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction, "gaussian_nll_loss")
 
@@ -101,7 +101,7 @@ def hinge_embedding_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """input where target is 1, max(0, margin - input) where it is -1."""
-    hinge = clamp(margin - input, min=0)
+    hinge = (margin - input).clamp(min=0)
     loss = where(target != 1, hinge, 0.0) + where(target != -1, input, 0.0)
     return _reduce(loss, reduction, "hinge_embedding_loss")
 
@@ -122,7 +122,7 @@ def cosine_embedding_loss(
             f"target of shape {tuple(target.shape)}; inputs must agree, with one dimension more than target"
         )
     cosine = cosine_similarity(input1, input2, -1)
-    loss = where(target == 1, 1 - cosine, 0.0) + where(target == -1, clamp(cosine - margin, min=0), 0.0)
+    loss = where(target == 1, 1 - cosine, 0.0) + where(target == -1, (cosine - margin).clamp(min=0), 0.0)
     return _reduce(loss, reduction, "cosine_embedding_loss")
 
 
@@ -141,7 +141,7 @@ def margin_ranking_loss(
             f"margin_ranking_loss: shapes {tuple(input1.shape)}, {tuple(input2.shape)} and target "
             f"{tuple(target.shape)} must have as many dimensions; unsqueeze the shorter"
         )
-    return _reduce(clamp(-target * (input1 - input2) + margin, min=0), reduction, "margin_ranking_loss")
+    return _reduce((-target * (input1 - input2) + margin).clamp(min=0), reduction, "margin_ranking_loss")
 
 
 def triplet_margin_loss(
@@ -160,5 +160,5 @@ def triplet_margin_loss(
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:
-        far = minimum(far, pairwise_distance(positive, negative, p, eps))
-    return _reduce(clamp(near - far + margin, min=0), reduction, "triplet_margin_loss")
+        far = far.minimum(pairwise_distance(positive, negative, p, eps))
+    return _reduce((near - far + margin).clamp(min=0), reduction, "triplet_margin_loss")

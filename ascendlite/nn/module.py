@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
-from ..core import Device, DType, Tensor
+from ..core import Device, DType, Tensor, bfloat16, float16, float32, float64
 from . import convert, state
 from .hooks import Hooked, call_with_hooks
 from .parameter import Buffer, Parameter
@@ -316,16 +316,16 @@ class Module(Hooked):
         return self
 
     def float(self) -> Self:
-        return self.to(convert.dtype_named("float32"))
+        return self.to(float32)
 
     def double(self) -> Self:
-        return self.to(convert.dtype_named("float64"))
+        return self.to(float64)
 
     def half(self) -> Self:
-        return self.to(convert.dtype_named("float16"))
+        return self.to(float16)
 
     def bfloat16(self) -> Self:
-        return self.to(convert.dtype_named("bfloat16"))
+        return self.to(bfloat16)
 
     def cpu(self) -> Self:
         return self.to("cpu")

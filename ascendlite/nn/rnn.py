@@ -46,7 +46,10 @@ class RNNBase(Module):
         gate_size, out_size = GATES[mode] * hidden_size, proj_size or hidden_size
         for layer in range(num_layers):
             in_size = input_size if layer == 0 else out_size * (1 + bidirectional)
-            shapes = {"weight_ih": (gate_size, in_size), "weight_hh": (gate_size, out_size)}
+            shapes: dict[str, tuple[int, ...]] = {
+                "weight_ih": (gate_size, in_size),
+                "weight_hh": (gate_size, out_size),
+            }
             if bias:
                 shapes.update(bias_ih=(gate_size,), bias_hh=(gate_size,))
             if proj_size:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..core import Tensor
-from ..ops.activation import relu
 from ..ops.matmul import linear
 from ..ops.movement import stack
-from ..ops.pointwise import sigmoid, tanh
+from ..ops.rectifier import relu
 
 State = tuple[Tensor, ...]
 # from the input's share of the gates, the hidden share and the state to the next state
@@ -16,7 +15,7 @@ Step = Callable[[Tensor, Tensor, State], State]
 
 
 def _tanh_step(given: Tensor, hidden: Tensor, state: State) -> State:
-    return (tanh(given + hidden),)
+    return ((given + hidden).tanh(),)
 
 
 def _relu_step(given: Tensor, hidden: Tensor, state: State) -> State:
@@ -25,15 +24,15 @@ def _relu_step(given: Tensor, hidden: Tensor, state: State) -> State:
 
 def _lstm_step(given: Tensor, hidden: Tensor, state: State) -> State:
     i, f, g, o = (given + hidden).chunk(4, -1)
-    c = sigmoid(f) * state[1] + sigmoid(i) * tanh(g)
-    return sigmoid(o) * tanh(c), c
+    c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
 
 
 def _gru_step(given: Tensor, hidden: Tensor, state: State) -> State:
     given_r, given_z, given_n = given.chunk(3, -1)
     hidden_r, hidden_z, hidden_n = hidden.chunk(3, -1)
-    z = sigmoid(given_z + hidden_z)
-    n = tanh(given_n + sigmoid(given_r + hidden_r) * hidden_n)
+    z = (given_z + hidden_z).sigmoid()
+    n = (given_n + (given_r + hidden_r).sigmoid() * hidden_n).tanh()
     return (n + z * (state[0] - n),)
 
 

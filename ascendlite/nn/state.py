@@ -25,8 +25,6 @@ class LoadReport(NamedTuple):
             return "<All keys matched successfully>"
         return f"LoadReport(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
-    __str__ = __repr__
-
 
 def _has_extra_state(module: Module) -> bool:
     from .module import Module as Base

@@ -109,12 +109,13 @@ class TransformerEncoderLayer(_Layer):
         src_key_padding_mask: Tensor | None = None,
         is_causal: bool = False,
     ) -> Tensor:
-        x = src
+        x: Tensor = src
         if self.norm_first:
             x = x + self._attend_self(self.norm1(x), src_mask, src_key_padding_mask, is_causal)
             return x + self.dropout2(self._feed_forward(self.norm2(x)))
         x = self.norm1(x + self._attend_self(x, src_mask, src_key_padding_mask, is_causal))
-        return self.norm2(x + self.dropout2(self._feed_forward(x)))  # type: ignore[no-any-return]
+        x = self.norm2(x + self.dropout2(self._feed_forward(x)))
+        return x
 
 
 class TransformerDecoderLayer(_Layer):
@@ -162,7 +163,7 @@ class TransformerDecoderLayer(_Layer):
         tgt_is_causal: bool = False,
         memory_is_causal: bool = False,
     ) -> Tensor:
-        x = tgt
+        x: Tensor = tgt
         if self.norm_first:
             x = x + self._attend_self(self.norm1(x), tgt_mask, tgt_key_padding_mask, tgt_is_causal)
             x = x + self._attend_memory(
@@ -173,7 +174,8 @@ class TransformerDecoderLayer(_Layer):
         x = self.norm2(
             x + self._attend_memory(x, memory, memory_mask, memory_key_padding_mask, memory_is_causal)
         )
-        return self.norm3(x + self.dropout3(self._feed_forward(x)))  # type: ignore[no-any-return]
+        x = self.norm3(x + self.dropout3(self._feed_forward(x)))
+        return x
 
     def _attend_memory(
         self, x: Tensor, memory: Tensor, mask: Tensor | None, padding: Tensor | None, is_causal: bool
@@ -344,16 +346,17 @@ class Transformer(Module):
         memory = self.encoder(
             src, mask=src_mask, src_key_padding_mask=src_key_padding_mask, is_causal=src_is_causal
         )
-        return self.decoder(
+        out: Tensor = self.decoder(
             tgt,
             memory,
             tgt_mask=tgt_mask,
-            memory_mask=memory_mask,  # type: ignore[no-any-return]
+            memory_mask=memory_mask,
             tgt_key_padding_mask=tgt_key_padding_mask,
             memory_key_padding_mask=memory_key_padding_mask,
             tgt_is_causal=tgt_is_causal,
             memory_is_causal=memory_is_causal,
         )
+        return out
 
     @staticmethod
     def generate_square_subsequent_mask(

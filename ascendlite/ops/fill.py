@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from ascendlite.core import Generator, Tensor, function
+from ascendlite.core import Generator, Tensor, add_method
 from ascendlite.errors import ArgumentError
 from ascendlite.ops.draw import BERNOULLI, chance_of
 from ascendlite.ops.random import (
     EXPONENTIAL,
     INTEGERS,
     NORMAL,
-    TRUNC_NORMAL,
     UNIFORM,
     drawn,
+    exact_integers,
     float_only,
-    integer_limits,
     like_of,
     range_of,
 )
 
 
-@function(methods=("uniform_",))
 def uniform_(
     self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
@@ -33,7 +31,6 @@ def uniform_(
     )
 
 
-@function(methods=("normal_",))
 def normal_(
     self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
@@ -45,7 +42,6 @@ def normal_(
     )
 
 
-@function(methods=("exponential_",))
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fill with exponentially distributed numbers of rate lambd."""
     if lambd <= 0:
@@ -55,7 +51,6 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     )
 
 
-@function(methods=("bernoulli_",))
 def bernoulli_(self: Tensor, p: Tensor | float = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Fill with ones with probability p, else zeros."""
     chances = (
@@ -64,13 +59,12 @@ def bernoulli_(self: Tensor, p: Tensor | float = 0.5, *, generator: Generator | 
     return self.copy_(drawn(BERNOULLI, like_of(self, None, None), generator, inputs=(chances,)))
 
 
-@function(methods=("random_",))
 def random_(
     self: Tensor, from_: int | None = None, to: int | None = None, *, generator: Generator | None = None
 ) -> Tensor:
     """Fill with integers in [from_, to); one bound: in [0, bound); none: all that the dtype holds."""
     if from_ is None:
-        from_, to = 0, integer_limits(self.dtype)[1] + 1
+        from_, to = 0, exact_integers(self.dtype)[1] + 1
     elif to is None:
         from_, to = 0, from_
     return self.copy_(
@@ -78,14 +72,5 @@ def random_(
     )
 
 
-def trunc_normal_(
-    tensor: Tensor,
-    mean: float = 0.0,
-    std: float = 1.0,
-    a: float = -2.0,
-    b: float = 2.0,
-    generator: Generator | None = None,
-) -> Tensor:
-    """Fill with normal numbers of [a, b] only, as `torch.nn.init.trunc_normal_`."""
-    new = like_of(float_only(tensor, "trunc_normal_"), None, None)
-    return tensor.copy_(drawn(TRUNC_NORMAL, new, generator, float(mean), float(std), float(a), float(b)))
+for _fill in (uniform_, normal_, exponential_, bernoulli_, random_):
+    add_method(_fill.__name__, _fill)

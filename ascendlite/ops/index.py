@@ -1,4 +1,4 @@
-"""Advanced indexing and its kin: index, index_put, index_select, index_add, take, masked_select.
+"""Advanced indexing and its kin: index, index_put, index_select, take, masked_select.
 
 The core parses `x[...]` into views first and turns bool masks into index tensors by `expand_mask`.
 """
@@ -12,13 +12,16 @@ from ascendlite.core import (
     Tensor,
     bfloat16,
     broadcast_shapes,
+    check_writable,
     deliver,
     float16,
     float32,
-    full,
     function,
     int64,
+    is_grad_enabled,
+    mark_dirty,
     normalize_dim,
+    requires_grad_any,
     zeros,
 )
 from ascendlite.core import bool as bool_
@@ -29,6 +32,7 @@ Indices = Sequence[Tensor | None]
 Number = int | float | bool
 
 
+@function()
 def expand_mask(mask: Tensor) -> tuple[Tensor, ...]:
     """The index tensors that pick the true elements of a mask, one a dim."""
     return nonzero(mask, as_tuple=True)
@@ -39,7 +43,7 @@ def widened(x: Tensor) -> Tensor:
     return x.to(float32) if x.dtype in (float16, bfloat16) else x
 
 
-# --- the two ops: read and write ------------------------------------------------------------------------------
+# --- the two ops: read and write ----------------------------------------------------------------------------
 
 
 def _picked_shape(x, index, slots, front) -> tuple[int, ...]:
@@ -124,7 +128,7 @@ def _write(x: Tensor, values: Tensor, indices: Sequence[Tensor], *attrs: int | t
     return _write_many.call((x, values, *indices), attrs)
 
 
-def _as_index(index: Tensor, op: str) -> Tensor:
+def as_index(index: Tensor, op: str) -> Tensor:
     if index.dtype is int64:
         return index
     if index.dtype.is_floating_point or index.dtype is bool_:
@@ -140,7 +144,7 @@ def _unmasked(x: Tensor, indices: Indices, op: str) -> list[Tensor | None]:
     found: list[Tensor | None] = []
     for index in indices:
         if index is None or index.dtype is not bool_:
-            found.append(None if index is None else _as_index(index, op))
+            found.append(None if index is None else as_index(index, op))
             continue
         at = len(found)
         for k, n in enumerate(index.shape):
@@ -177,6 +181,7 @@ def _plan(x: Tensor, indices: Indices, op: str) -> tuple[tuple[Tensor, ...], tup
     return tuple(tensors), tuple(slots), dims[0] if adjacent else 0
 
 
+@function()
 def index(input: Tensor, indices: Indices) -> Tensor:
     """Elements at index tensors that are broadcast together; dims given None (or none at all) are kept whole.
 
@@ -204,7 +209,7 @@ def _expanded_values(values: Tensor, x: Tensor, tensors: tuple, slots: tuple, fr
         ) from None
 
 
-def _put(
+def put_at(
     x: Tensor, values: Tensor, tensors: tuple, slots: tuple, front: int, accumulate: bool, wrap: bool
 ) -> Tensor:
     if accumulate and widened(x) is not x:
@@ -212,26 +217,51 @@ def _put(
     return _write(x, values, tensors, slots, front, accumulate, wrap)
 
 
-@function(methods=("index_put",), inplace=True)
-def index_put(input: Tensor, indices: Indices, values: Tensor, accumulate: bool = False) -> Tensor:
-    """The tensor with values written (or added) at index tensors; of several writes to one place the last stays."""
-    tensors, slots, front = _plan(input, indices, "index_put")
+def _writing(x: Tensor, indices: Indices, values: Tensor, op: str) -> tuple[tuple, tuple, int, Tensor]:
+    """The plan of a write, and the values in the shape of what it writes to."""
+    tensors, slots, front = _plan(x, indices, op)
     if not tensors:
-        raise IndexError("index_put: at least one index tensor is needed; use copy_ to write all of a tensor")
-    values = _expanded_values(values, input, tensors, slots, front, "index_put")
-    return _put(input, values, tensors, slots, front, accumulate, True)
+        raise IndexError(f"{op}: at least one index tensor is needed; use copy_ to write all of a tensor")
+    return tensors, slots, front, _expanded_values(values, x, tensors, slots, front, op)
 
 
-# --- one index on one dim -------------------------------------------------------------------------------------
+@function(methods=("index_put",))
+def index_put(input: Tensor, indices: Indices, values: Tensor, accumulate: bool = False) -> Tensor:
+    """The tensor with values written (or added) at index tensors; the last of several writes stays."""
+    tensors, slots, front, values = _writing(input, indices, values, "index_put")
+    return put_at(input, values, tensors, slots, front, accumulate, True)
 
 
-def _vector(index: Tensor, op: str) -> Tensor:
+@function(methods=("index_put_",))
+def index_put_(input: Tensor, indices: Indices, values: Tensor, accumulate: bool = False) -> Tensor:
+    """Write (or add) values at index tensors in place; the last of several writes to one place stays."""
+    tensors, slots, front, values = _writing(input, indices, values, "index_put_")
+    if input.device.type == "meta" or (accumulate and widened(input) is not input):
+        return input.copy_(put_at(input, values, tensors, slots, front, accumulate, True))
+    check_writable(input, "index_put_")
+    if values._is_view() or input._is_view() or values is input:
+        values = values.clone()  # they may share memory
+    attrs = (slots, front, accumulate, True)
+    (_write_one if len(tensors) == 1 else _write_many).launch((input,), (input, values, *tensors), attrs)
+    if is_grad_enabled() and requires_grad_any((input, values)):
+        mark_dirty(input, "IndexPutBackward0", (input, values), _rule_of_write(values.shape, tensors, *attrs))
+    return input
+
+
+def _rule_of_write(shape: tuple[int, ...], tensors: tuple[Tensor, ...], *attrs: int | tuple[int, ...]):
+    return lambda g: _grads_of_write(g, shape, tensors, *attrs, (True, True))
+
+
+# --- one index on one dim -----------------------------------------------------------------------------------
+
+
+def vector_of(index: Tensor, op: str) -> Tensor:
     if index.ndim > 1:
         raise IndexError(f"{op}: Index is supposed to be a vector: got {index.ndim} dims; flatten it")
-    return _as_index(index, op).reshape(-1)
+    return as_index(index, op).reshape(-1)
 
 
-def _one_slot(ndim: int, dim: int) -> tuple[int, ...]:
+def one_slot(ndim: int, dim: int) -> tuple[int, ...]:
     return tuple(0 if d == dim else -1 for d in range(ndim))
 
 
@@ -239,103 +269,22 @@ def _one_slot(ndim: int, dim: int) -> tuple[int, ...]:
 def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Slices of a dim in the order of a 1-d index (which may repeat and must not be negative)."""
     dim = normalize_dim(dim, input.ndim)
-    index = _vector(index, "index_select")
+    index = vector_of(index, "index_select")
     if input.ndim == 0:
         return deliver(_read_one(input.reshape(1), index, (0,), 0, False).reshape(()), out)
-    return deliver(_read_one(input, index, _one_slot(input.ndim, dim), dim, False), out)
+    return deliver(_read_one(input, index, one_slot(input.ndim, dim), dim, False), out)
 
 
-def _check_source(input: Tensor, dim: int, index: Tensor, source: Tensor, op: str) -> None:
-    if source.dtype is not input.dtype:
-        raise DTypeError(
-            f"{op}: self and source expected to have the same dtype, but got (self) "
-            f"{input.dtype} and (source) {source.dtype}; cast the source"
-        )
-    expected = (
-        input.shape[:dim] + (index.numel(),) + input.shape[dim + 1 :] if input.ndim else (index.numel(),)
-    )
-    if source.shape != expected and not (source.ndim == 0 and index.numel() == 1 and input.ndim <= 1):
-        raise ShapeError(
-            f"{op}: Number of indices ({index.numel()}) should be equal to source.size(dim), "
-            f"and the other sizes to self's: source is {list(source.shape)}, expected "
-            f"{list(expected)}"
-        )
-
-
-def _on_dim(
-    input: Tensor, dim: int, index: Tensor, source: Tensor, accumulate: bool, wrap: bool = False
-) -> Tensor:
-    x = input if input.ndim else input.reshape(1)
-    shape = x.shape[:dim] + (index.numel(),) + x.shape[dim + 1 :]
-    source = source.expand(shape) if source.ndim == 0 else source
-    return _put(x, source, (index,), _one_slot(x.ndim, dim), dim, accumulate, wrap).reshape(input.shape)
-
-
-@function(methods=("index_add",), inplace=True)
-def index_add(
-    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Number = 1, out: Tensor | None = None
-) -> Tensor:
-    """The tensor with alpha times slices of source added at a 1-d index of a dim."""
-    dim, index = normalize_dim(dim, input.ndim), _vector(index, "index_add")
-    _check_source(input, dim, index, source, "index_add")
-    return deliver(_on_dim(input, dim, index, source if alpha == 1 else source * alpha, True), out)
-
-
-@function(methods=("index_copy",), inplace=True)
-def index_copy(
-    input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Tensor | None = None
-) -> Tensor:
-    """The tensor with slices of source written at a 1-d index of a dim."""
-    dim, index = normalize_dim(dim, input.ndim), _vector(index, "index_copy")
-    _check_source(input, dim, index, source, "index_copy")
-    return deliver(_on_dim(input, dim, index, source, False), out)
-
-
-@function(methods=("index_fill",), inplace=True)
-def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) -> Tensor:
-    """The tensor with one value written at a 1-d index of a dim."""
-    dim, index = normalize_dim(dim, input.ndim), _vector(index, "index_fill")
-    if isinstance(value, Tensor) and value.ndim:
-        raise ShapeError(
-            "index_fill: only supports a 0-dimensional value tensor, but got tensor with "
-            f"{value.ndim} dimension(s)"
-        )
-    value = (
-        value.to(input.dtype)
-        if isinstance(value, Tensor)
-        else full((), value, dtype=input.dtype, device=input.device)
-    )
-    return _on_dim(input, dim, index, value, False, wrap=True)
-
-
-# --- the flattened tensor -------------------------------------------------------------------------------------
+# --- the flattened tensor -----------------------------------------------------------------------------------
 
 
 @function(methods=("take",))
 def take(input: Tensor, index: Tensor) -> Tensor:
     """Elements of the flattened tensor at indices, in the shape of the indices."""
-    return _read_one(input.reshape(-1), _as_index(index, "take"), (0,), 0, True)
+    return _read_one(input.reshape(-1), as_index(index, "take"), (0,), 0, True)
 
 
-@function(methods=("put",), inplace=True)
-def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
-    """The tensor with elements of source written (or added) at indices of the flattened tensor."""
-    if index.numel() != source.numel():
-        raise ShapeError(
-            f"put: source should have the same number of elements as index: {source.numel()} "
-            f"and {index.numel()}"
-        )
-    if source.dtype is not input.dtype:
-        raise DTypeError(
-            f"put: self and source expected to have the same dtype: {input.dtype} and "
-            f"{source.dtype}; cast the source"
-        )
-    index = _as_index(index, "put").reshape(-1)
-    flat = _put(input.reshape(-1), source.reshape(-1), (index,), (0,), 0, accumulate, True)
-    return flat.reshape(input.shape)
-
-
-def _mask_of(mask: Tensor, op: str) -> Tensor:
+def mask_of(mask: Tensor, op: str) -> Tensor:
     if mask.dtype is not bool_:
         raise DTypeError(f"{op}: expected BoolTensor for mask: got {mask.dtype}; compare or cast to bool")
     return mask
@@ -344,28 +293,8 @@ def _mask_of(mask: Tensor, op: str) -> Tensor:
 @function(methods=("masked_select",))
 def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements where a mask is true, as a 1-d tensor; input and mask are broadcast together."""
-    shape = broadcast_shapes(input.shape, _mask_of(mask, "masked_select").shape)
+    shape = broadcast_shapes(input.shape, mask_of(mask, "masked_select").shape)
     if not shape:
         input, mask, shape = input.reshape(1), mask.reshape(1), (1,)
     picks = expand_mask(mask.expand(shape))
     return deliver(_read(input.expand(shape), picks, tuple(range(len(shape))), 0, True), out)
-
-
-@function(methods=("masked_scatter",), inplace=True)
-def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """The tensor with elements of source written, in order, where a mask is true."""
-    if source.dtype is not input.dtype:
-        raise DTypeError(
-            "masked_scatter: expected self and source to have same dtypes but got "
-            f"{input.dtype} and {source.dtype}"
-        )
-    shape = broadcast_shapes(input.shape, _mask_of(mask, "masked_scatter").shape)
-    x = input.expand(shape)
-    places = expand_mask(mask.expand(shape).reshape(-1))[0]
-    if places.numel() > source.numel():
-        raise ShapeError(
-            "masked_scatter: expected self and source to have at least as many elements as the "
-            f"mask is true: source has {source.numel()}, the mask {places.numel()}"
-        )
-    values = source.reshape(-1).narrow(0, 0, places.numel())
-    return _put(x.reshape(-1), values, (places,), (0,), 0, False, True).reshape(shape)

@@ -1,11 +1,21 @@
-"""Ops that put elements elsewhere: joining and turning. Views are the core's."""
+"""Ops that put elements elsewhere: joining and padding. Views are the core's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ascendlite.core import Op, Tensor, deliver, function, normalize_dim, promote_types
+from ascendlite.core import (
+    Op,
+    Tensor,
+    arange,
+    deliver,
+    full,
+    function,
+    normalize_dim,
+    promote_types,
+)
 from ascendlite.errors import ArgumentError, ShapeError
+from ascendlite.ops.index import index_select
 
 Ints = int | Sequence[int]
 
@@ -17,18 +27,7 @@ def ints_of(values: tuple) -> tuple[int, ...]:
     return tuple(values)
 
 
-def _dims(dims: Ints, ndim: int, op: str) -> tuple[int, ...]:
-    """Distinct dims of a tensor, counted from the front."""
-    found = tuple(normalize_dim(d, ndim) for d in ((dims,) if isinstance(dims, int) else dims))
-    if len(set(found)) != len(found):
-        raise ArgumentError(
-            f"{op}: dim {next(d for d in found if found.count(d) > 1)} appears multiple "
-            f"times in the list of dims: {tuple(dims)}; name each dim once"
-        )
-    return found
-
-
-# --- joining --------------------------------------------------------------------------------------------------
+# --- joining ------------------------------------------------------------------------------------------------
 
 
 def _cat_shape(inputs, dim):
@@ -193,83 +192,88 @@ def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Ten
     return hstack([x.reshape(x.numel(), 1) if x.ndim <= 1 else x for x in tensors], out=out)
 
 
-# --- turning --------------------------------------------------------------------------------------------------
-
-_flip = Op(
-    "flip", inputs=1, infer=lambda x, dims: x, vjp=(lambda g, y, _x, dims: _flip(g, dims),), contiguous=False
-)
-_roll = Op(
-    "roll",
-    inputs=1,
-    infer=lambda x, shifts: x,
-    contiguous=False,
-    vjp=(
-        lambda g, y, _x, shifts: _roll(
-            g, tuple((n - s) % n if n else 0 for s, n in zip(shifts, g.shape, strict=True))
-        ),
-    ),
-)
+# --- padding ------------------------------------------------------------------------------------------------
 
 
-@function(methods=("flip",))
-def flip(input: Tensor, *dims: Ints) -> Tensor:
-    """Elements in reverse order along dims (a copy)."""
-    return _flip(input, _dims(ints_of(dims), input.ndim, "flip"))
+def _padded(x, value, before, after):
+    shape = tuple(n + b + a for n, b, a in zip(x.shape, before, after, strict=True))
+    for d, n in enumerate(shape):
+        if n < 0:
+            raise ShapeError(
+                f"pad: The input size {x.shape[d]}, plus negative padding {before[d]} and "
+                f"{after[d]}, resulted in a negative output size, which is invalid. Check "
+                f"dimension {d} of your input."
+            )
+    return shape, x.dtype
 
 
-def _need_dims(input: Tensor, ndim: int, op: str) -> None:
-    if input.ndim < ndim:
-        raise ShapeError(f"{op}: Input must be >= {ndim}-d: got {input.ndim}-d; unsqueeze it first")
+def _unpad(g, y, _x, _value, before, after):
+    return _pad_constant(g, g.new_zeros(()), tuple(-b for b in before), tuple(-a for a in after))
 
 
-@function(methods=("fliplr",))
-def fliplr(input: Tensor) -> Tensor:
-    """Columns in reverse order."""
-    _need_dims(input, 2, "fliplr")
-    return _flip(input, (1,))
+_pad_constant = Op("pad_constant", inputs=2, infer=_padded, vjp=(_unpad, None), contiguous=False)
+
+# The index in x that stands at place i of the padded dim, for one dim of size n.
+_SOURCES = {
+    "reflect": lambda i, n: (n - 1) - (i % (2 * n - 2) - (n - 1)).abs(),
+    "replicate": lambda i, n: i.clamp(0, n - 1),
+    "circular": lambda i, n: i % n,
+}
+_TOO_WIDE = {"reflect": lambda n: n - 1, "circular": lambda n: n}
 
 
-@function(methods=("flipud",))
-def flipud(input: Tensor) -> Tensor:
-    """Rows in reverse order."""
-    _need_dims(input, 1, "flipud")
-    return _flip(input, (0,))
+def _check_wide(input: Tensor, pad: Sequence[int], mode: str) -> None:
+    for k in range(len(pad) // 2):
+        d = input.ndim - 1 - k
+        size, widths = input.shape[d], tuple(pad[2 * k : 2 * k + 2])
+        if mode in _TOO_WIDE and max(widths) > _TOO_WIDE[mode](size):
+            raise ArgumentError(
+                "pad: Padding size should be less than the corresponding input dimension, "
+                f"but got: padding {widths} at dimension {d} of input {list(input.shape)}; "
+                "pad twice or use mode='replicate'"
+            )
+        if size + sum(widths) < 1 or size == 0:
+            raise ShapeError(f"pad: input size {size} with padding {widths} leaves nothing in dimension {d}")
 
 
-@function(methods=("roll",))
-def roll(input: Tensor, shifts: Ints, dims: Ints | None = None) -> Tensor:
-    """Elements shifted along dims; those pushed out at the end come back at the start."""
-    shifts = (shifts,) if isinstance(shifts, int) else tuple(shifts)
-    if dims is None or dims == ():
-        if len(shifts) != 1:
-            raise ArgumentError(f"roll: shifts and dimensions must align. shifts: {len(shifts)}, dims: 0")
-        return roll(input.flatten(), shifts, 0).reshape(input.shape)
-    dims = (dims,) if isinstance(dims, int) else tuple(dims)
-    if len(shifts) != len(dims):
+@function(toplevel=False)
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """Widen the last dims: (left, right) of the last, then of the one before, and so on; negatives crop.
+
+    `mode` is "constant", "reflect", "replicate" or "circular"; the latter take all
+    dims but batch and channels.
+    """
+    widths = tuple(pad)
+    if len(widths) % 2:
+        raise ArgumentError(f"pad: Padding length must be divisible by 2: got {len(widths)}")
+    if len(widths) // 2 > input.ndim:
         raise ArgumentError(
-            f"roll: shifts and dimensions must align. shifts: {len(shifts)}, dims: {len(dims)}"
+            "pad: Padding length should be less than or equal to two times the input "
+            f"dimension but got padding length {len(widths)} and input of dimension "
+            f"{input.ndim}"
         )
-    every = [0] * input.ndim
-    for shift, dim in zip(shifts, dims, strict=True):
-        every[normalize_dim(dim, input.ndim)] += shift
-    return _roll(input, tuple(s % n if n else 0 for s, n in zip(every, input.shape, strict=True)))
-
-
-@function(methods=("rot90",))
-def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
-    """The plane of two dims turned k times by 90 degrees, from the first dim towards the second."""
-    _need_dims(input, 2, "rot90")
-    if len(dims) != 2:
-        raise ArgumentError(f"rot90: expected total rotation dims == 2, but got dims = {len(dims)}")
-    a, b = (normalize_dim(d, input.ndim) for d in dims)
-    if a == b:
-        raise ArgumentError(
-            f"rot90: expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}"
+    if mode == "constant":
+        before, after = [0] * input.ndim, [0] * input.ndim
+        for k in range(len(widths) // 2):
+            before[-1 - k], after[-1 - k] = widths[2 * k], widths[2 * k + 1]
+        fill = full((), 0 if value is None else value, dtype=input.dtype, device=input.device)
+        return _pad_constant(input, fill, tuple(before), tuple(after))
+    if mode not in _SOURCES:
+        raise NotImplementedError(
+            f"pad: Unrecognised padding mode {mode}; use constant, reflect, replicate or circular"
         )
-    turns = {
-        0: lambda: input.clone(),
-        1: lambda: _flip(input, (b,)).transpose(a, b),
-        2: lambda: _flip(input, (a, b)),
-        3: lambda: _flip(input, (a,)).transpose(a, b),
-    }
-    return turns[k % 4]()
+    if value is not None and value != 0:
+        raise ArgumentError(f'pad: Padding mode "{mode}" doesn\'t take in value argument')
+    if len(widths) // 2 not in (input.ndim - 1, input.ndim - 2) or len(widths) > 6:
+        raise NotImplementedError(
+            "pad: Only 2D, 3D, 4D, 5D padding with non-constant padding are supported "
+            f"for now: got {len(widths)} widths for {input.ndim} dims; give widths of "
+            "all dims but batch and channels"
+        )
+    _check_wide(input, widths, mode)
+    for k in range(len(widths) // 2):
+        d, (left, right) = input.ndim - 1 - k, widths[2 * k : 2 * k + 2]
+        if left or right:
+            places = arange(-left, input.shape[d] + right, device=input.device)
+            input = index_select(input, d, _SOURCES[mode](places, input.shape[d]))
+    return input

@@ -6,26 +6,26 @@ So the same seed gives the same bits for any number of threads.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log2
 
 from ascendlite.core import (
     DType,
     Generator,
     Op,
     Tensor,
+    bfloat16,
     deliver,
     empty,
-    finfo,
+    float16,
     float32,
+    float64,
     function,
     get_default_dtype,
-    iinfo,
     int64,
     next_philox,
 )
-from ascendlite.core import bool as bool_
 from ascendlite.errors import ArgumentError, DTypeError
 from ascendlite.ops.movement import ints_of
+from ascendlite.ops.scatter import integer_limits
 
 Number = int | float | bool
 
@@ -35,13 +35,12 @@ def _filler(name: str) -> Op:
     return Op(name, inputs=0, infer=lambda: ((), float32))
 
 
-UNIFORM, NORMAL, EXPONENTIAL, TRUNC_NORMAL, INTEGERS, _RANDPERM = (
+UNIFORM, NORMAL, EXPONENTIAL, INTEGERS, _RANDPERM = (
     _filler(name)
     for name in (
         "philox_uniform",
         "philox_normal",
         "philox_exponential",
-        "philox_trunc_normal",
         "philox_integers",
         "randperm",
     )
@@ -72,7 +71,7 @@ def _finish(tensor: Tensor, requires_grad: bool, out: Tensor | None) -> Tensor:
     return deliver(tensor.requires_grad_(True) if requires_grad else tensor, out)
 
 
-# --- new tensors ----------------------------------------------------------------------------------------------
+# --- new tensors --------------------------------------------------------------------------------------------
 
 
 @function()
@@ -109,7 +108,7 @@ def range_of(low: int, high: int, dtype: DType, op: str) -> tuple[int, int]:
         raise ArgumentError(
             f"{op}: random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
         )
-    least, most = integer_limits(dtype)
+    least, most = exact_integers(dtype)
     if not least <= low <= most or not least <= high - 1 <= most:
         raise ArgumentError(
             f"{op}: from={low}, to={high} is out of bounds for {dtype}: it holds {least} to {most}"
@@ -118,13 +117,15 @@ def range_of(low: int, high: int, dtype: DType, op: str) -> tuple[int, int]:
     return low, length - 2**64 if length >= 2**63 else length
 
 
-def integer_limits(dtype: DType) -> tuple[int, int]:
-    if dtype is bool_:
-        return 0, 1
-    if dtype.is_floating_point:
-        most = min(2 ** round(1 - log2(finfo(dtype).eps)), 2**63 - 1)
-        return -most, most
-    return iinfo(dtype).min, iinfo(dtype).max
+_SIGNIFICAND_BITS = {float16: 11, bfloat16: 8, float32: 24, float64: 53}
+
+
+def exact_integers(dtype: DType) -> tuple[int, int]:
+    """The range in which a dtype holds every integer."""
+    if not dtype.is_floating_point:
+        return integer_limits(dtype)
+    most = 2 ** _SIGNIFICAND_BITS[dtype]
+    return -most, most
 
 
 @function()
@@ -248,3 +249,34 @@ def normal(
         raise TypeError("normal: missing size; two numbers need it")
     new = float_only(_new((size,), dtype, device, out), "normal")
     return _finish(drawn(NORMAL, new, generator, float(mean), float(std)), requires_grad, out)
+
+
+# --- dropout ------------------------------------------------------------------------------------------------
+
+# No mask is kept: the gradient draws the same numbers again.
+_dropout = Op(
+    "dropout",
+    inputs=1,
+    infer=lambda x, p, seed, offset: x,
+    vjp=(lambda g, y, _x, p, seed, offset: _dropout(g, p, seed, offset),),
+)
+
+
+@function()
+def dropout(
+    input: Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Zero elements with probability p and scale the others by 1 / (1 - p); nothing when not training."""
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"dropout: dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0 or input.numel() == 0:
+        return input
+    float_only(input, "dropout")
+    seed, offset = next_philox(generator, input.numel())
+    result = _dropout(input, float(p), seed, offset)
+    return input.copy_(result) if inplace else result

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ascendlite.core import (
+    DType,
     Op,
     Tensor,
     broadcast_shapes,
     deliver,
     full,
     function,
-    iinfo,
     int32,
     int64,
     normalize_dim,
@@ -204,12 +204,20 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Ten
     return deliver(_scattered(input, normalize_dim(dim, input.ndim), index, src, _SUM, "scatter_add"), out)
 
 
+def integer_limits(dtype: DType) -> tuple[int, int]:
+    """The least and the largest integer of a dtype that is no float."""
+    if dtype is bool_:
+        return 0, 1
+    bits = 8 * dtype.itemsize
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if dtype.is_signed else (0, 2**bits - 1)
+
+
 def _lowest(dtype):
-    return float("-inf") if dtype.is_floating_point else False if dtype is bool_ else iinfo(dtype).min
+    return float("-inf") if dtype.is_floating_point else integer_limits(dtype)[0]
 
 
 def _highest(dtype):
-    return float("inf") if dtype.is_floating_point else True if dtype is bool_ else iinfo(dtype).max
+    return float("inf") if dtype.is_floating_point else integer_limits(dtype)[1]
 
 
 _REDUCTIONS = {

@@ -21,7 +21,7 @@ from ascendlite.ops.sort import sort, topk
 
 Number = int | float | bool
 
-# --- places in sorted values ----------------------------------------------------------------------------------
+# --- places in sorted values --------------------------------------------------------------------------------
 
 _searchsorted = Op("searchsorted", inputs=3, infer=lambda line, values, sorter, right: (values.shape, int64))
 
@@ -114,7 +114,7 @@ def isin(
     return ~found if invert else found
 
 
-# --- counts ---------------------------------------------------------------------------------------------------
+# --- counts -------------------------------------------------------------------------------------------------
 
 _bincount = Op(
     "bincount",

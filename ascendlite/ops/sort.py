@@ -1,4 +1,4 @@
-"""sort and its kin along one dim. Always stable; NaN is the largest; among equals the lowest index is first."""
+"""sort and its kin along one dim. Always stable; NaN is largest; among equals the lowest index is first."""
 
 from __future__ import annotations
 

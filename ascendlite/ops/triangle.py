@@ -8,7 +8,7 @@ from ascendlite.core import Op, Tensor, deliver, function, normalize_dim
 from ascendlite.errors import ArgumentError, ShapeError
 from ascendlite.ops.movement import stack
 
-# --- triangles and diagonals ----------------------------------------------------------------------------------
+# --- triangles and diagonals --------------------------------------------------------------------------------
 
 _triangle = Op(
     "triangle",
@@ -87,7 +87,7 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     return _diag_embed(input.flatten(), offset, 0, 1)
 
 
-# --- grids ----------------------------------------------------------------------------------------------------
+# --- grids --------------------------------------------------------------------------------------------------
 
 
 @function()

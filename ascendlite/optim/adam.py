@@ -7,7 +7,6 @@ from typing import Any
 
 from ..core import Tensor, zeros_like
 from ..ops import fused_optim
-from ..ops.pointwise import maximum
 from .optimizer import Group, Optimizer, Params, check_at_least_zero, check_betas, check_unsupported
 
 Entry = tuple[Tensor, Tensor, dict[str, Any]]
@@ -162,6 +161,6 @@ def _plain_update(entry: Entry, group: Group, step: int) -> None:
     state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
     square = state["exp_avg_sq"]
     if group["amsgrad"]:
-        square = state["max_exp_avg_sq"].copy_(maximum(state["max_exp_avg_sq"], square))
+        square = state["max_exp_avg_sq"].copy_(state["max_exp_avg_sq"].maximum(square))
     denominator = (square.sqrt() / math.sqrt(1 - beta2**step)).add_(group["eps"])
     param.addcdiv_(state["exp_avg"], denominator, value=-lr / (1 - beta1**step))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 
 from ..core import Tensor, float32, float64, zeros_like
-from ..ops.pointwise import clamp
 from .optimizer import Group, Optimizer, Params, check_at_least_zero, with_grad
 
 Coefficients = tuple[float, float, float]
@@ -89,7 +88,7 @@ def orthogonalize(
     x = matrix if matrix.dtype == float64 else matrix.to(float32)
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x  # the product below is the smaller of the two
-    x = x / clamp(x.square().sum((-2, -1), keepdim=True).sqrt(), min=eps)
+    x = x / x.square().sum((-2, -1), keepdim=True).sqrt().clamp(min=eps)
     for steps, (a, b, c) in schedule:
         for _ in range(steps):
             gram = x @ x.mT

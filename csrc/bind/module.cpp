@@ -1,22 +1,28 @@
 // The pybind11 face of the native runtime. One line a function; nothing here runs once per op.
-#include <dlfcn.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include "runtime/runtime.h"
 
 namespace py = pybind11;
 extern "C" void al_register_kernels(const al::Runtime*);
 
-static void load_library(const std::string& path) {
-  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!handle) throw std::runtime_error("load_library: " + path + ": " + dlerror());
-  auto entry = reinterpret_cast<void (*)(const al::Runtime*)>(dlsym(handle, "al_register_kernels"));
-  if (!entry) throw std::runtime_error("load_library: " + path + " is not a kernel library");
-  entry(al::host_runtime());
-}
-
 PYBIND11_MODULE(_native, m) {
   al_register_kernels(al::host_runtime());
-  m.def("load_library", &load_library);
+  py::class_<al::MemoryStats>(m, "MemoryStats")
+      .def_readonly("allocated", &al::MemoryStats::allocated)
+      .def_readonly("max_allocated", &al::MemoryStats::max_allocated)
+      .def_readonly("reserved", &al::MemoryStats::reserved)
+      .def_readonly("max_reserved", &al::MemoryStats::max_reserved)
+      .def_readonly("allocations", &al::MemoryStats::allocations)
+      .def_readonly("active", &al::MemoryStats::active);
+  m.def("load_library", &al::load_library);
+  m.def("supported_instruction_sets", &al::supported_instruction_sets);
+  m.def("kernel_names", &al::entry_names);
+  m.def("memory_stats", &al::memory_stats);
+  m.def("empty_cache", &al::empty_cache);
+  m.def("reset_peak", &al::reset_peak);
+  m.def("get_num_threads", &al::get_num_threads);
+  m.def("set_num_threads", &al::set_num_threads, py::call_guard<py::gil_scoped_release>());
   m.attr("runtime") = py::capsule(al::host_runtime(), "ascendlite.runtime");
 }

@@ -1,4 +1,4 @@
-// Copies and casts between two strided views of one shape. Equal dtypes move bytes (transposes in blocks);
+// Copies and casts between any two strided views of one shape. Equal dtypes move bytes (transposes in blocks);
 // casts go through an intermediate type: a block in L1 when neither side is that type already.
 #include <algorithm>
 #include <cstdlib>

@@ -148,39 +148,6 @@ void exponential(const Call& call) {
   });
 }
 
-// Inverse of erf: Giles' approximation (2010), then two Newton steps.
-double inverse_erf(double x) {
-  const double w = -std::log((1 - x) * (1 + x)), v = w < 5 ? w - 2.5 : std::sqrt(w) - 3;
-  static constexpr double near[] = {2.81022636e-08,  3.43273939e-07, -3.5233877e-06,
-                                    -4.39150654e-06, 0.00021858087,  -0.00125372503,
-                                    -0.00417768164,  0.246640727,    1.50140941};
-  static constexpr double far[] = {-0.000200214257, 0.000100950558, 0.00134934322,
-                                   -0.00367342844,  0.00573950773,  -0.0076224613,
-                                   0.00943887047,   1.00167406,     2.83297682};
-  double p = 0;
-  for (double coefficient : w < 5 ? near : far) p = p * v + coefficient;
-  double y = p * x;
-  for (int step = 0; step < 2 && std::isfinite(y); step++)
-    y -= (std::erf(y) - x) * 0.8862269254527580 * std::exp(y * y);
-  return y;
-}
-
-// floats: mean, std, low, high. Inverts the distribution function between its values at low and high.
-void trunc_normal(const Call& call) {
-  const View& y = *call.views[0];
-  const Key key(call);
-  const double mean = call.floats[0], std = call.floats[1], low = call.floats[2], high = call.floats[3];
-  const double from = std::erf((low - mean) / std * M_SQRT1_2),
-               to = std::erf((high - mean) / std * M_SQRT1_2);
-  with_float(call, "trunc_normal_", y.dtype, [&](auto tag) {
-    using T = decltype(tag);
-    fill<T>(y, key, [=](auto word) {
-      const double v = mean + std * M_SQRT2 * inverse_erf(from + (to - from) * double(unit(word)));
-      return Compute<T>(v < low ? low : v > high ? high : v);
-    });
-  });
-}
-
 template <class Store>
 void fill_integers(const View& y, const Key& key, int64_t low, uint64_t range, Store store) {
   for_groups<2 * kLanes>(numel(y), key.offset, [&](uint64_t group, int skip, int64_t begin, int64_t count) {
@@ -301,7 +268,6 @@ void randperm(const Call& call) {
 AL_KERNEL("philox_uniform", uniform);
 AL_KERNEL("philox_normal", normal);
 AL_KERNEL("philox_exponential", exponential);
-AL_KERNEL("philox_trunc_normal", trunc_normal);
 AL_KERNEL("philox_integers", integers);
 AL_KERNEL("philox_bernoulli", bernoulli);
 AL_KERNEL("dropout", dropout);

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from ...core import Tensor, no_grad, tensor
 from ...ops.movement import stack
-from ...ops.pointwise import clamp
 
 Tensors = Tensor | Iterable[Tensor]
 
@@ -43,7 +42,7 @@ def clip_grads_with_norm_(
     """Scale gradients in place by max_norm / total_norm where that is below 1."""
     grads = _grads(parameters)
     with no_grad():
-        scale = clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
+        scale = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
         for grad in grads:
             grad.mul_(scale.to(grad.device))
 

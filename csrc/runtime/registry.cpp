@@ -1,0 +1,66 @@
+// Kernels by name, and the shared objects that bring them. One of the instruction-set libraries is loaded in a process.
+#include <dlfcn.h>
+
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+
+#include "runtime/runtime.h"
+
+namespace al {
+namespace {
+
+std::map<std::string, KernelEntry>& table() {
+  static auto* entries = new std::map<std::string, KernelEntry>;
+  return *entries;
+}
+
+const Runtime services{allocate_or_throw, release, parallel_for, get_num_threads, find_entry};
+
+}  // namespace
+
+const Runtime* host_runtime() { return &services; }
+
+KernelEntry* find_entry(const char* name) {
+  static std::mutex mutex;
+  std::lock_guard<std::mutex> hold(mutex);
+  auto [it, fresh] = table().try_emplace(name);
+  if (fresh) {
+    std::memset(&it->second, 0, sizeof(KernelEntry));
+    it->second.name = it->first.c_str();
+  }
+  return &it->second;
+}
+
+std::vector<std::string> entry_names() {
+  std::vector<std::string> names;
+  for (auto& [name, entry] : table()) names.push_back(name);
+  return names;
+}
+
+std::vector<std::string> supported_instruction_sets() {
+  std::vector<std::string> found;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+  bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (v4) found.push_back("avx512");
+  if (v3) found.push_back("avx2");
+#elif defined(__aarch64__)
+  found.push_back("neon");
+#endif
+  found.push_back("baseline");
+  return found;
+}
+
+void load_library(const std::string& path) {
+  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!handle) throw std::runtime_error("load_library: " + path + ": " + dlerror());
+  auto entry = reinterpret_cast<void (*)(const Runtime*)>(dlsym(handle, "al_register_kernels"));
+  if (!entry) throw std::runtime_error("load_library: " + path + " is not a kernel library of ascendlite");
+  entry(host_runtime());
+}
+
+}  // namespace al

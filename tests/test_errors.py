@@ -1,0 +1,80 @@
+"""Mistakes raise the exception that a PyTorch user would catch, and nothing crashes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import ascendlite as al
+
+CASES: dict[str, tuple[type[BaseException], str, Callable[[], object]]] = {
+    "overflowing shape": (RuntimeError, "overflowed", lambda: al.zeros(2**62, 4)),
+    "overflowing product": (RuntimeError, "overflowed", lambda: al.zeros(2**32, 2**32)),
+    "shape beyond 64 bits": (RuntimeError, "overflowed|64 bits", lambda: al.zeros(2**70)),
+    "gigantic allocation": (MemoryError, "allocate", lambda: al.zeros(2**42)),
+    "negative size": (RuntimeError, "negative dimension", lambda: al.zeros(-1)),
+    "size of a wrong type": (TypeError, "int", lambda: al.zeros(1.5)),
+    "index beyond": (IndexError, "out of bounds for dimension 0 with size 3", lambda: al.ones(3)[10]),
+    "index below": (IndexError, "out of bounds", lambda: al.ones(3)[-4]),
+    "index of 0-d": (IndexError, "0-dim", lambda: al.tensor(1.0)[0]),
+    "huge index": (IndexError, "64 bits", lambda: al.ones(3)[2**80]),
+    "too many indices": (IndexError, "too many indices", lambda: al.ones(3)[0, 0]),
+    "two ellipses": (IndexError, "single ellipsis", lambda: al.ones(3)[..., ...]),
+    "zero step": (ValueError, "step", lambda: al.ones(3)[::0]),
+    "negative step": (ValueError, "greater than zero", lambda: al.ones(3)[::-1]),
+    "float index": (IndexError, "valid indices", lambda: al.ones(3)[1.0]),
+    "float index tensor": (IndexError, "long, int, byte or bool", lambda: al.ones(3)[al.ones(1)]),
+    "mask of a wrong shape": (IndexError, "shape of the mask", lambda: al.ones(3)[al.ones(4, dtype=al.bool)]),
+    "index tensor beyond": (IndexError, "out of bounds", lambda: al.ones(3)[al.tensor([0, 99])]),
+    "as_strided outside": (RuntimeError, "out of bounds", lambda: al.ones(3).as_strided((2,), (10**12,))),
+    "as_strided huge offset": (RuntimeError, "out of bounds", lambda: al.ones(3).as_strided((1,), (1,), 2**60)),
+    "incompatible shapes": (RuntimeError, "must match the size", lambda: al.ones(2, 3) + al.ones(2, 4)),
+    "view of a transposed": (RuntimeError, "reshape", lambda: al.ones(2, 3).T.view(6)),
+    "wrong view": (RuntimeError, "invalid for input of size", lambda: al.ones(6).view(4)),
+    "two unknown sizes": (RuntimeError, "one dimension can be inferred", lambda: al.ones(6).view(-1, -1)),
+    "dim out of range": (IndexError, "Dimension out of range", lambda: al.ones(2).transpose(0, 3)),
+    "duplicate dims": (RuntimeError, "duplicate|multiple", lambda: al.ones(2, 2).permute(0, 0)),
+    "truth of many": (RuntimeError, "ambiguous", lambda: bool(al.ones(2))),
+    "item of many": (RuntimeError, "cannot be converted to Scalar", lambda: al.ones(2).item()),
+    "length of 0-d": (TypeError, "0-d", lambda: len(al.tensor(1))),
+    "a list that holds itself": (ValueError, "too many dimensions", lambda: al.tensor(endless())),
+    "ragged lists": (ValueError, "expected sequence of length", lambda: al.tensor([[1, 2], [3]])),
+    "no number": (TypeError, "invalid data type", lambda: al.tensor(["a"])),
+    "an integer beyond int64": (RuntimeError, "overflow", lambda: al.tensor([2**80])),
+    "unknown device": (RuntimeError, "no device type", lambda: al.ones(1, device="cuda")),
+    "second cpu": (RuntimeError, "does not exist", lambda: al.ones(1, device="cpu:1")),
+    "values of meta": (RuntimeError, "no values", lambda: al.ones(1, device="meta").item()),
+    "mixed devices": (RuntimeError, "same device", lambda: al.ones(1, device="meta") + al.ones(1)),
+    "gradient of an integer": (RuntimeError, "floating point", lambda: al.ones(1, dtype=al.int32, requires_grad=True)),
+    "numpy of a graph": (RuntimeError, "detach", lambda: al.ones(1, requires_grad=True).numpy()),
+    "arange with step 0": (RuntimeError, "nonzero", lambda: al.arange(0, 1, 0)),
+    "arange the wrong way": (RuntimeError, "inconsistent", lambda: al.arange(1, 0)),
+    "expand of a real dim": (RuntimeError, "expanded size", lambda: al.ones(3).expand(4)),
+    "narrow beyond": (RuntimeError, "exceeds", lambda: al.ones(3).narrow(0, 1, 5)),
+    "17 dims": (RuntimeError, "dimensions", lambda: al.ones([1] * 17)),
+    "add of a string": (TypeError, "unsupported|must be", lambda: al.ones(1) + "a"),
+    "unknown attribute": (AttributeError, "no attribute", lambda: al.ones(1).nonsense),
+    "read-only memory": (RuntimeError, "read-only", lambda: readonly().add_(1)),
+}
+
+
+def endless() -> list[object]:
+    data: list[object] = []
+    data.append(data)
+    return data
+
+
+def readonly() -> al.Tensor:
+    import numpy as np
+
+    a = np.ones(3)
+    a.flags.writeable = False
+    return al.from_numpy(a)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_mistake_raises_a_clear_error(name: str) -> None:
+    kind, text, call = CASES[name]
+    with pytest.raises(kind, match=text):
+        call()
