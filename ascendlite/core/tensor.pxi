@@ -84,6 +84,10 @@ cdef class Tensor:
             return self.extras[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
+    @property
+    def _attributes(self):
+        return dict(self.extras or ())  # what pickle and deepcopy carry along
+
     def __setattr__(self, name, value):
         try:
             PyObject_GenericSetAttr(self, name, value)
