@@ -18,6 +18,7 @@ from ascendlite.core import FUNCTIONAL as _FUNCTIONAL
 from ascendlite.core import FUNCTIONS as _FUNCTIONS
 from ascendlite.core._core import DTYPE_NAMES as _DTYPE_NAMES
 from ascendlite import ops as _ops
+from ascendlite import interop as _interop  # adds the protocols of other libraries to Tensor
 
 __version__ = "0.1.0"
 
@@ -37,9 +38,10 @@ inf, nan, pi, e, newaxis = _math.inf, _math.nan, _math.pi, _math.e, None
 globals().update({name: fn for name, fn in _FUNCTIONS.items() if name not in _FUNCTIONAL})
 
 # Imported when first used: they are not needed to compute.
-_LAZY = ("amp", "autograd", "backends", "checkpoint", "cpu", "data", "info", "interop", "models", "nn", "optim", "printing", "serialize", "utils")
+_LAZY = ("amp", "autograd", "backends", "checkpoint", "cpu", "data", "info", "interop", "models", "nn", "optim", "printing", "safetensors", "serialize", "utils")
 _LAZY_NAMES = {
     "save": "serialize", "load": "serialize", "from_dlpack": "interop.dlpack", "set_printoptions": "printing", "autocast": "amp",
+    "load_torch": "interop",
 }
 
 

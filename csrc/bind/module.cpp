@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bind/dlpack.h"
 #include "runtime/runtime.h"
 
 namespace py = pybind11;
@@ -24,5 +25,6 @@ PYBIND11_MODULE(_native, m) {
   m.def("reset_peak", &al::reset_peak);
   m.def("get_num_threads", &al::get_num_threads);
   m.def("set_num_threads", &al::set_num_threads, py::call_guard<py::gil_scoped_release>());
+  al::bind_dlpack(m);
   m.attr("runtime") = py::capsule(al::host_runtime(), "ascendlite.runtime");
 }
