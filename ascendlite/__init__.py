@@ -6,10 +6,10 @@ import importlib
 import math as _math
 from typing import Any
 
-from ascendlite import errors
+from ascendlite import _native, errors
 from ascendlite.core import (
     DType, Device, Generator, Tensor, arange, as_strided, as_tensor, asarray, broadcast_shapes, can_cast, default_generator, detect_anomaly,
-    empty, empty_like, empty_strided, enable_grad, from_numpy, full, full_like, get_default_device, get_default_dtype, inference_mode,
+    empty, empty_like, empty_strided, enable_grad, finfo, from_numpy, full, full_like, get_default_device, get_default_dtype, iinfo, inference_mode,
     is_anomaly_enabled, is_grad_enabled, is_inference_mode_enabled, no_grad, ones, ones_like, promote_types, result_type,
     set_default_device, set_default_dtype, set_detect_anomaly, set_grad_enabled, tensor, zeros, zeros_like,
 )
@@ -53,6 +53,18 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     raise AttributeError(f"module 'ascendlite' has no attribute {name!r}")
+
+
+def get_num_threads() -> Any:
+    """The number of threads that kernels use."""
+    return _native.get_num_threads()
+
+
+def set_num_threads(n: Any) -> None:
+    """Use `n` threads in kernels. No result depends on it."""
+    if not isinstance(n, type(1)) or n < 1:
+        raise errors.ArgumentError(f"set_num_threads: expects a positive integer, got {n!r}")
+    _native.set_num_threads(n)
 
 
 def manual_seed(seed: Any) -> Generator:
