@@ -13,7 +13,6 @@ from ascendlite.core import (
     is_anomaly_enabled, is_grad_enabled, is_inference_mode_enabled, no_grad, ones, ones_like, promote_types, result_type,
     set_default_device, set_default_dtype, set_detect_anomaly, set_grad_enabled, tensor, zeros, zeros_like,
 )
-from ascendlite.core import finfo, iinfo
 from ascendlite.core import FUNCTIONAL as _FUNCTIONAL
 from ascendlite.core import FUNCTIONS as _FUNCTIONS
 from ascendlite.core._core import DTYPE_NAMES as _DTYPE_NAMES

@@ -15,6 +15,7 @@ class FunctionCtx:
 
     def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad
+        self.to_save: tuple[Tensor | None, ...] = ()
         self.saved: tuple[tuple[Tensor | None, int], ...] = ()
         self.dirty: tuple[Tensor, ...] = ()
         self.non_differentiable: tuple[Tensor, ...] = ()
@@ -38,9 +39,6 @@ class FunctionCtx:
 
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
-        if getattr(self, "freed", False):
-            raise GradError("backward: the saved tensors are gone: Trying to backward through the graph a second time; call "
-                            "backward(retain_graph=True) the first time")
         for t, version in self.saved:
             if t is not None and t._version != version:
                 raise GradError(f"one of the variables needed for gradient computation has been modified by an inplace operation: a saved tensor of "
@@ -91,38 +89,42 @@ class Function:
 
 
 def _record(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], result: Any) -> Any:
-    single = not isinstance(result, tuple)
-    outputs = (result,) if single else result
+    outputs = result if isinstance(result, tuple) else (result,)
     inputs = tuple(a if isinstance(a, Tensor) else None for a in args)
     prepared = tuple(_own_output(o, ctx, inputs) for o in outputs)
-    tensors = tuple(o for o in prepared if isinstance(o, Tensor))
-    differentiable = tuple(o for o in tensors if o.is_floating_point() and not any(o is n for n in _replaced(ctx.non_differentiable, outputs, prepared)))
-    specs = [(tuple(o.shape), o.dtype, o.device) for o in differentiable]
+    constant = {id(t) for t in ctx.non_differentiable}
+    slots = [k for k, (before, after) in enumerate(zip(outputs, prepared, strict=True))
+             if isinstance(after, Tensor) and after.is_floating_point() and id(before) not in constant]
+    differentiable = tuple(prepared[k] for k in slots)
+    if differentiable:
+        _attach(cls, ctx, inputs, differentiable, _gradient(cls, ctx, args, prepared, slots))
+    swap = {id(a): b for a, b in zip(outputs, prepared, strict=True)}
+    saved = [swap.get(id(t), t) if t is not None else None for t in ctx.to_save]
+    ctx.saved = tuple((None, 0) if t is None else (_hold(t, differentiable), t._version) for t in saved)
+    ctx.to_save = ()
+    return prepared if isinstance(result, tuple) else prepared[0]
 
-    def backward(*grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        by_output = dict(zip(map(id, differentiable_ids), grads, strict=True))
-        given = tuple(_materialize(by_output.get(id(k)), shape, ctx.materialize) for k, shape in output_slots)
-        found = cls.backward(ctx, *given)
+
+def _gradient(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outputs: tuple[Any, ...], slots: list[int]) -> Any:
+    """The node's rule: from the gradients of the differentiable outputs (at `slots`) to one gradient for each argument."""
+    specs = [(tuple(o.shape), o.dtype, o.device) if isinstance(o, Tensor) else None for o in outputs]
+    is_tensor = [isinstance(a, Tensor) for a in args]
+
+    def rule(*grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        given: list[Tensor | None] = [None] * len(specs)
+        for k, g in zip(slots, grads, strict=True):
+            given[k] = g
+        found = cls.backward(ctx, *(_materialize(g, spec, ctx.materialize) for g, spec in zip(given, specs, strict=True)))
         found = found if isinstance(found, tuple) else (found,)
-        if len(found) < len(args) or any(g is not None for g in found[len(args) :]):
-            raise GradError(f"function {cls.__name__}Backward returned an incorrect number of gradients (expected {len(args)}, got {len(found)})")
-        for k, (g, a) in enumerate(zip(found, args, strict=False)):
-            if g is not None and not isinstance(a, Tensor):
+        if len(found) < len(is_tensor) or any(g is not None for g in found[len(is_tensor) :]):
+            raise GradError(f"function {cls.__name__}Backward returned an incorrect number of gradients (expected {len(is_tensor)}, got {len(found)})")
+        for k, (g, tensor) in enumerate(zip(found, is_tensor, strict=False)):
+            if g is not None and not tensor:
                 raise GradError(f"function {cls.__name__}Backward returned a gradient different from None at position {k + 1}, but the corresponding "
                                 f"forward input was not a Tensor")
-        return tuple(found[: len(args)])
+        return tuple(found[: len(is_tensor)])
 
-    differentiable_ids = [object() for _ in differentiable]
-    slot_of = {id(t): k for t, k in zip(differentiable, differentiable_ids, strict=True)}
-    output_slots = [(slot_of.get(id(o)), (tuple(o.shape), o.dtype, o.device) if isinstance(o, Tensor) else None) for o in prepared]
-    del specs
-    if differentiable:
-        _attach(cls, ctx, inputs, differentiable, backward)
-    saved = getattr(ctx, "to_save", ())
-    swap = {id(a): b for a, b in zip(outputs, prepared, strict=True)}
-    ctx.saved = tuple((_hold(swap.get(id(t), t), differentiable), t._version) if t is not None else (None, 0) for t in saved)
-    ctx.to_save = ()
-    return prepared[0] if single else prepared
+    return rule
 
 
 def _attach(cls: type[Function], ctx: FunctionCtx, inputs: tuple[Any, ...], differentiable: tuple[Tensor, ...], backward: Any) -> None:
@@ -145,10 +147,6 @@ def _own_output(o: Any, ctx: FunctionCtx, inputs: tuple[Any, ...]) -> Any:
     if isinstance(o, Tensor) and not any(o is d for d in ctx.dirty) and (any(o is i for i in inputs) or o.requires_grad or o._is_view()):
         return o.detach()
     return o
-
-
-def _replaced(wanted: tuple[Tensor, ...], before: tuple[Any, ...], after: tuple[Any, ...]) -> list[Any]:
-    return [b for a, b in zip(before, after, strict=True) if any(a is w for w in wanted)]
 
 
 def _hold(t: Tensor, outputs: tuple[Tensor, ...]) -> Tensor:
