@@ -1,0 +1,79 @@
+"""Norms of the vectors along any dims."""
+
+from __future__ import annotations
+
+import math
+
+from ascendlite.core import DType, Op, Tensor, deliver, function
+from ascendlite.errors import ArgumentError
+from ascendlite.ops.compare import where
+from ascendlite.ops.reduce import Dims, as_float, reduced_dims, same_dtype, spread, sum
+
+
+def _norm2_grad(g, y, x, dims, keepdim):
+    y = spread(y, x, dims, keepdim)
+    return x * where(y == 0, 0.0, spread(g, x, dims, keepdim) / where(y == 0, 1.0, y))
+
+
+_norm2 = Op("norm2", inputs=1, contiguous=False, cast="float32", infer=same_dtype, vjp=(_norm2_grad,))
+
+
+def _power_norm(x: Tensor, p: float, dims: tuple[int, ...], keepdim: bool) -> Tensor:
+    powers = sum(x.abs().pow(p), dims, keepdim)
+    zero = powers == 0  # where the root has no slope; its subgradient is 0
+    return where(zero, 0.0, where(zero, 1.0, powers).pow(1 / p))
+
+
+def _count_norm(x: Tensor, p: float, dims: tuple[int, ...], keepdim: bool) -> Tensor:
+    return sum((x != 0).to(x.dtype), dims, keepdim)
+
+
+NORMS = {
+    0.0: _count_norm,
+    1.0: lambda x, p, dims, keepdim: sum(x.abs(), dims, keepdim),
+    2.0: lambda x, p, dims, keepdim: _norm2(x, dims, keepdim),
+    math.inf: lambda x, p, dims, keepdim: x.abs().amax(dims, keepdim),
+    -math.inf: lambda x, p, dims, keepdim: x.abs().amin(dims, keepdim),
+}
+
+
+@function()
+def vector_norm(
+    x: Tensor,
+    ord: float = 2,
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The norm of order `ord` of the vectors along dims; 0 counts nonzeros, +-inf are the extremes of |x|."""
+    x = as_float(x, "vector_norm", dtype)
+    dims = reduced_dims(dim, x.ndim, "vector_norm")
+    p = float(ord)
+    if math.isinf(p) or p < 0:
+        empty = [d for d in dims if x.ndim and x.shape[d] == 0]
+        if empty:
+            raise ArgumentError(
+                f"vector_norm: order {ord} is not defined over dim {empty[0]} of size 0; shape {x.shape}"
+            )
+    return deliver(NORMS.get(p, _power_norm)(x, p, dims, keepdim), out)
+
+
+@function(methods=("norm",))
+def norm(
+    input: Tensor,
+    p: float | str | None = "fro",
+    dim: Dims = None,
+    keepdim: bool = False,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+) -> Tensor:
+    """The vector norm over dims (all by default); "fro" is the norm of order 2."""
+    if p is None or p == "fro":
+        p = 2.0
+    if isinstance(p, str):
+        raise ArgumentError(
+            f'norm: p is {p!r}, but only numbers and "fro" are known; compute singular values for "nuc"'
+        )
+    return vector_norm(input, p, dim, keepdim, dtype=dtype, out=out)
