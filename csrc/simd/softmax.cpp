@@ -1,0 +1,148 @@
+// softmax and log_softmax over one dim, forward and backward, one read and one write each. Along the last dim
+// a row is worked on in L1; along another dim a strip of columns is, so that memory is read in order there
+// too.
+#include <cmath>
+
+#include "rows.h"
+
+namespace al {
+namespace {
+
+constexpr int64_t kStrip = 256;  // columns: 1 KiB of floats a row, so that rows stay runs in memory
+
+template <class A> AL_INLINE A finite_or_zero(A x) { return std::isinf(x) ? A(0) : x; }
+
+template <bool is_log, class T> void forward_row(const T* x, T* y, int64_t n, compute_t<T>* buffer) {
+  using A = compute_t<T>;
+  const A* in = stage_row(x, buffer, n);
+  A* out = result_row(y, buffer);
+  A top = finite_or_zero(reduce_row<reduce::Max, A>(in, n));
+  if constexpr (is_log) {
+    A shift = top + A(std::log(reduce_row<reduce::SumExp, A>(in, n, top)));
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; i++) out[i] = in[i] - shift;
+  } else {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; i++) out[i] = exp_decay(in[i] - top);
+    A scale = A(1) / reduce_row<reduce::Sum, A>(out, n);
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; i++) out[i] *= scale;
+  }
+  store_row(out, y, n);
+}
+
+template <bool is_log, class T>
+void backward_row(const T* g, const T* y, T* d, int64_t n, compute_t<T>* buffer) {
+  using A = compute_t<T>;
+  int64_t size = stage_size<T>(n);
+  const A *grad = stage_row(g, buffer, n), *in = stage_row(y, buffer + size, n);
+  A* out = result_row(d, buffer + 2 * size);
+  A sum = is_log ? reduce_row<reduce::Sum, A>(grad, n) : dot_row(grad, in, n);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; i++)
+    out[i] = is_log ? grad[i] - exp_decay(in[i]) * sum : (grad[i] - sum) * in[i];
+  store_row(out, d, n);
+}
+
+// Strips: every step is a loop over w columns; rows lie `inner` elements apart.
+template <bool is_log, class T> void forward_strip(const T* x, T* y, int64_t n, int64_t inner, int64_t w) {
+  using A = compute_t<T>;
+  A top[kStrip], sum[kStrip], row[kStrip];
+  for (int64_t j = 0; j < w; j++) top[j] = -std::numeric_limits<A>::infinity(), sum[j] = 0;
+  for (int64_t i = 0; i < n; i++) {
+    load_floats(x + i * inner, row, w);
+#pragma GCC ivdep
+    for (int64_t j = 0; j < w; j++) top[j] = reduce::Max::combine(top[j], row[j]);
+  }
+  for (int64_t j = 0; j < w; j++) top[j] = finite_or_zero(top[j]);
+  for (int64_t i = 0; i < n; i++) {
+    load_floats(x + i * inner, row, w);
+#pragma GCC ivdep
+    for (int64_t j = 0; j < w; j++) sum[j] += exp_decay(row[j] - top[j]);
+  }
+  for (int64_t j = 0; j < w; j++) sum[j] = is_log ? top[j] + A(std::log(sum[j])) : A(1) / sum[j];
+  for (int64_t i = 0; i < n; i++) {
+    load_floats(x + i * inner, row, w);
+#pragma GCC ivdep
+    for (int64_t j = 0; j < w; j++) row[j] = is_log ? row[j] - sum[j] : exp_decay(row[j] - top[j]) * sum[j];
+    store_floats(row, y + i * inner, w);
+  }
+}
+
+template <bool is_log, class T> void backward_strip(const T* g, const T* y, T* d, int64_t n, int64_t inner,
+                                                    int64_t w) {
+  using A = compute_t<T>;
+  A sum[kStrip] = {}, grad[kStrip], in[kStrip];
+  for (int64_t i = 0; i < n; i++) {
+    load_floats(g + i * inner, grad, w);
+    if (!is_log) load_floats(y + i * inner, in, w);
+#pragma GCC ivdep
+    for (int64_t j = 0; j < w; j++) sum[j] += is_log ? grad[j] : grad[j] * in[j];
+  }
+  for (int64_t i = 0; i < n; i++) {
+    load_floats(g + i * inner, grad, w);
+    load_floats(y + i * inner, in, w);
+#pragma GCC ivdep
+    for (int64_t j = 0; j < w; j++)
+      grad[j] = is_log ? grad[j] - exp_decay(in[j]) * sum[j] : (grad[j] - sum[j]) * in[j];
+    store_floats(grad, d + i * inner, w);
+  }
+}
+
+// Calls strip(offset, width) for all strips of a tensor.
+template <class F> void for_strips(const Rows& r, F&& strip) {
+  int64_t strips = (r.inner + kStrip - 1) / kStrip;
+  parallel_for(r.outer * strips, row_grain(r.length * std::min(kStrip, r.inner)), [&](int64_t b, int64_t e) {
+    for (int64_t t = b; t < e; t++) {
+      int64_t column = t % strips * kStrip;
+      strip(t / strips * r.length * r.inner + column, std::min(kStrip, r.inner - column));
+    }
+  });
+}
+
+template <bool is_log> void forward(const Call& c) {
+  const View &y = *c.views[0], &x = *c.views[1];
+  Rows r(x, c.ints[0]);
+  int64_t n = r.length;
+  if (numel(x) == 0) return;
+  dispatch_floats(x.dtype, [&]<class T>(Type<T>) {
+    if (r.inner > 1)
+      return for_strips(r, [&](int64_t at, int64_t w) {
+        forward_strip<is_log>(ptr<T>(x) + at, ptr<T>(y) + at, n, r.inner, w);
+      });
+    parallel_for(r.outer, row_grain(n), [&](int64_t b, int64_t e) {
+      Scratch<compute_t<T>> buffer(stage_size<T>(n));
+      for (int64_t i = b; i < e; i++)
+        forward_row<is_log>(ptr<T>(x) + i * n, ptr<T>(y) + i * n, n, buffer.data);
+    });
+  });
+}
+
+// Inputs: gradient, result of the forward pass.
+template <bool is_log> void backward(const Call& c) {
+  const View &d = *c.views[0], &g = *c.views[1], &y = *c.views[2];
+  Rows r(y, c.ints[0]);
+  int64_t n = r.length;
+  if (numel(y) == 0) return;
+  dispatch_floats(y.dtype, [&]<class T>(Type<T>) {
+    const T *grad = ptr<T>(g), *in = ptr<T>(y);
+    T* out = ptr<T>(d);
+    if (r.inner > 1)
+      return for_strips(r, [&](int64_t at, int64_t w) {
+        backward_strip<is_log>(grad + at, in + at, out + at, n, r.inner, w);
+      });
+    parallel_for(r.outer, row_grain(n), [&](int64_t b, int64_t e) {
+      Scratch<compute_t<T>> buffer(3 * stage_size<T>(n));
+      for (int64_t i = b; i < e; i++)
+        backward_row<is_log>(grad + i * n, in + i * n, out + i * n, n, buffer.data);
+    });
+  });
+}
+
+AL_KERNEL("softmax", forward<false>);
+AL_KERNEL("log_softmax", forward<true>);
+AL_KERNEL("softmax_backward", backward<false>);
+AL_KERNEL("log_softmax_backward", backward<true>);
+
+}  // namespace
+}  // namespace al
