@@ -159,8 +159,6 @@ AL_REGISTER() {
 
 // ---- swiglu: silu(a) b ----
 
-struct Swiglu { template <class T> AL_INLINE T operator()(T a, T b) const { return Silu{}(a) * b; } };
-
 template <class C> AL_INLINE void swiglu_block(C* ga, C* gb, const C* g, const C* a, const C* b, int64_t n) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; i++) {
@@ -171,23 +169,34 @@ template <class C> AL_INLINE void swiglu_block(C* ga, C* gb, const C* g, const C
   }
 }
 
-// views: ga, gb, g, a, b, of one shape and dtype.
-void swiglu_backward(const Call& c) {
+// Runs body(blocks, n) on float blocks of operands that all have one shape and dtype; the first `outs` are written.
+template <int outs, int count, class Body> void blockwise(const Call& c, Body&& body) {
   dispatch_floats(c.views[0]->dtype, [&]<class T>(Type<T>) {
     using C = compute_t<T>;
     parallel_for(numel(*c.views[0]), 1 << 14, [&](int64_t begin, int64_t end) {
-      alignas(64) C block[5][kBlock];
+      alignas(64) C block[count][kBlock];
       for (int64_t i = begin; i < end; i += kBlock) {
         int64_t n = end - i < kBlock ? end - i : kBlock;
-        for (int k = 2; k < 5; k++) load_floats(ptr<T>(*c.views[k]) + i, block[k], n);
-        swiglu_block(block[0], block[1], block[2], block[3], block[4], n);
-        for (int k = 0; k < 2; k++) store_floats(block[k], ptr<T>(*c.views[k]) + i, n);
+        for (int k = outs; k < count; k++) load_floats(ptr<T>(*c.views[k]) + i, block[k], n);
+        body(block, n);
+        for (int k = 0; k < outs; k++) store_floats(block[k], ptr<T>(*c.views[k]) + i, n);
       }
     });
   });
 }
 
-AL_REGISTER() { on_floats<2>("swiglu", Swiglu{}); }
+void swiglu(const Call& c) {  // views: y, a, b
+  blockwise<1, 3>(c, [](auto& v, int64_t n) {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; i++) v[0][i] = Silu{}(v[1][i]) * v[2][i];
+  });
+}
+
+void swiglu_backward(const Call& c) {  // views: ga, gb, g, a, b
+  blockwise<2, 5>(c, [](auto& v, int64_t n) { swiglu_block(v[0], v[1], v[2], v[3], v[4], n); });
+}
+
+AL_KERNEL("swiglu", swiglu);
 AL_KERNEL("swiglu_backward", swiglu_backward);
 
 }  // namespace
