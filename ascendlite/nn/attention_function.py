@@ -7,10 +7,9 @@ import math
 from ..core import Tensor, zeros, zeros_like
 from ..errors import DTypeError, ShapeError
 from ..ops.attention import scaled_dot_product_attention
-from ..ops.dropout import dropout
 from ..ops.matmul import linear
-from ..ops.movement import cat
-from ..ops.pad import pad
+from ..ops.movement import cat, pad
+from ..ops.random import dropout
 from ..ops.softmax import softmax
 
 _NAME = "multi_head_attention"

@@ -6,9 +6,9 @@ import math
 
 from ..core import Tensor, empty_like, zeros
 from ..errors import ShapeError
-from ..ops.dropout import alpha_dropout, dropout
-from ..ops.pad import pad
+from ..ops.movement import pad
 from ..ops.pool import avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d
+from ..ops.random import dropout
 from ..ops.softmax import softmax
 from .sizes import Size, spread
 
@@ -134,11 +134,15 @@ def gumbel_softmax(
     return one_hot - soft.detach() + soft
 
 
+def _check_chance(p: float, name: str) -> None:
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"{name}: dropout probability has to be between 0 and 1, but got {p}")
+
+
 def _channel_dropout(
     input: Tensor, p: float, training: bool, inplace: bool, name: str, spatial: int
 ) -> Tensor:
-    if not 0.0 <= p <= 1.0:
-        raise ValueError(f"{name}: dropout probability has to be between 0 and 1, but got {p}")
+    _check_chance(p, name)
     if input.ndim not in (spatial + 1, spatial + 2):
         raise ShapeError(
             f"{name}: expected {spatial + 1} or {spatial + 2} dimensions, got shape {tuple(input.shape)}"
@@ -165,8 +169,32 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _channel_dropout(input, p, training, inplace, "dropout3d", 3)
 
 
+# -scale * alpha of SELU: where it saturates (Klambauer et al. 2017, "Self-normalizing neural networks")
+_SELU_FLOOR = -1.7580993408473766
+
+
+def _alpha_dropout(
+    input: Tensor, p: float, training: bool, mask_shape: tuple[int, ...], inplace: bool, name: str
+) -> Tensor:
+    _check_chance(p, name)
+    if not training or p == 0.0:
+        return input
+    kept = (dropout(input.new_ones(mask_shape), p) != 0).to(input.dtype)
+    scale = 0.0 if p == 1.0 else 1.0 / math.sqrt((1.0 - p) * (1.0 + p * _SELU_FLOOR * _SELU_FLOOR))
+    shift = (1.0 - kept) * (scale * _SELU_FLOOR) - p * scale * _SELU_FLOOR
+    if inplace:
+        return input.mul_(kept * scale).add_(shift)
+    return input * (kept * scale) + shift
+
+
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """Dropout to SELU's floor that keeps mean and variance."""
+    return _alpha_dropout(input, p, training, tuple(input.shape), inplace, "alpha_dropout")
+
+
 def feature_alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
     """alpha_dropout of whole channels of (N, C, *)."""
-    return alpha_dropout(input, p, training, inplace, by_feature=True)
+    shape = (*input.shape[:2], *(1,) * (input.ndim - 2))
+    return _alpha_dropout(input, p, training, shape, inplace, "feature_alpha_dropout")

@@ -13,7 +13,6 @@ from ..ops.adaptive_pool import (
 )
 from ..ops.attention import scaled_dot_product_attention
 from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
-from ..ops.dropout import alpha_dropout, dropout
 from ..ops.embedding import embedding, one_hot
 from ..ops.fold import fold, unfold
 from ..ops.interpolate import interpolate
@@ -31,11 +30,12 @@ from ..ops.loss import (
     smooth_l1_loss,
 )
 from ..ops.matmul import linear
+from ..ops.movement import pad
 from ..ops.norm import layer_norm, rms_norm
 from ..ops.norm2d import batch_norm, group_norm, instance_norm
-from ..ops.pad import pad
 from ..ops.pointwise import sigmoid, tanh
 from ..ops.pool import avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d
+from ..ops.random import dropout
 from ..ops.rectifier import (
     celu,
     elu,
@@ -55,6 +55,7 @@ from ..ops.rectifier import (
 from ..ops.softmax import log_softmax, softmax, softmin
 from .attention_function import multi_head_attention_forward
 from .composites import (
+    alpha_dropout,
     bilinear,
     channel_shuffle,
     dropout1d,
