@@ -220,7 +220,8 @@ cdef Tensor tensor_from_data(data, dtype, device):
     elif isinstance(data, (list, tuple)) or PyFloat_Check(data) or PyLong_Check(data) or is_numpy_scalar(data):
         if is_numpy_scalar(data) and not (PyFloat_Check(data) or PyLong_Check(data)):
             import numpy
-            return tensor_from_data(numpy.asarray(data), dtype, device)
+            t = contiguous_copy(from_array_interface(numpy.asarray(data)))  # 0-d arrays count as scalars too
+            return place(converted(t, dtype_code(dtype, t.v.dtype)), device)
         data = unpack_arrays(data)
         infer_nested(data, shape, &found, 0)
         code = dtype_code(dtype, default_dtype if found < 0 else found)
