@@ -8,6 +8,7 @@ namespace al::conv {
 namespace {
 
 constexpr int64_t kBlockDepth = 288;         // 6 x 288 weights (7 KiB) + 32 planes x 3 rows x 2 lines (12 KiB) of 32 KiB L1
+constexpr int64_t kSmallPlane = 256;         // outputs of a plane that take twice the depth, as all planes fit L1 anyway
 constexpr int64_t kBufferItems = 24 * 1024;  // 96 KiB of floats per block of planes, of 512 KiB L2
 constexpr int64_t kTaskPixels = 2048;        // enough tasks for the threads
 
@@ -27,7 +28,10 @@ struct Problem {
   int64_t out_size, out_first[3], out_step[3], out_stride[3];  // a channel; grid point j lands at (first + j * step) * stride
   int64_t planes() const { return in_channels * int64_t(d.taps.size()); }
   int64_t plane_taps() const { return int64_t(h.taps.size() * w.taps.size()); }
-  int64_t block_planes() const { return std::clamp<int64_t>(kBlockDepth / plane_taps(), 1, planes()); }
+  int64_t block_planes() const {
+    const int64_t depth = h.grid * w.grid <= kSmallPlane ? 2 * kBlockDepth : kBlockDepth;
+    return std::clamp<int64_t>(depth / plane_taps(), 1, planes());
+  }
   int64_t packed_items() const { return groups * planes() * plane_taps() * out_channels; }
 };
 
@@ -69,7 +73,7 @@ Tiling tiling(const Problem& p) {
   t.bands = (p.h.grid + t.rows - 1) / t.rows;
   t.rows = (p.h.grid + t.bands - 1) / t.bands;
   t.pieces = (p.w.grid + t.cols - 1) / t.cols;
-  t.cols = (p.w.grid + t.pieces - 1) / t.pieces;
+  t.cols = std::min(p.w.grid, ((p.w.grid + t.pieces - 1) / t.pieces + 15) / 16 * 16);
   return t;
 }
 
@@ -78,57 +82,112 @@ struct Run {
   int64_t lane, count, out;
 };
 
-int find_runs(const Problem& p, const Window& v, int64_t flat, int64_t lanes, Run* runs) {
-  const int64_t cols = v.w.end - v.w.begin, rows = v.h.end - v.h.begin;
-  int64_t row = flat / v.w.pitch, col = flat % v.w.pitch, lane = 0;
-  int n = 0;
-  for (; lane < lanes && row < rows; row++, col = 0) {
-    if (const int64_t count = std::min(cols - col, lanes - lane); count > 0)
-      runs[n++] = {lane, count, (p.out_first[1] + (v.h.begin + row) * p.out_step[1]) * p.out_stride[1] +
-                                    (p.out_first[2] + (v.w.begin + col) * p.out_step[2])};
-    lane += v.w.pitch - col;
-  }
-  return n;
-}
+struct FlatTile {
+  int64_t flat, vecs;
+  size_t first_run, runs;
+  bool direct;  // every lane is an output, and neighbours in memory
+};
 
-template <class T>
-void store_runs(const Problem& p, const Run* runs, int n, int64_t rows, const T* tile, int64_t width, bool add, T* out) {
-  const int64_t step = p.out_step[2];
-  for (int64_t r = 0; r < rows; r++, tile += width, out += p.out_size)
-    for (int i = 0; i < n; i++) {
-      const T* from = tile + runs[i].lane;
-      T* to = out + runs[i].out;
-      if (add)
-        for (int64_t j = 0; j < runs[i].count; j++) to[j * step] += from[j];
-      else
-        for (int64_t j = 0; j < runs[i].count; j++) to[j * step] = from[j];
+struct TileList {
+  std::vector<FlatTile> tiles;
+  std::vector<Run> runs;
+};
+
+TileList list_tiles(const Problem& p, const Window& v, int64_t width) {
+  TileList list;
+  const int64_t cols = v.w.end - v.w.begin, rows = v.h.end - v.h.begin, size = v.flat_size();
+  for (int64_t flat = 0; flat < size; flat += kVecs * width) {
+    FlatTile t{flat, std::min<int64_t>(kVecs, (size - flat + width - 1) / width), list.runs.size(), 0, false};
+    int64_t row = flat / v.w.pitch, col = flat % v.w.pitch, lane = 0;
+    for (; lane < t.vecs * width && row < rows; row++, col = 0) {
+      if (const int64_t count = std::min(cols - col, t.vecs * width - lane); count > 0)
+        list.runs.push_back({lane, count, (p.out_first[1] + (v.h.begin + row) * p.out_step[1]) * p.out_stride[1] +
+                                              p.out_first[2] + (v.w.begin + col) * p.out_step[2]});
+      lane += v.w.pitch - col;
     }
+    t.runs = list.runs.size() - t.first_run;
+    t.direct = t.runs == 1 && list.runs.back().count == t.vecs * width && p.out_step[2] == 1;
+    if (t.runs) list.tiles.push_back(t);
+  }
+  return list;
 }
 
 template <class T>
-void run_tiles(const Problem& p, const Window& v, int64_t depth, const T* weights, const T* buffer, const int32_t* offsets,
-               const T* bias, bool add, T* out) {
+void store_run(const T* from, int64_t n, int64_t step, bool add, T* to) {
+  if (step != 1) {
+    for (int64_t j = 0; j < n; j++) to[j * step] = add ? to[j * step] + from[j] : from[j];
+    return;
+  }
+  constexpr int64_t width = Lanes<T>::width;
+  int64_t j = 0;
+  for (; j + width <= n; j += width) store(to + j, add ? load(to + j) + load(from + j) : load(from + j));
+  for (; j < n; j++) to[j] = add ? to[j] + from[j] : from[j];
+}
+
+template <class T>
+struct Pass {  // one block of planes of a window
+  const Problem& p;
+  const TileList& list;
+  int64_t depth;
+  const T *weights, *buffer;
+  const int32_t* offsets;
+  const T* bias;
+  bool add;  // to what earlier blocks gave
+  T* out;
+};
+
+template <class T>
+inline void run_tile(const Pass<T>& a, const FlatTile& t, int64_t channel) {
   static constexpr auto tiles = pixel_tiles<T>(AllTiles{});
   constexpr int64_t width = Lanes<T>::width;
-  Run runs[kVecs * width];
+  const int64_t rows = std::min<int64_t>(kRows, a.p.out_channels - channel), lanes = t.vecs * width;
+  const auto tile = tiles[(rows - 1) * kVecs + t.vecs - 1];
+  const T* bias = a.bias && !a.add ? a.bias + channel : nullptr;
+  const T* weights = a.weights + channel * a.depth;
+  const Run* runs = a.list.runs.data() + t.first_run;
+  T* to = a.out + channel * a.p.out_size;
+  if (t.direct) return tile(a.depth, weights, a.buffer + t.flat, a.offsets, bias, a.add, to + runs->out, a.p.out_size);
   T scratch[kRows * kVecs * width];
-  for (int64_t flat = 0, size = v.flat_size(); flat < size; flat += kVecs * width) {
-    const int64_t vecs = std::min<int64_t>(kVecs, (size - flat + width - 1) / width), lanes = vecs * width;
-    const int n = find_runs(p, v, flat, lanes, runs);
-    if (n == 0) continue;
-    const bool direct = runs[0].count == lanes && p.out_step[2] == 1;
-    for (int64_t c = 0; c < p.out_channels; c += kRows) {
-      const int64_t rows = std::min<int64_t>(kRows, p.out_channels - c);
-      const auto tile = tiles[(rows - 1) * kVecs + vecs - 1];
-      const T* start = bias ? bias + c : nullptr;
-      T* to = out + c * p.out_size;
-      if (direct) {
-        tile(depth, weights + c * depth, buffer + flat, offsets, start, add, to + runs[0].out, p.out_size);
-      } else {
-        tile(depth, weights + c * depth, buffer + flat, offsets, add ? nullptr : start, false, scratch, lanes);
-        store_runs(p, runs, n, rows, scratch, lanes, add, to);
-      }
+  tile(a.depth, weights, a.buffer + t.flat, a.offsets, bias, false, scratch, lanes);
+  for (int64_t r = 0; r < rows; r++, to += a.p.out_size)
+    for (size_t i = 0; i < t.runs; i++)
+      store_run(scratch + r * lanes + runs[i].lane, runs[i].count, a.p.out_step[2], a.add, to + runs[i].out);
+}
+
+// The operand that is larger is streamed, the other stays in the near caches.
+template <class T>
+void run_tiles(const Pass<T>& a, int64_t buffer_items) {
+  if (a.p.out_channels * a.depth > buffer_items) {
+    for (int64_t c = 0; c < a.p.out_channels; c += kRows)
+      for (const FlatTile& t : a.list.tiles) run_tile(a, t, c);
+  } else {
+    for (const FlatTile& t : a.list.tiles)
+      for (int64_t c = 0; c < a.p.out_channels; c += kRows) run_tile(a, t, c);
+  }
+}
+
+// One output channel a group (depthwise): whole rows, several vectors at a time; the last ones of a row may overlap.
+template <class T>
+void run_rows(const Pass<T>& a, const Window& v) {
+  constexpr int64_t width = Lanes<T>::width;
+  constexpr int vecs = 4;
+  const int64_t cols = v.w.end - v.w.begin;
+  const auto span = [&](const T* x, T* y, auto count) {
+    Vec<T> sums[count];
+    for (int i = 0; i < count; i++) sums[i] = a.add ? load(y + i * width) : splat(a.bias ? *a.bias : T(0));
+    for (int64_t k = 0; k < a.depth; k++) {
+      const Vec<T> weight = splat(a.weights[k]);
+      for (int i = 0; i < count; i++) sums[i] = fused(weight, load(x + a.offsets[k] + i * width), sums[i]);
     }
+    for (int i = 0; i < count; i++) store(y + i * width, sums[i]);
+  };
+  for (int64_t row = 0; row < v.h.end - v.h.begin; row++) {
+    const T* x = a.buffer + row * v.w.pitch;
+    T* y = a.out + (a.p.out_first[1] + (v.h.begin + row) * a.p.out_step[1]) * a.p.out_stride[1] + a.p.out_first[2] + v.w.begin;
+    int64_t col = 0;
+    for (; col + vecs * width <= cols; col += vecs * width) span(x + col, y + col, std::integral_constant<int, vecs>{});
+    for (; col + width <= cols; col += width) span(x + col, y + col, std::integral_constant<int, 1>{});
+    if (col < cols) span(x + cols - width, y + cols - width, std::integral_constant<int, 1>{});
   }
 }
 
@@ -136,27 +195,55 @@ struct Rectangle {
   int64_t image, group, slice, h0, h1, w0, w1;
 };
 
+// What the tasks of one thread share: memory, and the layout of the last window, which most tasks have in common.
 template <class T>
-void run_task(const Problem& p, const Operands<T>& o, const T* packed, const Rectangle& at, const Window& v, T* buffer,
-              int32_t* offsets) {
+struct Workspace {
+  Scratch<T> buffer;
+  Scratch<int32_t> offsets;
+  Window v;
+  TileList list;
+  bool rows = false;  // run_rows serves this window
+
+  Workspace(const Problem& p, const Tiling& t)
+      : buffer(p.block_planes() * plane_bound(p, t) + 4 * kVecs * Lanes<T>::width), offsets(p.block_planes() * p.plane_taps()) {
+    std::fill(buffer.data, buffer.data + buffer.bytes / sizeof(T), T(0));  // lanes past the end are computed, then dropped
+  }
+  static int64_t plane_bound(const Problem& p, const Tiling& t) {
+    return std::max(window(p.h, p.w, 0, t.rows, 0, t.cols).plane_size, window(p.h, p.w, 1, 1 + t.rows, 1, 1 + t.cols).plane_size);
+  }
+  void prepare(const Problem& p, const Rectangle& at) {
+    if (!v.offsets.empty() && v.h.begin == at.h0 && v.h.end == at.h1 && v.w.begin == at.w0 && v.w.end == at.w1) return;
+    v = window(p.h, p.w, at.h0, at.h1, at.w0, at.w1);
+    // one block only: overlapping vectors must not add twice
+    rows = p.out_channels == 1 && p.out_step[2] == 1 && at.w1 - at.w0 >= Lanes<T>::width && p.block_planes() == p.planes();
+    if (!rows) list = list_tiles(p, v, Lanes<T>::width);
+    for (int64_t i = 0; i < p.block_planes(); i++)
+      for (int64_t t = 0; t < p.plane_taps(); t++) offsets[i * p.plane_taps() + t] = int32_t(i * v.plane_size + v.offsets[t]);
+  }
+};
+
+template <class T>
+void run_task(const Problem& p, const Operands<T>& o, const T* packed, const Rectangle& at, Workspace<T>& space) {
   const int64_t depth_taps = int64_t(p.d.taps.size()), block = p.block_planes();
+  space.prepare(p, at);
+  const Window& v = space.v;
   const T* in = o.in + (at.image * p.groups + at.group) * p.in_channels * p.in_size;
   const T* bias = o.bias ? o.bias + at.group * p.out_channels : nullptr;
   T* out = o.out + (at.image * p.groups + at.group) * p.out_channels * p.out_size +
            (p.out_first[0] + at.slice * p.out_step[0]) * p.out_stride[0];
   for (int64_t first = 0; first < p.planes(); first += block) {
     const int64_t planes = std::min(block, p.planes() - first);
-    int32_t* offset = offsets;
     for (int64_t i = 0; i < planes; i++) {
       const Tap& tap = p.d.taps[(first + i) % depth_taps];
       const int64_t slice = at.slice + tap.offset;
       const T* plane = in + (first + i) / depth_taps * p.in_size + (slice * p.d.source_step + tap.phase) * p.in_plane;
       if (slice < 0 || slice >= p.d.phase_len(tap.phase)) plane = nullptr;
-      fill_plane(p.h, p.w, v, plane, p.in_width, buffer + i * v.plane_size);
-      for (int64_t t : v.offsets) *offset++ = int32_t(i * v.plane_size + t);
+      fill_plane(p.h, p.w, v, plane, p.in_width, space.buffer.data + i * v.plane_size);
     }
     const T* weights = packed + (at.group * p.planes() + first) * p.out_channels * p.plane_taps();
-    run_tiles(p, v, planes * p.plane_taps(), weights, buffer, offsets, bias, first > 0, out);
+    const Pass<T> pass{p, space.list, planes * p.plane_taps(), weights, space.buffer.data, space.offsets.data, bias, first > 0, out};
+    if (space.rows) run_rows(pass, v);
+    else run_tiles(pass, planes * v.plane_size);
   }
 }
 
@@ -182,18 +269,13 @@ void solve(const Problem& p, const Operands<T>& o) {
   const Tiling t = tiling(p);
   const int64_t per_slice = t.bands * t.pieces, tasks = p.batch * p.groups * p.d.grid * per_slice;
   parallel_for(tasks, 1, [&](int64_t begin, int64_t end) {
-    const Window largest = window(p.h, p.w, 0, t.rows, 0, t.cols), inner = window(p.h, p.w, 1, 1 + t.rows, 1, 1 + t.cols);
-    const int64_t plane_size = std::max(largest.plane_size, inner.plane_size);
-    Scratch<T> buffer(p.block_planes() * plane_size + kVecs * Lanes<T>::width);
-    std::fill(buffer.data, buffer.data + buffer.bytes / sizeof(T), T(0));
-    Scratch<int32_t> offsets(p.block_planes() * p.plane_taps());
+    Workspace<T> space(p, t);
     for (int64_t task = begin; task < end; task++) {
       const int64_t h0 = task % per_slice / t.pieces * t.rows, w0 = task % t.pieces * t.cols;
       const int64_t slice = task / per_slice % p.d.grid, unit = task / per_slice / p.d.grid;
       const Rectangle at{unit / p.groups, unit % p.groups, slice, h0, std::min(h0 + t.rows, p.h.grid), w0,
                          std::min(w0 + t.cols, p.w.grid)};
-      if (at.h0 >= at.h1 || at.w0 >= at.w1) continue;
-      run_task(p, o, packed.data, at, window(p.h, p.w, at.h0, at.h1, at.w0, at.w1), buffer.data, offsets.data);
+      if (at.h0 < at.h1 && at.w0 < at.w1) run_task(p, o, packed.data, at, space);
     }
   });
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernel.h"
+#include "simd/lanes.h"
 
 namespace al::conv {
 
@@ -19,6 +20,15 @@ struct Geometry {  // always three spatial dimensions; missing ones lead and are
   int64_t out_size() const { return out[0] * out[1] * out[2]; }
   int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
 };
+
+// A 1x1 convolution of unit stride and no padding sees its pixels as one long row.
+inline Geometry flattened(Geometry g) {
+  for (int d = 0; d < 3; d++)
+    if (g.kernel[d] != 1 || g.stride[d] != 1 || g.pad[d] != 0 || g.in[d] != g.out[d]) return g;
+  const int64_t pixels = g.in_size();
+  for (int d = 0; d < 3; d++) g.in[d] = g.out[d] = d == 2 ? pixels : 1;
+  return g;
+}
 
 // ints: (stride), (padding), (dilation), groups; the shapes of x (N, C, ...), w (O, C / groups, ...) and y (N, O, ...).
 inline Geometry geometry(const Call& call, const View& x, const View& w, const View& y) {
@@ -39,7 +49,7 @@ inline Geometry geometry(const Call& call, const View& x, const View& w, const V
     g.pad[d] = real ? ints[nd + 2 + k] : 0;
     g.dilation[d] = real ? ints[2 * (nd + 1) + 1 + k] : 1;
   }
-  return g;
+  return flattened(g);
 }
 
 inline int64_t floor_div(int64_t a, int64_t b) { return (a >= 0 ? a : a - b + 1) / b; }
@@ -123,7 +133,9 @@ inline Window window(const Axis& ah, const Axis& aw, int64_t h0, int64_t h1, int
   const int64_t rows = h1 - h0 + ah.high() - ah.low();
   v.h = {h0, h1, -ah.low(), rows};
   v.phase_size = rows * v.w.pitch + std::max<int64_t>(v.w.lead, 0);
-  v.plane_size = v.phase_size * int64_t(ah.phases.size() * aw.phases.size());
+  // Whole cache lines, and not a multiple of 1 KiB of floats, where the planes would share few sets of the L1.
+  v.plane_size = (v.phase_size * int64_t(ah.phases.size() * aw.phases.size()) + 15) / 16 * 16;
+  if (v.plane_size % 256 == 0) v.plane_size += 16;
   for (auto& th : ah.taps)
     for (auto& tw : aw.taps) {
       const int64_t slot = ah.phase_slot(th.phase) * int64_t(aw.phases.size()) + aw.phase_slot(tw.phase);
@@ -132,29 +144,44 @@ inline Window window(const Axis& ah, const Axis& aw, int64_t h0, int64_t h1, int
   return v;
 }
 
+// Short runs are inlined: a call of memmove costs as much as copying a row of 28.
+template <class T>
+inline void copy_run(const T* from, int64_t n, T* to) {
+  constexpr int64_t width = Lanes<T>::width;
+  int64_t i = 0;
+  for (; i + width <= n; i += width) store(to + i, load(from + i));
+  for (; i < n; i++) to[i] = from[i];
+}
+
+template <class T>
+inline void zero_run(int64_t n, T* to) {
+  for (int64_t i = 0; i < n; i++) to[i] = T(0);
+}
+
 // Copies one input plane (null: zeros) into the buffer of a window.
 template <class T>
 void fill_plane(const Axis& ah, const Axis& aw, const Window& v, const T* plane, int64_t row_stride, T* out) {
+  const int64_t shift = v.w.lead - v.w.begin, tail = std::max<int64_t>(v.w.lead, 0), pitch = v.w.pitch;
   for (int64_t ph : ah.phases)
     for (int64_t pw : aw.phases) {
-      const int64_t length = aw.phase_len(pw), shift = v.w.lead - v.w.begin;
-      const int64_t first = std::clamp<int64_t>(shift, 0, v.w.pitch);
-      const int64_t last = std::clamp<int64_t>(length + shift, first, v.w.pitch);
-      for (int64_t b = 0; b < v.h.pitch; b++, out += v.w.pitch) {
+      const int64_t first = std::clamp<int64_t>(shift, 0, pitch);
+      const int64_t last = std::clamp<int64_t>(aw.phase_len(pw) + shift, first, pitch);
+      for (int64_t b = 0; b < v.h.pitch; b++, out += pitch) {
         const int64_t row = b - v.h.lead + v.h.begin;
         if (!plane || row < 0 || row >= ah.phase_len(ph)) {
-          std::fill(out, out + v.w.pitch, T(0));
+          zero_run(pitch, out);
           continue;
         }
         const T* source = plane + (row * ah.source_step + ph) * row_stride + pw - shift * aw.source_step;
-        std::fill(out, out + first, T(0));
-        if (aw.source_step == 1) std::copy(source + first, source + last, out + first);
+        zero_run(first, out);
+        if (aw.source_step == 1) copy_run(source + first, last - first, out + first);
+        else if (aw.source_step == 2)
+          for (int64_t c = first; c < last; c++) out[c] = source[c * 2];
         else
           for (int64_t c = first; c < last; c++) out[c] = source[c * aw.source_step];
-        std::fill(out + last, out + v.w.pitch, T(0));
+        zero_run(pitch - last, out + last);
       }
-      const int64_t tail = std::max<int64_t>(v.w.lead, 0);
-      std::fill(out, out + tail, T(0));
+      zero_run(tail, out);
       out += tail;
     }
 }

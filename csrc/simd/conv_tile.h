@@ -35,32 +35,38 @@ void pixel_tile(int64_t depth, const T* a, const T* b, const int32_t* offsets, c
     for (int v = 0; v < V; v++) store(c + r * ldc + v * width, sum[r][v]);
 }
 
-// c[r][j] += sum over pixels of x[r][pixel] * g[pixel][j], the pixels being `rows` runs of `cols`, `pitch` apart in x.
+// The pixels of a panel in a padded buffer: `units` windows `unit_pitch` apart, of `rows` runs of `cols`, `pitch` apart.
+struct Pixels {
+  int64_t units, rows, cols, unit_pitch, pitch;
+};
+
+// c[r][j] += sum over pixels of x[r][pixel] * g[pixel][j]; c and g are dense.
 template <class T>
-using TapTile = void (*)(int64_t rows, int64_t cols, int64_t pitch, const T* const* x, const T* g, T* c, int64_t ldc);
+using TapTile = void (*)(const Pixels& pixels, const T* const* x, const T* g, T* c);
 
 template <class T, int R, int V>
-void tap_tile(int64_t rows, int64_t cols, int64_t pitch, const T* const* x, const T* g, T* c, int64_t ldc) {
+void tap_tile(const Pixels& pixels, const T* const* x, const T* g, T* c) {
   constexpr int width = Lanes<T>::width;
   Vec<T> sum[R][V];
-  const T* at[R];
-  for (int r = 0; r < R; r++) {
-    at[r] = x[r];
-    for (int v = 0; v < V; v++) sum[r][v] = load(c + r * ldc + v * width);
-  }
-  for (int64_t row = 0; row < rows; row++) {
-    for (int64_t col = 0; col < cols; col++, g += V * width) {
-      Vec<T> grads[V];
-      for (int v = 0; v < V; v++) grads[v] = load(g + v * width);
-      for (int r = 0; r < R; r++) {
-        const Vec<T> value = splat(at[r][col]);
-        for (int v = 0; v < V; v++) sum[r][v] = fused(value, grads[v], sum[r][v]);
+  for (int r = 0; r < R; r++)
+    for (int v = 0; v < V; v++) sum[r][v] = load(c + (r * V + v) * width);
+  for (int64_t unit = 0; unit < pixels.units; unit++) {
+    const T* at[R];
+    for (int r = 0; r < R; r++) at[r] = x[r] + unit * pixels.unit_pitch;
+    for (int64_t row = 0; row < pixels.rows; row++) {
+      for (int64_t col = 0; col < pixels.cols; col++, g += V * width) {
+        Vec<T> grads[V];
+        for (int v = 0; v < V; v++) grads[v] = load(g + v * width);
+        for (int r = 0; r < R; r++) {
+          const Vec<T> value = splat(at[r][col]);
+          for (int v = 0; v < V; v++) sum[r][v] = fused(value, grads[v], sum[r][v]);
+        }
       }
+      for (int r = 0; r < R; r++) at[r] += pixels.pitch;
     }
-    for (int r = 0; r < R; r++) at[r] += pitch;
   }
   for (int r = 0; r < R; r++)
-    for (int v = 0; v < V; v++) store(c + r * ldc + v * width, sum[r][v]);
+    for (int v = 0; v < V; v++) store(c + (r * V + v) * width, sum[r][v]);
 }
 
 // Tables of the instances, indexed [rows - 1][vectors - 1].
