@@ -1,6 +1,7 @@
 # Storage: a block of device memory that tensors share, with the count of in-place writes to it.
 
 @cython.final
+@cython.no_gc  # an owner is an array or a mapping: it does not lead back to a storage
 @cython.freelist(256)
 cdef class Storage:
     """A block of memory that tensors share. `version` counts the in-place writes."""

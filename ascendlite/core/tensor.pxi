@@ -9,6 +9,8 @@ cdef dict SLOT_NAMES = {"add": S_ADD, "sub": S_SUB, "mul": S_MUL, "div": S_DIV, 
 cdef list SLOTS = [None] * S_COUNT
 FUNCTIONS = {}  # public functions by name, filled by `ascendlite.core.registry`
 
+cdef object _backward = None  # ascendlite.core.autograd.backward, once it is needed
+
 cdef bind_slot(str name, Op op):
     if name in SLOT_NAMES:
         SLOTS[SLOT_NAMES[name]] = op
@@ -261,8 +263,10 @@ cdef class Tensor:
 
     def backward(self, gradient=None, retain_graph=None, bint create_graph=False, inputs=None):
         """Add the gradient of this scalar (or of the product with `gradient`) to `.grad` of the leaves it came from."""
-        from ascendlite.core.autograd import backward
-        backward(self, gradient, retain_graph, create_graph, inputs)
+        global _backward
+        if _backward is None:
+            from ascendlite.core.autograd import backward as _backward
+        _backward(self, gradient, retain_graph, create_graph, inputs)
 
     def register_hook(self, hook):
         """Call `hook(grad)` when the gradient of this tensor is known; what it returns replaces the gradient."""
