@@ -9,7 +9,7 @@ import copy
 import copyreg
 from collections.abc import Callable
 
-from ascendlite.core import DType, Storage, Tensor, add_method, empty_strided
+from ascendlite.core import DType, Storage, Tensor, add_method, empty_strided, make_subclass
 from ascendlite.errors import GradError
 
 from .raw import memory, new_block, window
@@ -36,7 +36,7 @@ def _attributes(t: Tensor) -> dict[str, object]:
 
 def _dressed(plain: Tensor, kind: type[Tensor], requires_grad: bool, attributes: dict[str, object] | None) -> Tensor:
     if kind is not Tensor:
-        plain = Tensor._make_subclass(kind, plain, requires_grad)
+        plain = make_subclass(kind, plain, requires_grad)
     elif requires_grad:
         plain.requires_grad_()
     for name, value in (attributes or {}).items():
