@@ -22,33 +22,34 @@ _BOOL, _UINT8 = dtype_of_name("bool"), dtype_of_name("uint8")
 # ---- comparisons, with torch's other names ----
 
 
-def _comparison(name: str, *aliases: str) -> Op:
-    op = pointwise(name, COMPARE, inputs=2, inplace=True)
-    for alias in aliases:
-        register(op, name=alias)
+def _test(name: str, *aliases: str, rule: int = COMPARE, inputs: int = 2) -> Op:
+    """An op with a bool result; its in-place form stores 0 and 1 in the tensor's own dtype."""
+    op = pointwise(name, rule, inputs=inputs, public=False)
+    for public in (name, *aliases):
+        register(op, name=public, inplace=inputs == 2 or rule == LOGICAL)
     return op
 
 
-eq = _comparison("eq")
-ne = _comparison("ne", "not_equal")
-lt = _comparison("lt", "less")
-le = _comparison("le", "less_equal")
-gt = _comparison("gt", "greater")
-ge = _comparison("ge", "greater_equal")
+eq = _test("eq")
+ne = _test("ne", "not_equal")
+lt = _test("lt", "less")
+le = _test("le", "less_equal")
+gt = _test("gt", "greater")
+ge = _test("ge", "greater_equal")
 
-isnan = pointwise("isnan", COMPARE, inputs=1)
-isinf = pointwise("isinf", COMPARE, inputs=1)
-isfinite = pointwise("isfinite", COMPARE, inputs=1)
-isposinf = pointwise("isposinf", COMPARE, inputs=1)
-isneginf = pointwise("isneginf", COMPARE, inputs=1)
-signbit = pointwise("signbit", COMPARE, inputs=1)
+isnan = _test("isnan", inputs=1)
+isinf = _test("isinf", inputs=1)
+isfinite = _test("isfinite", inputs=1)
+isposinf = _test("isposinf", inputs=1)
+isneginf = _test("isneginf", inputs=1)
+signbit = _test("signbit", inputs=1)
 
 # ---- logic and bits ----
 
-logical_not = pointwise("logical_not", LOGICAL, inputs=1)
-logical_and = pointwise("logical_and", LOGICAL, inputs=2)
-logical_or = pointwise("logical_or", LOGICAL, inputs=2)
-logical_xor = pointwise("logical_xor", LOGICAL, inputs=2)
+logical_not = _test("logical_not", rule=LOGICAL, inputs=1)
+logical_and = _test("logical_and", rule=LOGICAL)
+logical_or = _test("logical_or", rule=LOGICAL)
+logical_xor = _test("logical_xor", rule=LOGICAL)
 
 bitwise_not = pointwise("bitwise_not", BITWISE, inputs=1)
 bitwise_and = pointwise("bitwise_and", BITWISE, inputs=2)

@@ -43,7 +43,7 @@ CASES = [
     Case("bitwise_left_shift", np.left_shift, [randn(3, 4), positive(3, 4, low=0, high=4)], dtypes=INTEGERS, grad=False, inplace=True),
     Case("bitwise_right_shift", np.right_shift, [randn(3, 4), positive(3, 4, low=0, high=4)], dtypes=INTEGERS, grad=False,
          inplace=True),
-    Case("where", np.where, [bools(3, 4), randn(3, 4), randn(3, 4)], dtypes=ALL, grad2=False, out=True,
+    Case("where", np.where, [bools(3, 4), randn(3, 4), randn(3, 4)], dtypes=ALL, grad2=False, out=True, method=False,
          shapes=[[(3, 1), (4,), ()], [(0, 2), (2,), (1, 2)]],
          errors=[raises(lambda: al.where(al.ones(2), 1.0, 2.0), RuntimeError, "expected a bool condition")]),
     Case("where:number", lambda c, x: np.where(c, x, 3), [bools(3, 4), randn(3, 4)], fn=lambda c, x: al.where(c, x, 3), dtypes=REAL,
