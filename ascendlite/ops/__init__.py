@@ -11,6 +11,7 @@ from ascendlite.ops import (  # noqa: F401
     fill,
     index,
     index_write,
+    matmul,
     movement,
     nonzero,
     pointwise,

@@ -1,0 +1,8 @@
+// The native back end for float64.
+#include "simd/gemm_block.h"
+
+namespace al::gemm {
+
+void native_double(const Problem& p) { Product<MultiplyAdd<double>, double, double>(p).run(); }
+
+}  // namespace al::gemm

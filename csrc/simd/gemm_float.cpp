@@ -1,0 +1,8 @@
+// The native back end for float32.
+#include "simd/gemm_block.h"
+
+namespace al::gemm {
+
+void native_float(const Problem& p) { Product<MultiplyAdd<float>, float, float>(p).run(); }
+
+}  // namespace al::gemm

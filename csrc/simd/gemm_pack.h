@@ -1,0 +1,137 @@
+// Packing: a strip of up to D lines of a matrix (rows of a, columns of b) becomes a panel that holds, step by step, one value a line.
+#pragma once
+#include <algorithm>
+
+#include "simd/gemm_tile.h"
+
+namespace al::gemm {
+
+typedef uint16_t HalfVector __attribute__((vector_size(kVectorBytes / 2)));
+typedef uint16_t HalfLoad __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
+
+// One vector of compute values from memory of any type.
+template <class In, class To>
+AL_INLINE Vec<To> load_as(const In* p) {
+  constexpr int width = Lanes<To>::width;
+  if constexpr (std::is_same_v<In, To>) {
+    return load(p);
+  } else if constexpr (std::is_same_v<In, bfloat16>) {
+    const HalfVector half = *reinterpret_cast<const HalfLoad*>(p);
+    return (Vec<To>)(__builtin_convertvector(half, Vec<uint32_t>) << 16);
+#if defined(__AVX512F__)
+  } else if constexpr (std::is_same_v<In, float16>) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p));
+#elif defined(__F16C__)
+  } else if constexpr (std::is_same_v<In, float16>) {
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p));
+#endif
+  } else {
+    Vec<To> v;
+    for (int i = 0; i < width; i++) v[i] = To(to_compute(p[i]));
+    return v;
+  }
+}
+
+// Lane l of vector i goes to lane i of vector l, in log2(width) passes of exchanges at distance `s`.
+template <int s, class T>
+AL_INLINE void exchange(Vec<T>* rows) {
+  constexpr int width = Lanes<T>::width;
+  using Index = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  Vec<Index> low, high;
+  for (int l = 0; l < width; l++) {
+    low[l] = (l & s) ? width + l - s : l;
+    high[l] = (l & s) ? width + l : l + s;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < width; i++) {
+    if (i & s) continue;
+    Vec<T> a = rows[i], b = rows[i + s];
+    rows[i] = __builtin_shuffle(a, b, low);
+    rows[i + s] = __builtin_shuffle(a, b, high);
+  }
+}
+
+template <class T>
+AL_INLINE void transpose(Vec<T>* rows) {
+  constexpr int width = Lanes<T>::width;
+  if constexpr (width > 8) exchange<8, T>(rows);
+  if constexpr (width > 4) exchange<4, T>(rows);
+  if constexpr (width > 2) exchange<2, T>(rows);
+  exchange<1, T>(rows);
+}
+
+template <class To, class In>
+AL_INLINE To convert(const In& x) { return To(to_compute(x)); }
+
+// Lines with neighbouring values of k: blocks of width x width are transposed in registers. A panel of `lines` < D values
+// a step is written from left to right, so what a store puts beyond its step is overwritten by the next; the panel needs
+// kSlack elements behind it.
+constexpr int kSlack = 64;
+
+template <int D, class In, class To>
+void pack_across(const In* src, int64_t line_stride, int lines, int64_t depth, To* dst, int pitch) {
+  constexpr int width = Lanes<To>::width, groups = (D + width - 1) / width;
+  int64_t k = 0;
+  for (; k + width <= depth; k += width, dst += width * pitch) {
+    Vec<To> block[groups][width];
+#pragma GCC unroll 4
+    for (int g = 0; g < groups; g++) {
+#pragma GCC unroll 16
+      for (int i = 0; i < width; i++) {
+        const int line = g * width + i;
+        block[g][i] = line < lines ? load_as<In, To>(src + line * line_stride + k) : Vec<To>{};
+      }
+      transpose<To>(block[g]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < width; i++)
+#pragma GCC unroll 4
+      for (int g = 0; g < groups; g++)
+        if (g * width < pitch) store(dst + i * pitch + g * width, block[g][i]);
+  }
+  for (; k < depth; k++, dst += pitch) {
+    for (int i = 0; i < lines; i++) dst[i] = convert<To>(src[i * line_stride + k]);
+    for (int i = lines; i < pitch; i++) dst[i] = To(0);
+  }
+}
+
+// Neighbouring lines lie side by side: runs are copied.
+template <int D, class In, class To>
+void pack_along(const In* src, int64_t k_stride, int lines, int64_t depth, To* dst, int pitch) {
+  constexpr int width = Lanes<To>::width;
+  int64_t k = 0;
+  if (lines == D && D % width == 0) {
+    for (; k < depth; k++, src += k_stride, dst += D)
+#pragma GCC unroll 4
+      for (int i = 0; i + width <= D; i += width) store(dst + i, load_as<In, To>(src + i));
+    return;
+  }
+  if (lines == D && D != pitch) lines = D;
+  for (; k < depth; k++, src += k_stride, dst += pitch) {
+    if (lines == D) {
+      for (int i = 0; i < D; i++) dst[i] = convert<To>(src[i]);
+    } else {
+      for (int i = 0; i < lines; i++) dst[i] = convert<To>(src[i]);
+      for (int i = lines; i < pitch; i++) dst[i] = To(0);
+    }
+  }
+}
+
+// Packs `lines` <= D lines of `depth` steps, of which `valid` values of k exist; pitch elements a step are written (zeros
+// beyond `lines`).
+template <class Policy, int D, class In>
+void pack(const In* src, int64_t line_stride, int64_t k_stride, int lines, int64_t depth, typename Policy::Packed* dst,
+          int pitch, int64_t valid) {
+  if constexpr (Policy::step == 1) {
+    if (k_stride == 1 && lines > 1) return pack_across<D>(src, line_stride, lines, depth, dst, pitch);
+    if (line_stride == 1) return pack_along<D>(src, k_stride, lines, depth, dst, pitch);
+    for (int64_t k = 0; k < depth; k++, dst += pitch) {
+      for (int i = 0; i < lines; i++) dst[i] = convert<typename Policy::Packed>(src[i * line_stride + k * k_stride]);
+      for (int i = lines; i < pitch; i++) dst[i] = 0;
+    }
+  } else {
+    Policy::pack(src, line_stride, k_stride, lines, depth, dst, pitch, valid);
+  }
+}
+
+}  // namespace al::gemm

@@ -1,0 +1,94 @@
+// Register tiles of matrix products: R rows by V vectors of outputs, summed over k in registers.
+#pragma once
+#include <array>
+#include <utility>
+
+#include "dtypes.h"
+#include "simd/lanes.h"
+
+namespace al::gemm {
+
+// 16 registers: 6 x 2 sums, 2 vectors of b, 1 of a; 32 registers: 14 x 2 + 2 + 1.
+constexpr int kRows = kVectorRegisters == 32 ? 14 : 6;
+constexpr int kVecs = 2;
+
+// How one step of the sum is made. Packed: what panels hold; step: values of k in one Packed.
+template <class T>
+struct MultiplyAdd {
+  using Acc = T;
+  using Packed = T;
+  static constexpr int step = 1;
+  static AL_INLINE Vec<T> apply(Vec<T> a, Vec<T> b, Vec<T> sum) {
+    if constexpr (std::is_floating_point_v<T>) return fused(a, b, sum);
+    else return a * b + sum;
+  }
+};
+
+template <class Policy>
+constexpr int kCols = kVecs * Lanes<typename Policy::Packed>::width;
+
+template <class Policy>
+struct TileArgs {
+  int64_t depth;  // steps
+  const typename Policy::Packed* a;
+  int64_t a_row, a_step;  // of an unpacked a
+  const typename Policy::Packed* b;
+  int64_t b_step;
+  typename Policy::Acc* c;
+  int64_t ldc;
+  bool add;  // c += sum instead of c = sum
+};
+
+template <class Policy>
+using Tile = void (*)(const TileArgs<Policy>&);
+
+// PackedA: a holds R values a step. Otherwise it is read where it lies.
+template <class Policy, int R, int V, bool PackedA>
+void tile(const TileArgs<Policy>& t) {
+  using Acc = typename Policy::Acc;
+  using Packed = typename Policy::Packed;
+  constexpr int width = Lanes<Packed>::width;
+  Vec<Acc> sum[R][V];
+  const Packed *a = t.a, *b = t.b;
+#pragma GCC unroll 16
+  for (int r = 0; r < R; r++) {
+    __builtin_prefetch(t.c + r * t.ldc, 1);
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++) sum[r][v] = Vec<Acc>{};
+  }
+  const int64_t a_row = t.a_row, a_step = PackedA ? R : t.a_step, b_step = t.b_step;
+#pragma GCC unroll 4
+  for (int64_t k = 0; k < t.depth; k++, a += a_step, b += b_step) {
+    Vec<Packed> x[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++) x[v] = load(b + v * width);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++) {
+      const Vec<Packed> y = splat(a[PackedA ? r : r * a_row]);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; v++) sum[r][v] = Policy::apply(y, x[v], sum[r][v]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++) {
+      Acc* c = t.c + r * t.ldc + v * width;
+      store(c, t.add ? load(c) + sum[r][v] : sum[r][v]);
+    }
+}
+
+// Tables of the instances, by rows - 1 and vectors - 1.
+template <class Policy, bool PackedA, int... I>
+constexpr auto make_tiles(std::integer_sequence<int, I...>) {
+  return std::array<Tile<Policy>, sizeof...(I)>{tile<Policy, I / kVecs + 1, I % kVecs + 1, PackedA>...};
+}
+template <class Policy, bool PackedA>
+constexpr auto kTiles = make_tiles<Policy, PackedA>(std::make_integer_sequence<int, kRows * kVecs>{});
+
+template <class Policy, bool PackedA>
+AL_INLINE void run_tile(int rows, int vecs, const TileArgs<Policy>& args) {
+  kTiles<Policy, PackedA>[(rows - 1) * kVecs + vecs - 1](args);
+}
+
+}  // namespace al::gemm
