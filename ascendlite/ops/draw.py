@@ -48,16 +48,9 @@ def multinomial(
         )
     if bool(((weights < 0) | ~weights.isfinite()).any()):
         raise ArgumentError("multinomial: probability tensor contains either `inf`, `nan` or element < 0")
-    possible = (weights > 0).sum(-1).min().item()
-    if possible == 0:
+    if not bool((weights.sum(-1) > 0).all()):
         raise ArgumentError("multinomial: invalid multinomial distribution (sum of probabilities <= 0)")
     if not replacement:
-        if possible < num_samples:
-            raise ArgumentError(
-                "multinomial: invalid multinomial distribution (with replacement=False, not "
-                f"enough non-negative category to sample): {possible} for {num_samples} "
-                "samples"
-            )
         race = drawn(EXPONENTIAL, empty(weights.shape, dtype=float64), generator, 1.0)
         return deliver((weights / race).topk(num_samples, -1).indices, out)
     ends = weights.cumsum(-1)

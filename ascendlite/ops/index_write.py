@@ -76,7 +76,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) -
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
     """The tensor with elements of source written (or added) at indices of the flattened tensor."""
     if index.numel() != source.numel():
-        raise ShapeError(
+        raise IndexError(
             f"put: source should have the same number of elements as index: {source.numel()} "
             f"and {index.numel()}"
         )

@@ -50,11 +50,8 @@ def searchsorted(
     """Where each value would go in sorted sequences (the last dim); right: after equal ones."""
     if not isinstance(input, Tensor):
         input = full((), input, dtype=sorted_sequence.dtype, device=sorted_sequence.device)
-    if input.dtype is not sorted_sequence.dtype:
-        raise DTypeError(
-            "searchsorted: boundary tensor and input value tensor should have same dtype, but "
-            f"got {sorted_sequence.dtype} and {input.dtype}; cast one of them"
-        )
+    dtype = promote_types(sorted_sequence.dtype, input.dtype)
+    sorted_sequence, input = sorted_sequence.to(dtype), input.to(dtype)
     if sorted_sequence.ndim == 0:
         raise ShapeError("searchsorted: boundaries tensor should have positive dimension: got a 0-d tensor")
     if sorted_sequence.ndim != 1 and sorted_sequence.shape[:-1] != input.shape[:-1]:

@@ -116,7 +116,7 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple
         x.reshape([n if d == k else 1 for d, n in enumerate(shape)]).expand(shape) for k, x in enumerate(axes)
     ]
     if swap:
-        grids = [g.transpose(0, 1) for g in (grids[1], grids[0], *grids[2:])]
+        grids = [grids[1], grids[0], *grids[2:]]
     return tuple(grids)
 
 
