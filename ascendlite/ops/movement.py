@@ -273,6 +273,9 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     _check_wide(input, widths, mode)
     for k in range(len(widths) // 2):
         d, (left, right) = input.ndim - 1 - k, widths[2 * k : 2 * k + 2]
+        if mode == "circular" and min(left, right) < 0:  # what is cropped does not come back
+            kept = input.shape[d] + min(left, 0) + min(right, 0)
+            input, left, right = input.narrow(d, max(-left, 0), kept), max(left, 0), max(right, 0)
         if left or right:
             places = arange(-left, input.shape[d] + right, device=input.device)
             input = index_select(input, d, _SOURCES[mode](places, input.shape[d]))

@@ -58,28 +58,38 @@ def _extreme_grads(g, y, x, index, source, dim):
     return mine * share, theirs * _gather(share, index, dim)
 
 
-def _set_grads(g, y, x, index, source, dim):
-    nothing = zeros((), dtype=g.dtype, device=g.device).expand(index.shape)
-    return _scatter(g, index, nothing, dim, _SET), _gather(g, index, dim)
+_GRADS = {_PRODUCT: _product_grads, _LARGEST: _extreme_grads, _SMALLEST: _extreme_grads}
 
 
-_GRADS = {
-    _SET: _set_grads,
-    _SUM: lambda g, y, x, index, source, dim: (g, _gather(g, index, dim)),
-    _PRODUCT: _product_grads,
-    _LARGEST: _extreme_grads,
-    _SMALLEST: _extreme_grads,
-}
+def _place_vjp(g, y, _x, index, _source, dim, mode, *, needs):
+    into = g
+    if mode == _SET and needs[0]:
+        nothing = zeros((), dtype=g.dtype, device=g.device).expand(index.shape)
+        into = _place(g, index, nothing, dim, _SET)
+    return into, None, _gather(g, index, dim) if needs[2] else None
 
 
-def _scatter_vjp(g, y, x, index, source, dim, mode, *, needs):
+def _reduce_vjp(g, y, x, index, source, dim, mode, *, needs):
     into, of_source = _GRADS[mode](g, y, x, index, source, dim)
     return into, None, of_source
 
 
-_scatter = Op(
-    "scatter", inputs=3, infer=lambda x, index, source, dim, mode: x, vjp_all=_scatter_vjp, contiguous=False
+# Two records of one kernel: setting and adding keep nothing but the index for their gradient.
+_place = Op(
+    "scatter", inputs=3, infer=lambda x, index, source, dim, mode: x, vjp_all=_place_vjp, contiguous=False
 )
+_reduce = Op(
+    "scatter_reduce",
+    kernel="scatter",
+    inputs=3,
+    infer=lambda x, index, source, dim, mode: x,
+    vjp_all=_reduce_vjp,
+    contiguous=False,
+)
+
+
+def _scatter(x: Tensor, index: Tensor, source: Tensor, dim: int, mode: int) -> Tensor:
+    return (_reduce if mode in _GRADS else _place)(x, index, source, dim, mode)
 
 
 def _index_of(index: Tensor, op: str) -> Tensor:
@@ -229,7 +239,15 @@ _REDUCTIONS = {
 }
 
 
-@function(methods=("scatter_reduce",), inplace=True)
+def _scatter_reduce_(
+    self: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
+) -> Tensor:
+    """In-place form of scatter_reduce."""
+    before = self.clone()  # the gradient reads the old values
+    return self.copy_(scatter_reduce(before, dim, index, src, reduce, include_self=include_self))
+
+
+@function(methods=("scatter_reduce",), inplace=_scatter_reduce_)
 def scatter_reduce(
     input: Tensor,
     dim: int,
