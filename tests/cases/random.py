@@ -52,7 +52,7 @@ CASES = [
     like("rand_like", within(0, 1, (8, 50)), lambda: al.rand_like(INTEGERS), "use a float dtype"),
     like("randn_like", within(-9, 9, (8, 50)), lambda: al.randn_like(INTEGERS), "use a float dtype"),
     like("randint_like", within(-2, 9, (8, 50)), lambda: al.randint_like(INTEGERS, 0), "from=0 >= to=0", args=(-2, 9)),
-    Case("bernoulli", None, [rand(8, 50)], law=within(0, 2, (8, 50)), grad=False, layouts=False,
+    Case("bernoulli", None, [rand(8, 50)], law=within(0, 2, (8, 50)), grad=False, layouts=False, method=False,
          errors=[raises(lambda: al.bernoulli(al.tensor([2.0])), RuntimeError, r"in \[0, 1\]: got 2")]),
     Case("multinomial", None, [rand(8, 5, low=0.1)], law=within(0, 5, (8, 3)), args=(3,), grad=False, layouts=False, meta=False,
          dtypes=FLOATS, errors=[
