@@ -17,6 +17,8 @@ struct MemoryStats {
   int64_t max_reserved;
   int64_t allocations;    // calls so far
   int64_t active;         // blocks in use
+  int64_t segments;       // mappings that the reserved bytes lie in
+  int64_t limit;          // what may be reserved: the machine's memory, or its cgroup's, unless set
 };
 void* allocate(size_t bytes) noexcept;  // 64-byte aligned, uninitialised; null when the system refuses
 void* allocate_or_throw(size_t bytes);
@@ -24,11 +26,13 @@ void release(void* pointer, size_t bytes) noexcept;
 void empty_cache();
 void reset_peak();
 MemoryStats memory_stats();
-void memory_after_fork();  // a fork may have caught another thread inside the allocator
+void set_memory_limit(int64_t bytes);  // of what may be reserved; 0: the machine's memory
+void set_poison(bool on);              // fill blocks with NaN bits at allocation and release: finds reads of what was never written
 
 // -- threads.cpp: one pool
 void parallel_for(int64_t n, int64_t grain, ParallelBody body, void* context);
 int get_num_threads();
+int usable_cores();
 void set_num_threads(int n);
 
 // -- registry.cpp: kernels by name, and the libraries they come from
@@ -36,5 +40,8 @@ KernelEntry* find_entry(const char* name);
 std::vector<std::string> entry_names();
 std::vector<std::string> supported_instruction_sets();  // of this processor, best first
 void load_library(const std::string& path);
+
+// -- measure.cpp: what the machine can give; FLOP/s for "fma", else bytes/s over arrays of `bytes` in all
+double measure(const std::string& name, int64_t bytes, double seconds);
 
 }  // namespace al

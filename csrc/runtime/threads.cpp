@@ -1,14 +1,21 @@
-// One pool of threads. A region splits [0, n) into pieces; each thread works through a share of its own, then helps the
-// others. Which thread computes an item can't be seen in the result: kernels promise that.
+// The thread pool: one parallel region at a time; a region inside a region, or beside one, runs in its caller.
+// A region splits [0, n) into pieces; each thread works through a share of its own, then helps the others. Which thread
+// computes an item can't be seen in the result: kernels promise that.
+// Workers spin for a moment after their work, since the next op is near, then sleep on a futex.
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <memory>
-#include <new>
+#include <csignal>
+#include <exception>
+#include <system_error>
 #include <thread>
+#include <utility>
 
 #include "runtime/runtime.h"
 
@@ -16,8 +23,9 @@ namespace al {
 namespace {
 
 constexpr int kMaxThreads = 256;
-constexpr int kPiecesPerThread = 4;
-constexpr auto kSpin = std::chrono::microseconds(40);  // a train of small regions finds the workers awake
+constexpr int kPiecesPerThread = 4;  // a thread that lost its core for a while is helped by the others
+constexpr auto kSpin = std::chrono::microseconds(40);
+enum State : uint32_t { kIdle, kPosted, kAsleep };
 
 inline void relax() {
 #if defined(__x86_64__)
@@ -27,122 +35,149 @@ inline void relax() {
 #endif
 }
 
-struct alignas(64) Share {
+void futex_wait(std::atomic<uint32_t>& word, uint32_t value) {
+  syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
+}
+void futex_wake(std::atomic<uint32_t>& word) { syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0); }
+
+// Spins for a moment until word leaves `value`; false when it did not.
+bool spin_while(std::atomic<uint32_t>& word, uint32_t value) {
+  auto end = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 64; i++) {
+      if (word.load(std::memory_order_acquire) != value) return true;
+      relax();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return false;
+}
+
+struct alignas(128) Share {
   std::atomic<int64_t> next{0};
   int64_t end = 0;
 };
 
-struct Pool {
-  std::atomic<uint32_t> generation{0};
-  std::atomic<int> running{0};       // workers that have not finished the region
-  std::atomic<bool> busy{false};
-  std::atomic<bool> out_of_memory{false};
-  int wanted = 1;                    // threads of a region, the caller included
-  int started = 0;                   // workers that exist
-  int active = 1;                    // threads of the present region
-  int64_t pieces = 0, piece = 0, n = 0;
-  ParallelBody body = nullptr;
-  void* context = nullptr;
-  Share shares[kMaxThreads];
+struct Region {
+  int64_t n, piece;
+  int parts;
+  ParallelBody body;
+  void* context;
 };
 
-Pool* pool_pointer = nullptr;
-thread_local bool inside_region = false;
+struct alignas(128) Slot {
+  std::atomic<uint32_t> state{kIdle};
+  bool started = false;
+};
 
-int usable_cores() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, int(std::thread::hardware_concurrency()));
-}
+struct Pool {
+  Slot slots[kMaxThreads];
+  Share shares[kMaxThreads];
+  alignas(128) std::atomic<uint32_t> pending{0};  // workers of the region that still run; high bit: the caller sleeps
+  std::exception_ptr failure;
+  std::atomic_flag failed = ATOMIC_FLAG_INIT;
+  Region region{};
+};
+constexpr uint32_t kCallerSleeps = 1u << 31;
 
-void after_fork_in_child() {
-  // The workers stayed in the parent; a lock may have been held by one of them.
-  if (pool_pointer) {
-    int wanted = pool_pointer->wanted;
-    pool_pointer = new Pool;
-    pool_pointer->wanted = wanted;
+std::atomic<Pool*> pool{nullptr};  // a forked child leaves its parent's pool behind
+std::atomic_flag busy = ATOMIC_FLAG_INIT;
+std::atomic<int> wanted_threads{0};
+
+void run_shares(Pool& p, int part) {
+  const Region& r = p.region;
+  for (int turn = 0; turn < r.parts; turn++) {
+    Share& share = p.shares[(part + turn) % r.parts];
+    for (int64_t k; (k = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;)
+      r.body(r.context, k * r.piece, std::min(r.n, (k + 1) * r.piece));
   }
-  inside_region = false;
-  memory_after_fork();
 }
 
-Pool& pool() {
-  static bool once = [] {
-    pool_pointer = new Pool;
-    pool_pointer->wanted = std::min(usable_cores(), kMaxThreads);
-    pthread_atfork(nullptr, nullptr, after_fork_in_child);
-    return true;
-  }();
-  (void)once;
-  return *pool_pointer;
-}
-
-void run_piece(Pool& p, int64_t k) {
-  int64_t begin = k * p.piece, end = std::min(p.n, begin + p.piece);
+void run_guarded(Pool& p, int part) {
   try {
-    p.body(p.context, begin, end);
-  } catch (const std::bad_alloc&) {
-    p.out_of_memory = true;
+    run_shares(p, part);
+  } catch (...) {
+    if (!p.failed.test_and_set()) p.failure = std::current_exception();
   }
 }
 
-void work(Pool& p, int self) {
-  for (int turn = 0; turn < p.active; turn++) {
-    Share& share = p.shares[(self + turn) % p.active];
-    for (;;) {
-      int64_t k = share.next.fetch_add(1, std::memory_order_relaxed);
-      if (k >= share.end) break;
-      run_piece(p, k);
-    }
-  }
+void finish(Pool& p) {
+  if (p.pending.fetch_sub(1, std::memory_order_acq_rel) == (kCallerSleeps | 1)) futex_wake(p.pending);
 }
 
-void worker(Pool* p, int self, uint32_t seen) {
-  inside_region = true;
+void work(Pool& p, int part) {
+  auto& state = p.slots[part].state;
   for (;;) {
-    auto deadline = std::chrono::steady_clock::now() + kSpin;
-    int turns = 0;
-    while (p->generation.load(std::memory_order_acquire) == seen) {
-      relax();
-      if (++turns % 64 == 0 && std::chrono::steady_clock::now() > deadline) p->generation.wait(seen, std::memory_order_acquire);
+    if (!spin_while(state, kIdle)) {
+      uint32_t idle = kIdle;
+      if (state.compare_exchange_strong(idle, kAsleep))
+        while (state.load(std::memory_order_acquire) == kAsleep) futex_wait(state, kAsleep);
     }
-    seen = p->generation.load(std::memory_order_acquire);
-    if (self < p->active) {
-      work(*p, self);
-      p->running.fetch_sub(1, std::memory_order_release);
-    }
+    run_guarded(p, part);
+    state.store(kIdle, std::memory_order_release);
+    finish(p);
   }
 }
 
-void start_workers(Pool& p) {
-  while (p.started < p.wanted - 1) {
-    std::thread(worker, &p, p.started + 1, p.generation.load()).detach();
-    p.started++;
+bool start(Pool& p, int part) {
+  if (p.slots[part].started) return true;
+  sigset_t all, former;  // signals are for the threads of the program, not for ours
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &former);
+  try {
+    std::thread worker(work, std::ref(p), part);
+    pthread_setname_np(worker.native_handle(), "ascendlite");
+    worker.detach();
+    p.slots[part].started = true;
+  } catch (const std::system_error&) {  // the system gives no more threads: do with those that run
+  }
+  pthread_sigmask(SIG_SETMASK, &former, nullptr);
+  return p.slots[part].started;
+}
+
+void wait(Pool& p) {
+  for (;;) {
+    uint32_t left = p.pending.load(std::memory_order_acquire);
+    if (left == 0) return;
+    if (spin_while(p.pending, left)) continue;
+    if (!p.pending.compare_exchange_strong(left, left | kCallerSleeps)) continue;
+    while ((left = p.pending.load(std::memory_order_acquire)) != kCallerSleeps) futex_wait(p.pending, left);
+    p.pending.store(0, std::memory_order_relaxed);
+    return;
   }
 }
 
-void split(Pool& p, int64_t n, int64_t grain) {
-  int64_t most = (n + grain - 1) / grain;
-  p.active = int(std::min<int64_t>(p.wanted, most));
-  p.pieces = std::min<int64_t>(most, int64_t(p.active) * kPiecesPerThread);
-  p.piece = (n + p.pieces - 1) / p.pieces;
-  p.pieces = (n + p.piece - 1) / p.piece;
-  p.n = n;
-  for (int t = 0; t < p.active; t++) {
-    p.shares[t].next.store(p.pieces * t / p.active, std::memory_order_relaxed);
-    p.shares[t].end = p.pieces * (t + 1) / p.active;
+void in_child() {
+  pool.store(nullptr);
+  busy.clear();
+}
+
+Pool& current_pool() {
+  Pool* p = pool.load(std::memory_order_acquire);
+  if (p) return *p;
+  static const int hooked = pthread_atfork(nullptr, nullptr, in_child);
+  (void)hooked;
+  p = new Pool;  // never destroyed: workers may outlive static objects
+  pool.store(p, std::memory_order_release);
+  return *p;
+}
+
+void split(Pool& p, int64_t n, int64_t grain, int parts, ParallelBody body, void* context) {
+  int64_t pieces = std::min((n - 1) / grain + 1, int64_t(parts) * kPiecesPerThread);
+  int64_t piece = (n - 1) / pieces + 1;
+  pieces = (n - 1) / piece + 1;
+  p.region = {n, piece, parts, body, context};
+  for (int t = 0; t < parts; t++) {
+    p.shares[t].next.store(pieces * t / parts, std::memory_order_relaxed);
+    p.shares[t].end = pieces * (t + 1) / parts;
   }
 }
 
-void wait_for_workers(Pool& p) {
-  int turns = 0;
-  while (p.running.load(std::memory_order_acquire) > 0) {
-    relax();
-    if (++turns > 4096) {
-      std::this_thread::yield();
-      turns = 0;
-    }
-  }
+void run_region(Pool& p, int parts) {
+  p.pending.store(uint32_t(parts - 1), std::memory_order_relaxed);
+  for (int i = 1; i < parts; i++)
+    if (p.slots[i].state.exchange(kPosted, std::memory_order_acq_rel) == kAsleep) futex_wake(p.slots[i].state);
+  run_guarded(p, 0);
+  wait(p);
 }
 
 }  // namespace
@@ -150,36 +185,32 @@ void wait_for_workers(Pool& p) {
 void parallel_for(int64_t n, int64_t grain, ParallelBody body, void* context) {
   if (n <= 0) return;
   grain = std::max<int64_t>(grain, 1);
-  Pool& p = pool();
-  bool expected = false;
-  if (n <= grain || p.wanted == 1 || inside_region || !p.busy.compare_exchange_strong(expected, true)) {
-    body(context, 0, n);  // small, nested, or another Python thread has the pool
-    return;
-  }
-  start_workers(p);
-  p.body = body;
-  p.context = context;
-  p.out_of_memory = false;
-  split(p, n, grain);
-  p.running.store(p.active - 1, std::memory_order_relaxed);
-  p.generation.fetch_add(1, std::memory_order_release);
-  p.generation.notify_all();
-  inside_region = true;
-  work(p, 0);
-  inside_region = false;
-  wait_for_workers(p);
-  bool failed = p.out_of_memory;
-  p.busy.store(false, std::memory_order_release);
-  if (failed) throw std::bad_alloc();
+  int parts = int(std::min<int64_t>((n - 1) / grain + 1, get_num_threads()));
+  if (parts == 1 || busy.test_and_set(std::memory_order_acquire)) return body(context, 0, n);
+  Pool& p = current_pool();
+  for (int i = 1; i < parts; i++)
+    if (!start(p, i)) parts = i;
+  split(p, n, grain, parts, body, context);
+  run_region(p, parts);
+  std::exception_ptr failure = std::exchange(p.failure, nullptr);
+  if (failure) p.failed.clear();
+  busy.clear(std::memory_order_release);
+  if (failure) std::rethrow_exception(failure);
 }
 
-int get_num_threads() { return pool().wanted; }
-
-void set_num_threads(int n) {
-  Pool& p = pool();
-  while (p.busy.exchange(true)) std::this_thread::yield();
-  p.wanted = std::clamp(n, 1, kMaxThreads);
-  p.busy = false;
+int usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::clamp(CPU_COUNT(&set), 1, kMaxThreads);
+  return std::clamp(int(std::thread::hardware_concurrency()), 1, kMaxThreads);
 }
+
+int get_num_threads() {
+  int n = wanted_threads.load(std::memory_order_relaxed);
+  if (n == 0) wanted_threads.store(n = usable_cores(), std::memory_order_relaxed);
+  return n;
+}
+
+void set_num_threads(int n) { wanted_threads.store(std::clamp(n, 1, kMaxThreads), std::memory_order_relaxed); }
 
 }  // namespace al
