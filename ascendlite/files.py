@@ -60,10 +60,11 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def remove_stale(target: Path) -> None:
-    """Delete what writers of `target` that died on this machine left beside it."""
-    pattern = re.compile(re.escape(f".{target.name}.{_host()}.") + r"(\d+)\.[0-9a-f]{8}" + re.escape(_SUFFIX))
-    for entry in target.parent.iterdir():
+def remove_stale(folder: Path, name: str | None = None) -> None:
+    """Delete what writers that died on this machine left in a folder: of the target `name`, or of any."""
+    wanted = ".+" if name is None else re.escape(name)
+    pattern = re.compile(rf"\.{wanted}\.{re.escape(_host())}\.(\d+)\.[0-9a-f]{{8}}{re.escape(_SUFFIX)}")
+    for entry in folder.iterdir():
         found = pattern.fullmatch(entry.name)
         if found and not _alive(int(found[1])):
             remove(entry)
@@ -75,7 +76,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(os.path.realpath(path))  # a link keeps pointing at what it points at
     if not target.parent.is_dir():
         raise FileNotFoundError(f"save: the folder {str(target.parent)!r} does not exist; create it first")
-    remove_stale(target)
+    remove_stale(target.parent, target.name)
     aside = _aside(target)
     try:
         yield aside

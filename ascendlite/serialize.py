@@ -173,8 +173,10 @@ def _rebuild(entries: dict[str, Tensor], metadata: Mapping[str, str], path: str)
         if raw["version"] != _VERSION:
             raise FileFormatError(f"load: {path}: version {raw['version']} of the format; this release reads version {_VERSION}")
         return decode(raw["root"], tensor)
-    except FileFormatError:
-        raise
+    except FileFormatError as error:
+        if path in str(error):
+            raise
+        raise FileFormatError(f"load: {path}: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, RuntimeError) as error:
         raise FileFormatError(f"load: {path}: the structure is damaged ({type(error).__name__}: {error})") from error
 

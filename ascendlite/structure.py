@@ -99,7 +99,7 @@ def decode(raw: Json, tensor: Callable[[Mapping[str, object]], Tensor]) -> Value
     if "tensor" in raw:
         return tensor(raw)
     if len(raw) != 1 or next(iter(raw)) not in _KINDS:
-        raise FileFormatError(f"load: the structure has an unknown kind of value: {sorted(map(str, raw))[:5]}")
+        raise FileFormatError(f"the structure has an unknown kind of value: {sorted(map(str, raw))[:5]}")
     ((kind, content),) = raw.items()
     return _KINDS[kind](content, tensor)
 

@@ -89,8 +89,11 @@ def read_header(file: BinaryIO, path: str) -> Header:
     (length,) = struct.unpack("<Q", file.read(8))
     if length > _MAX_HEADER_BYTES:
         raise FileFormatError(f"safetensors: {path}: the header is said to have {length} bytes; at most {_MAX_HEADER_BYTES} are read")
+    text = file.read(length)
+    if not text.startswith(b"{"):
+        raise FileFormatError(f"safetensors: {path}: the header starts with {text[:8]!r}, not with a brace; the file must be made again")
     try:
-        raw = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=no_duplicates(path))
+        raw = json.loads(text.decode("utf-8"), object_pairs_hook=no_duplicates(path))
         metadata = raw.pop("__metadata__", None) or {}
         return Header({name: _entry(name, spec, 8 + length, path) for name, spec in raw.items()}, metadata)
     except FileFormatError:
