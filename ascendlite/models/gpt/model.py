@@ -1,0 +1,145 @@
+"""The GPT module: pre-norm blocks of causal attention and a two-layer perceptron."""
+
+from __future__ import annotations
+
+import math
+
+import ascendlite as al
+from ascendlite import nn
+from ascendlite.core import Tensor
+from ascendlite.errors import ShapeError
+from ascendlite.nn import functional as F
+
+from .config import GPTConfig
+from .generate import KeyValueCache, LayerCache
+
+_ROTARY_BASE = 10_000.0
+
+
+def rotary_tables(length: int, head_size: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the rotation of each pair at each place, (length, head_size / 2)."""
+    frequency = _ROTARY_BASE ** (-al.arange(0, head_size, 2).float() / head_size)
+    angle = al.arange(length).float().unsqueeze(1) * frequency
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate the two halves of the last dim by their place; the shape stays."""
+    half = x.shape[-1] // 2
+    first, second = x[..., :half], x[..., half:]
+    return al.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+
+
+class CausalAttention(nn.Module):
+    """Every place looks at itself and what came before, in several heads."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.qkv = nn.Linear(config.width, 3 * config.width, bias=config.bias)
+        self.out = nn.Linear(config.width, config.width, bias=config.bias)
+
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: LayerCache | None) -> Tensor:
+        B, T, C = x.shape
+        H = self.config.heads
+        qkv = self.qkv(x).view(B, T, 3, H, C // H).permute(2, 0, 3, 1, 4)  # (3, B, H, T, D)
+        q, k, v = qkv.unbind(0)
+        if rotation is not None:
+            q, k = rotate(q, *rotation), rotate(k, *rotation)
+        if cache is not None:
+            k, v = cache.append(k, v)
+        dropout = self.config.dropout if self.training else 0.0
+        # With a cache the queries are the last places: a single one sees all keys, the first ones of a prompt are causal.
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=T > 1)  # (B, H, T, D)
+        return self.out(y.transpose(1, 2).reshape(B, T, C))
+
+
+class Block(nn.Module):
+    """Attention, then a perceptron, each added to what comes in."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.width, bias=config.bias)
+        self.attention = CausalAttention(config)
+        self.mlp_norm = nn.LayerNorm(config.width, bias=config.bias)
+        self.up = nn.Linear(config.width, 4 * config.width, bias=config.bias)
+        self.down = nn.Linear(4 * config.width, config.width, bias=config.bias)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: LayerCache | None) -> Tensor:
+        x = x + self.dropout(self.attention(self.attention_norm(x), rotation, cache))
+        return x + self.dropout(self.down(F.gelu(self.up(self.mlp_norm(x)), approximate="tanh")))
+
+
+class GPT(nn.Module):
+    """Logits of the next token at every place.
+
+    >>> model = GPT(GPTConfig(vocab_size=10, length=8, layers=1, heads=2, width=16))
+    >>> model(al.tensor([[1, 2, 3]])).shape
+    (1, 3, 10)
+    """
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.width)
+        if config.positions == "learned":
+            self.positions = nn.Embedding(config.length, config.width)
+        else:
+            cos, sin = rotary_tables(config.length, config.head_size)
+            self.register_buffer("cos", cos, persistent=False)
+            self.register_buffer("sin", sin, persistent=False)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList([Block(config) for _ in range(config.layers)])
+        self.norm = nn.LayerNorm(config.width, bias=config.bias)
+        self.head = nn.Linear(config.width, config.vocab_size, bias=False)
+        self._initialise()
+        if config.tied:
+            self.head.weight = self.embedding.weight
+
+    def _initialise(self) -> None:
+        # GPT-2's: 0.02 everywhere, and what adds to the residual stream shrinks with the number of additions.
+        residual = 0.02 / math.sqrt(2 * self.config.layers)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                nn.init.normal_(parameter, std=residual if name.endswith(("out.weight", "down.weight")) else 0.02)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+    def forward(self, tokens: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """Logits, (B, T, vocabulary), for tokens, (B, T); with a cache the tokens follow those that it has seen."""
+        T, start = tokens.shape[1], 0 if cache is None else cache.length
+        if start + T > self.config.length:
+            raise ShapeError(f"GPT: {start + T} tokens are more than the {self.config.length} that the model was made for; cut them")
+        if start and T > 1:
+            raise ShapeError(f"GPT: {T} tokens after {start} in the cache; after a prompt give one at a time")
+        x = self.embedding(tokens)  # (B, T, C)
+        rotation = None
+        if self.config.positions == "learned":
+            x = x + self.positions.weight[start : start + T]
+        else:
+            rotation = self.cos[start : start + T], self.sin[start : start + T]
+        x = self.dropout(x)
+        for number, block in enumerate(self.blocks):
+            x = block(x, rotation, None if cache is None else cache.layers[number])
+        return self.head(self.norm(x))
+
+    def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross entropy in nats of the targets, (B, T), after the tokens, (B, T)."""
+        logits = self(tokens)
+        return F.cross_entropy(logits.view(-1, self.config.vocab_size), targets.view(-1))
+
+    def parameter_count(self) -> int:
+        """How many numbers are learned."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def estimate_flops(self) -> int:
+        """Floating-point operations of forward and backward for one token of a full-length sequence.
+
+        Six for each weight of a product, and twelve for each layer, width and place of attention, as in the PaLM paper.
+        """
+        config = self.config
+        lookups = 0 if config.tied else self.embedding.weight.numel()
+        if config.positions == "learned":
+            lookups += self.positions.weight.numel()
+        return 6 * (self.parameter_count() - lookups) + 12 * config.layers * config.width * config.length
