@@ -1,0 +1,7 @@
+"""`python -m ascendlite` is the `ascendlite` command."""
+
+import sys
+
+from ascendlite.cli import main
+
+sys.exit(main())
