@@ -61,22 +61,27 @@ class MultiheadAttention(Module):
         self.batch_first = batch_first
         self.head_dim = embed_dim // num_heads
         self.add_zero_attn = add_zero_attn
+        self._add_parameters(bias, add_bias_kv, device, dtype)
+        self._reset_parameters()
+
+    def _add_parameters(
+        self, bias: bool, add_bias_kv: bool, device: str | Device | None, dtype: DType | None
+    ) -> None:
+        E, packed = self.embed_dim, self._qkv_same_embed_dim
 
         def add(name: str, wanted: bool, *shape: int) -> None:
             self.register_parameter(
                 name, Parameter(empty(shape, device=device, dtype=dtype)) if wanted else None
             )
 
-        packed = self._qkv_same_embed_dim
-        add("q_proj_weight", not packed, embed_dim, embed_dim)
-        add("k_proj_weight", not packed, embed_dim, self.kdim)
-        add("v_proj_weight", not packed, embed_dim, self.vdim)
-        add("in_proj_weight", packed, 3 * embed_dim, embed_dim)
-        add("in_proj_bias", bias, 3 * embed_dim)
-        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
-        add("bias_k", add_bias_kv, 1, 1, embed_dim)
-        add("bias_v", add_bias_kv, 1, 1, embed_dim)
-        self._reset_parameters()
+        add("q_proj_weight", not packed, E, E)
+        add("k_proj_weight", not packed, E, self.kdim)
+        add("v_proj_weight", not packed, E, self.vdim)
+        add("in_proj_weight", packed, 3 * E, E)
+        add("in_proj_bias", bias, 3 * E)
+        self.out_proj = Linear(E, E, bias=bias, device=device, dtype=dtype)
+        add("bias_k", add_bias_kv, 1, 1, E)
+        add("bias_v", add_bias_kv, 1, 1, E)
 
     def _reset_parameters(self) -> None:
         for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):

@@ -55,8 +55,10 @@ def _check_shapes(
 
 
 def _project_packed(
-    query: Tensor, key: Tensor, value: Tensor, weight: Tensor, bias: Tensor | None
+    query: Tensor, key: Tensor, value: Tensor, weight: Tensor | None, bias: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
+    if weight is None:
+        raise ValueError(f"{_NAME}: use_separate_proj_weight is False but in_proj_weight is None")
     E = query.shape[-1]
     if query is key and key is value:
         q, k, v = linear(query, weight, bias).chunk(3, -1)
@@ -99,7 +101,10 @@ def _heads(x: Tensor, B: int, H: int) -> Tensor:
     return x.reshape(x.shape[0], B, H, -1).permute(1, 2, 0, 3)  # (T, B, E) -> (B, H, T, D)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float) -> tuple[Tensor, Tensor]:
+def _attend(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float, causal: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Attention that shows its weights, so it has to hold them; `causal` is in the mask already."""
     scores = (q * (1.0 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)  # (B, H, T, S)
     weights = softmax(scores if mask is None else scores + mask, -1)
     if dropout_p > 0.0:
@@ -107,69 +112,69 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: flo
     return weights @ v, weights
 
 
-def multi_head_attention_forward(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    embed_dim_to_check: int,
-    num_heads: int,
-    in_proj_weight: Tensor | None,
-    in_proj_bias: Tensor | None,
+def _attend_unseen(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float, causal: bool
+) -> tuple[Tensor, Tensor | None]:
+    return scaled_dot_product_attention(q, k, v, mask, dropout_p, causal), None
+
+
+def _extended(
+    k: Tensor,
+    v: Tensor,
+    masks: tuple[Tensor | None, ...],
     bias_k: Tensor | None,
     bias_v: Tensor | None,
-    add_zero_attn: bool,
-    dropout_p: float,
-    out_proj_weight: Tensor,
-    out_proj_bias: Tensor | None,
-    training: bool = True,
-    key_padding_mask: Tensor | None = None,
-    need_weights: bool = True,
-    attn_mask: Tensor | None = None,
-    use_separate_proj_weight: bool = False,
-    q_proj_weight: Tensor | None = None,
-    k_proj_weight: Tensor | None = None,
-    v_proj_weight: Tensor | None = None,
-    average_attn_weights: bool = True,
-    is_causal: bool = False,
-) -> tuple[Tensor, Tensor | None]:
+    zero: bool,
+) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
+    """Keys and values with a learnt position and a zero one at the end; masks let both be attended to."""
+    B, E = k.shape[1:]
+    if bias_k is not None and bias_v is not None:
+        k, v = cat([k, bias_k.expand(1, B, E)]), cat([v, bias_v.expand(1, B, E)])
+        masks = tuple(_one_more(mask) for mask in masks)
+    if zero:
+        k, v = cat([k, zeros_like(k[:1])]), cat([v, zeros_like(v[:1])])
+        masks = tuple(_one_more(mask) for mask in masks)
+    return k, v, masks
+
+
+def _batched(x: Tensor | None, dim: int) -> Tensor | None:
+    return None if x is None else x.unsqueeze(dim)
+
+
+def multi_head_attention_forward(
+    query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: int, num_heads: int,
+    in_proj_weight: Tensor | None, in_proj_bias: Tensor | None, bias_k: Tensor | None, bias_v: Tensor | None,
+    add_zero_attn: bool, dropout_p: float, out_proj_weight: Tensor, out_proj_bias: Tensor | None,
+    training: bool = True, key_padding_mask: Tensor | None = None, need_weights: bool = True,
+    attn_mask: Tensor | None = None, use_separate_proj_weight: bool = False,
+    q_proj_weight: Tensor | None = None, k_proj_weight: Tensor | None = None,
+    v_proj_weight: Tensor | None = None, average_attn_weights: bool = True, is_causal: bool = False,
+) -> tuple[Tensor, Tensor | None]:  # fmt: skip
     """Attention of (T, B, E) queries over (S, B, *) keys and values: the output and, if asked, weights."""
     _check_shapes(query, key, value, key_padding_mask, num_heads, attn_mask)
     _check_heads(query, embed_dim_to_check, num_heads, is_causal, attn_mask)
-    if query.ndim == 2:
-        batched = query.unsqueeze(1)
-        query, key, value = (batched if x is query else x.unsqueeze(1) for x in (query, key, value))
-        key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
-        unbatched = True
-    else:
-        unbatched = False
+    unbatched = query.ndim == 2
+    if unbatched:
+        lifted = {id(x): x.unsqueeze(1) for x in (query, key, value)}
+        query, key, value = (lifted[id(x)] for x in (query, key, value))
+        key_padding_mask = _batched(key_padding_mask, 0)
     T, B, E = query.shape
     causal = (
         is_causal and key_padding_mask is None and not need_weights and bias_k is None and not add_zero_attn
     )
     mask = None if causal else _additive(attn_mask, query, "attn_mask")
-    padding = _additive(key_padding_mask, query, "key_padding_mask")
+    masks = (mask, _additive(key_padding_mask, query, "key_padding_mask"))
     if use_separate_proj_weight:
         weights = (q_proj_weight, k_proj_weight, v_proj_weight)
         q, k, v = _project_separate((query, key, value), weights, in_proj_bias)
-    elif in_proj_weight is None:
-        raise ValueError(f"{_NAME}: use_separate_proj_weight is False but in_proj_weight is None")
     else:
         q, k, v = _project_packed(query, key, value, in_proj_weight, in_proj_bias)
-    if bias_k is not None and bias_v is not None:
-        k, v = cat([k, bias_k.expand(1, B, E)]), cat([v, bias_v.expand(1, B, E)])
-        mask, padding = _one_more(mask), _one_more(padding)
-    if add_zero_attn:
-        k, v = cat([k, zeros_like(k[:1])]), cat([v, zeros_like(v[:1])])
-        mask, padding = _one_more(mask), _one_more(padding)
-    mask = _merge_masks(mask, padding, B, num_heads)
+    k, v, masks = _extended(k, v, masks, bias_k, bias_v, add_zero_attn)
     q, k, v = (_heads(x, B, num_heads) for x in (q, k, v))
-    p = dropout_p if training else 0.0
-    if need_weights:
-        out, shown = _attend(q, k, v, mask, p)
-        shown = shown.mean(1) if average_attn_weights else shown
-    else:
-        out, shown = scaled_dot_product_attention(q, k, v, mask, p, causal), None
+    run = _attend if need_weights else _attend_unseen
+    out, shown = run(q, k, v, _merge_masks(*masks, B, num_heads), dropout_p if training else 0.0, causal)
     out = linear(out.permute(2, 0, 1, 3).reshape(T, B, E), out_proj_weight, out_proj_bias)
+    shown = shown.mean(1) if shown is not None and average_attn_weights else shown
     if unbatched:
         return out.squeeze(1), None if shown is None else shown.squeeze(0)
     return out, shown

@@ -43,23 +43,24 @@ class RNNBase(Module):
         self.dropout = float(dropout)
         self.bidirectional = bidirectional
         self.proj_size = proj_size
-        gate_size, out_size = GATES[mode] * hidden_size, proj_size or hidden_size
         for layer in range(num_layers):
-            in_size = input_size if layer == 0 else out_size * (1 + bidirectional)
-            shapes: dict[str, tuple[int, ...]] = {
-                "weight_ih": (gate_size, in_size),
-                "weight_hh": (gate_size, out_size),
-            }
-            if bias:
-                shapes.update(bias_ih=(gate_size,), bias_hh=(gate_size,))
-            if proj_size:
-                shapes["weight_hr"] = (proj_size, hidden_size)
-            for suffix in self._suffixes(layer):
-                for name, shape in shapes.items():
-                    self.register_parameter(
-                        name + suffix, Parameter(empty(shape, device=device, dtype=dtype))
-                    )
+            self._add_weights(layer, device, dtype)
         self.reset_parameters()
+
+    def _add_weights(self, layer: int, device: str | Device | None, dtype: DType | None) -> None:
+        gate_size, out_size = GATES[self.mode] * self.hidden_size, self.proj_size or self.hidden_size
+        in_size = self.input_size if layer == 0 else out_size * (1 + self.bidirectional)
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight_ih": (gate_size, in_size),
+            "weight_hh": (gate_size, out_size),
+        }
+        if self.bias:
+            shapes.update(bias_ih=(gate_size,), bias_hh=(gate_size,))
+        if self.proj_size:
+            shapes["weight_hr"] = (self.proj_size, self.hidden_size)
+        for suffix in self._suffixes(layer):
+            for name, shape in shapes.items():
+                self.register_parameter(name + suffix, Parameter(empty(shape, device=device, dtype=dtype)))
 
     def _suffixes(self, layer: int) -> tuple[str, ...]:
         return (f"_l{layer}", f"_l{layer}_reverse")[: 1 + self.bidirectional]
