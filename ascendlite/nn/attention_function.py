@@ -13,6 +13,7 @@ from ..ops.random import dropout
 from ..ops.softmax import softmax
 
 _NAME = "multi_head_attention"
+Masks = tuple[Tensor | None, Tensor | None]  # of scores, of keys
 
 
 def _additive(mask: Tensor | None, like: Tensor, name: str) -> Tensor | None:
@@ -119,21 +120,16 @@ def _attend_unseen(
 
 
 def _extended(
-    k: Tensor,
-    v: Tensor,
-    masks: tuple[Tensor | None, ...],
-    bias_k: Tensor | None,
-    bias_v: Tensor | None,
-    zero: bool,
-) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
+    k: Tensor, v: Tensor, masks: Masks, bias_k: Tensor | None, bias_v: Tensor | None, zero: bool
+) -> tuple[Tensor, Tensor, Masks]:
     """Keys and values with a learnt position and a zero one at the end; masks let both be attended to."""
     B, E = k.shape[1:]
     if bias_k is not None and bias_v is not None:
         k, v = cat([k, bias_k.expand(1, B, E)]), cat([v, bias_v.expand(1, B, E)])
-        masks = tuple(_one_more(mask) for mask in masks)
+        masks = (_one_more(masks[0]), _one_more(masks[1]))
     if zero:
         k, v = cat([k, zeros_like(k[:1])]), cat([v, zeros_like(v[:1])])
-        masks = tuple(_one_more(mask) for mask in masks)
+        masks = (_one_more(masks[0]), _one_more(masks[1]))
     return k, v, masks
 
 

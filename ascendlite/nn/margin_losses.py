@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from ..core import Tensor, tensor
 from ..errors import ShapeError
@@ -10,7 +11,11 @@ from ..ops.activation import logsigmoid, softplus
 from ..ops.compare import where
 from ..ops.loss import cosine_similarity
 
-_REDUCTIONS = {"none": lambda loss: loss, "mean": lambda loss: loss.mean(), "sum": lambda loss: loss.sum()}
+_REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda loss: loss,
+    "mean": lambda loss: loss.mean(),
+    "sum": lambda loss: loss.sum(),
+}
 
 
 def _reduce(loss: Tensor, reduction: str, name: str) -> Tensor:
@@ -18,8 +23,7 @@ def _reduce(loss: Tensor, reduction: str, name: str) -> Tensor:
         raise ValueError(
             f"{name}: {reduction!r} is not a valid value for reduction; use one of {list(_REDUCTIONS)}"
         )
-    reduced: Tensor = _REDUCTIONS[reduction](loss)
-    return reduced
+    return _REDUCTIONS[reduction](loss)
 
 
 def pairwise_distance(
