@@ -1,11 +1,11 @@
-"""Adam and AdamW. One fused pass over a group; plain ops for AMSGrad and where `fused=False`."""
+"""Adam and AdamW. One fused pass over a group; plain ops where `fused=False` or memory is not dense."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from ..core import Tensor, zeros_like
+from ..core import Tensor, float64, zeros_like
 from ..ops import fused_optim
 from .optimizer import Group, Optimizer, Params, check_at_least_zero, check_betas, check_unsupported
 
@@ -34,10 +34,6 @@ class Adam(Optimizer):
         check_at_least_zero(lr=lr, eps=eps, weight_decay=weight_decay)
         check_betas(betas)
         check_unsupported(type(self).__name__, capturable, differentiable)
-        if fused and amsgrad:
-            raise ValueError(
-                f"{type(self).__name__}: fused=True has no amsgrad; leave fused=None to use plain ops"
-            )
         super().__init__(
             params,
             {
@@ -56,20 +52,20 @@ class Adam(Optimizer):
         )
 
     def _update_group(self, group: Group) -> None:
-        by_step: dict[int, list[Entry]] = {}
+        # a parameter that got no gradient for a while is behind: one pass for each step count and arithmetic
+        passes: dict[tuple[int, bool], list[Entry]] = {}
         for param in group["params"]:
-            if param.grad is not None:
-                state = self._state_of(param, group["amsgrad"])
-                state["step"] += 1
-                by_step.setdefault(state["step"], []).append((param, param.grad, state))
-        # a parameter that got no gradient for a while is behind: one pass for each step count
-        for step, entries in by_step.items():
-            plain = group["amsgrad"] or group["fused"] is False
-            fused = [] if plain else [entry for entry in entries if _fusable(entry)]
-            if fused:
-                _fused_update(fused, group, step)
-            for entry in entries if not fused else [entry for entry in entries if not _fusable(entry)]:
-                _plain_update(entry, group, step)
+            if param.grad is None:
+                continue
+            state = self._state_of(param, group["amsgrad"])
+            state["step"] += 1
+            entry = (param, param.grad, state)
+            if group["fused"] is not False and all(t.is_contiguous() for t in _written(entry, group)):
+                passes.setdefault((state["step"], param.dtype == float64), []).append(entry)
+            else:
+                _plain_update(entry, group)
+        for (step, _), entries in passes.items():
+            _fused_update(entries, group, step)
 
     def _state_of(self, param: Tensor, amsgrad: bool) -> dict[str, Any]:
         state = self.state[param]
@@ -122,20 +118,21 @@ class AdamW(Adam):
         )
 
 
-def _fusable(entry: Entry) -> bool:
-    """One pass needs plain memory of one dtype; views and mixed dtypes go through plain ops."""
-    param, grad, state = entry
-    tensors = (param, grad, state["exp_avg"], state["exp_avg_sq"])
-    return all(t.dtype == param.dtype and t.is_contiguous() for t in tensors)
+def _written(entry: Entry, group: Group) -> tuple[Tensor, ...]:
+    """What a step writes: the parameter, both moments, and with AMSGrad the largest second moment."""
+    param, _, state = entry
+    moments = (param, state["exp_avg"], state["exp_avg_sq"])
+    return (*moments, state["max_exp_avg_sq"]) if group["amsgrad"] else moments
 
 
 def _fused_update(entries: list[Entry], group: Group, step: int) -> None:
     beta1, beta2 = group["betas"]
+    params, exp_avgs, exp_avg_sqs, *largest = zip(*(_written(e, group) for e in entries), strict=True)
     fused_optim.adamw_(
-        [param for param, _, _ in entries],
+        params,
         [grad for _, grad, _ in entries],
-        [state["exp_avg"] for _, _, state in entries],
-        [state["exp_avg_sq"] for _, _, state in entries],
+        exp_avgs,
+        exp_avg_sqs,
         step=step,
         lr=float(group["lr"]),
         beta1=float(beta1),
@@ -144,11 +141,13 @@ def _fused_update(entries: list[Entry], group: Group, step: int) -> None:
         weight_decay=group["weight_decay"],
         decoupled=group["decoupled_weight_decay"],
         maximize=group["maximize"],
+        max_exp_avg_sqs=largest[0] if largest else None,
     )
 
 
-def _plain_update(entry: Entry, group: Group, step: int) -> None:
+def _plain_update(entry: Entry, group: Group) -> None:
     param, grad, state = entry
+    step = state["step"]
     lr, decay = float(group["lr"]), group["weight_decay"]
     beta1, beta2 = (float(beta) for beta in group["betas"])
     if group["maximize"]:

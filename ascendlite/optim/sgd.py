@@ -1,8 +1,12 @@
-"""SGD with momentum, dampening, Nesterov and weight decay."""
+"""SGD with momentum, dampening, Nesterov and weight decay, in one fused pass over a group."""
 
 from __future__ import annotations
 
-from .optimizer import Group, Optimizer, Params, check_at_least_zero, check_unsupported, with_grad
+from ..core import Tensor, float64, zeros_like
+from ..ops import fused_optim
+from .optimizer import Group, Optimizer, Params, check_at_least_zero, check_unsupported
+
+Entry = tuple[Tensor, Tensor, Tensor | None]
 
 
 class SGD(Optimizer):
@@ -51,16 +55,55 @@ class SGD(Optimizer):
         )
 
     def _update_group(self, group: Group) -> None:
-        lr, momentum, decay = float(group["lr"]), group["momentum"], group["weight_decay"]
-        for param, grad in with_grad(group):
-            if decay:
-                grad = grad.add(param, alpha=decay)
-            if momentum:
-                state = self.state[param]
-                buffer = state.get("momentum_buffer")
-                if buffer is None:
-                    buffer = state["momentum_buffer"] = grad.detach().clone()
-                else:
-                    buffer.mul_(momentum).add_(grad, alpha=1 - group["dampening"])
-                grad = grad.add(buffer, alpha=momentum) if group["nesterov"] else buffer
-            param.add_(grad, alpha=-lr)
+        passes: dict[tuple[bool, bool], list[Entry]] = {}
+        for param in group["params"]:
+            if param.grad is None:
+                continue
+            buffer, first = self._buffer_of(param) if group["momentum"] else (None, True)
+            entry = (param, param.grad, buffer)
+            dense = param.is_contiguous() and (buffer is None or buffer.is_contiguous())
+            if group["fused"] is not False and dense:
+                passes.setdefault((first, param.dtype == float64), []).append(entry)
+            else:
+                _plain_update(entry, group, first)
+        for (first, _), entries in passes.items():
+            _fused_update(entries, group, first)
+
+    def _buffer_of(self, param: Tensor) -> tuple[Tensor, bool]:
+        """The momentum of a parameter, and whether this is its first step: then it becomes the gradient."""
+        state = self.state[param]
+        first = state.get("momentum_buffer") is None
+        if first:
+            state["momentum_buffer"] = zeros_like(param)
+        return state["momentum_buffer"], first
+
+
+def _fused_update(entries: list[Entry], group: Group, first: bool) -> None:
+    buffers = [buffer for _, _, buffer in entries if buffer is not None]
+    fused_optim.sgd_(
+        [param for param, _, _ in entries],
+        [grad for _, grad, _ in entries],
+        buffers or None,
+        lr=float(group["lr"]),
+        momentum=group["momentum"],
+        dampening=group["dampening"],
+        weight_decay=group["weight_decay"],
+        nesterov=group["nesterov"],
+        maximize=group["maximize"],
+        first_step=first,
+    )
+
+
+def _plain_update(entry: Entry, group: Group, first: bool) -> None:
+    param, grad, buffer = entry
+    grad = -grad if group["maximize"] else grad
+    if group["weight_decay"]:
+        grad = grad.add(param, alpha=group["weight_decay"])
+    if buffer is not None:
+        momentum = group["momentum"]
+        if first:
+            buffer.copy_(grad)
+        else:
+            buffer.mul_(momentum).add_(grad, alpha=1 - group["dampening"])
+        grad = grad.add(buffer, alpha=momentum) if group["nesterov"] else buffer
+    param.add_(grad, alpha=-float(group["lr"]))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from ...core import Tensor, no_grad, tensor
-from ...ops.movement import stack
+from ...core import Tensor, no_grad
+from ...ops import fused_optim
 
 Tensors = Tensor | Iterable[Tensor]
 
@@ -24,10 +24,7 @@ def get_total_norm(
 ) -> Tensor:
     """The norm of all tensors together, as if they were one vector."""
     with no_grad():
-        norms = [t.norm(float(norm_type)) for t in _as_list(tensors)]
-        if not norms:
-            return tensor(0.0)
-        total = stack([n.to(norms[0].device) for n in norms]).norm(float(norm_type))
+        total = fused_optim.grad_norm(_as_list(tensors), float(norm_type))
     if error_if_nonfinite and not math.isfinite(float(total)):
         raise RuntimeError(
             f"the total norm of order {norm_type} for gradients from `parameters` is non-finite "
@@ -40,11 +37,8 @@ def clip_grads_with_norm_(
     parameters: Tensors, max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
     """Scale gradients in place by max_norm / total_norm where that is below 1."""
-    grads = _grads(parameters)
     with no_grad():
-        scale = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
-        for grad in grads:
-            grad.mul_(scale.to(grad.device))
+        fused_optim.scale_(_grads(parameters), (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0))
 
 
 def clip_grad_norm_(
