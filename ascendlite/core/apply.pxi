@@ -39,8 +39,10 @@ cdef int compute_dtype(Op op, tuple args, int first) except -1:
     code = combine(dim, combine(zero, wrapped))
     if rule == R_FLOAT and code < kFloat16:
         return default_dtype
-    if rule == R_FLOATONLY and code < kFloat16:
-        raise DTypeError(f"{op.name}: not implemented for dtype {(<DType>DTYPES[code]).name}; cast to a float dtype first, as with .float()")
+    if rule == R_FLOATONLY:
+        i = combine(dim, zero)  # a float scalar does not make integers acceptable
+        if i < kFloat16:
+            raise DTypeError(f"{op.name}: not implemented for dtype {(<DType>DTYPES[i]).name}; cast to a float dtype first, as with .float()")
     if rule == R_BITWISE and code >= kFloat16:
         raise DTypeError(f"{op.name}: not implemented for dtype {(<DType>DTYPES[code]).name}; it takes integers and bools")
     if rule == R_NUMERIC and code == kBool:
