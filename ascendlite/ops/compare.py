@@ -118,8 +118,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
         if value.ndim:
             raise ShapeError(f"masked_fill: expected a 0-d value, got one of shape {value.shape}; use where")
         return _where(mask, value.to(input.dtype), input)
-    if isinstance(value, float) and not input.dtype.is_floating_point:
-        value = int(value)  # the dtype stays input's, as in torch
+    if not input.dtype.is_floating_point:
+        value = bool(value) if input.dtype is _BOOL else int(value)  # the dtype stays input's, as in torch
     return _where(mask, value, input)
 
 

@@ -9,6 +9,12 @@ from ascendlite.ops.pointwise import exp
 
 Number = int | float
 
+
+def _refuse_bool(op: str, input: Tensor) -> None:
+    if input.dtype.name == "bool":
+        raise DTypeError(f"{op}: not supported on bool tensors; cast to an integer or float dtype")
+
+
 # ---- relu, threshold, leaky_relu ----
 
 _threshold_backward = pointwise(
@@ -40,6 +46,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 def threshold(input: Tensor, threshold: Number, value: Number, inplace: bool = False) -> Tensor:
     """x where it is above `threshold`, `value` elsewhere."""
     if not input.dtype.is_floating_point:
+        _refuse_bool("threshold", input)
         threshold, value = int(threshold), int(value)
     return _threshold.inplace(input, threshold, value) if inplace else _threshold(input, threshold, value)
 
@@ -181,6 +188,9 @@ def hardtanh(input: Tensor, min_val: Number = -1.0, max_val: Number = 1.0, inpla
     if min_val > max_val:
         raise ArgumentError(f"hardtanh: min_val cannot be greater than max_val: {min_val} > {max_val}; swap them")
     if not input.dtype.is_floating_point:
+        _refuse_bool("hardtanh", input)
+        if min_val < 0 and not input.dtype.is_signed:
+            raise DTypeError(f"hardtanh: limit {min_val} is negative, dtype {input.dtype.name} has no sign; cast first")
         min_val, max_val = int(min_val), int(max_val)
     run = _hardtanh.inplace if inplace else _hardtanh
     return run(input, min_val, max_val)
@@ -226,9 +236,16 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 # ---- shrinking ----
 
 
+def _require_float(op: str, input: Tensor) -> None:
+    if not input.dtype.is_floating_point:
+        raise DTypeError(f"{op}: not implemented for dtype {input.dtype.name}; cast to a float dtype, as with .float()")
+
+
+
 @function()
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x, but 0 in [-lambd, lambd]."""
+    _require_float("hardshrink", input)
     return where(input.abs() <= lambd, 0.0, input)
 
 
@@ -237,4 +254,5 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved towards 0 by lambd."""
     if lambd < 0:
         raise ArgumentError(f"softshrink: lambda must be greater or equal to 0, but found to be {lambd}")
+    _require_float("softshrink", input)
     return where(input > lambd, input - lambd, where(input < -lambd, input + lambd, input * 0.0))

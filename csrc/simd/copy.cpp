@@ -11,6 +11,7 @@ namespace {
 
 constexpr int64_t kBlock = 256;      // elements of a block on the way through the intermediate type
 constexpr int64_t kGrain = 1 << 15;  // elements a thread takes at least
+constexpr int64_t kStrip = 128;      // rows of a strip: 512 B or more of each source row are read in one go
 constexpr int64_t kTile = 32;        // side of a transposed tile: 2 x 32 x 32 x 8 B = 16 KiB of the 32 KiB of L1
 
 // ---- shape: the dims of a copy, innermost last, sorted by the destination's strides and merged ----
@@ -81,9 +82,37 @@ template <class T> void move_row(char* dst, int64_t ds, const char* src, int64_t
   }
 }
 
+// dst[i][j] = src[j][i] for eight by eight 4-byte elements in registers: interleave pairs, then quads, then halves.
+typedef uint32_t Row8 __attribute__((vector_size(32), aligned(4), may_alias));
+AL_INLINE Row8 low_pairs(Row8 a, Row8 b) { return __builtin_shuffle(a, b, (Row8){0, 8, 1, 9, 4, 12, 5, 13}); }
+AL_INLINE Row8 high_pairs(Row8 a, Row8 b) { return __builtin_shuffle(a, b, (Row8){2, 10, 3, 11, 6, 14, 7, 15}); }
+AL_INLINE Row8 low_quads(Row8 a, Row8 b) { return __builtin_shuffle(a, b, (Row8){0, 1, 8, 9, 4, 5, 12, 13}); }
+AL_INLINE Row8 high_quads(Row8 a, Row8 b) { return __builtin_shuffle(a, b, (Row8){2, 3, 10, 11, 6, 7, 14, 15}); }
+AL_INLINE Row8 low_halves(Row8 a, Row8 b) { return __builtin_shuffle(a, b, (Row8){0, 1, 2, 3, 8, 9, 10, 11}); }
+AL_INLINE Row8 high_halves(Row8 a, Row8 b) { return __builtin_shuffle(a, b, (Row8){4, 5, 6, 7, 12, 13, 14, 15}); }
+
+void transpose_eight(char* dst, int64_t dst_row, const char* src, int64_t src_row) {
+  Row8 r[8], t[8];
+  for (int k = 0; k < 8; k++) r[k] = *reinterpret_cast<const Row8*>(src + k * src_row);
+  for (int k = 0; k < 8; k += 2) t[k] = low_pairs(r[k], r[k + 1]), t[k + 1] = high_pairs(r[k], r[k + 1]);
+  for (int k = 0; k < 8; k += 4)
+    for (int h = 0; h < 2; h++)
+      r[k + 2 * h] = low_quads(t[k + h], t[k + 2 + h]), r[k + 2 * h + 1] = high_quads(t[k + h], t[k + 2 + h]);
+  for (int k = 0; k < 4; k++) {
+    *reinterpret_cast<Row8*>(dst + k * dst_row) = low_halves(r[k], r[k + 4]);
+    *reinterpret_cast<Row8*>(dst + (k + 4) * dst_row) = high_halves(r[k], r[k + 4]);
+  }
+}
+
 // dst[i][j] = src[j][i] for a tile: reads rows of src, writes rows of dst, meets itself in L1.
 template <class T>
 void transpose_tile(char* dst, int64_t dst_row, const char* src, int64_t src_row, int64_t rows, int64_t cols) {
+  if (sizeof(T) == 4 && rows == kTile && cols == kTile) {
+    for (int64_t i = 0; i < kTile; i += 8)
+      for (int64_t j = 0; j < kTile; j += 8)
+        transpose_eight(dst + i * dst_row + j * 4, dst_row, src + j * src_row + i * 4, src_row);
+    return;
+  }
   T tile[kTile][kTile + 1];
   for (int64_t j = 0; j < cols; j++)
     for (int64_t i = 0; i < rows; i++) tile[j][i] = reinterpret_cast<const T*>(src + j * src_row)[i];
@@ -105,16 +134,17 @@ template <class T> void copy_transposed(Plan p, int dim, char* dst, const char* 
     std::swap(p.shape[i], p.shape[i + 1]), std::swap(p.dst[i], p.dst[i + 1]), std::swap(p.src[i], p.src[i + 1]);
   }
   const int outer = p.ndim - 2;
-  const int64_t rows = p.shape[outer], cols = p.shape[outer + 1], strips = (rows + kTile - 1) / kTile;
+  const int64_t rows = p.shape[outer], cols = p.shape[outer + 1], strips = (rows + kStrip - 1) / kStrip;
   const int64_t total = product(p.shape, outer) * strips;
-  parallel_for(total, std::max<int64_t>(1, kGrain / (kTile * cols)), [&](int64_t begin, int64_t end) {
+  parallel_for(total, std::max<int64_t>(1, kGrain / (kStrip * cols)), [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; k++)
       each_row(p, outer, k / strips, k / strips + 1, [&](int64_t d, int64_t s) {
-        int64_t i = k % strips * kTile;
+        const int64_t first = k % strips * kStrip, last = std::min(rows, first + kStrip);
         for (int64_t j = 0; j < cols; j += kTile)
-          transpose_tile<T>(dst + d + i * p.dst[outer] + j * p.dst[outer + 1], p.dst[outer],
-                            src + s + i * p.src[outer] + j * p.src[outer + 1], p.src[outer + 1],
-                            std::min(kTile, rows - i), std::min(kTile, cols - j));
+          for (int64_t i = first; i < last; i += kTile)
+            transpose_tile<T>(dst + d + i * p.dst[outer] + j * p.dst[outer + 1], p.dst[outer],
+                              src + s + i * p.src[outer] + j * p.src[outer + 1], p.src[outer + 1],
+                              std::min(kTile, last - i), std::min(kTile, cols - j));
       });
   });
 }
