@@ -1,5 +1,6 @@
-// The element types of tensors in C++, how low precision is loaded and stored, and how code is chosen by dtype.
-// Arithmetic on 16-bit floats is done in float: to_float, compute, from_float (round to nearest even, NaN kept).
+// The element types of tensors in C++, how low precision is loaded and stored, and how code is chosen by
+// dtype. Arithmetic on 16-bit floats is done in float: to_float, compute, from_float (round to nearest even,
+// NaN kept).
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -39,9 +40,21 @@ template <> struct TypeInfo<float16> { static constexpr DType dtype = kFloat16; 
 template <> struct TypeInfo<bfloat16> { static constexpr DType dtype = kBFloat16; using compute = float; };
 template <> struct TypeInfo<float> { static constexpr DType dtype = kFloat32; using compute = float; };
 template <> struct TypeInfo<double> { static constexpr DType dtype = kFloat64; using compute = double; };
-template <> struct TypeInfo<float8_e4m3fn> { static constexpr DType dtype = kFloat8E4M3; using compute = float; };
-template <> struct TypeInfo<float8_e5m2> { static constexpr DType dtype = kFloat8E5M2; using compute = float; };
-template <> struct TypeInfo<float8_e8m0fnu> { static constexpr DType dtype = kFloat8E8M0; using compute = float; };
+template <>
+struct TypeInfo<float8_e4m3fn> {
+  static constexpr DType dtype = kFloat8E4M3;
+  using compute = float;
+};
+template <>
+struct TypeInfo<float8_e5m2> {
+  static constexpr DType dtype = kFloat8E5M2;
+  using compute = float;
+};
+template <>
+struct TypeInfo<float8_e8m0fnu> {
+  static constexpr DType dtype = kFloat8E8M0;
+  using compute = float;
+};
 template <> struct TypeInfo<hifloat8> { static constexpr DType dtype = kHiFloat8; using compute = float; };
 
 template <class T> constexpr DType dtype_of = TypeInfo<T>::dtype;
@@ -69,7 +82,8 @@ AL_INLINE uint16_t float_to_bf16_bits(float x) {
 
 AL_INLINE float f16_bits_to_float(uint16_t h) {
   uint32_t magnitude = (h & 0x7fffu) << 13;
-  uint32_t finite = float_bits(bits_float(magnitude) * 0x1p112f);  // moves the exponent's bias; exact for subnormals
+  uint32_t finite =
+      float_bits(bits_float(magnitude) * 0x1p112f);  // moves the exponent's bias; exact for subnormals
   uint32_t value = magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : finite;
   return bits_float(value | uint32_t(h & 0x8000u) << 16);
 }
@@ -79,7 +93,8 @@ AL_INLINE uint16_t float_to_f16_bits(float x) {
   float scaled = (bits_float(u & 0x7fffffffu) * 0x1p112f) * 0x1p-110f;  // too large becomes infinite
   uint32_t bias = twice & 0xff000000u;
   bias = bias < 0x71000000u ? 0x71000000u : bias;
-  uint32_t sum = float_bits(bits_float((bias >> 1) + 0x07800000u) + scaled);  // the addition rounds to 10 bits
+  uint32_t sum =
+      float_bits(bits_float((bias >> 1) + 0x07800000u) + scaled);  // the addition rounds to 10 bits
   uint32_t value = ((sum >> 13) & 0x7c00u) + (sum & 0xfffu);
   return uint16_t(sign | (twice > 0xff000000u ? 0x7e00u : value));
 }
@@ -102,7 +117,8 @@ template <class T> AL_INLINE compute_t<T> to_compute(T x) {
 template <class T> AL_INLINE T from_float(compute_t<T> x) {
   if constexpr (std::is_same_v<T, bfloat16>) return bfloat16{float_to_bf16_bits(x)};
 #if defined(__F16C__)
-  else if constexpr (std::is_same_v<T, float16>) return __builtin_bit_cast(float16, uint16_t(_cvtss_sh(x, 0)));
+  else if constexpr (std::is_same_v<T, float16>)
+    return __builtin_bit_cast(float16, uint16_t(_cvtss_sh(x, 0)));
 #else
   else if constexpr (std::is_same_v<T, float16>) return __builtin_bit_cast(float16, float_to_f16_bits(x));
 #endif
@@ -114,7 +130,8 @@ template <class T> inline void load_floats(const T* src, compute_t<T>* dst, int6
   int64_t i = 0;
 #if defined(__F16C__)
   if constexpr (std::is_same_v<T, float16>)
-    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(dst + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(src + i))));
+    for (; i + 8 <= n; i += 8)
+      _mm256_storeu_ps(dst + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(src + i))));
 #endif
 #pragma GCC ivdep
   for (; i < n; i++) dst[i] = to_compute(src[i]);
@@ -124,7 +141,8 @@ template <class T> inline void store_floats(const compute_t<T>* src, T* dst, int
   int64_t i = 0;
 #if defined(__F16C__)
   if constexpr (std::is_same_v<T, float16>)
-    for (; i + 8 <= n; i += 8) _mm_storeu_si128((__m128i*)(dst + i), _mm256_cvtps_ph(_mm256_loadu_ps(src + i), 0));
+    for (; i + 8 <= n; i += 8)
+      _mm_storeu_si128((__m128i*)(dst + i), _mm256_cvtps_ph(_mm256_loadu_ps(src + i), 0));
 #endif
 #pragma GCC ivdep
   for (; i < n; i++) dst[i] = from_float<T>(src[i]);
@@ -140,7 +158,8 @@ template <class I, class F> AL_INLINE I float_to_int(F x) {
     bool fits = x >= F(-0x1p63) && x < F(0x1p63);
     return fits ? I(int64_t(x)) : I(std::numeric_limits<int64_t>::min());
   } else {
-    bool fits = std::is_same_v<F, float> ? x >= F(-0x1p31) && x < F(0x1p31) : x > F(-0x1p31) - F(1) && x < F(0x1p31);
+    bool fits =
+        std::is_same_v<F, float> ? x >= F(-0x1p31) && x < F(0x1p31) : x > F(-0x1p31) - F(1) && x < F(0x1p31);
     return fits ? I(int32_t(x)) : I(std::numeric_limits<int32_t>::min());
   }
 }
@@ -162,10 +181,12 @@ template <class F> inline bool dispatch_ints(int32_t dtype, F&& f) {
   return dispatch_types<int64_t, int32_t, int16_t, int8_t, uint8_t>(dtype, f);
 }
 template <class F> inline bool dispatch_numbers(int32_t dtype, F&& f) {
-  return dispatch_types<float, double, bfloat16, float16, int64_t, int32_t, int16_t, int8_t, uint8_t>(dtype, f);
+  return dispatch_types<float, double, bfloat16, float16, int64_t, int32_t, int16_t, int8_t, uint8_t>(dtype,
+                                                                                                      f);
 }
 template <class F> inline bool dispatch_all(int32_t dtype, F&& f) {
-  return dispatch_types<float, double, bfloat16, float16, int64_t, int32_t, int16_t, int8_t, uint8_t, bool>(dtype, f);
+  return dispatch_types<float, double, bfloat16, float16, int64_t, int32_t, int16_t, int8_t, uint8_t, bool>(
+      dtype, f);
 }
 // By width only, for code that moves bytes: f(Type<uint8_t/uint16_t/uint32_t/uint64_t>).
 template <class F> inline void dispatch_width(int32_t dtype, F&& f) {

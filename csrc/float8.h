@@ -1,12 +1,14 @@
 // Exact codecs of the 8- and 4-bit storage formats: e4m3fn, e5m2, e8m0fnu, e2m1 and HiFloat8.
-// Rounding is to nearest even (HiFloat8: ties away from zero, the card's only nearest mode; arXiv 2409.16626).
-// Overflow as torch's casts: e4m3fn saturates at 448, e5m2 becomes infinite, e2m1 saturates at 6.
+// Rounding is to nearest even (HiFloat8: ties away from zero, the card's only nearest mode; arXiv
+// 2409.16626). Overflow as torch's casts: e4m3fn saturates at 448, e5m2 becomes infinite, e2m1 saturates
+// at 6.
 #pragma once
 #include "dtypes.h"
 
 namespace al {
 
-// A small float with `M` mantissa bits, exponent bias `B`: rounds |x| <= kMax to sign-less bits, subnormals included.
+// A small float with `M` mantissa bits, exponent bias `B`: rounds |x| <= kMax to sign-less bits, subnormals
+// included.
 template <int M, int B> AL_INLINE uint32_t round_minifloat(uint32_t magnitude) {
   constexpr int shift = 23 - M;
   constexpr uint32_t smallest_normal = uint32_t(127 - B + 1) << 23;
@@ -19,7 +21,8 @@ template <int M, int B> AL_INLINE uint32_t round_minifloat(uint32_t magnitude) {
 }
 
 template <int M, int B> AL_INLINE float minifloat_to_float(uint32_t magnitude) {
-  // The bits, moved to float's places, are a float with the wrong bias; a product moves the bias, subnormals too.
+  // The bits, moved to float's places, are a float with the wrong bias; a product moves the bias, subnormals
+  // too.
   return bits_float(magnitude << (23 - M)) * bits_float(uint32_t(127 + 127 - B) << 23);
 }
 
@@ -46,7 +49,8 @@ AL_INLINE float to_float(float8_e5m2 x) { return f16_bits_to_float(uint16_t(uint
 
 // A power of two, no sign, no zero; 0xff is NaN. Infinity and what rounds to 2^128 become NaN.
 template <> inline float8_e8m0fnu from_float<float8_e8m0fnu>(float x) {
-  uint32_t magnitude = float_bits(x) & 0x7fffffffu, exponent = magnitude >> 23, fraction = magnitude & 0x7fffffu;
+  uint32_t magnitude = float_bits(x) & 0x7fffffffu, exponent = magnitude >> 23,
+           fraction = magnitude & 0x7fffffu;
   bool up = fraction > 0x400000u || (fraction == 0x400000u && exponent > 0);
   return {uint8_t(exponent == 0xffu ? 0xffu : exponent + (up ? 1u : 0u))};
 }
@@ -67,7 +71,8 @@ AL_INLINE float e2m1_to_float(uint8_t nibble) {
   return bits_float(float_bits(value) | uint32_t(nibble & 8u) << 28);
 }
 
-// ---- HiFloat8: a sign, a prefix code ("dot") that says how many bits the exponent takes, exponent, mantissa ----
+// ---- HiFloat8: a sign, a prefix code ("dot") that says how many bits the exponent takes, exponent, mantissa
+// ----
 
 // Mantissa bits at an exponent of this magnitude (-22..-16 are the subnormals: a power of two each).
 constexpr int hif8_mantissa_bits(int e) {
@@ -118,7 +123,8 @@ template <> inline hifloat8 from_float<hifloat8>(float x) {
   if (magnitude < 0x34000000u) return {0};                                // below 2^-23: zero has no sign
   if (magnitude >= 0x47200000u) return {uint8_t(sign | 0x6f)};            // from 1.25 * 2^15
   if (magnitude < 0x34800000u) return {uint8_t(sign | 0x01)};             // up to 2^-22
-  magnitude += 1u << (kHiF8.shift[int(magnitude >> 23) - 127 + 22] - 1);  // half a step: ties go away from zero
+  magnitude +=
+      1u << (kHiF8.shift[int(magnitude >> 23) - 127 + 22] - 1);  // half a step: ties go away from zero
   int i = int(magnitude >> 23) - 127 + 22;
   return {uint8_t(sign | (kHiF8.power_code[i] + ((magnitude & 0x7fffffu) >> kHiF8.shift[i])))};
 }

@@ -1,4 +1,4 @@
-"""Smooth activation functions: a forward and a one-pass backward kernel each; second gradients are written in ops."""
+"""Smooth activation functions: a forward and a one-pass backward kernel each; second gradients are made of ops."""
 
 from __future__ import annotations
 
@@ -84,7 +84,12 @@ def _swiglu_rule(
 
 
 def _swiglu_backward_rule(
-    gs: tuple[Tensor | None, Tensor | None], ys: object, g: Tensor, gate: Tensor, up: Tensor, needs: tuple[bool, ...]
+    gs: tuple[Tensor | None, Tensor | None],
+    ys: object,
+    g: Tensor,
+    gate: Tensor,
+    up: Tensor,
+    needs: tuple[bool, ...],
 ) -> tuple[Tensor | None, ...]:
     # y_gate = g up silu'(gate), y_up = g silu(gate)
     to_gate, to_up = gs
@@ -105,7 +110,9 @@ def _swiglu_backward_rule(
     return tuple(grads)
 
 
-_swiglu_backward = Op("swiglu_backward", inputs=3, infer=lambda g, gate, up: [gate, up], vjp_all=_swiglu_backward_rule)
+_swiglu_backward = Op(
+    "swiglu_backward", inputs=3, infer=lambda g, gate, up: [gate, up], vjp_all=_swiglu_backward_rule
+)
 _swiglu = Op("swiglu", inputs=2, infer=lambda gate, up: gate, vjp_all=_swiglu_rule)
 
 
@@ -160,7 +167,9 @@ _gelu_tanh_backward = pointwise(
     ),
     public=False,
 )
-_gelu_tanh = pointwise("gelu_tanh", FLOATONLY, vjp=(lambda g, _y, x: _gelu_tanh_backward(g, x),), public=False)
+_gelu_tanh = pointwise(
+    "gelu_tanh", FLOATONLY, vjp=(lambda g, _y, x: _gelu_tanh_backward(g, x),), public=False
+)
 GELU = {"none": _gelu, "tanh": _gelu_tanh}
 
 
@@ -220,7 +229,9 @@ _logsigmoid_backward = pointwise(
     ),
     public=False,
 )
-_logsigmoid = pointwise("logsigmoid", FLOATONLY, vjp=(lambda g, _y, x: _logsigmoid_backward(g, x),), public=False)
+_logsigmoid = pointwise(
+    "logsigmoid", FLOATONLY, vjp=(lambda g, _y, x: _logsigmoid_backward(g, x),), public=False
+)
 
 
 @function(toplevel=False)

@@ -23,7 +23,9 @@ from ascendlite.ops.compare import isnan, where
 from ascendlite.ops.pointwise import log, zero
 
 Number = int | float | bool
-Plan = tuple[Op, tuple[Tensor | Number, ...]]  # what a call with these options comes to: an op and its operands
+Plan = tuple[
+    Op, tuple[Tensor | Number, ...]
+]  # what a call with these options comes to: an op and its operands
 
 
 def _inplace(plan: Callable[..., Plan]) -> Callable[..., Tensor]:
@@ -163,7 +165,9 @@ _trunc_divide = pointwise("trunc_divide", NUMERIC, vjp=(zero, zero), public=Fals
 _remainder = pointwise(
     "remainder", NUMERIC, vjp=(lambda g: g, lambda g, _y, a, b: -g * _floor_divide(a, b)), public=False
 )
-_fmod = pointwise("fmod", NUMERIC, vjp=(lambda g: g, lambda g, _y, a, b: -g * _trunc_divide(a, b)), public=False)
+_fmod = pointwise(
+    "fmod", NUMERIC, vjp=(lambda g: g, lambda g, _y, a, b: -g * _trunc_divide(a, b)), public=False
+)
 _check_divisor = Op("check_divisor", inputs=1, infer=lambda divisor: ((), _BOOL))
 
 
@@ -219,7 +223,9 @@ def _whole_function(op: Op, doc: str) -> Callable[..., Tensor]:
 
 
 floor_divide = _whole_function(_floor_divide, "The quotient rounded down; integers stay integers.")
-remainder = _whole_function(_remainder, "What floor division leaves: it has the sign of `other`, as Python's %.")
+remainder = _whole_function(
+    _remainder, "What floor division leaves: it has the sign of `other`, as Python's %."
+)
 fmod = _whole_function(_fmod, "What truncating division leaves: it has the sign of `input`, as C's fmod.")
 
 
@@ -234,7 +240,9 @@ def _pow_base_rule(g: Tensor, _y: Tensor, a: Tensor, b: Tensor | Number) -> Tens
 
 def _pow_exponent_rule(g: Tensor, y: Tensor, a: Tensor | Number, b: Tensor) -> Tensor:
     if not isinstance(a, Tensor):
-        return where(b >= 0, 0.0, g * y * -math.inf) if a == 0 else g * y * (math.log(a) if a > 0 else math.nan)
+        return (
+            where(b >= 0, 0.0, g * y * -math.inf) if a == 0 else g * y * (math.log(a) if a > 0 else math.nan)
+        )
     return where((a == 0) & (b >= 0), 0.0, g * (y * log(a)))
 
 

@@ -63,7 +63,11 @@ bitwise_right_shift = pointwise("bitwise_right_shift", BITWISE, inputs=2)
 _where = pointwise(
     "where",
     PROMOTE,
-    vjp=(None, lambda g, _y, condition: _where(condition, g, 0.0), lambda g, _y, condition: _where(condition, 0.0, g)),
+    vjp=(
+        None,
+        lambda g, _y, condition: _where(condition, g, 0.0),
+        lambda g, _y, condition: _where(condition, 0.0, g),
+    ),
     cond=True,
     public=False,
 )
@@ -90,7 +94,9 @@ def where(
         raise ArgumentError("where: input and other go together: one of them is None; give both, or neither")
     if condition.dtype is not _BOOL:
         if condition.dtype is not _UINT8:  # torch still takes uint8 for a condition
-            raise DTypeError(f"where: expected a bool condition, got {condition.dtype.name}; cast it with .bool()")
+            raise DTypeError(
+                f"where: expected a bool condition, got {condition.dtype.name}; cast it with .bool()"
+            )
         condition = condition.to(_BOOL)
     return _where(condition, input, other, out=out)
 

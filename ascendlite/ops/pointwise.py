@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import math
 
-from ascendlite.core import FLOAT, FLOATONLY, NUMERIC, PROMOTE, Tensor, deliver, function, pointwise, zeros_like
+from ascendlite.core import (
+    FLOAT,
+    FLOATONLY,
+    NUMERIC,
+    PROMOTE,
+    Tensor,
+    deliver,
+    function,
+    pointwise,
+    zeros_like,
+)
 
 
 def zero(g: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Activation functions made of pieces: relu and its family, elu and its family, the hard forms, thresholds."""
+"""Activation functions made of pieces: the families of relu and elu, the hard forms, thresholds."""
 
 from __future__ import annotations
 
@@ -186,11 +186,15 @@ _hardtanh = pointwise(
 def hardtanh(input: Tensor, min_val: Number = -1.0, max_val: Number = 1.0, inplace: bool = False) -> Tensor:
     """x, kept in [min_val, max_val]; its gradient is 0 on the bounds."""
     if min_val > max_val:
-        raise ArgumentError(f"hardtanh: min_val cannot be greater than max_val: {min_val} > {max_val}; swap them")
+        raise ArgumentError(
+            f"hardtanh: min_val cannot be greater than max_val: {min_val} > {max_val}; swap them"
+        )
     if not input.dtype.is_floating_point:
         _refuse_bool("hardtanh", input)
         if min_val < 0 and not input.dtype.is_signed:
-            raise DTypeError(f"hardtanh: limit {min_val} is negative, dtype {input.dtype.name} has no sign; cast first")
+            raise DTypeError(
+                f"hardtanh: limit {min_val} is negative, dtype {input.dtype.name} has no sign; cast first"
+            )
         min_val, max_val = int(min_val), int(max_val)
     run = _hardtanh.inplace if inplace else _hardtanh
     return run(input, min_val, max_val)
@@ -211,14 +215,18 @@ _hardswish_backward = pointwise(
     ),
     public=False,
 )
-_hardswish = pointwise("hardswish", FLOATONLY, vjp=(lambda g, _y, x: _hardswish_backward(g, x),), public=False)
+_hardswish = pointwise(
+    "hardswish", FLOATONLY, vjp=(lambda g, _y, x: _hardswish_backward(g, x),), public=False
+)
 _hardsigmoid_backward = pointwise(
     "hardsigmoid_backward",
     FLOATONLY,
     vjp=(lambda gg, _y, _g, x: _hardsigmoid_backward(gg, x), None),
     public=False,
 )
-_hardsigmoid = pointwise("hardsigmoid", FLOATONLY, vjp=(lambda g, _y, x: _hardsigmoid_backward(g, x),), public=False)
+_hardsigmoid = pointwise(
+    "hardsigmoid", FLOATONLY, vjp=(lambda g, _y, x: _hardsigmoid_backward(g, x),), public=False
+)
 
 
 @function(toplevel=False)
@@ -238,8 +246,9 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 
 def _require_float(op: str, input: Tensor) -> None:
     if not input.dtype.is_floating_point:
-        raise DTypeError(f"{op}: not implemented for dtype {input.dtype.name}; cast to a float dtype, as with .float()")
-
+        raise DTypeError(
+            f"{op}: not implemented for dtype {input.dtype.name}; cast to a float dtype, as with .float()"
+        )
 
 
 @function()

@@ -1,5 +1,5 @@
-// Copies and casts between any two strided views of one shape. Equal dtypes move bytes (transposes in blocks);
-// casts go through an intermediate type: a block in L1 when neither side is that type already.
+// Copies and casts between any two strided views of one shape. Equal dtypes move bytes (transposes in
+// blocks); casts go through an intermediate type: a block in L1 when neither side is that type already.
 #include <algorithm>
 #include <cstdlib>
 
@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t kBlock = 256;      // elements of a block on the way through the intermediate type
 constexpr int64_t kGrain = 1 << 15;  // elements a thread takes at least
 constexpr int64_t kStrip = 128;      // rows of a strip: 512 B or more of each source row are read in one go
-constexpr int64_t kTile = 32;        // side of a transposed tile: 2 x 32 x 32 x 8 B = 16 KiB of the 32 KiB of L1
+constexpr int64_t kTile = 32;  // side of a transposed tile: 2 x 32 x 32 x 8 B = 16 KiB of the 32 KiB of L1
 
 // ---- shape: the dims of a copy, innermost last, sorted by the destination's strides and merged ----
 
@@ -26,11 +26,13 @@ Plan make_plan(const View& dst, const View& src) {
   int order[kMaxDims];
   for (int i = 0; i < dst.ndim; i++)
     if (dst.shape[i] != 1) order[p.ndim++] = i;
-  std::stable_sort(order, order + p.ndim, [&](int a, int b) { return std::abs(dst.strides[a]) > std::abs(dst.strides[b]); });
+  std::stable_sort(order, order + p.ndim,
+                   [&](int a, int b) { return std::abs(dst.strides[a]) > std::abs(dst.strides[b]); });
   int used = 0;
   for (int k = 0; k < p.ndim; k++) {
     int64_t n = dst.shape[order[k]];
-    int64_t d = dst.strides[order[k]] * kItemSize[dst.dtype], s = src.strides[order[k]] * kItemSize[src.dtype];
+    int64_t d = dst.strides[order[k]] * kItemSize[dst.dtype],
+            s = src.strides[order[k]] * kItemSize[src.dtype];
     if (used > 0 && p.dst[used - 1] == n * d && p.src[used - 1] == n * s) {
       p.shape[used - 1] *= n, p.dst[used - 1] = d, p.src[used - 1] = s;
     } else {
@@ -78,18 +80,28 @@ template <class T> void move_row(char* dst, int64_t ds, const char* src, int64_t
   } else if (ds == int64_t(sizeof(T))) {
     for (int64_t i = 0; i < n; i++) reinterpret_cast<T*>(dst)[i] = *reinterpret_cast<const T*>(src + i * ss);
   } else {
-    for (int64_t i = 0; i < n; i++) *reinterpret_cast<T*>(dst + i * ds) = *reinterpret_cast<const T*>(src + i * ss);
+    for (int64_t i = 0; i < n; i++)
+      *reinterpret_cast<T*>(dst + i * ds) = *reinterpret_cast<const T*>(src + i * ss);
   }
 }
 
-// dst[i][j] = src[j][i] for eight by eight 4-byte elements in registers: interleave pairs, then quads, then halves.
+// dst[i][j] = src[j][i] for eight by eight 4-byte elements in registers: interleave pairs, then quads, then
+// halves.
 typedef uint32_t Row8 __attribute__((vector_size(32), aligned(4), may_alias));
 AL_INLINE Row8 low_pairs(Row8 a, Row8 b) { return __builtin_shuffle(a, b, (Row8){0, 8, 1, 9, 4, 12, 5, 13}); }
-AL_INLINE Row8 high_pairs(Row8 a, Row8 b) { return __builtin_shuffle(a, b, (Row8){2, 10, 3, 11, 6, 14, 7, 15}); }
+AL_INLINE Row8 high_pairs(Row8 a, Row8 b) {
+  return __builtin_shuffle(a, b, (Row8){2, 10, 3, 11, 6, 14, 7, 15});
+}
 AL_INLINE Row8 low_quads(Row8 a, Row8 b) { return __builtin_shuffle(a, b, (Row8){0, 1, 8, 9, 4, 5, 12, 13}); }
-AL_INLINE Row8 high_quads(Row8 a, Row8 b) { return __builtin_shuffle(a, b, (Row8){2, 3, 10, 11, 6, 7, 14, 15}); }
-AL_INLINE Row8 low_halves(Row8 a, Row8 b) { return __builtin_shuffle(a, b, (Row8){0, 1, 2, 3, 8, 9, 10, 11}); }
-AL_INLINE Row8 high_halves(Row8 a, Row8 b) { return __builtin_shuffle(a, b, (Row8){4, 5, 6, 7, 12, 13, 14, 15}); }
+AL_INLINE Row8 high_quads(Row8 a, Row8 b) {
+  return __builtin_shuffle(a, b, (Row8){2, 3, 10, 11, 6, 7, 14, 15});
+}
+AL_INLINE Row8 low_halves(Row8 a, Row8 b) {
+  return __builtin_shuffle(a, b, (Row8){0, 1, 2, 3, 8, 9, 10, 11});
+}
+AL_INLINE Row8 high_halves(Row8 a, Row8 b) {
+  return __builtin_shuffle(a, b, (Row8){4, 5, 6, 7, 12, 13, 14, 15});
+}
 
 void transpose_eight(char* dst, int64_t dst_row, const char* src, int64_t src_row) {
   Row8 r[8], t[8];
@@ -106,7 +118,8 @@ void transpose_eight(char* dst, int64_t dst_row, const char* src, int64_t src_ro
 
 // dst[i][j] = src[j][i] for a tile: reads rows of src, writes rows of dst, meets itself in L1.
 template <class T>
-void transpose_tile(char* dst, int64_t dst_row, const char* src, int64_t src_row, int64_t rows, int64_t cols) {
+void transpose_tile(char* dst, int64_t dst_row, const char* src, int64_t src_row, int64_t rows,
+                    int64_t cols) {
   if (sizeof(T) == 4 && rows == kTile && cols == kTile) {
     for (int64_t i = 0; i < kTile; i += 8)
       for (int64_t j = 0; j < kTile; j += 8)
@@ -131,7 +144,8 @@ int transposed_dim(const Plan& p, int64_t itemsize) {
 
 template <class T> void copy_transposed(Plan p, int dim, char* dst, const char* src) {
   for (int i = dim; i + 2 < p.ndim; i++) {  // to the last place but one
-    std::swap(p.shape[i], p.shape[i + 1]), std::swap(p.dst[i], p.dst[i + 1]), std::swap(p.src[i], p.src[i + 1]);
+    std::swap(p.shape[i], p.shape[i + 1]), std::swap(p.dst[i], p.dst[i + 1]),
+        std::swap(p.src[i], p.src[i + 1]);
   }
   const int outer = p.ndim - 2;
   const int64_t rows = p.shape[outer], cols = p.shape[outer + 1], strips = (rows + kStrip - 1) / kStrip;
@@ -183,7 +197,8 @@ template <class T, class M> AL_INLINE T convert(M x) {
 template <class T, class M> void store_row(const void* block, char* dst, int64_t stride, int64_t n) {
   const M* src = static_cast<const M*>(block);
   if (stride == int64_t(sizeof(T))) {
-    if constexpr (is_half<T> && std::is_same_v<M, float>) return store_floats(src, reinterpret_cast<T*>(dst), n);
+    if constexpr (is_half<T> && std::is_same_v<M, float>)
+      return store_floats(src, reinterpret_cast<T*>(dst), n);
 #pragma GCC ivdep
     for (int64_t i = 0; i < n; i++) reinterpret_cast<T*>(dst)[i] = convert<T>(src[i]);
   } else {
@@ -217,7 +232,8 @@ constexpr Codec kCodecs[kNumDTypes] = {
     codec<float8_e5m2>(), codec<float8_e8m0fnu>(), {kMidFloat, false, nullptr, {}}, codec<hifloat8>()};
 constexpr int64_t kMiddleSize[4] = {4, 8, 4, 8};
 
-void cast_row(const Codec& to, char* dst, int64_t ds, const Codec& from, const char* src, int64_t ss, int64_t n) {
+void cast_row(const Codec& to, char* dst, int64_t ds, const Codec& from, const char* src, int64_t ss,
+              int64_t n) {
   alignas(64) char block[kBlock * 8];
   const int64_t middle_size = kMiddleSize[from.middle];
   const StoreFn store = to.store[from.middle];
@@ -237,7 +253,8 @@ template <class Row> void run_rows(const Plan& p, Row&& row) {
   const int outer = p.ndim - 1;
   const int64_t n = p.shape[outer], rows = product(p.shape, outer);
   if (rows == 1)
-    return parallel_for(n, kGrain, [&](int64_t b, int64_t e) { row(b * p.dst[outer], b * p.src[outer], e - b); });
+    return parallel_for(n, kGrain,
+                        [&](int64_t b, int64_t e) { row(b * p.dst[outer], b * p.src[outer], e - b); });
   parallel_for(rows, std::max<int64_t>(1, kGrain / std::max<int64_t>(n, 1)), [&](int64_t begin, int64_t end) {
     each_row(p, outer, begin, end, [&](int64_t d, int64_t s) { row(d, s, n); });
   });
@@ -257,8 +274,10 @@ void copy_views(const Call& c, const View& dst, const View& src) {
     });
   }
   if (dst.dtype == kFloat4E2M1x2 || src.dtype == kFloat4E2M1x2)
-    return fail(c, kRuntimeError, "copy: %s cannot be cast to %s: one float4_e2m1fn_x2 element holds two values; "
-                "use fp4_encode or fp4_decode", kDTypeNames[src.dtype], kDTypeNames[dst.dtype]);
+    return fail(c, kRuntimeError,
+                "copy: %s cannot be cast to %s: one float4_e2m1fn_x2 element holds two values; "
+                "use fp4_encode or fp4_decode",
+                kDTypeNames[src.dtype], kDTypeNames[dst.dtype]);
   const Codec &to = kCodecs[dst.dtype], &from = kCodecs[src.dtype];
   run_rows(p, [&](int64_t d, int64_t s, int64_t n) {
     cast_row(to, dst.data + d, p.dst[last], from, src.data + s, p.src[last], n);
@@ -279,14 +298,16 @@ void fp4_encode(const Call& c) {
   const float* x = ptr<float>(*c.views[1]);
   uint8_t* y = ptr<uint8_t>(*c.views[0]);
   parallel_for(numel(*c.views[0]), kGrain, [&](int64_t b, int64_t e) {
-    for (int64_t i = b; i < e; i++) y[i] = uint8_t(float_to_e2m1(x[2 * i]) | float_to_e2m1(x[2 * i + 1]) << 4);
+    for (int64_t i = b; i < e; i++)
+      y[i] = uint8_t(float_to_e2m1(x[2 * i]) | float_to_e2m1(x[2 * i + 1]) << 4);
   });
 }
 void fp4_decode(const Call& c) {
   const uint8_t* x = ptr<uint8_t>(*c.views[1]);
   float* y = ptr<float>(*c.views[0]);
   parallel_for(numel(*c.views[1]), kGrain, [&](int64_t b, int64_t e) {
-    for (int64_t i = b; i < e; i++) y[2 * i] = e2m1_to_float(x[i] & 15), y[2 * i + 1] = e2m1_to_float(x[i] >> 4);
+    for (int64_t i = b; i < e; i++)
+      y[2 * i] = e2m1_to_float(x[i] & 15), y[2 * i + 1] = e2m1_to_float(x[i] >> 4);
   });
 }
 

@@ -5,7 +5,8 @@
 
 namespace al {
 
-void drive(InnerFn inner, const Port* ports, int nargs, char* const* data, const int64_t* strides, int64_t n) {
+void drive(InnerFn inner, const Port* ports, int nargs, char* const* data, const int64_t* strides,
+           int64_t n) {
   alignas(64) char blocks[kMaxPorts][kBlock * 8];
   void* operands[kMaxPorts];
   bool staged[kMaxPorts];

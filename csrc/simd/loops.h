@@ -1,6 +1,6 @@
-// Turns one scalar function into the 1-d loop of a pointwise op. The function is compiled once, as a vectorised loop
-// over contiguous runs of the compute type; strided, broadcast and 16-bit operands pass through blocks in L1.
-// So an element's value never depends on its operands' layout.
+// Turns one scalar function into the 1-d loop of a pointwise op. The function is compiled once, as a
+// vectorised loop over contiguous runs of the compute type; strided, broadcast and 16-bit operands pass
+// through blocks in L1. So an element's value never depends on its operands' layout.
 #pragma once
 #include <utility>
 

@@ -23,7 +23,9 @@ struct Gelu {
 struct GeluBackward {
   template <class T> AL_INLINE T operator()(T g, T x) const {
     auto n = vm::normal(x);
-    T bounded = x > T(40) ? T(40) : x < T(-40) ? T(-40) : x;  // the density is 0 out there, infinity times it is not
+    T bounded = x > T(40)    ? T(40)
+                : x < T(-40) ? T(-40)
+                             : x;  // the density is 0 out there, infinity times it is not
     return g * (n.cdf + bounded * n.pdf);
   }
 };
@@ -112,9 +114,11 @@ AL_REGISTER() {
   on_floats<4>("elu", Elu{});
   on_floats<5>("elu_backward", EluBackward{});
   on_floats<2>("leaky_relu", [](auto x, auto slope) { return x > decltype(x)(0) ? x : x * slope; });
-  on_floats<3>("leaky_relu_backward", [](auto g, auto x, auto slope) { return x > decltype(x)(0) ? g : g * slope; });
+  on_floats<3>("leaky_relu_backward",
+               [](auto g, auto x, auto slope) { return x > decltype(x)(0) ? g : g * slope; });
   on_numbers<3>("threshold", [](auto x, auto limit, auto value) { return x <= limit ? value : x; });
-  on_floats<3>("threshold_backward", [](auto g, auto x, auto limit) { return x <= limit ? decltype(x)(0) : g; });
+  on_floats<3>("threshold_backward",
+               [](auto g, auto x, auto limit) { return x <= limit ? decltype(x)(0) : g; });
 }
 
 struct Inside {  // g where low < x < high
@@ -139,7 +143,10 @@ struct HardSwishBackward {
   }
 };
 struct HardSigmoidBackward {
-  template <class T> AL_INLINE T operator()(T g, T x) const { return (x > T(-3)) & (x < T(3)) ? g / T(6) : T(0); }
+  template <class T>
+  AL_INLINE T operator()(T g, T x) const {
+    return (x > T(-3)) & (x < T(3)) ? g / T(6) : T(0);
+  }
 };
 
 AL_REGISTER() {
@@ -169,7 +176,8 @@ template <class C> AL_INLINE void swiglu_block(C* ga, C* gb, const C* g, const C
   }
 }
 
-// Runs body(blocks, n) on float blocks of operands that all have one shape and dtype; the first `outs` are written.
+// Runs body(blocks, n) on float blocks of operands that all have one shape and dtype; the first `outs` are
+// written.
 template <int outs, int count, class Body> void blockwise(const Call& c, Body&& body) {
   dispatch_floats(c.views[0]->dtype, [&]<class T>(Type<T>) {
     using C = compute_t<T>;

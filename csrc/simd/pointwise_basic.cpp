@@ -10,7 +10,8 @@ namespace {
 template <class T> constexpr bool is_int = std::is_integral_v<T>;
 
 // Integer arithmetic wraps: it is done on the unsigned type.
-template <class T> using wrap_t = std::make_unsigned_t<std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>>;
+template <class T>
+using wrap_t = std::make_unsigned_t<std::conditional_t<std::is_same_v<T, bool>, uint8_t, T>>;
 
 struct Add {
   template <class T> AL_INLINE T operator()(T a, T b) const {

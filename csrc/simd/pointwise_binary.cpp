@@ -28,7 +28,12 @@ struct Pow {
 
 struct Square { template <class T> AL_INLINE T operator()(T x, T) const { return x * x; } };
 struct Cube { template <class T> AL_INLINE T operator()(T x, T) const { return x * x * x; } };
-struct Root { template <class T> AL_INLINE T operator()(T x, T) const { return std::sqrt(x); } };  // as torch: not IEEE pow
+struct Root {
+  template <class T>
+  AL_INLINE T operator()(T x, T) const {
+    return std::sqrt(x);
+  }
+};  // as torch: not IEEE pow
 struct Identity { template <class T> AL_INLINE T operator()(T x, T) const { return x; } };
 struct Inverse { template <class T> AL_INLINE T operator()(T x, T) const { return T(1) / x; } };
 struct InverseSquare { template <class T> AL_INLINE T operator()(T x, T) const { return T(1) / (x * x); } };
@@ -37,10 +42,11 @@ struct One { template <class T> AL_INLINE T operator()(T, T) const { return T(1)
 template <class T> void pow_loop(char* const* data, const int64_t* strides, int64_t n) {
   using C = compute_t<T>;
   struct Special { C exponent; LoopFn loop; };
-  static constexpr Special table[] = {{C(2), Loop<Square, T, T, T>::run}, {C(3), Loop<Cube, T, T, T>::run},
-                                      {C(0.5), Loop<Root, T, T, T>::run}, {C(1), Loop<Identity, T, T, T>::run},
-                                      {C(-1), Loop<Inverse, T, T, T>::run}, {C(-2), Loop<InverseSquare, T, T, T>::run},
-                                      {C(0), Loop<One, T, T, T>::run}};
+  static constexpr Special table[] = {
+      {C(2), Loop<Square, T, T, T>::run},   {C(3), Loop<Cube, T, T, T>::run},
+      {C(0.5), Loop<Root, T, T, T>::run},   {C(1), Loop<Identity, T, T, T>::run},
+      {C(-1), Loop<Inverse, T, T, T>::run}, {C(-2), Loop<InverseSquare, T, T, T>::run},
+      {C(0), Loop<One, T, T, T>::run}};
   if (strides[2] == 0 && n > 0) {
     C exponent = to_compute(*reinterpret_cast<const T*>(data[2]));
     for (const Special& s : table) {
@@ -139,7 +145,8 @@ AL_REGISTER() {
   on_floats<4>("nan_to_num", NanToNum{});
 }
 
-// ---- erfinv: Giles' single-precision start (2010), then Halley steps in double on the side without cancellation ----
+// ---- erfinv: Giles' single-precision start (2010), then Halley steps in double on the side without
+// cancellation ----
 
 double erfinv_start(double x) {
   double w = -std::log((1.0 - x) * (1.0 + x));
@@ -177,7 +184,8 @@ void check_divisor(const Call& c) {
     zero = std::find(p, p + numel(divisor), T(0)) != p + numel(divisor);
   });
   *ptr<bool>(*c.views[0]) = zero;
-  if (zero) fail(c, kRuntimeError, "integer division: ZeroDivisionError: the divisor has a 0; mask it or use floats");
+  if (zero)
+    fail(c, kRuntimeError, "integer division: ZeroDivisionError: the divisor has a 0; mask it or use floats");
 }
 AL_KERNEL("check_divisor", check_divisor);
 

@@ -25,7 +25,8 @@ struct ShiftLeft {
 struct ShiftRight {
   template <class T> AL_INLINE T operator()(T a, T b) const {
     bool inside = b >= T(0) && b < T(kWidth<T>);
-    T spread = std::is_unsigned_v<T> ? T(0) : T(a < T(0) ? -1 : 0);  // what is left when all bits are shifted out
+    T spread =
+        std::is_unsigned_v<T> ? T(0) : T(a < T(0) ? -1 : 0);  // what is left when all bits are shifted out
     return inside ? T(a >> (inside ? b : T(0))) : spread;
   }
 };

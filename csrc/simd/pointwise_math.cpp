@@ -42,7 +42,8 @@ template <class Fast, float (*libm)(float)> void trig_inner(void* const* p, int6
     int wide = 0;
     for (int64_t k = i; k < i + count; k++) wide |= vm::abs(x[k]) > vm::kTrigLimit;
     if (wide) {
-      for (int64_t k = i; k < i + count; k++) y[k] = vm::abs(x[k]) > vm::kTrigLimit ? libm(x[k]) : Fast{}(x[k]);
+      for (int64_t k = i; k < i + count; k++)
+        y[k] = vm::abs(x[k]) > vm::kTrigLimit ? libm(x[k]) : Fast{}(x[k]);
     } else {
 #pragma GCC ivdep
       for (int64_t k = i; k < i + count; k++) y[k] = Fast{}(x[k]);

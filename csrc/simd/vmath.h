@@ -1,6 +1,6 @@
-// Elementary functions that GCC vectorises: branch-free float versions within about 2 ulp, right at infinities, NaN,
-// subnormals and -0. Double goes to libm. Polynomials are minimax fits (Lawson) of the named remainders.
-// sin, cos and tan hold for |x| <= kTrigLimit; the loops send larger arguments to libm.
+// Elementary functions that GCC vectorises: branch-free float versions within about 2 ulp, right at
+// infinities, NaN, subnormals and -0. Double goes to libm. Polynomials are minimax fits (Lawson) of the named
+// remainders. sin, cos and tan hold for |x| <= kTrigLimit; the loops send larger arguments to libm.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -34,7 +34,10 @@ AL_INLINE double fma(double a, double b, double c) {
 }
 
 template <class T> AL_INLINE T poly(T, T last) { return last; }
-template <class T, class... C> AL_INLINE T poly(T x, T first, C... rest) { return fma(poly(x, rest...), x, first); }
+template <class T, class... C>
+AL_INLINE T poly(T x, T first, C... rest) {
+  return fma(poly(x, rest...), x, first);
+}
 
 AL_INLINE float copysign(float magnitude, float sign) {
   return of_bits((to_bits(magnitude) & 0x7fffffff) | (to_bits(sign) & int32_t(0x80000000u)));
@@ -47,7 +50,8 @@ AL_INLINE double sqrt(double x) { return std::sqrt(x); }
 
 // ---- exponentials: x = n ln2 + r ----
 
-constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, which its low bits then hold
+constexpr float kRound =
+    12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, which its low bits then hold
 AL_INLINE float pow2(int32_t n) { return of_bits((n + 127) << 23); }  // n in [-126, 127]
 AL_INLINE float scale_pow2(float x, int32_t n) {  // x * 2^n through two steps: subnormal and infinite results
   int32_t half = n >> 1;
@@ -107,8 +111,8 @@ AL_INLINE Split split_log(float x) {
 }
 AL_INLINE float log_tail(float f) {  // log(1 + f) - f
   float z = f * f;
-  float p = poly(f, 3.333331e-1f, -2.4999985e-1f, 2.0002273e-1f, -1.6669357e-1f, 1.4217716e-1f, -1.2381806e-1f,
-                 1.18779145e-1f, -1.1807859e-1f, 6.925865e-2f);
+  float p = poly(f, 3.333331e-1f, -2.4999985e-1f, 2.0002273e-1f, -1.6669357e-1f, 1.4217716e-1f,
+                 -1.2381806e-1f, 1.18779145e-1f, -1.1807859e-1f, 6.925865e-2f);
   return fma(p * f, z, -0.5f * z);
 }
 AL_INLINE float log_special(float x, float y) {
@@ -214,8 +218,8 @@ AL_INLINE float atan(float x) {
   float a = abs(x);
   bool inverse = a > 1.0f;
   float t = inverse ? 1.0f / a : a, z = t * t;
-  float p = poly(z, -3.3333302e-1f, 1.9998638e-1f, -1.4265245e-1f, 1.09575756e-1f, -8.419458e-2f, 5.8234517e-2f,
-                 -3.1455662e-2f, 1.1064418e-2f, -1.8272073e-3f);
+  float p = poly(z, -3.3333302e-1f, 1.9998638e-1f, -1.4265245e-1f, 1.09575756e-1f, -8.419458e-2f,
+                 5.8234517e-2f, -3.1455662e-2f, 1.1064418e-2f, -1.8272073e-3f);
   float y = fma(p * z, t, t);
   return copysign(inverse ? 1.57079637f - (y + 4.37113883e-8f) : y, x);
 }
