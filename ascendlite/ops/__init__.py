@@ -4,6 +4,7 @@ from ascendlite.ops import (  # noqa: F401
     activation,
     aliases,
     arithmetic,
+    attention,
     compare,
     create,
     cross_entropy,

@@ -1,0 +1,179 @@
+// What the forward and the backward pass of attention share: the problem, visible ranges, masks, blocks in compute type, products.
+// Differences from the FlashAttention papers: blocks are cut at fixed places, and what is masked as a whole is not computed; a
+// query without visible keys gives zeros; an extra logit a head (sink) may join the denominator.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernel.h"
+#include "simd/gemm_pack.h"
+#include "simd/vmath.h"
+
+namespace al::attention {
+
+using gemm::kRows;
+using gemm::kVecs;
+
+constexpr int64_t kKeys = 128;  // keys of a block: 128 x 64 x 4 B = 32 KiB of k, as much of v, in L2
+constexpr int64_t kQueries = kRows == 14 ? 56 : 48;  // queries of a block, whole tiles; scores: 48 x 128 x 4 B = 24 KiB of L1
+
+template <class C> constexpr int kWidth = Lanes<C>::width;
+template <class C> constexpr int kPanel = kVecs * Lanes<C>::width;
+
+inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+// q (B, H, L, E), k (B, G, S, E), v (B, G, S, V); mask broadcast to (B, H, L, S); sinks (H).
+struct Problem {
+  const View *q, *k, *v, *mask, *sinks;
+  int64_t B, H, G, L, S, E, V;
+  bool causal;
+  int64_t window;  // keys that a query sees, itself the last; 0: all
+  double scale;
+
+  // views: q, k, v, mask, sinks; ints: causal, window; floats: scale
+  Problem(const Call& call, View* const* views)
+      : q(views[0]), k(views[1]), v(views[2]), mask(views[3]), sinks(views[4]), B(q->shape[0]), H(q->shape[1]), G(k->shape[1]),
+        L(q->shape[2]), S(k->shape[2]), E(q->shape[3]), V(v->shape[3]), causal(call.ints[0]), window(call.ints[1]),
+        scale(call.floats[0]) {}
+
+  // Keys [first, end) that query i may see, masks aside.
+  int64_t first_key(int64_t i) const { return window ? std::clamp<int64_t>(i - window + 1, 0, S) : 0; }
+  int64_t end_key(int64_t i) const { return causal ? std::min(i + 1, S) : S; }
+};
+
+// Rows of numbers of the compute type.
+template <class C>
+struct Rows {
+  const C* data;
+  int64_t stride;
+};
+
+inline const char* head_of(const View& x, int64_t b, int64_t h) {
+  return x.data + (b * x.strides[0] + h * x.strides[1]) * kItemSize[x.dtype];
+}
+
+// Whether rows of this view can be read where they lie: compute type, whole vectors.
+template <class C>
+bool direct(const View& x) {
+  return x.dtype == dtype_of<C> && x.strides[3] == 1 && x.shape[3] % kWidth<C> == 0;
+}
+
+// Rows [from, from + n) of head (b, h), columns padded by zeros to whole vectors; `room` is used unless they lie so.
+template <class C>
+Rows<C> rows_of(const View& x, int64_t b, int64_t h, int64_t from, int64_t n, C* room) {
+  const char* head = head_of(x, b, h);
+  if (direct<C>(x)) return {reinterpret_cast<const C*>(head) + from * x.strides[2], x.strides[2]};
+  const int64_t cols = x.shape[3], pitch = round_up(cols, kWidth<C>);
+  dispatch_floats(x.dtype, [&]<class T>(Type<T>) {
+    if constexpr (std::is_same_v<compute_t<T>, C>) {
+      for (int64_t r = 0; r < n; r++) {
+        const T* src = reinterpret_cast<const T*>(head) + (from + r) * x.strides[2];
+        C* dst = room + r * pitch;
+        if (x.strides[3] == 1) load_floats(src, dst, cols);
+        else for (int64_t c = 0; c < cols; c++) dst[c] = to_compute(src[c * x.strides[3]]);
+        std::fill(dst + cols, dst + pitch, C(0));
+      }
+    }
+  });
+  return {room, pitch};
+}
+
+// Panels of the transposed rows: kPanel rows side by side, `depth` steps; rows beyond n are zero.
+template <class C>
+void pack_columns(Rows<C> x, int64_t n, int64_t depth, C* to) {
+  using Policy = gemm::MultiplyAdd<C>;
+  for (int64_t r = 0; r < n; r += kPanel<C>, to += kPanel<C> * depth) {
+    const int lines = int(std::min<int64_t>(kPanel<C>, n - r));
+    gemm::pack<Policy, kPanel<C>, C>(x.data + r * x.stride, x.stride, 1, lines, depth, to, kPanel<C>, depth);
+  }
+}
+
+// c (m, n) = or += a (m, depth) @ b: n whole vectors; b in panels `panel` apart, steps `b_step` apart.
+template <class C>
+void product(int64_t m, int64_t n, int64_t depth, const C* a, int64_t a_row, int64_t a_step, const C* b, int64_t b_step,
+             int64_t panel, C* c, int64_t ldc, bool add) {
+  using Policy = gemm::MultiplyAdd<C>;
+  for (int64_t j = 0; j < n; j += kPanel<C>, b += panel) {
+    const int vecs = int(std::min<int64_t>(kVecs, (n - j) / kWidth<C>));
+    gemm::TileArgs<Policy> t{depth, a, a_row, a_step, b, b_step, c + j, ldc, add};
+    for (int64_t i = 0; i < m; i += kRows) {
+      gemm::run_tile<Policy, false>(int(std::min<int64_t>(kRows, m - i)), vecs, t);
+      t.a += kRows * a_row;
+      t.c += kRows * ldc;
+    }
+  }
+}
+template <class C>
+void by_panels(int64_t m, int64_t n, int64_t depth, Rows<C> a, const C* panels, C* c, int64_t ldc) {
+  product(m, round_up(n, kWidth<C>), depth, a.data, a.stride, 1, panels, kPanel<C>, kPanel<C> * depth, c, ldc, false);
+}
+template <class C>
+void by_rows(int64_t m, int64_t n, int64_t depth, const C* a, int64_t a_row, int64_t a_step, Rows<C> b, C* c, int64_t ldc) {
+  product(m, n, depth, a, a_row, a_step, b.data, b.stride, kPanel<C>, c, ldc, true);
+}
+
+// ---- vectors ----
+
+inline Vec<double> vexp(Vec<double> x) {
+  for (int i = 0; i < kWidth<double>; i++) x[i] = std::exp(x[i]);
+  return x;
+}
+// The steps of vm::exp_normal; results below 2^-126 are zero.
+inline Vec<float> vexp(Vec<float> x) {
+  const Vec<float> low = splat(-87.0f), high = splat(88.0f), round = splat(vm::kRound), one = splat(1.0f);
+  const auto tiny = x < low;
+  Vec<float> y = tiny ? low : x;
+  y = y > high ? high : y;
+  const Vec<float> shifted = fused(y, splat(1.44269504f), round), n = shifted - round;
+  const Vec<float> r = fused(n, splat(-1.42860677e-6f), fused(n, splat(-0.693145752f), y));
+  Vec<float> p = splat(1.9915032e-4f);
+  for (float c : {1.394206e-3f, 8.333271e-3f, 4.166634e-2f, 1.6666667e-1f, 0.5f}) p = fused(p, r, splat(c));
+  p = fused(p * r, r, r) + one;
+  const Vec<int32_t> scale = ((Vec<int32_t>)shifted - (Vec<int32_t>)round + 127) << 23;
+  p = p * (Vec<float>)scale;
+  return tiny ? Vec<float>{} : p;
+}
+template <class C>
+C sum_lanes(Vec<C> v) {
+  C s = v[0];
+  for (int i = 1; i < kWidth<C>; i++) s += v[i];
+  return s;
+}
+template <class C>
+C max_lanes(Vec<C> v) {
+  C m = v[0];
+  for (int i = 1; i < kWidth<C>; i++) m = v[i] > m ? v[i] : m;
+  return m;
+}
+
+// Adds the mask of query i to scores of keys [from, from + n); false in a boolean mask is -infinity.
+template <class C>
+void add_mask(const Problem& p, int64_t b, int64_t h, int64_t i, int64_t from, int64_t n, C* s) {
+  const View& m = *p.mask;
+  const int64_t col = m.strides[3];
+  const char* at = head_of(m, b, h) + (i * m.strides[2] + from * col) * kItemSize[m.dtype];
+  if (m.dtype == kBool) {
+    for (int64_t j = 0; j < n; j++) s[j] = at[j * col] ? s[j] : -std::numeric_limits<C>::infinity();
+    return;
+  }
+  dispatch_floats(m.dtype, [&]<class T>(Type<T>) {
+    const T* t = reinterpret_cast<const T*>(at);
+    for (int64_t j = 0; j < n; j++) s[j] += C(to_compute(t[j * col]));
+  });
+}
+
+// Scores of query i for n keys from `from`, n padded to whole vectors: scaled, masked, -infinity where it sees nothing.
+template <class C>
+void mask_row(const Problem& p, int64_t b, int64_t h, int64_t i, int64_t from, int64_t n, C* s) {
+  const C none = -std::numeric_limits<C>::infinity();
+  const Vec<C> scale = splat(C(p.scale));
+  const int64_t padded = round_up(n, kWidth<C>);
+  for (int64_t j = 0; j < padded; j += kWidth<C>) store(s + j, load(s + j) * scale);
+  if (p.mask) add_mask(p, b, h, i, from, n, s);
+  const int64_t first = std::clamp<int64_t>(p.first_key(i) - from, 0, n), end = std::clamp<int64_t>(p.end_key(i) - from, 0, n);
+  std::fill(s, s + std::min(first, end), none);
+  std::fill(s + end, s + padded, none);
+}
+
+}  // namespace al::attention
