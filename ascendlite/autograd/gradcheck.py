@@ -8,7 +8,6 @@ from typing import Any
 from ascendlite.core import _core
 from ascendlite.core._core import Tensor
 from ascendlite.core.autograd import grad
-from ascendlite.core.modes import no_grad
 from ascendlite.errors import GradError
 
 
@@ -27,18 +26,16 @@ def _float_outputs(fn: Callable[..., Any], inputs: Sequence[Any]) -> list[Tensor
 def _numerical(fn: Callable[..., Any], inputs: Sequence[Any], x: Tensor, eps: float) -> list[list[list[float]]]:
     # [output][input element] -> change of each output element
     columns: list[list[list[float]]] = [[] for _ in _float_outputs(fn, inputs)]
-    with no_grad():
-        x = x.data
-        flat = x.view(-1)
-        for i in range(x.numel()):
-            middle = flat[i].item()
-            sides = []
-            for side in (middle + eps, middle - eps):
-                flat[i] = side
-                sides.append([o.detach().clone().reshape(-1).tolist() for o in _float_outputs(fn, inputs)])
-            flat[i] = middle
-            for k, (up, down) in enumerate(zip(*sides, strict=True)):
-                columns[k].append([(a - b) / (2 * eps) for a, b in zip(up, down, strict=True)])
+    flat = x.data.view(-1)
+    for i in range(x.numel()):
+        middle = flat[i].item()
+        sides = []
+        for side in (middle + eps, middle - eps):
+            flat[i] = side
+            sides.append([o.detach().clone().reshape(-1).tolist() for o in _float_outputs(fn, inputs)])
+        flat[i] = middle
+        for k, (up, down) in enumerate(zip(*sides, strict=True)):
+            columns[k].append([(a - b) / (2 * eps) for a, b in zip(up, down, strict=True)])
     return columns
 
 
