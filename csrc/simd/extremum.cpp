@@ -10,6 +10,7 @@ template <class Op, class A> bool beats(A a, A b) {
 
 // Blocks are first reduced with vectors; only the winning block is searched.
 template <class Op, class A> struct Search {
+  static constexpr int64_t kStep = 64;  // elements that are compared without looking at each
   const Source<A>& s;
   int64_t blocks() const { return (s.plan.length + kBlock - 1) / kBlock; }
   int64_t size(int64_t block) const { return std::min(kBlock, s.plan.length - block * kBlock); }
@@ -21,8 +22,13 @@ template <class Op, class A> struct Search {
   int64_t find(int64_t base, int64_t block, A value) const {
     alignas(64) A buffer[kBlock];
     const A* x = s.block(base, block * kBlock, size(block), buffer);
+    auto same = [value](A other) { return (other == value) | ((value != value) & (other != other)); };
     int64_t i = 0;
-    while (x[i] != value && !(value != value && x[i] != x[i])) i++;
+    for (bool found = false; i + kStep <= size(block); i += kStep) {
+      for (int64_t k = 0; k < kStep; k++) found |= same(x[i + k]);
+      if (found) break;
+    }
+    while (!same(x[i])) i++;
     return block * kBlock + i;
   }
 };

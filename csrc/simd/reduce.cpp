@@ -82,6 +82,26 @@ void sum_squares_root(const Call& c) {
   with_floats(x.dtype, [&]<class A>(Type<A>) { reduce_as<SumSquares, A>(plan, y, x, kRoot); });
 }
 
+// A first reduction gives each output's centre, a second one combines what lies around it. Rows do both while
+// in cache.
+template <class First, class Second, class A, class Centre>
+void reduce_twice(const Source<A>& source, const Centre& centre, const Sink<A>& out) {
+  const Plan& p = source.plan;
+  if (p.by_columns() || p.length > kBlock * kChunkBlocks) {
+    Scratch<A> centres(p.outputs);
+    run<First, A>(source, nullptr, [&](A value, int64_t i) { centres[i] = centre(value, i); });
+    return run<Second, A>(source, centres.data, out);
+  }
+  parallel_for(p.outputs, std::max<int64_t>(1, kGrain / std::max<int64_t>(p.length, 1)),
+               [&](int64_t b, int64_t e) {
+                 for (int64_t i = b; i < e; i++) {
+                   int64_t base = p.kept_offset(i, p.kept);
+                   A c = centre(reduce_chunk<First, A>(source, base, 0, p.length, A(0)), i);
+                   out(reduce_chunk<Second, A>(source, base, 0, p.length, c), i);
+                 }
+               });
+}
+
 // Outputs: variance (or its root), mean. ints: ..., root; floats: correction. Two passes: exact where one
 // would cancel.
 void var_mean(const Call& c) {
@@ -90,14 +110,13 @@ void var_mean(const Call& c) {
   Plan plan(x, dims_mask(c));
   with_floats(x.dtype, [&]<class A>(Type<A>) {
     StoreFn<A> put = storer<A>(y.dtype);
-    Scratch<A> mean(plan.outputs);
     double length = double(plan.length), degrees = std::max(0.0, length - c.floats[0]);
-    Source<A> source(plan, x);
-    run<Sum, A>(source, nullptr, [&](A value, int64_t i) {
-      mean[i] = A(value / length);
-      put(mean[i], m.data, i);
-    });
-    run<SquaredDeviations, A>(source, mean.data, [&](A value, int64_t i) {
+    auto centre = [&](A value, int64_t i) {
+      A mean = A(value / length);
+      put(mean, m.data, i);
+      return mean;
+    };
+    reduce_twice<Sum, SquaredDeviations, A>(Source<A>(plan, x), centre, [&](A value, int64_t i) {
       A variance = A(value / degrees);
       put(root ? std::sqrt(variance) : variance, y.data, i);
     });
@@ -110,9 +129,9 @@ void logsumexp(const Call& c) {
   with_floats(x.dtype, [&]<class A>(Type<A>) {
     StoreFn<A> put = storer<A>(y.dtype);
     Scratch<A> top(plan.outputs);
-    Source<A> source(plan, x);
-    run<Max, A>(source, nullptr, [&](A value, int64_t i) { top[i] = std::isinf(value) ? A(0) : value; });
-    run<SumExp, A>(source, top.data, [&](A value, int64_t i) { put(std::log(value) + top[i], y.data, i); });
+    auto centre = [&](A value, int64_t i) { return top[i] = std::isinf(value) ? A(0) : value; };
+    reduce_twice<Max, SumExp, A>(Source<A>(plan, x), centre,
+                                 [&](A value, int64_t i) { put(std::log(value) + top[i], y.data, i); });
   });
 }
 

@@ -44,6 +44,16 @@ template <class F> void dispatch_scan(int32_t dtype, F&& f) {
   dispatch_types<float, double, bfloat16, float16, int64_t>(dtype, f);
 }
 
+template <class Op, class T>
+void scan_row(const T* in, T* out, int64_t i, int64_t step, int64_t n, bool exclusive) {
+  Wide<T> state = Op::first;
+  for (int64_t k = 0; k < n; k++, i += step) {
+    Wide<T> next = Op::step(state, widen(in[i]));
+    out[i] = narrow<T>(exclusive ? state : next);
+    state = next;
+  }
+}
+
 // ints: dim, reverse, exclusive (the element itself is left out).
 template <class Op> void cumulate(const Call& c) {
   const View &y = *c.views[0], &x = *c.views[1];
@@ -54,6 +64,7 @@ template <class Op> void cumulate(const Call& c) {
     const T* in = ptr<T>(x);
     T* out = ptr<T>(y);
     walk(r, c.ints[1], [&](int64_t base, int64_t first, int64_t step, int64_t w) {
+      if (r.inner == 1) return scan_row<Op>(in + base, out + base, first, step, r.length, exclusive);
       Wide<T> state[kColumns];
       for (int64_t j = 0; j < w; j++) state[j] = Op::first;
       for (int64_t k = 0, i = first; k < r.length; k++, i += step) {
