@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ascendlite.core import FLOATONLY, Tensor, deliver, function, pointwise
 from ascendlite.errors import ArgumentError
 from ascendlite.ops.activation import sigmoid
@@ -221,7 +223,7 @@ def kl_div(
     else:
         positive = target > 0
         entropy = where(
-            positive, target * log(where(positive, target, 1.0)), where(target == 0, 0.0, float("nan"))
+            positive, target * log(where(positive, target, 1.0)), where(target == 0, target, math.nan)
         )
         loss = entropy - target * input
     if reduction == "batchmean" and size_average is None and reduce is None:
