@@ -8,6 +8,7 @@ from ..core import Tensor
 from ..ops.matmul import linear
 from ..ops.movement import stack
 from ..ops.rectifier import relu
+from ..ops.rnn import sequence
 
 State = tuple[Tensor, ...]
 # from the input's share of the gates, the hidden share and the state to the next state
@@ -65,12 +66,13 @@ def run_layer(
     reverse: bool,
 ) -> tuple[Tensor, State]:
     """One direction of one layer over (T, B, I): outputs (T, B, H) and the last state."""
+    if w_hr is None:
+        return sequence(mode, x, state, w_ih, w_hh, b_ih, b_hh, reverse)
     step = STEPS[mode]
     given = linear(x, w_ih, b_ih).unbind(0)  # one product for all steps
     outputs: list[Tensor] = []
     for at_t in reversed(given) if reverse else given:
         state = step(at_t, linear(state[0], w_hh, b_hh), state)
-        if w_hr is not None:
-            state = (linear(state[0], w_hr), *state[1:])
+        state = (linear(state[0], w_hr), *state[1:])
         outputs.append(state[0])
     return stack(outputs[::-1] if reverse else outputs), state
