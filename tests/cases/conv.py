@@ -93,7 +93,7 @@ def unfold(x, kernel, dilation=1, padding=0, stride=1):
 
 
 def fold(y, size, kernel, stride=1):
-    N, rows, L = y.shape
+    N, rows, _ = y.shape
     window = kernel * kernel
     grid = [(s - kernel) // stride + 1 for s in size]
     eye = np.eye(window).reshape(window, 1, kernel, kernel)
