@@ -39,6 +39,7 @@ class Bar:
         if "validation_loss" in row:
             self._validation = f"validation {row['validation_loss']:.4f}"
             if not self._console.is_terminal:
-                self._console.print(f"step {row['step']}: " + ", ".join(filter(None, (self._validation, self._loss, self._rate))))
+                figures = ", ".join(filter(None, (self._validation, self._loss, self._rate)))
+                self._console.print(f"step {row['step']}: {figures}", soft_wrap=True)
         figures = "  ".join(filter(None, (self._loss, self._validation, self._rate)))
         self._progress.update(self._task, completed=row["step"], figures=figures)

@@ -139,13 +139,17 @@ def run(options: argparse.Namespace) -> int:
     from .run import Run, train
 
     console = Console(highlight=False)
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, soft_wrap=True)
+
     current = Run(settings, folder)
     resumed = current.resume() if options.resume is not None else None
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(json.dumps(settings.state_dict(), indent=2) + "\n")
     metrics = Metrics(folder, None if resumed is None else resumed.step)
     corpus = current.corpus
-    console.print(
+    say(
         f"{len(corpus.train) + len(corpus.held_out):,} tokens of {corpus.tokenizer.vocab_size} kinds, "
         f"{current.model.parameter_count():,} parameters, {current.model.estimate_flops() / 1e6:.1f} MFLOP a token"
         + (f"; going on from step {resumed.step}" if resumed else "")
@@ -155,8 +159,8 @@ def run(options: argparse.Namespace) -> int:
     pictured = draw_curves(metrics, folder / "curves.png", folder.name)
     text = _samples(current, options.sample)
     (folder / "samples.txt").write_text(text)
-    console.print(text, markup=False)
-    _tell_end(console.print, current, metrics.curve("validation_loss")[1], ended, pictured)
+    say(text)
+    _tell_end(say, current, metrics.curve("validation_loss")[1], ended, pictured)
     return 130 if ended == "signal" else 0
 
 

@@ -13,23 +13,6 @@ from ascendlite.nn import functional as F
 from .config import GPTConfig
 from .generate import KeyValueCache, LayerCache
 
-_ROTARY_BASE = 10_000.0
-
-
-def rotary_tables(length: int, head_size: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the rotation of each pair at each place, (length, head_size / 2)."""
-    frequency = _ROTARY_BASE ** (-al.arange(0, head_size, 2).float() / head_size)
-    angle = al.arange(length).float().unsqueeze(1) * frequency
-    return angle.cos(), angle.sin()
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate the two halves of the last dim by their place; the shape stays."""
-    half = x.shape[-1] // 2
-    first, second = x[..., :half], x[..., half:]
-    return al.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
-
-
 class CausalAttention(nn.Module):
     """Every place looks at itself and what came before, in several heads."""
 
@@ -45,7 +28,7 @@ class CausalAttention(nn.Module):
         qkv = self.qkv(x).view(B, T, 3, H, C // H).permute(2, 0, 3, 1, 4)  # (3, B, H, T, D)
         q, k, v = qkv.unbind(0)
         if rotation is not None:
-            q, k = rotate(q, *rotation), rotate(k, *rotation)
+            q, k = al.rope(q, *rotation), al.rope(k, *rotation)
         if cache is not None:
             k, v = cache.append(k, v)
         dropout = self.config.dropout if self.training else 0.0
@@ -86,7 +69,7 @@ class GPT(nn.Module):
         if config.positions == "learned":
             self.positions = nn.Embedding(config.length, config.width)
         else:
-            cos, sin = rotary_tables(config.length, config.head_size)
+            cos, sin = al.rope_tables(config.length, config.head_size)
             self.register_buffer("cos", cos, persistent=False)
             self.register_buffer("sin", sin, persistent=False)
         self.dropout = nn.Dropout(config.dropout)
