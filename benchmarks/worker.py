@@ -1,0 +1,89 @@
+"""One library in a process of its own: reads requests from standard input, a JSON line each, and answers in kind.
+
+`{"do": "setup", "name": N, "smoke": S}` builds a workload, `{"do": "sample"}` times it, `{"do": "limits"}` measures the machine (ascendlite only).
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from benchmarks.ops import OPS  # noqa: E402
+from benchmarks.training import TRAINING  # noqa: E402
+
+WORKLOADS = {w.name: w for w in [*OPS, *TRAINING]}
+SAMPLE_SECONDS = 0.15
+
+
+def load(name: str, threads: int) -> Any:
+    """The library, with everything that workloads use."""
+    lib = importlib.import_module(name)
+    for part in ("nn", "optim"):
+        importlib.import_module(f"{name}.{part}")
+    importlib.import_module(f"{name}.nn.functional")
+    lib.set_num_threads(threads)
+    return lib
+
+
+class Sampler:
+    """Times one workload; a sample is the mean of as many calls as fill the time."""
+
+    def __init__(self, lib: Any) -> None:
+        self.lib, self.run, self.calls = lib, None, 1
+
+    def setup(self, name: str, smoke: bool) -> dict[str, Any]:
+        self.run = None
+        gc.collect()
+        workload = WORKLOADS[name]
+        run: Callable[[], Any] = workload.make(self.lib, **workload.sizes(smoke))
+        start = time.perf_counter()
+        run()
+        first = time.perf_counter() - start
+        if not smoke:
+            start = time.perf_counter()
+            run()
+            self.calls = max(1, round(SAMPLE_SECONDS / (time.perf_counter() - start)))
+        self.run = run
+        return {"first_seconds": first}
+
+    def sample(self) -> dict[str, Any]:
+        run = self.run
+        start = time.perf_counter()
+        for _ in range(self.calls):
+            run()
+        return {"seconds": (time.perf_counter() - start) / self.calls, "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+
+
+def limits() -> dict[str, float]:
+    """The machine's limits as ascendlite's own probes reach them."""
+    from ascendlite import _native
+
+    return {name: _native.measure(name, bytes=192 << 20) for name in ("fma", "read", "triad", "triad_streaming")}
+
+
+def main() -> None:
+    name, threads = sys.argv[1], int(sys.argv[2])
+    lib = load(name, threads)
+    sampler = Sampler(lib)
+    print(json.dumps({"library": name, "version": str(lib.__version__)}), flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = {
+                "setup": lambda r: sampler.setup(r["name"], r["smoke"]), "sample": lambda r: sampler.sample(), "limits": lambda r: limits(),
+            }[request["do"]](request)
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
