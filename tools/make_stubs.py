@@ -144,12 +144,22 @@ def class_lines(cls: type) -> Iterator[str]:
         yield "    def __init__(self, *args: Any, **kwargs: Any) -> None: ..."
 
 
+def kind_of(value: object) -> str:
+    """The type of a constant of the package."""
+    if isinstance(value, al.DType):
+        return "DType"
+    name = type(value).__name__
+    return f"builtins.{name}" if hasattr(builtins, name) else "None" if value is None else "Any"
+
+
 def core_stub() -> str:
     number = "Number = int | float | bool  # a Python scalar among the operands of an op\n"
     classes = [v for n, v in sorted(vars(_core).items()) if isinstance(v, type) and getattr(v, "__module__", "").startswith("ascendlite.core")]
     lines = [HEADER + IMPORTS + number]
     for cls in classes:
-        lines += [*class_lines(cls), ""]
+        body = list(class_lines(cls))
+        lines += [*body, *(["    pass"] if len(body) == 1 else []), ""]
+    lines += [f"{d}: DType" for d in _core.DTYPE_NAMES if d != "bool"]
     for name, value in sorted(vars(_core).items()):
         if name.startswith("__") or isinstance(value, (type, types.ModuleType)):
             continue
@@ -183,7 +193,7 @@ def package_stub() -> str:
         elif callable(value):
             later.append(qualified(f"def {name}{signature(value, name, False)}: ..."))
         else:
-            later.append(f"{name}: {'DType' if isinstance(value, al.DType) else f"builtins.{type(value).__name__}" if type(value).__name__ in dir(builtins) else 'Any'}")
+            later.append(f"{name}: {kind_of(value)}")
     return "\n".join(lines + later) + "\n"
 
 

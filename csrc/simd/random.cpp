@@ -40,7 +40,7 @@ inline T rounded(V v) {
 template <class F>
 void with_float(const Call& call, const char* op, int32_t dtype, F&& f) {
   switch (dtype) {
-    case kFloat16: return f(_Float16{});
+    case kFloat16: return f(float16{});
     case kBFloat16: return f(BFloat{});
     case kFloat32: return f(float{});
     case kFloat64: return f(double{});
@@ -84,7 +84,7 @@ void uniform(const Call& call) {
   with_float(call, "uniform_", y.dtype, [&](auto tag) {
     using T = decltype(tag);
     using C = Compute<T>;
-    constexpr int kDrop = std::is_same_v<T, BFloat> ? 16 : std::is_same_v<T, _Float16> ? 13 : 0;
+    constexpr int kDrop = std::is_same_v<T, BFloat> ? 16 : std::is_same_v<T, float16> ? 13 : 0;
     const C low = C(call.floats[0]), high = C(call.floats[1]), range = high - low;
     fill<T>(y, key, [=](auto word) {
       C u = unit(word);

@@ -1,0 +1,379 @@
+# Written by tools/make_stubs.py; do not edit.
+import builtins
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+from ascendlite.core._core import Number as Number
+from ascendlite import amp as amp
+from ascendlite import autograd as autograd
+from ascendlite import backends as backends
+from ascendlite import checkpoint as checkpoint
+from ascendlite import core as core
+from ascendlite import cpu as cpu
+from ascendlite import data as data
+from ascendlite import errors as errors
+from ascendlite import info as info
+from ascendlite import interop as interop
+from ascendlite import meta as meta
+from ascendlite import models as models
+from ascendlite import nn as nn
+from ascendlite import ops as ops
+from ascendlite import optim as optim
+from ascendlite import printing as printing
+from ascendlite import safetensors as safetensors
+from ascendlite import serialize as serialize
+from ascendlite import utils as utils
+from typing import Any as Any
+from ascendlite.core._core import DType as DType
+from ascendlite.core._core import Device as Device
+from ascendlite.core._core import Generator as Generator
+from ascendlite.core._core import Tensor as Tensor
+from ascendlite.ops.arithmetic import add as add
+from ascendlite.ops.matmul import addbmm as addbmm
+from ascendlite.ops.arithmetic import addcdiv as addcdiv
+from ascendlite.ops.arithmetic import addcmul as addcmul
+from ascendlite.ops.matmul import addmm as addmm
+from ascendlite.ops.matmul import addmv as addmv
+from ascendlite.ops.matmul import addr as addr
+from ascendlite.core.views import adjoint as adjoint
+from ascendlite.ops.reduce import all as all
+from ascendlite.ops.compare import allclose as allclose
+from ascendlite.ops.extremum import amax as amax
+from ascendlite.ops.extremum import amin as amin
+from ascendlite.ops.extremum import aminmax as aminmax
+from ascendlite.ops.reduce import any as any
+from ascendlite.core._core import arange as arange
+from ascendlite.ops.extremum import argmax as argmax
+from ascendlite.ops.extremum import argmin as argmin
+from ascendlite.ops.sort import argsort as argsort
+from ascendlite.ops.nonzero import argwhere as argwhere
+from ascendlite.core._core import as_strided as as_strided
+from ascendlite.core._core import as_tensor as as_tensor
+from ascendlite.core._core import as_tensor as asarray
+from ascendlite.ops.movement import atleast_1d as atleast_1d
+from ascendlite.ops.movement import atleast_2d as atleast_2d
+from ascendlite.ops.movement import atleast_3d as atleast_3d
+from ascendlite.ops.matmul import baddbmm as baddbmm
+from ascendlite.ops.draw import bernoulli as bernoulli
+from ascendlite.ops.search import bincount as bincount
+from ascendlite.ops.matmul import bmm as bmm
+from ascendlite.core._core import broadcast_shapes as broadcast_shapes
+from ascendlite.ops.turning import broadcast_tensors as broadcast_tensors
+from ascendlite.core.views import broadcast_to as broadcast_to
+from ascendlite.ops.search import bucketize as bucketize
+from ascendlite.core._core import can_cast as can_cast
+from ascendlite.ops.triangle import cartesian_prod as cartesian_prod
+from ascendlite.ops.movement import cat as cat
+from ascendlite.ops.rectifier import celu as celu
+from ascendlite.core.views import chunk as chunk
+from ascendlite.ops.arithmetic import clamp as clamp
+from ascendlite.ops.arithmetic import clamp as clip
+from ascendlite.core._core import clone as clone
+from ascendlite.ops.movement import column_stack as column_stack
+from ascendlite.ops.movement import concat as concat
+from ascendlite.ops.movement import concatenate as concatenate
+from ascendlite.ops.loss import cosine_similarity as cosine_similarity
+from ascendlite.ops.reduce import count_nonzero as count_nonzero
+from ascendlite.ops.scan import cummax as cummax
+from ascendlite.ops.scan import cummin as cummin
+from ascendlite.ops.scan import cumprod as cumprod
+from ascendlite.ops.scan import cumsum as cumsum
+from ascendlite.core.modes import detect_anomaly as detect_anomaly
+from ascendlite.ops.triangle import diag as diag
+from ascendlite.ops.triangle import diag_embed as diag_embed
+from ascendlite.ops.triangle import diagflat as diagflat
+from ascendlite.core._core import diagonal as diagonal
+from ascendlite.ops.arithmetic import div as div
+from ascendlite.ops.arithmetic import div as divide
+from ascendlite.ops.matmul import dot as dot
+from ascendlite.ops.random import dropout as dropout
+from ascendlite.ops.movement import dstack as dstack
+from ascendlite.ops.einsum import einsum as einsum
+from ascendlite.core._core import empty as empty
+from ascendlite.core._core import empty_like as empty_like
+from ascendlite.core._core import empty_strided as empty_strided
+from ascendlite.core.modes import enable_grad as enable_grad
+from ascendlite.ops.compare import equal as equal
+from ascendlite.ops.index import expand_mask as expand_mask
+from ascendlite.ops.create import eye as eye
+from ascendlite.core.limits import finfo as finfo
+from ascendlite.core.views import flatten as flatten
+from ascendlite.ops.turning import flip as flip
+from ascendlite.ops.turning import fliplr as fliplr
+from ascendlite.ops.turning import flipud as flipud
+from ascendlite.ops.arithmetic import float_power as float_power
+from ascendlite.ops.arithmetic import floor_divide as floor_divide
+from ascendlite.ops.arithmetic import fmod as fmod
+from ascendlite.interop.dlpack import from_dlpack as from_dlpack
+from ascendlite.core._core import from_numpy as from_numpy
+from ascendlite.core._core import full as full
+from ascendlite.core._core import full_like as full_like
+from ascendlite.ops.scatter import gather as gather
+from ascendlite.core._core import get_default_device as get_default_device
+from ascendlite.core._core import get_default_dtype as get_default_dtype
+from ascendlite.ops.grouped import grouped_mm as grouped_mm
+from ascendlite.ops.rectifier import hardshrink as hardshrink
+from ascendlite.ops.search import histc as histc
+from ascendlite.ops.movement import hstack as hstack
+from ascendlite.core.limits import iinfo as iinfo
+from ascendlite.ops.index import index as index
+from ascendlite.ops.index_write import index_add as index_add
+from ascendlite.ops.index_write import index_copy as index_copy
+from ascendlite.ops.index_write import index_fill as index_fill
+from ascendlite.ops.index import index_put as index_put
+from ascendlite.ops.index import index_put_ as index_put_
+from ascendlite.ops.index import index_select as index_select
+from ascendlite.core.modes import inference_mode as inference_mode
+from ascendlite.ops.matmul import inner as inner
+from ascendlite.core._core import is_anomaly_enabled as is_anomaly_enabled
+from ascendlite.core._core import is_grad_enabled as is_grad_enabled
+from ascendlite.core._core import is_inference_mode_enabled as is_inference_mode_enabled
+from ascendlite.ops.compare import isclose as isclose
+from ascendlite.ops.search import isin as isin
+from ascendlite.ops.sort import kthvalue as kthvalue
+from ascendlite.ops.norm import layer_norm as layer_norm
+from ascendlite.ops.create import linspace as linspace
+from ascendlite.ops.softmax import log_softmax as log_softmax
+from ascendlite.ops.scan import logcumsumexp as logcumsumexp
+from ascendlite.ops.pointwise import logit as logit
+from ascendlite.ops.create import logspace as logspace
+from ascendlite.ops.reduce import logsumexp as logsumexp
+from ascendlite.ops.compare import masked_fill as masked_fill
+from ascendlite.ops.index_write import masked_scatter as masked_scatter
+from ascendlite.ops.index import masked_select as masked_select
+from ascendlite.ops.matmul import matmul as matmul
+from ascendlite.ops.extremum import max as max
+from ascendlite.ops.reduce import mean as mean
+from ascendlite.ops.extremum import median as median
+from ascendlite.ops.triangle import meshgrid as meshgrid
+from ascendlite.ops.extremum import min as min
+from ascendlite.ops.matmul import mm as mm
+from ascendlite.ops.turning import moveaxis as moveaxis
+from ascendlite.core.views import movedim as movedim
+from ascendlite.ops.sort import msort as msort
+from ascendlite.ops.draw import multinomial as multinomial
+from ascendlite.ops.matmul import mv as mv
+from ascendlite.ops.special import nan_to_num as nan_to_num
+from ascendlite.ops.reduce import nanmean as nanmean
+from ascendlite.ops.extremum import nanmedian as nanmedian
+from ascendlite.ops.reduce import nansum as nansum
+from ascendlite.core._core import narrow as narrow
+from ascendlite.core.modes import no_grad as no_grad
+from ascendlite.ops.nonzero import nonzero as nonzero
+from ascendlite.ops.vector_norm import norm as norm
+from ascendlite.ops.random import normal as normal
+from ascendlite.core._core import ones as ones
+from ascendlite.core._core import ones_like as ones_like
+from ascendlite.ops.matmul import outer as outer
+from ascendlite.core._core import permute as permute
+from ascendlite.ops.arithmetic import pow as pow
+from ascendlite.ops.rectifier import prelu as prelu
+from ascendlite.ops.reduce import prod as prod
+from ascendlite.core._core import promote_types as promote_types
+from ascendlite.ops.index_write import put as put
+from ascendlite.ops.random import rand as rand
+from ascendlite.ops.random import rand_like as rand_like
+from ascendlite.ops.random import randint as randint
+from ascendlite.ops.random import randint_like as randint_like
+from ascendlite.ops.random import randn as randn
+from ascendlite.ops.random import randn_like as randn_like
+from ascendlite.ops.random import randperm as randperm
+from ascendlite.core.views import ravel as ravel
+from ascendlite.ops.rectifier import relu as relu
+from ascendlite.ops.arithmetic import remainder as remainder
+from ascendlite.ops.repeat import repeat as repeat
+from ascendlite.ops.repeat import repeat_interleave as repeat_interleave
+from ascendlite.core._core import reshape as reshape
+from ascendlite.core._core import result_type as result_type
+from ascendlite.ops.norm import rms_norm as rms_norm
+from ascendlite.ops.turning import roll as roll
+from ascendlite.ops.rope import rope as rope
+from ascendlite.ops.rope import rope_tables as rope_tables
+from ascendlite.ops.turning import rot90 as rot90
+from ascendlite.ops.pointwise import round as round
+from ascendlite.ops.movement import row_stack as row_stack
+from ascendlite.ops.rectifier import rrelu as rrelu
+from ascendlite.ops.arithmetic import rsub as rsub
+from ascendlite.ops.scatter import scatter as scatter
+from ascendlite.ops.scatter import scatter_add as scatter_add
+from ascendlite.ops.scatter import scatter_reduce as scatter_reduce
+from ascendlite.ops.search import searchsorted as searchsorted
+from ascendlite.core._core import select as select
+from ascendlite.ops.rectifier import selu as selu
+from ascendlite.core._core import set_default_device as set_default_device
+from ascendlite.core._core import set_default_dtype as set_default_dtype
+from ascendlite.core.modes import set_detect_anomaly as set_detect_anomaly
+from ascendlite.core.modes import set_grad_enabled as set_grad_enabled
+from ascendlite.ops.softmax import softmax as softmax
+from ascendlite.ops.sort import sort as sort
+from ascendlite.core.views import split as split
+from ascendlite.core.views import split as split_with_sizes
+from ascendlite.core.views import squeeze as squeeze
+from ascendlite.ops.movement import stack as stack
+from ascendlite.ops.reduce import std as std
+from ascendlite.ops.reduce import std_mean as std_mean
+from ascendlite.ops.arithmetic import sub as sub
+from ascendlite.ops.arithmetic import sub as subtract
+from ascendlite.ops.reduce import sum as sum
+from ascendlite.ops.turning import swapaxes as swapaxes
+from ascendlite.ops.turning import swapdims as swapdims
+from ascendlite.ops.activation import swiglu as swiglu
+from ascendlite.core.views import t as t
+from ascendlite.ops.index import take as take
+from ascendlite.ops.scatter import take_along_dim as take_along_dim
+from ascendlite.core._core import tensor as tensor
+from ascendlite.core.views import tensor_split as tensor_split
+from ascendlite.ops.tensordot import tensordot as tensordot
+from ascendlite.ops.rectifier import threshold as threshold
+from ascendlite.ops.repeat import tile as tile
+from ascendlite.ops.sort import topk as topk
+from ascendlite.core._core import transpose as transpose
+from ascendlite.ops.triangle import tril as tril
+from ascendlite.ops.create import tril_indices as tril_indices
+from ascendlite.ops.triangle import triu as triu
+from ascendlite.ops.create import triu_indices as triu_indices
+from ascendlite.ops.arithmetic import div as true_divide
+from ascendlite.core.views import unbind as unbind
+from ascendlite.core.views import unflatten as unflatten
+from ascendlite.ops.unique import unique as unique
+from ascendlite.ops.unique import unique_consecutive as unique_consecutive
+from ascendlite.core._core import unsqueeze as unsqueeze
+from ascendlite.ops.reduce import var as var
+from ascendlite.ops.reduce import var_mean as var_mean
+from ascendlite.ops.matmul import vdot as vdot
+from ascendlite.ops.vector_norm import vector_norm as vector_norm
+from ascendlite.ops.movement import vstack as vstack
+from ascendlite.ops.compare import where as where
+from ascendlite.core._core import zeros as zeros
+from ascendlite.core._core import zeros_like as zeros_like
+__version__: builtins.str
+def abs(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def absolute(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def acos(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def acosh(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+annotations: Any
+def arccos(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def arccosh(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def arcsin(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def arcsinh(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def arctan(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def arctanh(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def asin(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def asinh(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def atan(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def atan2(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def atanh(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+bfloat16: DType
+def bitwise_and(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def bitwise_left_shift(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def bitwise_not(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def bitwise_or(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def bitwise_right_shift(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def bitwise_xor(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+bool: DType
+def ceil(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def clamp_max(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def clamp_min(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+contiguous_format: builtins.str
+def copysign(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def cos(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def cosh(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+default_generator: Any
+device = Device
+double: DType
+dtype = DType
+e: builtins.float
+def eq(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def erf(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def erfc(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def erfinv(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def exp(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def exp2(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def expm1(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def fix(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+float: DType
+float16: DType
+float32: DType
+float4_e2m1fn_x2: DType
+float64: DType
+float8_e4m3fn: DType
+float8_e5m2: DType
+float8_e8m0fnu: DType
+def floor(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def fmax(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def fmin(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def frac(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def ge(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def get_num_threads() -> Any: ...
+def get_rng_state() -> Tensor: ...
+def greater(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def greater_equal(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def gt(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+half: DType
+hifloat8: DType
+def hypot(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+inf: builtins.float
+def initial_seed() -> Any: ...
+int: DType
+int16: DType
+int32: DType
+int64: DType
+int8: DType
+def is_complex(input: Tensor) -> builtins.bool: ...
+def is_floating_point(input: Tensor) -> builtins.bool: ...
+def is_tensor(obj: Any) -> builtins.bool: ...
+def isfinite(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def isinf(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def isnan(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def isneginf(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def isposinf(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def le(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def lerp(input: Tensor | Number, other: Tensor | Number, operand2: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def less(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def less_equal(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def log(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def log10(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def log1p(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def log2(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def logaddexp(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def logaddexp2(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def logical_and(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def logical_not(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def logical_or(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def logical_xor(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+long: DType
+def lt(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def manual_seed(seed: Any) -> Generator: ...
+def maximum(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def minimum(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def mul(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def multiply(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+nan: builtins.float
+def ne(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def neg(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def negative(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+newaxis: None
+def not_equal(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def numel(input: Tensor) -> Any: ...
+pi: builtins.float
+preserve_format: builtins.str
+def reciprocal(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def rsqrt(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def seed() -> Any: ...
+def set_num_threads(n: Any) -> None: ...
+def set_rng_state(new_state: Tensor) -> None: ...
+def sgn(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+short: DType
+def sigmoid(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def sign(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def signbit(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def sin(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def sinh(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def sqrt(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def square(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+strided: builtins.str
+def tan(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def tanh(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def trunc(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+uint8: DType
+def xlogy(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
