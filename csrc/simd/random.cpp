@@ -2,6 +2,7 @@
 // alone.
 #include <cmath>
 
+#include "dtypes.h"
 #include "philox.h"
 
 namespace al {
