@@ -10,7 +10,7 @@ template <class Op, class A> bool beats(A a, A b) {
 
 // Blocks are first reduced with vectors; only the winning block is searched.
 template <class Op, class A> struct Search {
-  static constexpr int64_t kStep = 64;  // elements that are compared without looking at each
+  static constexpr int64_t kStep = 8 * Lanes<A>::width;  // elements that are compared without looking at each
   const Source<A>& s;
   int64_t blocks() const { return (s.plan.length + kBlock - 1) / kBlock; }
   int64_t size(int64_t block) const { return std::min(kBlock, s.plan.length - block * kBlock); }
@@ -19,16 +19,21 @@ template <class Op, class A> struct Search {
     alignas(64) A buffer[kBlock];
     return reduce_block<Op>(s.block(base, block * kBlock, size(block), buffer), size(block), A(0));
   }
+  template <class V> static auto same(V a, V b) { return (a == b) | ((a != a) & (b != b)); }
+  static bool holds(const A* x, A value) {
+    auto hits = same(load(x), splat(value));
+    for (int k = 1; k < 8; k++) hits |= same(load(x + k * Lanes<A>::width), splat(value));
+    uint64_t words[sizeof hits / 8], any = 0;
+    std::memcpy(words, &hits, sizeof hits);
+    for (uint64_t word : words) any |= word;
+    return any;
+  }
   int64_t find(int64_t base, int64_t block, A value) const {
     alignas(64) A buffer[kBlock];
     const A* x = s.block(base, block * kBlock, size(block), buffer);
-    auto same = [value](A other) { return (other == value) | ((value != value) & (other != other)); };
     int64_t i = 0;
-    for (bool found = false; i + kStep <= size(block); i += kStep) {
-      for (int64_t k = 0; k < kStep; k++) found |= same(x[i + k]);
-      if (found) break;
-    }
-    while (!same(x[i])) i++;
+    while (i + kStep <= size(block) && !holds(x + i, value)) i += kStep;
+    while (!same(x[i], value)) i++;
     return block * kBlock + i;
   }
 };
