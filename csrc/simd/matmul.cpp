@@ -20,7 +20,7 @@ Matrix matrix(const View& v) { return {v.data, v.strides[v.ndim - 2], v.strides[
 // The dims in front of the matrices, right-aligned to the output's, with strides in bytes; dims that run on are merged.
 struct Batch {
   int ndim = 0;
-  int64_t shape[kMaxDims], strides[kOperands][kMaxDims];
+  int64_t shape[kMaxDims], strides[kOperands][kMaxDims] = {};  // zero: an operand that the batch does not move along
 
   Batch(View* const* v, int operands) {
     const View& out = *v[0];
