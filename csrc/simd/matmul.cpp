@@ -32,7 +32,7 @@ struct Batch {
       for (int x = 0; x < operands && merge; x++) merge = strides[x][ndim - 1] == s[x] * out.shape[d];
       if (!merge) shape[ndim++] = 1;
       shape[ndim - 1] *= out.shape[d];
-      for (int x = 0; x < operands; x++) strides[x][ndim - 1] = s[x];
+      for (int x = 0; x < kOperands; x++) strides[x][ndim - 1] = s[x];  // an operand that is not there stays put
     }
   }
   static int64_t stride(const View& v, int from_end) {
