@@ -35,14 +35,20 @@ class VarMean(NamedTuple):
 
 # ---- shapes ----
 
+_ALL_DIMS = [tuple(range(n)) for n in range(17)]  # by the number of dims
+
 
 def reduced_dims(dim: Dims, ndim: int, op: str) -> tuple[int, ...]:
     """The dims to reduce: None and () mean all of them."""
-    return normalize_dims(None if dim is None or dim == () or dim == [] else dim, ndim, op)
+    if dim is None or dim == () or dim == []:
+        return _ALL_DIMS[ndim]
+    return normalize_dims(dim, ndim, op)
 
 
 def reduced_shape(shape: tuple[int, ...], dims: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:
     """The shape that is left when `dims` are reduced."""
+    if len(dims) == len(shape) and not keepdim:
+        return ()
     if keepdim:
         return tuple([1 if d in dims else n for d, n in enumerate(shape)])
     return tuple([n for d, n in enumerate(shape) if d not in dims])
