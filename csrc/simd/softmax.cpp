@@ -55,16 +55,23 @@ template <bool is_log, class T> void forward_strip(const T* x, T* y, int64_t n, 
     for (int64_t j = 0; j < w; j++) top[j] = reduce::Max::combine(top[j], row[j]);
   }
   for (int64_t j = 0; j < w; j++) top[j] = finite_or_zero(top[j]);
+  constexpr bool stores = !is_log && !is_half<T>;  // exponentials wait in the result, at full precision
   for (int64_t i = 0; i < n; i++) {
     load_floats(x + i * inner, row, w);
 #pragma GCC ivdep
-    for (int64_t j = 0; j < w; j++) sum[j] += exp_decay(row[j] - top[j]);
+    for (int64_t j = 0; j < w; j++) row[j] = exp_decay(row[j] - top[j]);
+#pragma GCC ivdep
+    for (int64_t j = 0; j < w; j++) sum[j] += row[j];
+    if (stores) store_floats(row, y + i * inner, w);
   }
   for (int64_t j = 0; j < w; j++) sum[j] = is_log ? top[j] + A(std::log(sum[j])) : A(1) / sum[j];
   for (int64_t i = 0; i < n; i++) {
-    load_floats(x + i * inner, row, w);
+    load_floats((stores ? y : x) + i * inner, row, w);
 #pragma GCC ivdep
-    for (int64_t j = 0; j < w; j++) row[j] = is_log ? row[j] - sum[j] : exp_decay(row[j] - top[j]) * sum[j];
+    for (int64_t j = 0; j < w; j++) {
+      if constexpr (is_log) row[j] -= sum[j];
+      else row[j] = (stores ? row[j] : exp_decay(row[j] - top[j])) * sum[j];
+    }
     store_floats(row, y + i * inner, w);
   }
 }
