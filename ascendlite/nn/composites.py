@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ..core import Tensor, empty_like, zeros
 from ..errors import ShapeError
@@ -77,7 +78,8 @@ def _lp_pool(
     kernel = spread(kernel_size, spatial)
     if math.isinf(norm_type):
         sign = math.copysign(1.0, norm_type)
-        return _MAX_POOLS[spatial](input.abs() * sign, kernel, stride, 0, 1, ceil_mode) * sign
+        top: Any = _MAX_POOLS[spatial](input.abs() * sign, kernel, stride, 0, 1, ceil_mode)
+        return top * sign  # type: ignore[no-any-return]
     mean = _AVG_POOLS[spatial](input.pow(norm_type), kernel, stride, 0, ceil_mode)
     return (mean * math.prod(kernel)).pow(1.0 / norm_type)
 

@@ -220,6 +220,7 @@ class _ConvTranspose(_ConvBase):
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         output_padding = self.output_padding if output_size is None else self._padding_for(input, output_size)
+        assert not isinstance(self.padding, str), self.padding
         return F.TRANSPOSED_CONVOLUTIONS[self.spatial](
             input,
             self.weight,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from ..core import Tensor, tensor
 from ..errors import ShapeError
 from ..ops.activation import logsigmoid, softplus
-from ..ops.compare import where
+from ..ops.compare import where as where_
 from ..ops.loss import cosine_similarity
 
 _REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -16,6 +17,12 @@ _REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda loss: loss.mean(),
     "sum": lambda loss: loss.sum(),
 }
+
+
+def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Tensor:
+    """The three-argument form, which never gives indices."""
+    chosen: Any = where_(condition, input, other)
+    return chosen  # type: ignore[no-any-return]
 
 
 def _reduce(loss: Tensor, reduction: str, name: str) -> Tensor:

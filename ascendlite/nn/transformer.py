@@ -112,7 +112,8 @@ class TransformerEncoderLayer(_Layer):
         x: Tensor = src
         if self.norm_first:
             x = x + self._attend_self(self.norm1(x), src_mask, src_key_padding_mask, is_causal)
-            return x + self.dropout2(self._feed_forward(self.norm2(x)))
+            x = x + self.dropout2(self._feed_forward(self.norm2(x)))
+            return x
         x = self.norm1(x + self._attend_self(x, src_mask, src_key_padding_mask, is_causal))
         x = self.norm2(x + self.dropout2(self._feed_forward(x)))
         return x
@@ -169,7 +170,8 @@ class TransformerDecoderLayer(_Layer):
             x = x + self._attend_memory(
                 self.norm2(x), memory, memory_mask, memory_key_padding_mask, memory_is_causal
             )
-            return x + self.dropout3(self._feed_forward(self.norm3(x)))
+            x = x + self.dropout3(self._feed_forward(self.norm3(x)))
+            return x
         x = self.norm1(x + self._attend_self(x, tgt_mask, tgt_key_padding_mask, tgt_is_causal))
         x = self.norm2(
             x + self._attend_memory(x, memory, memory_mask, memory_key_padding_mask, memory_is_causal)
