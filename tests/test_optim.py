@@ -171,6 +171,15 @@ def test_a_closure_is_run_with_gradients_and_gives_the_result() -> None:
     np.testing.assert_allclose(weight.detach().numpy(), 0.8, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [SGD, Adam, AdamW, RMSprop, Adagrad, Lion, Muon])
+def test_a_step_on_meta_needs_no_values(kind: type[Optimizer]) -> None:
+    param = al.nn.Parameter(al.ones(3, 2, device="meta"))
+    param.grad = al.ones(3, 2, device="meta")
+    kind([param], lr=0.1).step()
+    assert (3, 2) == param.shape
+    assert "meta" == al.nn.utils.clip_grad_norm_([param], 1.0).device.type
+
+
 def test_zero_grad_drops_gradients_or_fills_zeros() -> None:
     weight = al.nn.Parameter(al.ones(2))
     optimizer = SGD([weight], lr=0.1)

@@ -61,7 +61,7 @@ class SGD(Optimizer):
                 continue
             buffer, first = self._buffer_of(param) if group["momentum"] else (None, True)
             entry = (param, param.grad, buffer)
-            dense = param.is_contiguous() and (buffer is None or buffer.is_contiguous())
+            dense = param.is_cpu and param.is_contiguous() and (buffer is None or buffer.is_contiguous())
             if group["fused"] is not False and dense:
                 passes.setdefault((first, param.dtype == float64), []).append(entry)
             else:
