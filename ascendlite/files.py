@@ -77,8 +77,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     if not target.parent.is_dir():
         raise FileNotFoundError(f"save: the folder {str(target.parent)!r} does not exist; create it first")
     remove_stale(target.parent, target.name)
-    aside = _aside(target)
+    folder = _aside(target)  # a folder: what libraries put beside their output stays inside
     try:
+        folder.mkdir()
+        aside = folder / target.name
         yield aside
         if aside.is_dir():
             sync_tree(aside)
@@ -89,4 +91,4 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(aside, target)
         sync(target.parent)
     finally:
-        remove(aside)
+        remove(folder)

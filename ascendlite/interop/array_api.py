@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math as _math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import ascendlite as _al
 from ascendlite.core import FUNCTIONS as _F
 from ascendlite.core import Device, DType, Tensor
 
 from .array_api_info import __array_namespace_info__, isdtype
+from .array_api_sets import unique_all, unique_counts, unique_inverse, unique_values
 from .dlpack import from_dlpack
 
 __array_api_version__ = "2024.12"
@@ -40,29 +40,6 @@ _DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloa
 _OURS = ("empty", "zeros", "ones", "empty_like", "zeros_like", "ones_like", "full_like", "finfo", "iinfo", "can_cast", "result_type")
 
 e, inf, nan, newaxis, pi = _math.e, _math.inf, _math.nan, None, _math.pi
-
-
-class UniqueAll(NamedTuple):
-    """What `unique_all` gives."""
-
-    values: Tensor
-    indices: Tensor
-    inverse_indices: Tensor
-    counts: Tensor
-
-
-class UniqueCounts(NamedTuple):
-    """What `unique_counts` gives."""
-
-    values: Tensor
-    counts: Tensor
-
-
-class UniqueInverse(NamedTuple):
-    """What `unique_inverse` gives."""
-
-    values: Tensor
-    inverse_indices: Tensor
 
 
 def _dims(x: Tensor, axis: Axis) -> tuple[int, ...]:
@@ -285,30 +262,6 @@ def sort(x: Tensor, /, *, axis: int = -1, descending: object = False, stable: ob
     return _F["sort"](x, dim=axis, descending=descending, stable=stable)[0]
 
 
-def unique_all(x: Tensor, /) -> UniqueAll:
-    """Distinct values, where each stands first, where each value went, and how often each is there."""
-    values, inverse, counts = _F["unique"](x, return_inverse=True, return_counts=True)
-    flat = inverse.reshape(-1)
-    order = _F["argsort"](flat, stable=True)
-    starts = _F["cumsum"](counts, 0) - counts
-    return UniqueAll(values, order[starts], inverse, counts)
-
-
-def unique_counts(x: Tensor, /) -> UniqueCounts:
-    """Distinct values and how often each is there."""
-    return UniqueCounts(*_F["unique"](x, return_counts=True))
-
-
-def unique_inverse(x: Tensor, /) -> UniqueInverse:
-    """Distinct values and where each value went."""
-    return UniqueInverse(*_F["unique"](x, return_inverse=True))
-
-
-def unique_values(x: Tensor, /) -> Tensor:
-    """Distinct values."""
-    return _F["unique"](x)
-
-
 # ---- reductions
 
 
@@ -408,5 +361,5 @@ def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
 
 globals().update({name: _F[ours] for name, ours in _SAME.items()})
 globals().update({name: vars(_al)[name] for name in (*_DTYPES, *_OURS)})
-__all__ = ["__array_namespace_info__", "from_dlpack", "isdtype"]
-__all__ += [name for name in globals() if not name.startswith("_") and name not in ("annotations", "Sequence", "NamedTuple")]
+__all__ = ["__array_namespace_info__", "from_dlpack", "isdtype", "unique_all", "unique_counts", "unique_inverse", "unique_values"]
+__all__ += [name for name in globals() if not name.startswith("_") and name not in ("annotations", "Sequence")]
