@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections import namedtuple
@@ -126,7 +127,7 @@ def test_the_seed_decides_the_order_whatever_the_workers():
         return _indices(data.DataLoader(Squares(20), batch_size=4, shuffle=True, num_workers=workers))
 
     assert order(0) == order(2)
-    assert sorted(sum(order(0), [])) == list(range(20))
+    assert sorted(itertools.chain.from_iterable(order(0))) == list(range(20))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -150,7 +151,7 @@ def test_a_resumed_epoch_gives_the_batches_that_were_to_come(dataset, workers):
 
 def test_an_iterable_dataset_is_shared_out_by_worker_info():
     batches = list(data.DataLoader(Count(10), batch_size=2, num_workers=2))
-    assert sorted(sum((batch.tolist() for batch in batches), [])) == list(range(10))
+    assert sorted(itertools.chain.from_iterable(batch.tolist() for batch in batches)) == list(range(10))
 
 
 def test_a_workers_error_comes_with_its_own_traceback():
@@ -175,7 +176,7 @@ class _Slow(Squares):
 
 
 def test_a_worker_that_takes_too_long_is_an_error():
-    with pytest.raises(RuntimeError, match="timed out after 0.3 seconds"):
+    with pytest.raises(RuntimeError, match=r"timed out after 0\.3 seconds"):
         list(data.DataLoader(_Slow(4), num_workers=1, timeout=0.3))
 
 

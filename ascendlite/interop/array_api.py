@@ -134,7 +134,7 @@ def broadcast_arrays(*arrays: Tensor) -> list[Tensor]:
     return [x.expand(shape) for x in arrays]
 
 
-def clip(x: Tensor, /, min: Number | Tensor | None = None, max: Number | Tensor | None = None) -> Tensor:  # noqa: A002
+def clip(x: Tensor, /, min: Number | Tensor | None = None, max: Number | Tensor | None = None) -> Tensor:
     """Values no smaller than min and no larger than max."""
     return x.clone() if min is None and max is None else _F["clamp"](x, min, max)
 
@@ -265,7 +265,7 @@ def sort(x: Tensor, /, *, axis: int = -1, descending: object = False, stable: ob
 # ---- reductions
 
 
-def sum(x: Tensor, /, *, axis: Axis = None, dtype: DType | None = None, keepdims: object = False) -> Tensor:  # noqa: A001
+def sum(x: Tensor, /, *, axis: Axis = None, dtype: DType | None = None, keepdims: object = False) -> Tensor:
     """The sum."""
     return _F["sum"](x, dim=_dims(x, axis), keepdim=keepdims, dtype=dtype) if x.ndim else _F["sum"](x, dtype=dtype)
 
@@ -281,12 +281,12 @@ def mean(x: Tensor, /, *, axis: Axis = None, keepdims: object = False) -> Tensor
     return _F["mean"](x, dim=_dims(x, axis), keepdim=keepdims) if x.ndim else x.clone()
 
 
-def max(x: Tensor, /, *, axis: Axis = None, keepdims: object = False) -> Tensor:  # noqa: A001
+def max(x: Tensor, /, *, axis: Axis = None, keepdims: object = False) -> Tensor:
     """The largest value."""
     return _F["amax"](x, dim=_dims(x, axis), keepdim=keepdims)
 
 
-def min(x: Tensor, /, *, axis: Axis = None, keepdims: object = False) -> Tensor:  # noqa: A001
+def min(x: Tensor, /, *, axis: Axis = None, keepdims: object = False) -> Tensor:
     """The smallest value."""
     return _F["amin"](x, dim=_dims(x, axis), keepdim=keepdims)
 
@@ -301,12 +301,12 @@ def std(x: Tensor, /, *, axis: Axis = None, correction: float = 0.0, keepdims: o
     return _F["std"](x, dim=_dims(x, axis), correction=correction, keepdim=keepdims)
 
 
-def all(x: Tensor, /, *, axis: Axis = None, keepdims: object = False) -> Tensor:  # noqa: A001
+def all(x: Tensor, /, *, axis: Axis = None, keepdims: object = False) -> Tensor:
     """Whether all are true."""
     return _one_by_one("all", x, axis, keepdims) if x.ndim else x != 0
 
 
-def any(x: Tensor, /, *, axis: Axis = None, keepdims: object = False) -> Tensor:  # noqa: A001
+def any(x: Tensor, /, *, axis: Axis = None, keepdims: object = False) -> Tensor:
     """Whether one is true."""
     return _one_by_one("any", x, axis, keepdims) if x.ndim else x != 0
 

@@ -13,6 +13,7 @@ from ascendlite.nn import functional as F
 from .config import GPTConfig
 from .generate import KeyValueCache, LayerCache
 
+
 class CausalAttention(nn.Module):
     """Every place looks at itself and what came before, in several heads."""
 
