@@ -72,6 +72,12 @@ from ascendlite.core._core import clone as clone
 from ascendlite.ops.movement import column_stack as column_stack
 from ascendlite.ops.movement import concat as concat
 from ascendlite.ops.movement import concatenate as concatenate
+from ascendlite.ops.conv import conv1d as conv1d
+from ascendlite.ops.conv import conv2d as conv2d
+from ascendlite.ops.conv import conv3d as conv3d
+from ascendlite.ops.conv import conv_transpose1d as conv_transpose1d
+from ascendlite.ops.conv import conv_transpose2d as conv_transpose2d
+from ascendlite.ops.conv import conv_transpose3d as conv_transpose3d
 from ascendlite.ops.loss import cosine_similarity as cosine_similarity
 from ascendlite.ops.reduce import count_nonzero as count_nonzero
 from ascendlite.ops.scan import cummax as cummax

@@ -143,11 +143,14 @@ def row(workload: Workload, result: dict[str, Any], labels: list[str], machine: 
         if "best_seconds" not in peer:
             cells.append("-" if label != "ascendlite" else f"failed: {peer.get('error', '?')[:60]}")
             continue
+        if smoke:  # sizes of no meaning
+            cells.append("ran")
+            continue
         text = f"{figure(workload, peer['best_seconds'], smoke):,.4g} ({figure(workload, peer['median_seconds'], smoke):,.4g})"
         if label != "ascendlite" and "best_seconds" in ours:
             text += f" {peer['best_seconds'] / ours['best_seconds']:.2f}x"
         cells.append(text)
-    reached = share(workload, ours["best_seconds"], machine, smoke) if "best_seconds" in ours else None
+    reached = share(workload, ours["best_seconds"], machine, smoke) if "best_seconds" in ours and not smoke else None
     return [*cells, "-" if reached is None else f"{reached:.0%}"]
 
 

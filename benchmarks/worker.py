@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
-from benchmarks.ops import OPS  # noqa: E402
-from benchmarks.training import TRAINING  # noqa: E402
+from benchmarks.ops import OPS
+from benchmarks.training import TRAINING
 
 WORKLOADS = {w.name: w for w in [*OPS, *TRAINING]}
 SAMPLE_SECONDS = 0.15

@@ -37,6 +37,7 @@ TYPES = {
     "register_post_accumulate_grad_hook": "Any", "is_shared": "bool", "is_same_size": "bool", "dim_order": "tuple[int, ...]",
     # operators and protocols
     "__bool__": "bool", "__int__": "int", "__float__": "float", "__len__": "int", "__repr__": "str", "__str__": "str", "__hash__": "int",
+    "__call__": "Tensor", "__get__": "Any", "call": "Any", "launch": "None", "has_kernel": "bool", "name": "str", "register_prehook": "Any",
     "__contains__": "bool", "__iter__": "Iterator[Tensor]", "__index__": "int", "__format__": "str", "__array__": "Any", "__dlpack__": "Any",
     "__dlpack_device__": "tuple[int, int]", "__setitem__": "None", "__reduce_ex__": "Any", "__reduce__": "Any", "__deepcopy__": "Tensor", "__complex__": "complex",
     # functions of the core
@@ -51,12 +52,15 @@ SKIPPED = {"__class__", "__dir__", "__doc__", "__getattribute__", "__getstate__"
            "__test__"}
 # Slots show no parameters to `inspect`.
 SLOTS = {
+    "__call__": "(self, *args: Any, **kwargs: Any)", "__get__": "(self, instance: Any, owner: Any = None)", "pointwise": "(*args: Any, **kwargs: Any)",
     "__getitem__": "(self, index: Any)", "__setitem__": "(self, index: Any, value: Any)", "__contains__": "(self, value: Any)",
     "__pow__": "(self, other: Any, modulo: None = None)", "__rpow__": "(self, other: Any, modulo: None = None)", "__ipow__": "(self, other: Any)",
     "__eq__": "(self, other: object)", "__ne__": "(self, other: object)", "__reduce_ex__": "(self, protocol: Any)", "__format__": "(self, spec: str)",
 }
 UNARY = {"__neg__", "__pos__", "__abs__", "__invert__", "__bool__", "__int__", "__float__", "__len__", "__repr__", "__str__", "__hash__", "__iter__", "__index__"}
-IMPORTS = "from collections.abc import Callable, Iterator, Sequence\nfrom typing import Any, Literal\n"
+IGNORED = dict.fromkeys(("__eq__", "__ne__"), "  # type: ignore[override]")  # they compare element by element
+INPLACE = {f"__i{name}__" for name in ("add", "and", "floordiv", "mod", "mul", "or", "pow", "sub", "truediv", "xor", "lshift", "rshift", "matmul")}
+IMPORTS = "import builtins\nfrom collections.abc import Callable, Iterator, Sequence\nfrom typing import Any, Literal\n"
 
 
 class Qualify(ast.NodeTransformer):
@@ -96,7 +100,7 @@ def signature(fn: Callable[..., Any], name: str, method: bool) -> str:
     if isinstance(fn, Op):
         return op_signature(fn, method)
     if name in SLOTS:
-        return f"{SLOTS[name]} -> {TYPES.get(name, 'Tensor' if name != '__eq__' else 'Tensor')}"
+        return f"{SLOTS[name]} -> {TYPES.get(name, 'Tensor')}"
     try:
         s = inspect.signature(fn)
     except (TypeError, ValueError):
@@ -127,7 +131,7 @@ def op_signature(op: Op, method: bool) -> str:
 
 def class_lines(cls: type) -> Iterator[str]:
     yield f"class {cls.__name__}:"
-    if cls in (al.DType, al.device, _core.Generator):
+    if cls is not _core.Tensor:
         yield "    def __init__(self, *args: Any, **kwargs: Any) -> None: ..."
     for name in sorted(dir(cls)):
         value = inspect.getattr_static(cls, name, None)
@@ -136,10 +140,10 @@ def class_lines(cls: type) -> Iterator[str]:
         if name == "__hash__" and value is None:
             continue
         if callable(value) or isinstance(value, (types.MethodDescriptorType, staticmethod, classmethod)):
-            ignore = "  # type: ignore[override]" if name in ("__eq__", "__ne__") else ""
-            yield f"    def {name}{signature(METHODS.get(name, value) if cls is _core.Tensor else value, name, True)}: ...{ignore}"
+            line = f"def {name}{signature(METHODS.get(name, value) if cls is _core.Tensor else value, name, True)}: ..."
+            yield f"    {qualified(line)}{IGNORED.get(name, '  # type: ignore[misc]' if name in INPLACE else '')}"
         else:
-            yield f"    {name}: {TYPES.get(name, {'code': 'int', 'name': 'str', 'is_signed': 'bool', 'index': 'Any'}.get(name, 'Any'))}"
+            yield "    " + qualified(f"{name}: {TYPES.get(name, {'code': 'int', 'name': 'str', 'is_signed': 'bool', 'index': 'Any'}.get(name, 'Any'))}")
     if cls is _core.Tensor:
         yield "    def __init__(self, *args: Any, **kwargs: Any) -> None: ..."
 
@@ -153,25 +157,25 @@ def kind_of(value: object) -> str:
 
 
 def core_stub() -> str:
-    number = "Number = int | float | bool  # a Python scalar among the operands of an op\n"
+    number = "Number = builtins.int | builtins.float | builtins.bool  # a Python scalar among the operands of an op\n"
     classes = [v for n, v in sorted(vars(_core).items()) if isinstance(v, type) and getattr(v, "__module__", "").startswith("ascendlite.core")]
     lines = [HEADER + IMPORTS + number]
     for cls in classes:
         body = list(class_lines(cls))
         lines += [*body, *(["    pass"] if len(body) == 1 else []), ""]
-    lines += [f"{d}: DType" for d in _core.DTYPE_NAMES if d != "bool"]
+    lines += [f"{d}: DType" for d in _core.DTYPE_NAMES]
     for name, value in sorted(vars(_core).items()):
         if name.startswith("__") or isinstance(value, (type, types.ModuleType)):
             continue
         if callable(value) and getattr(value, "__module__", "") == _core.__name__:
-            lines.append(f"def {name}{signature(value, name, False)}: ...")
+            lines.append(qualified(f"def {name}{signature(value, name, False)}: ..."))
         elif not callable(value):
-            lines.append(f"{name}: {'int' if type(value) is int else 'dict[str, Any]' if type(value) is dict else 'Any'}")
+            lines.append(f"{name}: {'builtins.int' if type(value) is int else 'dict[str, Any]' if type(value) is dict else 'Any'}")
     return "\n".join(lines) + "\n"
 
 
 def package_stub() -> str:
-    lines = [HEADER + "import builtins\n" + IMPORTS, "from ascendlite.core._core import Number as Number"]
+    lines = [HEADER + IMPORTS, "from ascendlite.core._core import Number as Number"]
     ours = {n: v for n, v in vars(al).items() if not n.startswith("_") or n == "__version__"}
     functions = {n: fn for n, fn in FUNCTIONS.items() if n not in FUNCTIONAL}
     lines += [f"from ascendlite import {n} as {n}" for n in sorted({*al._LAZY, "errors", "ops", "core"}) if (ROOT / "ascendlite" / n).exists() or

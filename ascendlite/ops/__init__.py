@@ -1,6 +1,6 @@
 """The op table, one file a family. Importing a family registers its ops, functions and methods."""
 
-from ascendlite.ops import (  # noqa: F401
+from ascendlite.ops import (
     activation,
     adaptive_pool,
     aliases,

@@ -7,11 +7,21 @@ import math
 from typing import NamedTuple
 
 from ascendlite.core import (
-    Op, Tensor, arange, bool as bool_dtype, broadcast_shapes, float32, float64, function, is_grad_enabled,
+    Op,
+    Tensor,
+    arange,
+    broadcast_shapes,
+    float32,
+    float64,
+    function,
+    is_grad_enabled,
+)
+from ascendlite.core import (
+    bool as bool_dtype,
 )
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
-from ascendlite.ops.random import dropout
 from ascendlite.ops.movement import cat
+from ascendlite.ops.random import dropout
 from ascendlite.ops.rope import rope, rope_tables
 from ascendlite.ops.softmax import softmax
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import ascendlite as al
-from tests.opcase import FLOATS, Case, const, rand, raises, randn
+from tests.opcase import FLOATS, Case, const, raises, rand, randn
 
 
 def within(low, high, shape=None):
