@@ -42,7 +42,7 @@ def _numerical(fn: Callable[..., Any], inputs: Sequence[Any], x: Tensor, eps: fl
 def _analytical(output: Tensor, x: Tensor) -> list[list[float]]:
     rows = []
     for j in range(output.numel()):
-        seed = _core.zeros_like(output.detach())
+        seed = _core.zeros(tuple(output.shape), dtype=output.dtype)  # contiguous, whatever the output is
         seed.view(-1)[j] = 1.0
         (g,) = grad(output, x, seed, retain_graph=True, allow_unused=True)
         rows.append([0.0] * x.numel() if g is None else g.reshape(-1).tolist())
