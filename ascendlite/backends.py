@@ -38,3 +38,17 @@ def _load() -> str:
 
 instruction_set = _load()
 """The instruction set whose kernels this process runs. `ASCENDLITE_INSTRUCTION_SET` in the environment forces one."""
+
+
+def set_gemm(backend: str) -> None:
+    """Choose who multiplies matrices: "auto", "native", or "openblas" (float32 and float64 only; needs scipy-openblas32)."""
+    from ascendlite.ops import gemm_backend
+
+    gemm_backend.set_gemm(backend)
+
+
+def get_gemm() -> str:
+    """Who multiplies matrices."""
+    from ascendlite.ops import gemm_backend
+
+    return gemm_backend.get_gemm()
