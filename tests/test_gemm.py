@@ -13,8 +13,22 @@ import ascendlite as al
 
 # (M, N, K): one road through the blocks each: tiny, rows read where they lie, panels, blocks; odd edges; more than one block of k.
 SIZES = [
-    (1, 1, 1), (2, 3, 1), (8, 8, 8), (13, 17, 19), (31, 33, 32), (1, 70, 600), (3, 257, 300), (4, 64, 700), (1, 9, 1030), (70, 1, 600),
-    (5, 33, 257), (64, 48, 320), (100, 130, 513), (191, 31, 256), (193, 40, 300), (300, 290, 270),
+    (1, 1, 1),
+    (2, 3, 1),
+    (8, 8, 8),
+    (13, 17, 19),
+    (31, 33, 32),
+    (1, 70, 600),
+    (3, 257, 300),
+    (4, 64, 700),
+    (1, 9, 1030),
+    (70, 1, 600),
+    (5, 33, 257),
+    (64, 48, 320),
+    (100, 130, 513),
+    (191, 31, 256),
+    (193, 40, 300),
+    (300, 290, 270),
 ]
 ROUNDING = {"float64": 1e-15, "float32": 6e-7, "bfloat16": 8e-3, "float16": 1e-3}
 
@@ -87,7 +101,11 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(dtype: str, layout: str) ->
 
 def test_the_number_of_threads_does_not_change_a_bit() -> None:
     rng = np.random.default_rng(5)
-    products = [(matrix(rng, m, k, "rows", d)[0], matrix(rng, k, n, "columns", d)[0]) for m, n, k in [(2, 5000, 600), (150, 700, 300), (900, 300, 400)] for d in ("float32", "bfloat16")]
+    products = [
+        (matrix(rng, m, k, "rows", d)[0], matrix(rng, k, n, "columns", d)[0])
+        for m, n, k in [(2, 5000, 600), (150, 700, 300), (900, 300, 400)]
+        for d in ("float32", "bfloat16")
+    ]
     q, k, v = (al.tensor(rng.standard_normal((2, 3, 300, 24))).float().requires_grad_() for _ in range(3))
 
     def results() -> list[np.ndarray]:

@@ -10,18 +10,16 @@ from ascendlite.core import (
     Op,
     Tensor,
     arange,
+    bool as bool_dtype,
     broadcast_shapes,
     float32,
     float64,
     function,
     is_grad_enabled,
 )
-from ascendlite.core import (
-    bool as bool_dtype,
-)
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
-from ascendlite.ops.movement import cat
 from ascendlite.ops.random import dropout
+from ascendlite.ops.movement import cat
 from ascendlite.ops.rope import rope, rope_tables
 from ascendlite.ops.softmax import softmax
 
@@ -137,9 +135,7 @@ def _cost(q, k, v, *rest):
 
 # Results are (B, L, H, V): what comes after joins the heads, and does not copy then.
 _attention = Op("attention", inputs=5, infer=_shapes, vjp_all=_gradients, contiguous=False, cost=_cost, cast="low")
-_backward = Op(
-    "attention_backward", inputs=8, infer=_gradient_shapes, contiguous=False, cost=lambda g, *rest: 5 * _cost(*rest[:3]) // 2
-)
+_backward = Op("attention_backward", inputs=8, infer=_gradient_shapes, contiguous=False, cost=lambda g, *rest: 5 * _cost(*rest[:3]) // 2)
 
 
 # ---- the public function ----
@@ -150,15 +146,11 @@ def _check(q: Tensor, k: Tensor, v: Tensor, enable_gqa: bool) -> None:
     if min(q.ndim, k.ndim, v.ndim) < 2:
         raise ShapeError(f"scaled_dot_product_attention: tensors of at least 2 dims expected, but got {shapes}")
     if q.dtype != k.dtype or q.dtype != v.dtype:
-        raise DTypeError(
-            f"scaled_dot_product_attention: query, key and value must have the same dtype, but got {q.dtype}, {k.dtype} and {v.dtype}"
-        )
+        raise DTypeError(f"scaled_dot_product_attention: query, key and value must have the same dtype, but got {q.dtype}, {k.dtype} and {v.dtype}")
     if not q.dtype.is_floating_point:
         raise DTypeError(f"scaled_dot_product_attention: not implemented for dtype {q.dtype}; cast to a float dtype first")
     if q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
-        raise ShapeError(
-            f"scaled_dot_product_attention: query and key must have the same last dim, key and value the same length, but got {shapes}"
-        )
+        raise ShapeError(f"scaled_dot_product_attention: query and key must have the same last dim, key and value the same length, but got {shapes}")
     if enable_gqa and (min(q.ndim, k.ndim, v.ndim) < 3 or k.shape[-3] != v.shape[-3] or not k.shape[-3] or q.shape[-3] % k.shape[-3]):
         raise ShapeError(f"scaled_dot_product_attention: the heads of query must be a multiple of those of key and value, but got {shapes}")
 
@@ -204,8 +196,17 @@ def _mask(mask: Tensor | None, lead: tuple[int, ...], L: int, S: int) -> Tensor 
 
 @function(toplevel=False)
 def scaled_dot_product_attention(
-    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0, is_causal: bool = False,
-    scale: float | None = None, enable_gqa: bool = False, *, sinks: Tensor | None = None, window: int | None = None,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    *,
+    sinks: Tensor | None = None,
+    window: int | None = None,
 ) -> Tensor:
     """softmax(query @ key.T * scale + mask) @ value, over (..., heads, length, features).
 

@@ -36,9 +36,7 @@ _grouped = Op(
 
 
 @function()
-def grouped_mm(
-    input: Tensor, mat2: Tensor, *, offs: Tensor | None = None, bias: Tensor | None = None, out_dtype: DType | None = None
-) -> Tensor:
+def grouped_mm(input: Tensor, mat2: Tensor, *, offs: Tensor | None = None, bias: Tensor | None = None, out_dtype: DType | None = None) -> Tensor:
     """Products of groups; `offs` (int32 or int64) holds the end of each group.
 
     2-d @ 3-d: group g of the rows of input times mat2[g]. 3-d @ 2-d: input[g] times group g of the columns of mat2.

@@ -14,8 +14,23 @@ from ascendlite.ops.grouped import grouped_mm
 from ascendlite.ops.tensordot import tensordot
 
 __all__ = [
-    "addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "dot", "einsum", "grouped_mm", "inner", "linear", "matmul", "mm", "mv", "outer",
-    "tensordot", "vdot",
+    "addbmm",
+    "addmm",
+    "addmv",
+    "addr",
+    "baddbmm",
+    "bmm",
+    "dot",
+    "einsum",
+    "grouped_mm",
+    "inner",
+    "linear",
+    "matmul",
+    "mm",
+    "mv",
+    "outer",
+    "tensordot",
+    "vdot",
 ]
 
 
@@ -23,9 +38,7 @@ def _check_dtypes(name: str, *tensors: Tensor | None) -> DType:
     dtypes = [t.dtype for t in tensors if t is not None]
     for other in dtypes[1:]:
         if other != dtypes[0]:
-            raise DTypeError(
-                f"{name}: expected operands of the same dtype, but got {dtypes[0]} and {other}; convert one with .to()"
-            )
+            raise DTypeError(f"{name}: expected operands of the same dtype, but got {dtypes[0]} and {other}; convert one with .to()")
     return dtypes[0]
 
 
@@ -79,9 +92,7 @@ def _product_cost(a, b, *rest):
     return 2 * batch * a.shape[-2] * a.shape[-1] * n
 
 
-_matmul = Op(
-    "matmul", inputs=2, infer=_matmul_shape, vjp=(_left_gradient, _right_gradient), contiguous=False, cost=_product_cost, cast="low"
-)
+_matmul = Op("matmul", inputs=2, infer=_matmul_shape, vjp=(_left_gradient, _right_gradient), contiguous=False, cost=_product_cost, cast="low")
 
 
 def _linear_shape(x, w, bias):
@@ -147,9 +158,7 @@ _addmm = Op(
 def _dot_shape(a, b):
     dtype = _check_dtypes("dot", a, b)
     if a.ndim != 1 or b.ndim != 1 or a.shape != b.shape:
-        raise ShapeError(
-            f"dot: 1D tensors of the same length expected, but got shapes {tuple(a.shape)} and {tuple(b.shape)}; use matmul for others"
-        )
+        raise ShapeError(f"dot: 1D tensors of the same length expected, but got shapes {tuple(a.shape)} and {tuple(b.shape)}; use matmul for others")
     return (), dtype
 
 
@@ -162,9 +171,7 @@ _dot = Op("dot", inputs=2, infer=_dot_shape, vjp=(lambda g, y, _a, b: g * b, lam
 def _expect_dims(name: str, **tensors: tuple[Tensor, int]) -> None:
     for label, (tensor, ndim) in tensors.items():
         if tensor.ndim != ndim:
-            raise ShapeError(
-                f"{name}: {label} must be a {ndim}-D tensor, but it has shape {tuple(tensor.shape)}; reshape it or use matmul"
-            )
+            raise ShapeError(f"{name}: {label} must be a {ndim}-D tensor, but it has shape {tuple(tensor.shape)}; reshape it or use matmul")
 
 
 @function(methods=("matmul",))
@@ -235,7 +242,8 @@ def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     return deliver(tensordot(input, other, ([-1], [-1])), out)
 
 
-@function(methods=("outer", "ger"))
+@function("ger", methods=("ger",))
+@function(methods=("outer",))
 def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """All products of an element of one vector and one of the other."""
     _expect_dims("outer", input=(input, 1), vec2=(vec2, 1))
