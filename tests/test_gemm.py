@@ -66,7 +66,9 @@ def check(a: np.ndarray, b: np.ndarray, y: al.Tensor, dtype: str) -> None:
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_layout_of_both_operands_is_multiplied_right(backend: str, dtype: str, size: tuple[int, int, int]) -> None:
+def test_every_layout_of_both_operands_is_multiplied_right(
+    backend: str, dtype: str, size: tuple[int, int, int]
+) -> None:
     m, n, k = size
     rng = np.random.default_rng(m * 7 + n)
     for left, right in itertools.product(("rows", "columns", "strided"), repeat=2):
@@ -79,7 +81,12 @@ def test_every_layout_of_both_operands_is_multiplied_right(backend: str, dtype: 
 def test_other_dtypes_are_multiplied_right(dtype: str) -> None:
     rng = np.random.default_rng(3)
     for m, n, k in [(1, 40, 300), (7, 5, 3), (33, 40, 300), (200, 33, 280)]:
-        for left, right in [("rows", "rows"), ("rows", "columns"), ("columns", "strided"), ("flipped", "flipped")]:
+        for left, right in [
+            ("rows", "rows"),
+            ("rows", "columns"),
+            ("columns", "strided"),
+            ("flipped", "flipped"),
+        ]:
             a, a_values = matrix(rng, m, k, left, dtype)
             b, b_values = matrix(rng, k, n, right, dtype)
             if dtype in ROUNDING:
@@ -129,7 +136,12 @@ def test_an_affine_layer_is_the_product_and_the_bias() -> None:
     for rows in ((1,), (3, 50), (2, 130, 4)):
         x = al.tensor(rng.standard_normal((*rows, 300)))
         w, b = al.tensor(rng.standard_normal((70, 300))), al.tensor(rng.standard_normal(70))
-        np.testing.assert_allclose(al.nn.functional.linear(x, w, b).numpy(), x.numpy() @ w.numpy().T + b.numpy(), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(
+            al.nn.functional.linear(x, w, b).numpy(),
+            x.numpy() @ w.numpy().T + b.numpy(),
+            rtol=1e-12,
+            atol=1e-12,
+        )
 
 
 def test_gradients_of_transposed_operands_are_products_without_copies() -> None:
@@ -138,7 +150,9 @@ def test_gradients_of_transposed_operands_are_products_without_copies() -> None:
     seed = al.rand(3, 40, 60).double()
     dx, dw = al.autograd.grad(al.nn.functional.linear(x, w), (x, w), seed)
     np.testing.assert_allclose(dx.numpy(), seed.numpy() @ w.detach().numpy(), rtol=1e-12)
-    np.testing.assert_allclose(dw.numpy(), np.einsum("bti,btj->ij", seed.numpy(), x.detach().numpy()), rtol=1e-12)
+    np.testing.assert_allclose(
+        dw.numpy(), np.einsum("bti,btj->ij", seed.numpy(), x.detach().numpy()), rtol=1e-12
+    )
 
 
 def test_an_unknown_back_end_is_refused() -> None:

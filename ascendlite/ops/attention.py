@@ -10,16 +10,18 @@ from ascendlite.core import (
     Op,
     Tensor,
     arange,
-    bool as bool_dtype,
     broadcast_shapes,
     float32,
     float64,
     function,
     is_grad_enabled,
 )
+from ascendlite.core import (
+    bool as bool_dtype,
+)
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
-from ascendlite.ops.random import dropout
 from ascendlite.ops.movement import cat
+from ascendlite.ops.random import dropout
 from ascendlite.ops.rope import rope, rope_tables
 from ascendlite.ops.softmax import softmax
 
@@ -134,8 +136,16 @@ def _cost(q, k, v, *rest):
 
 
 # Results are (B, L, H, V): what comes after joins the heads, and does not copy then.
-_attention = Op("attention", inputs=5, infer=_shapes, vjp_all=_gradients, contiguous=False, cost=_cost, cast="low")
-_backward = Op("attention_backward", inputs=8, infer=_gradient_shapes, contiguous=False, cost=lambda g, *rest: 5 * _cost(*rest[:3]) // 2)
+_attention = Op(
+    "attention", inputs=5, infer=_shapes, vjp_all=_gradients, contiguous=False, cost=_cost, cast="low"
+)
+_backward = Op(
+    "attention_backward",
+    inputs=8,
+    infer=_gradient_shapes,
+    contiguous=False,
+    cost=lambda g, *rest: 5 * _cost(*rest[:3]) // 2,
+)
 
 
 # ---- the public function ----
@@ -144,15 +154,30 @@ _backward = Op("attention_backward", inputs=8, infer=_gradient_shapes, contiguou
 def _check(q: Tensor, k: Tensor, v: Tensor, enable_gqa: bool) -> None:
     shapes = f"query {tuple(q.shape)}, key {tuple(k.shape)}, value {tuple(v.shape)}"
     if min(q.ndim, k.ndim, v.ndim) < 2:
-        raise ShapeError(f"scaled_dot_product_attention: tensors of at least 2 dims expected, but got {shapes}")
+        raise ShapeError(
+            f"scaled_dot_product_attention: tensors of at least 2 dims expected, but got {shapes}"
+        )
     if q.dtype != k.dtype or q.dtype != v.dtype:
-        raise DTypeError(f"scaled_dot_product_attention: query, key and value must have the same dtype, but got {q.dtype}, {k.dtype} and {v.dtype}")
+        raise DTypeError(
+            f"scaled_dot_product_attention: query, key and value must have the same dtype, but got {q.dtype}, {k.dtype} and {v.dtype}"
+        )
     if not q.dtype.is_floating_point:
-        raise DTypeError(f"scaled_dot_product_attention: not implemented for dtype {q.dtype}; cast to a float dtype first")
+        raise DTypeError(
+            f"scaled_dot_product_attention: not implemented for dtype {q.dtype}; cast to a float dtype first"
+        )
     if q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
-        raise ShapeError(f"scaled_dot_product_attention: query and key must have the same last dim, key and value the same length, but got {shapes}")
-    if enable_gqa and (min(q.ndim, k.ndim, v.ndim) < 3 or k.shape[-3] != v.shape[-3] or not k.shape[-3] or q.shape[-3] % k.shape[-3]):
-        raise ShapeError(f"scaled_dot_product_attention: the heads of query must be a multiple of those of key and value, but got {shapes}")
+        raise ShapeError(
+            f"scaled_dot_product_attention: query and key must have the same last dim, key and value the same length, but got {shapes}"
+        )
+    if enable_gqa and (
+        min(q.ndim, k.ndim, v.ndim) < 3
+        or k.shape[-3] != v.shape[-3]
+        or not k.shape[-3]
+        or q.shape[-3] % k.shape[-3]
+    ):
+        raise ShapeError(
+            f"scaled_dot_product_attention: the heads of query must be a multiple of those of key and value, but got {shapes}"
+        )
 
 
 def _four(x: Tensor, lead: tuple[int, ...]) -> Tensor:
@@ -187,11 +212,15 @@ def _mask(mask: Tensor | None, lead: tuple[int, ...], L: int, S: int) -> Tensor 
     if mask is None:
         return None
     if mask.dtype != bool_dtype and not mask.dtype.is_floating_point:
-        raise DTypeError(f"scaled_dot_product_attention: attn_mask must be bool (True: attend) or float (added), but it is {mask.dtype}")
+        raise DTypeError(
+            f"scaled_dot_product_attention: attn_mask must be bool (True: attend) or float (added), but it is {mask.dtype}"
+        )
     try:
         return _four(mask.expand(*lead, L, S), lead)
     except RuntimeError:
-        raise ShapeError(f"scaled_dot_product_attention: attn_mask of shape {tuple(mask.shape)} does not broadcast to {(*lead, L, S)}") from None
+        raise ShapeError(
+            f"scaled_dot_product_attention: attn_mask of shape {tuple(mask.shape)} does not broadcast to {(*lead, L, S)}"
+        ) from None
 
 
 @function(toplevel=False)
@@ -215,19 +244,27 @@ def scaled_dot_product_attention(
     """
     _check(query, key, value, enable_gqa)
     if attn_mask is not None and is_causal:
-        raise ArgumentError("scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True; give one of them")
+        raise ArgumentError(
+            "scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True; give one of them"
+        )
     if window is not None and window < 1:
         raise ArgumentError(f"scaled_dot_product_attention: window is {window}; it must be at least 1")
     if not 0 <= dropout_p <= 1:
-        raise ArgumentError(f"scaled_dot_product_attention: dropout probability has to be between 0 and 1, but got {dropout_p}")
+        raise ArgumentError(
+            f"scaled_dot_product_attention: dropout probability has to be between 0 and 1, but got {dropout_p}"
+        )
     lead, kv_lead = _leads(query, key, value, enable_gqa)
     L, S = query.shape[-2], key.shape[-2]
     heads = lead[-1] if len(lead) > 1 else 1
     if sinks is not None and tuple(sinks.shape) != (heads,):
-        raise ShapeError(f"scaled_dot_product_attention: sinks has shape {tuple(sinks.shape)} for {heads} heads; it must be ({heads},)")
+        raise ShapeError(
+            f"scaled_dot_product_attention: sinks has shape {tuple(sinks.shape)} for {heads} heads; it must be ({heads},)"
+        )
     q, k, v = _four(query, lead), _four(key, kv_lead), _four(value, kv_lead)
     mask = _mask(attn_mask, lead, L, S)
-    factor = float(scale) if scale is not None else 1.0 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0
+    factor = (
+        float(scale) if scale is not None else 1.0 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0
+    )
     if dropout_p > 0:
         y = _composite(q, k, v, mask, sinks, bool(is_causal), window or 0, factor, dropout_p)
     else:

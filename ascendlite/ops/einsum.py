@@ -51,7 +51,9 @@ def _parse(equation: str, operands: list[Tensor]) -> tuple[list[_Labels], _Label
         if result.count(x) > 1:
             raise ArgumentError(f"einsum: output subscript {x} appears more than once in '{equation}'")
         if not any(x in term for term in labels):
-            raise ArgumentError(f"einsum: output subscript {x} does not appear in any input operand of '{equation}'")
+            raise ArgumentError(
+                f"einsum: output subscript {x} does not appear in any input operand of '{equation}'"
+            )
     return labels, result
 
 
@@ -77,7 +79,9 @@ def _diagonals(x: Tensor, labels: _Labels) -> tuple[Tensor, _Labels]:
             i = labels.index(label)
             j = labels.index(label, i + 1)
             if x.shape[i] != x.shape[j]:
-                raise ShapeError(f"einsum: subscript {label} is repeated, but its dims are {x.shape[i]} and {x.shape[j]}")
+                raise ShapeError(
+                    f"einsum: subscript {label} is repeated, but its dims are {x.shape[i]} and {x.shape[j]}"
+                )
             x = x.diagonal(0, i, j)  # the diagonal comes last
             labels = (*(v for k, v in enumerate(labels) if k not in (i, j)), label)
     return x, labels
@@ -89,7 +93,9 @@ def _check_sizes(operands: list[Tensor], labels: list[_Labels], equation: str) -
         for label, size in zip(term, x.shape, strict=True):
             known = sizes.get(label, 1)
             if known != 1 and size not in (1, known):
-                raise ShapeError(f"einsum: subscript {label} of '{equation}' has size {size} here and {known} in an earlier operand")
+                raise ShapeError(
+                    f"einsum: subscript {label} of '{equation}' has size {size} here and {known} in an earlier operand"
+                )
             sizes[label] = size if known == 1 else known
     return sizes
 
@@ -104,7 +110,9 @@ def _sum_away(x: Tensor, labels: _Labels, keep: set[str]) -> tuple[Tensor, _Labe
     return (x.sum(gone), tuple(label for label in labels if label in keep)) if gone else (x, labels)
 
 
-def _multiply(a: Tensor, la: _Labels, b: Tensor, lb: _Labels, keep: set[str], sizes: dict[str, int]) -> tuple[Tensor, _Labels]:
+def _multiply(
+    a: Tensor, la: _Labels, b: Tensor, lb: _Labels, keep: set[str], sizes: dict[str, int]
+) -> tuple[Tensor, _Labels]:
     """One batched product of two operands: batch, rows, summed and columns are groups of labels."""
     a, la = _sum_away(a, la, keep | set(lb))
     b, lb = _sum_away(b, lb, keep | set(la))
@@ -118,7 +126,10 @@ def _multiply(a: Tensor, la: _Labels, b: Tensor, lb: _Labels, keep: set[str], si
     if not summed:  # an outer product, elementwise over the batch
         y = a.reshape(*a.shape, *(1,) * len(cols)) * b.reshape(*b.shape[:n], *(1,) * len(rows), *b.shape[n:])
         return y, result
-    a, b = _widen(a, (*batch, *rows, *summed), summed, sizes), _widen(b, (*batch, *summed, *cols), summed, sizes)
+    a, b = (
+        _widen(a, (*batch, *rows, *summed), summed, sizes),
+        _widen(b, (*batch, *summed, *cols), summed, sizes),
+    )
     k = math.prod(sizes[x] for x in summed)
     left = a.reshape(*a.shape[:n], math.prod(sizes[x] for x in rows), k)
     right = b.reshape(*b.shape[:n], k, math.prod(sizes[x] for x in cols))

@@ -8,7 +8,11 @@ import os
 from ascendlite.core import Op, Tensor, tensor, uint8
 from ascendlite.errors import ArgumentError
 
-BACKENDS = ("auto", "native", "openblas")  # "auto" measures no shape where OpenBLAS is clearly faster: it is native
+BACKENDS = (
+    "auto",
+    "native",
+    "openblas",
+)  # "auto" measures no shape where OpenBLAS is clearly faster: it is native
 
 _select = Op("gemm_backend", inputs=1, infer=lambda path, backend: [])
 _chosen = "auto"
@@ -18,11 +22,15 @@ def _openblas_path() -> str:
     try:
         package = importlib.import_module("scipy_openblas32")
     except ImportError:
-        raise ArgumentError("gemm backend: 'openblas' needs the package scipy-openblas32; install it or choose 'native'") from None
+        raise ArgumentError(
+            "gemm backend: 'openblas' needs the package scipy-openblas32; install it or choose 'native'"
+        ) from None
     folder = package.get_lib_dir()
     names = [n for n in sorted(os.listdir(folder)) if n.startswith("libscipy_openblas") and ".so" in n]
     if not names:
-        raise ArgumentError(f"gemm backend: no libscipy_openblas in {folder}; reinstall scipy-openblas32 or choose 'native'")
+        raise ArgumentError(
+            f"gemm backend: no libscipy_openblas in {folder}; reinstall scipy-openblas32 or choose 'native'"
+        )
     return os.path.join(folder, names[0])
 
 
@@ -35,7 +43,9 @@ def set_gemm(backend: str) -> None:
     global _chosen
     if backend not in BACKENDS:
         raise ArgumentError(f"gemm backend: {backend!r} is unknown; choose one of {', '.join(BACKENDS)}")
-    _select.launch((), (_bytes(_openblas_path()),) if backend == "openblas" else (), (BACKENDS.index(backend),))
+    _select.launch(
+        (), (_bytes(_openblas_path()),) if backend == "openblas" else (), (BACKENDS.index(backend),)
+    )
     _chosen = backend
 
 

@@ -8,13 +8,19 @@ from ascendlite.errors import ArgumentError, DTypeError, ShapeError
 
 def _shape(a, b, offs):
     if a.dtype != b.dtype:
-        raise DTypeError(f"grouped_mm: expected operands of the same dtype, but got {a.dtype} and {b.dtype}; convert one with .to()")
+        raise DTypeError(
+            f"grouped_mm: expected operands of the same dtype, but got {a.dtype} and {b.dtype}; convert one with .to()"
+        )
     if a.shape[-1] != b.shape[-2]:
-        raise ShapeError(f"grouped_mm: shapes {tuple(a.shape)} and {tuple(b.shape)} cannot be multiplied: the summed dims differ")
+        raise ShapeError(
+            f"grouped_mm: shapes {tuple(a.shape)} and {tuple(b.shape)} cannot be multiplied: the summed dims differ"
+        )
     groups = offs.shape[0]
     for t in (a, b):
         if t.ndim == 3 and t.shape[0] != groups:
-            raise ShapeError(f"grouped_mm: a tensor of shape {tuple(t.shape)} for {groups} groups in offs; dim 0 must be the groups")
+            raise ShapeError(
+                f"grouped_mm: a tensor of shape {tuple(t.shape)} for {groups} groups in offs; dim 0 must be the groups"
+            )
     if a.ndim == 2 and b.ndim == 2:
         return (groups, a.shape[0], b.shape[1]), a.dtype
     return (a.shape[-2], b.shape[-1]), a.dtype
@@ -36,7 +42,14 @@ _grouped = Op(
 
 
 @function()
-def grouped_mm(input: Tensor, mat2: Tensor, *, offs: Tensor | None = None, bias: Tensor | None = None, out_dtype: DType | None = None) -> Tensor:
+def grouped_mm(
+    input: Tensor,
+    mat2: Tensor,
+    *,
+    offs: Tensor | None = None,
+    bias: Tensor | None = None,
+    out_dtype: DType | None = None,
+) -> Tensor:
     """Products of groups; `offs` (int32 or int64) holds the end of each group.
 
     2-d @ 3-d: group g of the rows of input times mat2[g]. 3-d @ 2-d: input[g] times group g of the columns of mat2.
@@ -58,8 +71,14 @@ def grouped_mm(input: Tensor, mat2: Tensor, *, offs: Tensor | None = None, bias:
 def _check(input: Tensor, mat2: Tensor, offs: Tensor | None) -> None:
     for t in (input, mat2):
         if t.ndim not in (2, 3):
-            raise ShapeError(f"grouped_mm: operands must be 2-D or 3-D, but the shapes are {tuple(input.shape)} and {tuple(mat2.shape)}")
+            raise ShapeError(
+                f"grouped_mm: operands must be 2-D or 3-D, but the shapes are {tuple(input.shape)} and {tuple(mat2.shape)}"
+            )
     if offs is None:
-        raise ArgumentError(f"grouped_mm: offs is required for shapes {tuple(input.shape)} and {tuple(mat2.shape)}; give the ends of the groups")
+        raise ArgumentError(
+            f"grouped_mm: offs is required for shapes {tuple(input.shape)} and {tuple(mat2.shape)}; give the ends of the groups"
+        )
     if offs.ndim != 1 or offs.dtype not in (int32, int64):
-        raise DTypeError(f"grouped_mm: offs must be a 1-D int32 or int64 tensor, but it is {offs.dtype} of shape {tuple(offs.shape)}")
+        raise DTypeError(
+            f"grouped_mm: offs must be a 1-D int32 or int64 tensor, but it is {offs.dtype} of shape {tuple(offs.shape)}"
+        )

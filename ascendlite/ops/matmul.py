@@ -38,7 +38,9 @@ def _check_dtypes(name: str, *tensors: Tensor | None) -> DType:
     dtypes = [t.dtype for t in tensors if t is not None]
     for other in dtypes[1:]:
         if other != dtypes[0]:
-            raise DTypeError(f"{name}: expected operands of the same dtype, but got {dtypes[0]} and {other}; convert one with .to()")
+            raise DTypeError(
+                f"{name}: expected operands of the same dtype, but got {dtypes[0]} and {other}; convert one with .to()"
+            )
     return dtypes[0]
 
 
@@ -76,7 +78,9 @@ def _rows_product(a: Tensor, g: Tensor) -> Tensor:
 def _left_gradient(g, y, _a, b):
     if _a.ndim == 2 and b.ndim > 2:  # one a for a batch of b: the batch joins the summed dim
         columns = g.movedim(-2, 0).reshape(g.shape[-2], -1)
-        return _matmul(columns, b.expand(*g.shape[:-2], *b.shape[-2:]).transpose(-2, -1).reshape(-1, b.shape[-2]))
+        return _matmul(
+            columns, b.expand(*g.shape[:-2], *b.shape[-2:]).transpose(-2, -1).reshape(-1, b.shape[-2])
+        )
     return _matmul(g, b.transpose(-2, -1))
 
 
@@ -92,7 +96,15 @@ def _product_cost(a, b, *rest):
     return 2 * batch * a.shape[-2] * a.shape[-1] * n
 
 
-_matmul = Op("matmul", inputs=2, infer=_matmul_shape, vjp=(_left_gradient, _right_gradient), contiguous=False, cost=_product_cost, cast="low")
+_matmul = Op(
+    "matmul",
+    inputs=2,
+    infer=_matmul_shape,
+    vjp=(_left_gradient, _right_gradient),
+    contiguous=False,
+    cost=_product_cost,
+    cast="low",
+)
 
 
 def _linear_shape(x, w, bias):
@@ -103,7 +115,9 @@ def _linear_shape(x, w, bias):
             f"the last dim of the input must be the weight's dim 1 (shape: out_features, in_features)"
         )
     if bias is not None and tuple(bias.shape) != (w.shape[0],):
-        raise ShapeError(f"linear: bias has shape {tuple(bias.shape)} for a weight of shape {tuple(w.shape)}; it must be ({w.shape[0]},)")
+        raise ShapeError(
+            f"linear: bias has shape {tuple(bias.shape)} for a weight of shape {tuple(w.shape)}; it must be ({w.shape[0]},)"
+        )
     return (*x.shape[:-1], w.shape[0]), dtype
 
 
@@ -135,7 +149,9 @@ def _addmm_shape(a, b, addend, alpha, beta):
     except RuntimeError:
         fits = False
     if not fits:
-        raise ShapeError(f"addmm: input of shape {wanted} does not broadcast to the product's shape {shape}; reshape it")
+        raise ShapeError(
+            f"addmm: input of shape {wanted} does not broadcast to the product's shape {shape}; reshape it"
+        )
     return shape, dtype
 
 
@@ -158,11 +174,15 @@ _addmm = Op(
 def _dot_shape(a, b):
     dtype = _check_dtypes("dot", a, b)
     if a.ndim != 1 or b.ndim != 1 or a.shape != b.shape:
-        raise ShapeError(f"dot: 1D tensors of the same length expected, but got shapes {tuple(a.shape)} and {tuple(b.shape)}; use matmul for others")
+        raise ShapeError(
+            f"dot: 1D tensors of the same length expected, but got shapes {tuple(a.shape)} and {tuple(b.shape)}; use matmul for others"
+        )
     return (), dtype
 
 
-_dot = Op("dot", inputs=2, infer=_dot_shape, vjp=(lambda g, y, _a, b: g * b, lambda g, y, a: g * a), cast="low")
+_dot = Op(
+    "dot", inputs=2, infer=_dot_shape, vjp=(lambda g, y, _a, b: g * b, lambda g, y, a: g * a), cast="low"
+)
 
 
 # ---- public functions ----
@@ -171,7 +191,9 @@ _dot = Op("dot", inputs=2, infer=_dot_shape, vjp=(lambda g, y, _a, b: g * b, lam
 def _expect_dims(name: str, **tensors: tuple[Tensor, int]) -> None:
     for label, (tensor, ndim) in tensors.items():
         if tensor.ndim != ndim:
-            raise ShapeError(f"{name}: {label} must be a {ndim}-D tensor, but it has shape {tuple(tensor.shape)}; reshape it or use matmul")
+            raise ShapeError(
+                f"{name}: {label} must be a {ndim}-D tensor, but it has shape {tuple(tensor.shape)}; reshape it or use matmul"
+            )
 
 
 @function(methods=("matmul",))
@@ -207,7 +229,9 @@ def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The products of two batches of matrices."""
     _expect_dims("bmm", input=(input, 3), mat2=(mat2, 3))
     if input.shape[0] != mat2.shape[0]:
-        raise ShapeError(f"bmm: batches differ: input has shape {tuple(input.shape)}, mat2 has shape {tuple(mat2.shape)}; use matmul to broadcast")
+        raise ShapeError(
+            f"bmm: batches differ: input has shape {tuple(input.shape)}, mat2 has shape {tuple(mat2.shape)}; use matmul to broadcast"
+        )
     return deliver(_matmul(input, mat2), out)
 
 
@@ -236,7 +260,9 @@ def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     if input.ndim == 0 or other.ndim == 0:
         return deliver(input * other, out)
     if input.shape[-1] != other.shape[-1]:
-        raise ShapeError(f"inner: the last dims of shapes {tuple(input.shape)} and {tuple(other.shape)} differ; they must be equal")
+        raise ShapeError(
+            f"inner: the last dims of shapes {tuple(input.shape)} and {tuple(other.shape)} differ; they must be equal"
+        )
     if input.ndim == 1 and other.ndim == 1:
         return deliver(_dot(input, other), out)
     return deliver(tensordot(input, other, ([-1], [-1])), out)
@@ -262,7 +288,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def _scales(name: str, dtype: DType, beta: float, alpha: float) -> tuple[float, float]:
     for label, value in (("beta", beta), ("alpha", alpha)):
         if not dtype.is_floating_point and isinstance(value, float):
-            raise DTypeError(f"{name}: {label} is {value} for dtype {dtype}; for integer tensors it must be an integer")
+            raise DTypeError(
+                f"{name}: {label} is {value} for dtype {dtype}; for integer tensors it must be an integer"
+            )
     return float(beta), float(alpha)
 
 
@@ -276,33 +304,57 @@ def _add_product(name: str, input: Tensor, a: Tensor, b: Tensor, beta: float, al
 
 
 @function(methods=("addmm",), inplace=True)
-def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None) -> Tensor:
+def addmm(
+    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
+) -> Tensor:
     """`beta * input + alpha * (mat1 @ mat2)`."""
     _expect_dims("addmm", mat1=(mat1, 2), mat2=(mat2, 2))
     return deliver(_add_product("addmm", input, mat1, mat2, beta, alpha), out)
 
 
 @function(methods=("baddbmm",), inplace=True)
-def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None) -> Tensor:
+def baddbmm(
+    input: Tensor,
+    batch1: Tensor,
+    batch2: Tensor,
+    *,
+    beta: float = 1,
+    alpha: float = 1,
+    out: Tensor | None = None,
+) -> Tensor:
     """`beta * input + alpha * (batch1 @ batch2)` for batches of matrices."""
     _expect_dims("baddbmm", batch1=(batch1, 3), batch2=(batch2, 3))
     if batch1.shape[0] != batch2.shape[0]:
-        raise ShapeError(f"baddbmm: batches differ: batch1 has shape {tuple(batch1.shape)}, batch2 has shape {tuple(batch2.shape)}")
+        raise ShapeError(
+            f"baddbmm: batches differ: batch1 has shape {tuple(batch1.shape)}, batch2 has shape {tuple(batch2.shape)}"
+        )
     return deliver(_add_product("baddbmm", input, batch1, batch2, beta, alpha), out)
 
 
 @function(methods=("addbmm",), inplace=True)
-def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None) -> Tensor:
+def addbmm(
+    input: Tensor,
+    batch1: Tensor,
+    batch2: Tensor,
+    *,
+    beta: float = 1,
+    alpha: float = 1,
+    out: Tensor | None = None,
+) -> Tensor:
     """`beta * input + alpha * (sum of the products of all pairs)`."""
     _expect_dims("addbmm", batch1=(batch1, 3), batch2=(batch2, 3))
     if batch1.shape[0] != batch2.shape[0] or batch1.shape[2] != batch2.shape[1]:
-        raise ShapeError(f"addbmm: batch1 of shape {tuple(batch1.shape)} and batch2 of shape {tuple(batch2.shape)} do not fit")
+        raise ShapeError(
+            f"addbmm: batch1 of shape {tuple(batch1.shape)} and batch2 of shape {tuple(batch2.shape)} do not fit"
+        )
     left = batch1.transpose(0, 1).reshape(batch1.shape[1], -1)
     return deliver(_add_product("addbmm", input, left, batch2.reshape(-1, batch2.shape[2]), beta, alpha), out)
 
 
 @function(methods=("addmv",), inplace=True)
-def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None) -> Tensor:
+def addmv(
+    input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
+) -> Tensor:
     """`beta * input + alpha * (mat @ vec)`."""
     _expect_dims("addmv", mat=(mat, 2), vec=(vec, 1))
     column = input.unsqueeze(-1)
@@ -310,7 +362,9 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: fl
 
 
 @function(methods=("addr",), inplace=True)
-def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None) -> Tensor:
+def addr(
+    input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
+) -> Tensor:
     """`beta * input + alpha * outer(vec1, vec2)`."""
     _expect_dims("addr", vec1=(vec1, 1), vec2=(vec2, 1))
     return deliver(_add_product("addr", input, vec1.unsqueeze(1), vec2.unsqueeze(0), beta, alpha), out)

@@ -10,7 +10,9 @@ def _shape(x, cos, sin, interleaved, inverse):
     if not x.dtype.is_floating_point:
         raise DTypeError(f"rope: not implemented for dtype {x.dtype}; cast to a float dtype first")
     if tuple(cos.shape) != tuple(sin.shape) or cos.dtype != sin.dtype:
-        raise ShapeError(f"rope: cos is {cos.dtype} of shape {tuple(cos.shape)}, sin is {sin.dtype} of shape {tuple(sin.shape)}; they must be alike")
+        raise ShapeError(
+            f"rope: cos is {cos.dtype} of shape {tuple(cos.shape)}, sin is {sin.dtype} of shape {tuple(sin.shape)}; they must be alike"
+        )
     if x.ndim == 0 or cos.ndim == 0 or 2 * cos.shape[-1] > x.shape[-1]:
         raise ShapeError(
             f"rope: tables of shape {tuple(cos.shape)} turn {2 * cos.shape[-1] if cos.ndim else 0} elements a row, but x has shape {tuple(x.shape)}"
@@ -21,7 +23,9 @@ def _shape(x, cos, sin, interleaved, inverse):
     except RuntimeError:
         fits = False
     if not fits:
-        raise ShapeError(f"rope: tables of shape {tuple(cos.shape)} do not broadcast to the rows of x of shape {tuple(x.shape)}")
+        raise ShapeError(
+            f"rope: tables of shape {tuple(cos.shape)} do not broadcast to the rows of x of shape {tuple(x.shape)}"
+        )
     return x
 
 
@@ -29,14 +33,20 @@ _rope = Op(
     "rope",
     inputs=3,
     infer=_shape,
-    vjp=(lambda g, y, _x, cos, sin, interleaved, inverse: _rope(g, cos, sin, interleaved, not inverse), None, None),
+    vjp=(
+        lambda g, y, _x, cos, sin, interleaved, inverse: _rope(g, cos, sin, interleaved, not inverse),
+        None,
+        None,
+    ),
     contiguous=False,
     cost=lambda x, cos, sin, interleaved, inverse: 3 * x.numel(),
 )
 
 
 @function()
-def rope(input: Tensor, cos: Tensor, sin: Tensor, *, interleaved: bool = False, inverse: bool = False) -> Tensor:
+def rope(
+    input: Tensor, cos: Tensor, sin: Tensor, *, interleaved: bool = False, inverse: bool = False
+) -> Tensor:
     """Turn pairs of the last dim by the angles whose cosines and sines are given, of shape (..., n), broadcast to the rows.
 
     The first 2n elements of a row are turned, the rest is kept: pairs are (i, i + n), or (2i, 2i + 1) when `interleaved`.

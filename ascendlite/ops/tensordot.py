@@ -12,7 +12,9 @@ from ascendlite.errors import ShapeError
 def _dims(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
     if isinstance(dims, int):
         if dims < 0 or dims > min(a.ndim, b.ndim):
-            raise ShapeError(f"tensordot: dims is {dims} for tensors of {a.ndim} and {b.ndim} dims; it must be between 0 and the smaller")
+            raise ShapeError(
+                f"tensordot: dims is {dims} for tensors of {a.ndim} and {b.ndim} dims; it must be between 0 and the smaller"
+            )
         left, right = list(range(a.ndim - dims, a.ndim)), list(range(dims))
     else:
         left, right = ([int(d)] if isinstance(d, int) else [int(x) for x in d] for d in dims)
@@ -22,7 +24,9 @@ def _dims(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]]) -> tuple[li
 
 
 @function()
-def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2, *, out: Tensor | None = None) -> Tensor:
+def tensordot(
+    a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2, *, out: Tensor | None = None
+) -> Tensor:
     """The sum of products over `dims`: the last `n` of a with the first `n` of b, or the two lists of dims given.
 
     >>> al.tensordot(al.ones(2, 3, 4), al.ones(3, 4, 5), 2).shape

@@ -1,5 +1,5 @@
-// Attention forward: blocks of queries by blocks of keys, the softmax kept as a running maximum and sum; the scores of one block
-// are all that exists of them.
+// Attention forward: blocks of queries by blocks of keys, the softmax kept as a running maximum and sum; the
+// scores of one block are all that exists of them.
 #include "simd/attention.h"
 
 namespace al::attention {
@@ -11,8 +11,13 @@ template <class C>
 struct Room {
   Scratch<C> q, keys, panels, values, scores, out, top, sum;
   explicit Room(const Problem& p)
-      : q(kQueries * round_up(p.E, kWidth<C>)), keys(kKeys * round_up(p.E, kWidth<C>)), panels(kKeys * p.E),
-        values(kKeys * round_up(p.V, kWidth<C>)), scores(kQueries * kKeys), out(kQueries * round_up(p.V, kWidth<C>)), top(kQueries),
+      : q(kQueries * round_up(p.E, kWidth<C>)),
+        keys(kKeys * round_up(p.E, kWidth<C>)),
+        panels(kKeys * p.E),
+        values(kKeys * round_up(p.V, kWidth<C>)),
+        scores(kQueries * kKeys),
+        out(kQueries * round_up(p.V, kWidth<C>)),
+        top(kQueries),
         sum(kQueries) {}
 };
 
@@ -42,7 +47,8 @@ void update_row(C* s, int64_t padded, C* top, C* sum, C* out, int64_t out_cols) 
 }
 
 template <class C>
-void add_keys(const Problem& p, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t j0, int64_t n, Rows<C> q, Room<C>& room) {
+void add_keys(const Problem& p, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t j0, int64_t n,
+              Rows<C> q, Room<C>& room) {
   const int64_t g = h / (p.H / p.G), cols = round_up(p.V, kWidth<C>);
   pack_columns(rows_of(*p.k, b, g, j0, n, room.keys.data), n, p.E, room.panels.data);
   const Rows<C> values = rows_of(*p.v, b, g, j0, n, room.values.data);
@@ -55,9 +61,11 @@ void add_keys(const Problem& p, int64_t b, int64_t h, int64_t i0, int64_t rows, 
   by_rows(rows, cols, n, room.scores.data, kKeys, 1, values, room.out.data, cols);
 }
 
-// Queries [i0, i0 + rows) of head (b, h), to out (B, L, H, V) and lse (B, H, L), the logarithm of the softmax's denominator.
+// Queries [i0, i0 + rows) of head (b, h), to out (B, L, H, V) and lse (B, H, L), the logarithm of the
+// softmax's denominator.
 template <class C>
-void block(const Problem& p, int64_t b, int64_t h, int64_t i0, int64_t rows, const View& out, const View& lse, Room<C>& room) {
+void block(const Problem& p, int64_t b, int64_t h, int64_t i0, int64_t rows, const View& out, const View& lse,
+           Room<C>& room) {
   const int64_t cols = round_up(p.V, kWidth<C>);
   const C none = -std::numeric_limits<C>::infinity();
   std::fill(room.out.data, room.out.data + rows * cols, C(0));
@@ -74,7 +82,8 @@ void block(const Problem& p, int64_t b, int64_t h, int64_t i0, int64_t rows, con
     if (p.sinks) {
       const char* at = p.sinks->data + h * p.sinks->strides[0] * kItemSize[p.sinks->dtype];
       C sink = 0;
-      dispatch_floats(p.sinks->dtype, [&]<class T>(Type<T>) { sink = C(to_compute(*reinterpret_cast<const T*>(at))); });
+      dispatch_floats(p.sinks->dtype,
+                      [&]<class T>(Type<T>) { sink = C(to_compute(*reinterpret_cast<const T*>(at))); });
       const C next = std::max(top, sink);
       factor = top == none ? C(0) : std::exp(top - next);
       sum = sum * factor + (next == none ? C(0) : std::exp(sink - next));
@@ -107,8 +116,10 @@ void attention(const Call& call) {
   const View &out = *call.views[0], &lse = *call.views[1];
   const Problem p(call, call.views + 2);
   if (numel(lse) == 0) return;
-  if (lse.dtype == kFloat64) forward<double>(p, out, lse);
-  else forward<float>(p, out, lse);
+  if (lse.dtype == kFloat64)
+    forward<double>(p, out, lse);
+  else
+    forward<float>(p, out, lse);
 }
 
 AL_KERNEL("attention", attention);

@@ -1,6 +1,7 @@
-// What the forward and the backward pass of attention share: the problem, visible ranges, masks, blocks in compute type, products.
-// Differences from the FlashAttention papers: blocks are cut at fixed places, and what is masked as a whole is not computed; a
-// query without visible keys gives zeros; an extra logit a head (sink) may join the denominator.
+// What the forward and the backward pass of attention share: the problem, visible ranges, masks, blocks in
+// compute type, products. Differences from the FlashAttention papers: blocks are cut at fixed places, and
+// what is masked as a whole is not computed; a query without visible keys gives zeros; an extra logit a head
+// (sink) may join the denominator.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -16,10 +17,13 @@ using gemm::kRows;
 using gemm::kVecs;
 
 constexpr int64_t kKeys = 128;  // keys of a block: 128 x 64 x 4 B = 32 KiB of k, as much of v, in L2
-constexpr int64_t kQueries = kRows == 14 ? 56 : 48;  // queries of a block, whole tiles; scores: 48 x 128 x 4 B = 24 KiB of L1
+constexpr int64_t kQueries =
+    kRows == 14 ? 56 : 48;  // queries of a block, whole tiles; scores: 48 x 128 x 4 B = 24 KiB of L1
 
-template <class C> constexpr int kWidth = Lanes<C>::width;
-template <class C> constexpr int kPanel = kVecs * Lanes<C>::width;
+template <class C>
+constexpr int kWidth = Lanes<C>::width;
+template <class C>
+constexpr int kPanel = kVecs * Lanes<C>::width;
 
 inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
@@ -33,8 +37,20 @@ struct Problem {
 
   // views: q, k, v, mask, sinks; ints: causal, window; floats: scale
   Problem(const Call& call, View* const* views)
-      : q(views[0]), k(views[1]), v(views[2]), mask(views[3]), sinks(views[4]), B(q->shape[0]), H(q->shape[1]), G(k->shape[1]),
-        L(q->shape[2]), S(k->shape[2]), E(q->shape[3]), V(v->shape[3]), causal(call.ints[0]), window(call.ints[1]),
+      : q(views[0]),
+        k(views[1]),
+        v(views[2]),
+        mask(views[3]),
+        sinks(views[4]),
+        B(q->shape[0]),
+        H(q->shape[1]),
+        G(k->shape[1]),
+        L(q->shape[2]),
+        S(k->shape[2]),
+        E(q->shape[3]),
+        V(v->shape[3]),
+        causal(call.ints[0]),
+        window(call.ints[1]),
         scale(call.floats[0]) {}
 
   // Keys [first, end) that query i may see, masks aside.
@@ -59,7 +75,8 @@ bool direct(const View& x) {
   return x.dtype == dtype_of<C> && x.strides[3] == 1 && x.shape[3] % kWidth<C> == 0;
 }
 
-// Rows [from, from + n) of head (b, h), columns padded by zeros to whole vectors; `room` is used unless they lie so.
+// Rows [from, from + n) of head (b, h), columns padded by zeros to whole vectors; `room` is used unless they
+// lie so.
 template <class C>
 Rows<C> rows_of(const View& x, int64_t b, int64_t h, int64_t from, int64_t n, C* room) {
   const char* head = head_of(x, b, h);
@@ -70,8 +87,10 @@ Rows<C> rows_of(const View& x, int64_t b, int64_t h, int64_t from, int64_t n, C*
       for (int64_t r = 0; r < n; r++) {
         const T* src = reinterpret_cast<const T*>(head) + (from + r) * x.strides[2];
         C* dst = room + r * pitch;
-        if (x.strides[3] == 1) load_floats(src, dst, cols);
-        else for (int64_t c = 0; c < cols; c++) dst[c] = to_compute(src[c * x.strides[3]]);
+        if (x.strides[3] == 1)
+          load_floats(src, dst, cols);
+        else
+          for (int64_t c = 0; c < cols; c++) dst[c] = to_compute(src[c * x.strides[3]]);
         std::fill(dst + cols, dst + pitch, C(0));
       }
     }
@@ -91,8 +110,8 @@ void pack_columns(Rows<C> x, int64_t n, int64_t depth, C* to) {
 
 // c (m, n) = or += a (m, depth) @ b: n whole vectors; b in panels `panel` apart, steps `b_step` apart.
 template <class C>
-void product(int64_t m, int64_t n, int64_t depth, const C* a, int64_t a_row, int64_t a_step, const C* b, int64_t b_step,
-             int64_t panel, C* c, int64_t ldc, bool add) {
+void product(int64_t m, int64_t n, int64_t depth, const C* a, int64_t a_row, int64_t a_step, const C* b,
+             int64_t b_step, int64_t panel, C* c, int64_t ldc, bool add) {
   using Policy = gemm::MultiplyAdd<C>;
   for (int64_t j = 0; j < n; j += kPanel<C>, b += panel) {
     const int vecs = int(std::min<int64_t>(kVecs, (n - j) / kWidth<C>));
@@ -106,10 +125,12 @@ void product(int64_t m, int64_t n, int64_t depth, const C* a, int64_t a_row, int
 }
 template <class C>
 void by_panels(int64_t m, int64_t n, int64_t depth, Rows<C> a, const C* panels, C* c, int64_t ldc) {
-  product(m, round_up(n, kWidth<C>), depth, a.data, a.stride, 1, panels, kPanel<C>, kPanel<C> * depth, c, ldc, false);
+  product(m, round_up(n, kWidth<C>), depth, a.data, a.stride, 1, panels, kPanel<C>, kPanel<C> * depth, c, ldc,
+          false);
 }
 template <class C>
-void by_rows(int64_t m, int64_t n, int64_t depth, const C* a, int64_t a_row, int64_t a_step, Rows<C> b, C* c, int64_t ldc) {
+void by_rows(int64_t m, int64_t n, int64_t depth, const C* a, int64_t a_row, int64_t a_step, Rows<C> b, C* c,
+             int64_t ldc) {
   product(m, n, depth, a, a_row, a_step, b.data, b.stride, kPanel<C>, c, ldc, true);
 }
 
@@ -163,7 +184,8 @@ void add_mask(const Problem& p, int64_t b, int64_t h, int64_t i, int64_t from, i
   });
 }
 
-// Scores of query i for n keys from `from`, n padded to whole vectors: scaled, masked, -infinity where it sees nothing.
+// Scores of query i for n keys from `from`, n padded to whole vectors: scaled, masked, -infinity where it
+// sees nothing.
 template <class C>
 void mask_row(const Problem& p, int64_t b, int64_t h, int64_t i, int64_t from, int64_t n, C* s) {
   const C none = -std::numeric_limits<C>::infinity();
@@ -171,7 +193,8 @@ void mask_row(const Problem& p, int64_t b, int64_t h, int64_t i, int64_t from, i
   const int64_t padded = round_up(n, kWidth<C>);
   for (int64_t j = 0; j < padded; j += kWidth<C>) store(s + j, load(s + j) * scale);
   if (p.mask) add_mask(p, b, h, i, from, n, s);
-  const int64_t first = std::clamp<int64_t>(p.first_key(i) - from, 0, n), end = std::clamp<int64_t>(p.end_key(i) - from, 0, n);
+  const int64_t first = std::clamp<int64_t>(p.first_key(i) - from, 0, n),
+                end = std::clamp<int64_t>(p.end_key(i) - from, 0, n);
   std::fill(s, s + std::min(first, end), none);
   std::fill(s + end, s + padded, none);
 }

@@ -10,9 +10,9 @@ namespace {
 Backend chosen = kAuto;
 
 using Native = void (*)(const Problem&);
-constexpr Native kNatives[kNumDTypes] = {
-    nullptr, native_integer, native_integer, native_integer, native_integer, native_integer,
-    native_half, native_half, native_float, native_double};
+constexpr Native kNatives[kNumDTypes] = {nullptr,        native_integer, native_integer, native_integer,
+                                         native_integer, native_integer, native_half,    native_half,
+                                         native_float,   native_double};
 
 // c transposed = b transposed @ a transposed: for outputs whose columns are the contiguous direction.
 Problem flipped(const Problem& p) {
@@ -32,7 +32,8 @@ void set_backend(Backend backend) { chosen = backend; }
 Backend backend() { return chosen; }
 
 bool supported(int32_t dtype, int32_t out_dtype) {
-  return dtype < kNumDTypes && kNatives[dtype] && (dtype == out_dtype || (dtype == kInt8 && out_dtype == kInt32));
+  return dtype < kNumDTypes && kNatives[dtype] &&
+         (dtype == out_dtype || (dtype == kInt8 && out_dtype == kInt32));
 }
 
 void gemm(const Problem& problem) {

@@ -1,5 +1,6 @@
 // Matrix products: c = alpha * (a @ b) + beta * add, for any strides, on a small table of back ends.
-// The sum over k of an output element is made in one fixed order: the same for any number of threads, of rows and of columns.
+// The sum over k of an output element is made in one fixed order: the same for any number of threads, of rows
+// and of columns.
 #pragma once
 #include "abi.h"
 
@@ -11,15 +12,16 @@ struct Matrix {
   int64_t row = 0, col = 0;
 };
 
-// Changes a run of finished outputs in place, in the type they are computed in (float, or double for float64).
+// Changes a run of finished outputs in place, in the type they are computed in (float, or double for
+// float64).
 using Activation = void (*)(void* values, int64_t n);
 
 struct Problem {
   int32_t dtype;      // of a and b
   int32_t out_dtype;  // of c and add: the same, or int32 for int8
   int64_t m, n, k;
-  Matrix a, b;  // (m, k), (k, n)
-  Matrix c;     // (m, n); one of its strides is 1
+  Matrix a, b;   // (m, k), (k, n)
+  Matrix c;      // (m, n); one of its strides is 1
   Matrix add{};  // (m, n), may be absent, broadcast by zero strides, or c itself
   double alpha = 1, beta = 1;
   Activation activation = nullptr;

@@ -1,4 +1,5 @@
-// The loops around the register tile: which parts are packed, what is split over threads, how a finished tile is stored.
+// The loops around the register tile: which parts are packed, what is split over threads, how a finished tile
+// is stored.
 #pragma once
 #include "kernel.h"
 #include "simd/gemm.h"
@@ -6,10 +7,12 @@
 
 namespace al::gemm {
 
-constexpr int64_t kDepth = 256;        // steps of k summed in registers before they are added to c: part of the result's definition
-constexpr int64_t kRowBlock = 144;     // rows of a packed at once: 144 x 256 x 4 B = 144 KiB of 512 KiB L2
-constexpr int64_t kColBlock = 4096;    // columns of b packed at once: 256 x 4096 x 4 B = 4 MiB of L3
-constexpr int64_t kPanelRows = 192;    // up to here b is packed panel by panel where it is used, beyond by all threads together
+// Steps of k summed in registers before they are added to c: part of the definition of the result.
+constexpr int64_t kDepth = 256;
+constexpr int64_t kRowBlock = 144;   // rows of a packed at once: 144 x 256 x 4 B = 144 KiB of 512 KiB L2
+constexpr int64_t kColBlock = 4096;  // columns of b packed at once: 256 x 4096 x 4 B = 4 MiB of L3
+// Up to so many rows b is packed panel by panel where it is used, beyond by all threads together.
+constexpr int64_t kPanelRows = 192;
 constexpr int64_t kSmall = 48 * 48 * 48;
 constexpr int64_t kParallelWork = 1 << 20;  // multiplications worth a thread
 
@@ -20,8 +23,10 @@ struct Product {
   using Acc = typename Policy::Acc;
   using Packed = typename Policy::Packed;
   static constexpr int step = Policy::step, width = Lanes<Packed>::width, cols = kCols<Policy>;
-  static constexpr bool in_place = sizeof(Out) == sizeof(Acc) && std::is_floating_point_v<Out> == std::is_floating_point_v<Acc>;
-  static constexpr bool raw = step == 1 && std::is_same_v<In, Packed>;  // tiles can read the operands where they lie
+  static constexpr bool in_place =
+      sizeof(Out) == sizeof(Acc) && std::is_floating_point_v<Out> == std::is_floating_point_v<Acc>;
+  static constexpr bool raw =
+      step == 1 && std::is_same_v<In, Packed>;  // tiles can read the operands where they lie
 
   const Problem& p;
   const In *a, *b;
@@ -30,7 +35,11 @@ struct Product {
   bool accumulate, epilogue;
 
   explicit Product(const Problem& problem)
-      : p(problem), a((const In*)p.a.data), b((const In*)p.b.data), c((Out*)p.c.data), add((const Out*)p.add.data) {
+      : p(problem),
+        a((const In*)p.a.data),
+        b((const In*)p.b.data),
+        c((Out*)p.c.data),
+        add((const Out*)p.add.data) {
     accumulate = in_place && add == c && p.beta == 1 && p.alpha == 1 && !p.activation;
     epilogue = !accumulate && (add || p.alpha != 1 || p.activation);
   }
@@ -50,18 +59,23 @@ struct Product {
       if constexpr (is_floating<Out>) {
         if ((void*)to != (void*)s) store_floats(s, to, n);
       } else {
-        if ((void*)to != (void*)s) for (int64_t x = 0; x < n; x++) to[x] = Out(s[x]);
+        if ((void*)to != (void*)s)
+          for (int64_t x = 0; x < n; x++) to[x] = Out(s[x]);
       }
     }
   }
   auto compute_alpha() const {
-    if constexpr (std::is_floating_point_v<Acc>) return p.alpha;
-    else return int64_t(p.alpha);
+    if constexpr (std::is_floating_point_v<Acc>)
+      return p.alpha;
+    else
+      return int64_t(p.alpha);
   }
   void add_row(Acc* s, const Out* from, int64_t n) const {
     Acc beta;
-    if constexpr (std::is_floating_point_v<Acc>) beta = Acc(p.beta);
-    else beta = Acc(int64_t(p.beta));
+    if constexpr (std::is_floating_point_v<Acc>)
+      beta = Acc(p.beta);
+    else
+      beta = Acc(int64_t(p.beta));
     const int64_t col = p.add.col;
     if (col == 1) {
       for (int64_t x = 0; x < n; x++) s[x] += beta * Acc(to_compute(from[x]));
@@ -72,11 +86,17 @@ struct Product {
 
   // ---- tiles ----
 
-  struct Left { const Packed* data; int64_t row, step; bool packed; int64_t panel; int tile; };  // rows of a for a row loop
+  struct Left {
+    const Packed* data;
+    int64_t row, step;
+    bool packed;
+    int64_t panel;
+    int tile;
+  };  // rows of a for a row loop
 
   // All rows of `left` times one panel of b; n <= cols columns of c are touched.
-  static void rows_by_panel(const Left& left, int64_t m, const Packed* panel, int64_t b_step, int n, int64_t depth, Acc* to,
-                            int64_t ldc, bool add_to) {
+  static void rows_by_panel(const Left& left, int64_t m, const Packed* panel, int64_t b_step, int n,
+                            int64_t depth, Acc* to, int64_t ldc, bool add_to) {
     const int vecs = (n + width - 1) / width;
     TileArgs<Policy> t{depth, left.data, left.row, left.step, panel, b_step, to, ldc, add_to};
     alignas(64) Acc edge[kRows * cols];
@@ -86,8 +106,10 @@ struct Product {
       t.c = whole ? to + i * ldc : edge;
       t.ldc = whole ? ldc : cols;
       t.add = whole && add_to;
-      if (left.packed) run_tile<Policy, true>(rows, vecs, t);
-      else run_tile<Policy, false>(rows, vecs, t);
+      if (left.packed)
+        run_tile<Policy, true>(rows, vecs, t);
+      else
+        run_tile<Policy, false>(rows, vecs, t);
       if (!whole) copy_edge(edge, to + i * ldc, ldc, rows, n, add_to);
       t.a += left.packed ? left.panel : left.tile * left.row;
     }
@@ -101,13 +123,15 @@ struct Product {
   // ---- packing ----
 
   void pack_b(int64_t k, int64_t depth, int64_t j, int n, Packed* to) const {
-    pack<Policy, cols, In>(b + k * step * p.b.row + j * p.b.col, p.b.col, p.b.row, n, depth, to, cols, p.k - k * step);
+    pack<Policy, cols, In>(b + k * step * p.b.row + j * p.b.col, p.b.col, p.b.row, n, depth, to, cols,
+                           p.k - k * step);
   }
   // Rows [i, i + m) in panels of `tile` rows, `panel` elements apart.
   void pack_a(int64_t k, int64_t depth, int64_t i, int64_t m, int tile, int64_t panel, Packed* to) const {
     for (int64_t r = 0; r < m; r += tile, to += panel) {
       const int rows = int(std::min<int64_t>(tile, m - r));
-      pack<Policy, kRows, In>(a + k * step * p.a.col + (i + r) * p.a.row, p.a.row, p.a.col, rows, depth, to, rows, p.k - k * step);
+      pack<Policy, kRows, In>(a + k * step * p.a.col + (i + r) * p.a.row, p.a.row, p.a.col, rows, depth, to,
+                              rows, p.k - k * step);
     }
   }
   int64_t steps() const { return ceil_div(p.k, step); }
@@ -150,8 +174,8 @@ struct Product {
         const int n = int(std::min<int64_t>(cols, p.n - j));
         const bool direct = p.b.col == 1 && n % width == 0;
         if (!direct) pack_b(0, depth, j, n, panel);
-        rows_by_panel(left, p.m, direct ? (const Packed*)b + j : panel, direct ? p.b.row : cols, n, depth, (Acc*)c + j, p.c.row,
-                      accumulate);
+        rows_by_panel(left, p.m, direct ? (const Packed*)b + j : panel, direct ? p.b.row : cols, n, depth,
+                      (Acc*)c + j, p.c.row, accumulate);
         if (epilogue) finish((Acc*)c + j, p.c.row, 0, p.m, j, n);
       }
     }
@@ -185,7 +209,8 @@ struct Product {
   void stream_block(Acc* sum, int64_t strip, int64_t j, int64_t n, int64_t k, int64_t end) const {
     const int64_t ld = p.b.row;
     for (; k + 4 <= end; k += 4)
-      for (int64_t i = 0; i < p.m; i++) stream_four(sum + i * strip, b + k * ld + j, ld, n, a + i * p.a.row + k * p.a.col);
+      for (int64_t i = 0; i < p.m; i++)
+        stream_four(sum + i * strip, b + k * ld + j, ld, n, a + i * p.a.row + k * p.a.col);
     for (; k < end; k++)
       for (int64_t i = 0; i < p.m; i++) {
         const Vec<Acc> y = splat(Acc(to_compute(a[i * p.a.row + k * p.a.col])));
@@ -194,7 +219,8 @@ struct Product {
   }
   void stream_one(Acc* s, const In* x, int64_t n, Vec<Acc> y) const {
     int64_t v = 0;
-    for (; v + width <= n; v += width) store(s + v, Policy::apply(y, load_as<In, Packed>(x + v), load(s + v)));
+    for (; v + width <= n; v += width)
+      store(s + v, Policy::apply(y, load_as<In, Packed>(x + v), load(s + v)));
     for (; v < n; v++) s[v] = Policy::apply(y, splat(Packed(to_compute(x[v]))), splat(s[v]))[0];
   }
   void stream_four(Acc* s, const In* x, int64_t ld, int64_t n, const In* left) const {
@@ -223,11 +249,13 @@ struct Product {
   // Up to kPanelRows rows: a is packed once; every task packs the panels of b it multiplies.
   void by_panels() const {
     const int tile = tile_rows(p.m);
-    const int64_t tiles = ceil_div(p.m, tile), blocks = ceil_div(steps(), kDepth), panel = kDepth * tile + kSlack;
+    const int64_t tiles = ceil_div(p.m, tile), blocks = ceil_div(steps(), kDepth),
+                  panel = kDepth * tile + kSlack;
     Scratch<Packed> left(blocks * tiles * panel);
     share(blocks, [&](int64_t begin, int64_t end) {
       for (int64_t k = begin; k < end; k++)
-        pack_a(k * kDepth, std::min(kDepth, steps() - k * kDepth), 0, p.m, tile, panel, left.data + k * tiles * panel);
+        pack_a(k * kDepth, std::min(kDepth, steps() - k * kDepth), 0, p.m, tile, panel,
+               left.data + k * tiles * panel);
     });
     const int64_t panels = ceil_div(p.n, cols), threads = p.serial ? 1 : runtime->num_threads();
     const int64_t group = std::clamp<int64_t>(panels / (threads * 4), 1, 16);
@@ -269,7 +297,8 @@ struct Product {
         const int64_t depth = std::min(kDepth, steps() - k);
         share(panels, [&](int64_t begin, int64_t end) {
           for (int64_t q = begin; q < end; q++)
-            pack_b(k, depth, j + q * cols, int(std::min<int64_t>(cols, n - q * cols)), right.data + q * cols * depth);
+            pack_b(k, depth, j + q * cols, int(std::min<int64_t>(cols, n - q * cols)),
+                   right.data + q * cols * depth);
         });
         const bool last = k + depth == steps();
         share(row_blocks, [&](int64_t begin, int64_t end) {
@@ -278,8 +307,8 @@ struct Product {
       }
     }
   }
-  void block_rows(int64_t begin, int64_t end, int64_t block, int64_t j, int64_t n, int64_t k, int64_t depth, const Packed* right,
-                  Acc* to, int64_t ldc, bool last) const {
+  void block_rows(int64_t begin, int64_t end, int64_t block, int64_t j, int64_t n, int64_t k, int64_t depth,
+                  const Packed* right, Acc* to, int64_t ldc, bool last) const {
     Scratch<Packed> left((block / kRows + 1) * (kDepth * kRows + kSlack));
     for (int64_t q = begin; q < end; q++) {
       const int64_t i = q * block, m = std::min(block, p.m - i), panel = depth * kRows + kSlack;
@@ -288,7 +317,8 @@ struct Product {
       const Left rows{left.data, 0, 0, true, panel, tile};
       for (int64_t x = 0; x < n; x += cols) {
         const int some = int(std::min<int64_t>(cols, n - x));
-        rows_by_panel(rows, m, right + x * depth, cols, some, depth, to + i * ldc + x, ldc, accumulate || k > 0);
+        rows_by_panel(rows, m, right + x * depth, cols, some, depth, to + i * ldc + x, ldc,
+                      accumulate || k > 0);
       }
       if (last && (epilogue || !in_place)) finish(to + i * ldc, ldc, i, m, j, n);
     }

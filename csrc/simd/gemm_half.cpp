@@ -1,11 +1,14 @@
-// The native back end for 16-bit floats: converted to float where they are packed, summed in float, rounded once.
+// The native back end for 16-bit floats: converted to float where they are packed, summed in float, rounded
+// once.
 #include "simd/gemm_block.h"
 
 namespace al::gemm {
 
 void native_half(const Problem& p) {
-  if (p.dtype == kBFloat16) Product<MultiplyAdd<float>, bfloat16, bfloat16>(p).run();
-  else Product<MultiplyAdd<float>, float16, float16>(p).run();
+  if (p.dtype == kBFloat16)
+    Product<MultiplyAdd<float>, bfloat16, bfloat16>(p).run();
+  else
+    Product<MultiplyAdd<float>, float16, float16>(p).run();
 }
 
 }  // namespace al::gemm

@@ -1,5 +1,5 @@
-// The OpenBLAS back end: the library of the scipy-openblas32 package, opened when it is first asked for. It runs on one thread;
-// rows are split by our pool.
+// The OpenBLAS back end: the library of the scipy-openblas32 package, opened when it is first asked for. It
+// runs on one thread; rows are split by our pool.
 #include <dlfcn.h>
 
 #include <limits>
@@ -13,8 +13,8 @@ namespace {
 
 constexpr int kRowMajor = 101, kNoTrans = 111, kTrans = 112;  // cblas.h
 template <class T>
-using Routine = void (*)(int order, int ta, int tb, int m, int n, int k, T alpha, const T* a, int lda, const T* b, int ldb, T beta,
-                         T* c, int ldc);
+using Routine = void (*)(int order, int ta, int tb, int m, int n, int k, T alpha, const T* a, int lda,
+                         const T* b, int ldb, T beta, T* c, int ldc);
 Routine<float> sgemm = nullptr;
 Routine<double> dgemm = nullptr;
 
@@ -34,19 +34,24 @@ int64_t leading(const Matrix& m, int64_t rows, int64_t cols, int* transposed) {
 template <class T>
 bool multiply(Routine<T> routine, const Problem& p) {
   int ta, tb, tc;
-  const int64_t lda = leading(p.a, p.m, p.k, &ta), ldb = leading(p.b, p.k, p.n, &tb), ldc = leading(p.c, p.m, p.n, &tc);
+  const int64_t lda = leading(p.a, p.m, p.k, &ta), ldb = leading(p.b, p.k, p.n, &tb),
+                ldc = leading(p.c, p.m, p.n, &tc);
   const bool same = p.add.data == p.c.data;
-  if (!routine || !lda || !ldb || !ldc || tc != kNoTrans || p.activation || (p.add.data && !same)) return false;
+  if (!routine || !lda || !ldb || !ldc || tc != kNoTrans || p.activation || (p.add.data && !same))
+    return false;
   if (p.m >= kLimit || p.n >= kLimit || p.k >= kLimit || p.m == 0 || p.n == 0 || p.k == 0) return false;
   const T* a = reinterpret_cast<const T*>(p.a.data);
   T* c = reinterpret_cast<T*>(p.c.data);
   auto rows = [&](int64_t begin, int64_t end) {
-    routine(kRowMajor, ta, tb, int(end - begin), int(p.n), int(p.k), T(p.alpha), a + begin * p.a.row, int(lda),
-            reinterpret_cast<const T*>(p.b.data), int(ldb), same ? T(p.beta) : T(0), c + begin * p.c.row, int(ldc));
+    routine(kRowMajor, ta, tb, int(end - begin), int(p.n), int(p.k), T(p.alpha), a + begin * p.a.row,
+            int(lda), reinterpret_cast<const T*>(p.b.data), int(ldb), same ? T(p.beta) : T(0),
+            c + begin * p.c.row, int(ldc));
   };
   const double work = double(p.m) * p.n * p.k;
-  if (p.serial || work < 1e6) rows(0, p.m);
-  else parallel_for(p.m, (p.m + runtime->num_threads() - 1) / runtime->num_threads(), rows);
+  if (p.serial || work < 1e6)
+    rows(0, p.m);
+  else
+    parallel_for(p.m, (p.m + runtime->num_threads() - 1) / runtime->num_threads(), rows);
   return true;
 }
 

@@ -1,4 +1,5 @@
-// Packing: a strip of up to D lines of a matrix (rows of a, columns of b) becomes a panel that holds, step by step, one value a line.
+// Packing: a strip of up to D lines of a matrix (rows of a, columns of b) becomes a panel that holds, step by
+// step, one value a line.
 #pragma once
 #include <algorithm>
 
@@ -61,11 +62,13 @@ AL_INLINE void transpose(Vec<T>* rows) {
 }
 
 template <class To, class In>
-AL_INLINE To convert(const In& x) { return To(to_compute(x)); }
+AL_INLINE To convert(const In& x) {
+  return To(to_compute(x));
+}
 
-// Lines with neighbouring values of k: blocks of width x width are transposed in registers. A panel of `lines` < D values
-// a step is written from left to right, so what a store puts beyond its step is overwritten by the next; the panel needs
-// kSlack elements behind it.
+// Lines with neighbouring values of k: blocks of width x width are transposed in registers. A panel of
+// `lines` < D values a step is written from left to right, so what a store puts beyond its step is
+// overwritten by the next; the panel needs kSlack elements behind it.
 constexpr int kSlack = 64;
 
 template <int D, class In, class To>
@@ -117,16 +120,17 @@ void pack_along(const In* src, int64_t k_stride, int lines, int64_t depth, To* d
   }
 }
 
-// Packs `lines` <= D lines of `depth` steps, of which `valid` values of k exist; pitch elements a step are written (zeros
-// beyond `lines`).
+// Packs `lines` <= D lines of `depth` steps, of which `valid` values of k exist; pitch elements a step are
+// written (zeros beyond `lines`).
 template <class Policy, int D, class In>
-void pack(const In* src, int64_t line_stride, int64_t k_stride, int lines, int64_t depth, typename Policy::Packed* dst,
-          int pitch, int64_t valid) {
+void pack(const In* src, int64_t line_stride, int64_t k_stride, int lines, int64_t depth,
+          typename Policy::Packed* dst, int pitch, int64_t valid) {
   if constexpr (Policy::step == 1) {
     if (k_stride == 1 && lines > 1) return pack_across<D>(src, line_stride, lines, depth, dst, pitch);
     if (line_stride == 1) return pack_along<D>(src, k_stride, lines, depth, dst, pitch);
     for (int64_t k = 0; k < depth; k++, dst += pitch) {
-      for (int i = 0; i < lines; i++) dst[i] = convert<typename Policy::Packed>(src[i * line_stride + k * k_stride]);
+      for (int i = 0; i < lines; i++)
+        dst[i] = convert<typename Policy::Packed>(src[i * line_stride + k * k_stride]);
       for (int i = lines; i < pitch; i++) dst[i] = 0;
     }
   } else {

@@ -19,8 +19,10 @@ struct MultiplyAdd {
   using Packed = T;
   static constexpr int step = 1;
   static AL_INLINE Vec<T> apply(Vec<T> a, Vec<T> b, Vec<T> sum) {
-    if constexpr (std::is_floating_point_v<T>) return fused(a, b, sum);
-    else return a * b + sum;
+    if constexpr (std::is_floating_point_v<T>)
+      return fused(a, b, sum);
+    else
+      return a * b + sum;
   }
 };
 

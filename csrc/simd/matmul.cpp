@@ -1,9 +1,9 @@
-// The kernels over gemm: batched products with broadcasting, the affine layer, ragged groups, the choice of the back end.
-#include "kernel.h"
-
+// The kernels over gemm: batched products with broadcasting, the affine layer, ragged groups, the choice of
+// the back end.
 #include <algorithm>
 
 #include "dtypes.h"
+#include "kernel.h"
 #include "simd/gemm.h"
 
 namespace al {
@@ -17,22 +17,26 @@ constexpr int kOperands = 4;  // c, a, b, add
 
 Matrix matrix(const View& v) { return {v.data, v.strides[v.ndim - 2], v.strides[v.ndim - 1]}; }
 
-// The dims in front of the matrices, right-aligned to the output's, with strides in bytes; dims that run on are merged.
+// The dims in front of the matrices, right-aligned to the output's, with strides in bytes; dims that run on
+// are merged.
 struct Batch {
   int ndim = 0;
-  int64_t shape[kMaxDims], strides[kOperands][kMaxDims] = {};  // zero: an operand that the batch does not move along
+  int64_t shape[kMaxDims],
+      strides[kOperands][kMaxDims] = {};  // zero: an operand that the batch does not move along
 
   Batch(View* const* v, int operands) {
     const View& out = *v[0];
     for (int d = 0; d < out.ndim - 2; d++) {
       if (out.shape[d] == 1) continue;
       int64_t s[kOperands] = {};
-      for (int x = 0; x < operands; x++) s[x] = v[x] ? stride(*v[x], d - out.ndim) * kItemSize[v[x]->dtype] : 0;
+      for (int x = 0; x < operands; x++)
+        s[x] = v[x] ? stride(*v[x], d - out.ndim) * kItemSize[v[x]->dtype] : 0;
       bool merge = ndim > 0;
       for (int x = 0; x < operands && merge; x++) merge = strides[x][ndim - 1] == s[x] * out.shape[d];
       if (!merge) shape[ndim++] = 1;
       shape[ndim - 1] *= out.shape[d];
-      for (int x = 0; x < kOperands; x++) strides[x][ndim - 1] = s[x];  // an operand that is not there stays put
+      for (int x = 0; x < kOperands; x++)
+        strides[x][ndim - 1] = s[x];  // an operand that is not there stays put
     }
   }
   static int64_t stride(const View& v, int from_end) {
@@ -58,7 +62,9 @@ struct Batch {
   void fold_rows(Problem& p) {
     const int d = ndim - 1;
     const int64_t size = kItemSize[p.dtype], out_size = kItemSize[p.out_dtype];
-    if (d < 0 || strides[2][d] != 0 || strides[1][d] != p.m * p.a.row * size || strides[0][d] != p.m * p.c.row * out_size) return;
+    if (d < 0 || strides[2][d] != 0 || strides[1][d] != p.m * p.a.row * size ||
+        strides[0][d] != p.m * p.c.row * out_size)
+      return;
     if (p.add.data && strides[3][d] != p.m * p.add.row * out_size) return;
     p.m *= shape[d];
     ndim--;
@@ -83,7 +89,8 @@ void run_batch(const Problem& p, const Batch& batch) {
 
 bool check(const Call& call, const char* name, int32_t dtype, int32_t out_dtype) {
   if (gemm::supported(dtype, out_dtype)) return true;
-  fail(call, kValueError, "%s: not implemented for dtype %s on cpu; convert the operands, for example with .float()", name,
+  fail(call, kValueError,
+       "%s: not implemented for dtype %s on cpu; convert the operands, for example with .float()", name,
        kDTypeNames[dtype]);
   return false;
 }
@@ -93,12 +100,14 @@ Matrix addend(const View& v, const View& out) {
   return {v.data, Batch::stride(v, -2), v.ndim ? Batch::stride(v, -1) : 0};
 }
 
-// out (..., M, N) = alpha * a (..., M, K) @ b (..., K, N) + beta * add; floats: alpha, beta (both 1 if absent).
+// out (..., M, N) = alpha * a (..., M, K) @ b (..., K, N) + beta * add; floats: alpha, beta (both 1 if
+// absent).
 void matmul(const Call& call) {
   const View &out = *call.views[0], &a = *call.views[1], &b = *call.views[2];
   if (!check(call, "matmul", a.dtype, out.dtype) || numel(out) == 0) return;
-  Problem p{a.dtype, out.dtype, out.shape[out.ndim - 2], out.shape[out.ndim - 1], a.shape[a.ndim - 1], matrix(a), matrix(b),
-            matrix(out)};
+  Problem p{
+      a.dtype,   out.dtype,  out.shape[out.ndim - 2], out.shape[out.ndim - 1], a.shape[a.ndim - 1], matrix(a),
+      matrix(b), matrix(out)};
   if (call.nviews > 3 && call.views[3]) p.add = addend(*call.views[3], out);
   if (call.nfloats > 0) p.alpha = call.floats[0];
   if (call.nfloats > 1) p.beta = call.floats[1];
@@ -112,7 +121,13 @@ void linear(const Call& call) {
   const View &out = *call.views[0], &x = *call.views[1], &w = *call.views[2];
   const View* bias = call.views[3];
   if (!check(call, "linear", x.dtype, out.dtype) || numel(out) == 0) return;
-  Problem p{x.dtype, out.dtype, 1, w.shape[0], w.shape[1], {x.data, 0, x.strides[x.ndim - 1]}, {w.data, w.strides[1], w.strides[0]},
+  Problem p{x.dtype,
+            out.dtype,
+            1,
+            w.shape[0],
+            w.shape[1],
+            {x.data, 0, x.strides[x.ndim - 1]},
+            {w.data, w.strides[1], w.strides[0]},
             {out.data, w.shape[0], 1}};
   if (bias) p.add = {bias->data, 0, bias->strides[0]};
   View rows[3] = {out, x, w};  // every dim in front is one of the batch; a row is a matrix of one row
@@ -136,12 +151,15 @@ void linear(const Call& call) {
 
 // ---- dot ----
 
-constexpr int64_t kDotBlock = 4096;  // elements summed by themselves: fixed, so that threads do not change the sum
+constexpr int64_t kDotBlock =
+    4096;  // elements summed by themselves: fixed, so that threads do not change the sum
 
 template <class T>
 void dot_of(const View& out, const View& a, const View& b) {
   using Acc = compute_t<T>;
-  using Wide = std::conditional_t<std::is_integral_v<Acc>, std::make_unsigned_t<std::conditional_t<std::is_integral_v<Acc>, Acc, int>>, Acc>;
+  using Wide =
+      std::conditional_t<std::is_integral_v<Acc>,
+                         std::make_unsigned_t<std::conditional_t<std::is_integral_v<Acc>, Acc, int>>, Acc>;
   constexpr int kSums = 32;
   const int64_t n = a.shape[0], blocks = (n + kDotBlock - 1) / kDotBlock;
   Scratch<Wide> parts(blocks + 1);
@@ -178,9 +196,11 @@ bool read_offsets(const Call& call, const View& offs, int64_t limit, int64_t* en
   int64_t before = 0;
   for (int64_t g = 0; g < offs.shape[0]; g++) {
     const char* at = offs.data + g * offs.strides[0] * kItemSize[offs.dtype];
-    ends[g] = offs.dtype == kInt32 ? *reinterpret_cast<const int32_t*>(at) : *reinterpret_cast<const int64_t*>(at);
+    ends[g] =
+        offs.dtype == kInt32 ? *reinterpret_cast<const int32_t*>(at) : *reinterpret_cast<const int64_t*>(at);
     if (ends[g] < before || ends[g] > limit) {
-      fail(call, kValueError, "grouped_mm: offs[%lld] is %lld, but ends of groups must ascend from %lld to at most %lld",
+      fail(call, kValueError,
+           "grouped_mm: offs[%lld] is %lld, but ends of groups must ascend from %lld to at most %lld",
            (long long)g, (long long)ends[g], (long long)before, (long long)limit);
       return false;
     }
@@ -195,7 +215,8 @@ void zero_rest(const View& out, bool columns, int64_t from) {
     std::fill(out.data + (i * n + skip) * size, out.data + (i + 1) * n * size, 0);
 }
 
-// Groups along the rows of a (2-d @ 3-d), the columns of b (3-d @ 2-d), or the summed dim (2-d @ 2-d, one product a group).
+// Groups along the rows of a (2-d @ 3-d), the columns of b (3-d @ 2-d), or the summed dim (2-d @ 2-d, one
+// product a group).
 void grouped_mm(const Call& call) {
   const View &out = *call.views[0], &a = *call.views[1], &b = *call.views[2], &offs = *call.views[3];
   if (!check(call, "grouped_mm", a.dtype, out.dtype)) return;
@@ -229,11 +250,13 @@ void grouped_mm(const Call& call) {
   if (by_rows || by_cols) zero_rest(out, by_cols, groups ? ends[groups - 1] : 0);
 }
 
-// ints: the back end; view 0, if any: the path of OpenBLAS, ended by 0. Refuses OpenBLAS where it can't be loaded.
+// ints: the back end; view 0, if any: the path of OpenBLAS, ended by 0. Refuses OpenBLAS where it can't be
+// loaded.
 void gemm_backend(const Call& call) {
   const auto wanted = gemm::Backend(call.ints[0]);
   if (call.nviews > 0 && !gemm::openblas_load(call.views[0]->data)) {
-    fail(call, kRuntimeError, "gemm: %s is not an OpenBLAS with the prefix scipy_; install scipy-openblas32", call.views[0]->data);
+    fail(call, kRuntimeError, "gemm: %s is not an OpenBLAS with the prefix scipy_; install scipy-openblas32",
+         call.views[0]->data);
     return;
   }
   gemm::set_backend(wanted);

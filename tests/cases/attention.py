@@ -69,13 +69,19 @@ _GROUPED = [randn(1, 4, 5, 6), randn(1, 2, 7, 6), randn(1, 2, 7, 3)]
 _LARGE = [(1, 2, 150, 16), (1, 2, 200, 16), (1, 2, 200, 24)]
 _COS, _SIN = (const(t.tolist()) for t in _tables(5, 4))
 _NAME = "scaled_dot_product_attention"
-_TURN = dict(
-    errors=[
-        raises(lambda: al.rope(al.ones(2, 3), al.ones(2, 2), al.ones(2, 2)), RuntimeError, r"turn 4 elements a row"),
-        raises(lambda: al.rope(al.ones(2, 4), al.ones(3, 2), al.ones(3, 2)), RuntimeError, "do not broadcast"),
+_TURN = {
+    "errors": [
+        raises(
+            lambda: al.rope(al.ones(2, 3), al.ones(2, 2), al.ones(2, 2)),
+            RuntimeError,
+            r"turn 4 elements a row",
+        ),
+        raises(
+            lambda: al.rope(al.ones(2, 4), al.ones(3, 2), al.ones(3, 2)), RuntimeError, "do not broadcast"
+        ),
         raises(lambda: al.rope(al.ones(2, 4), al.ones(2, 2), al.ones(2, 1)), RuntimeError, "must be alike"),
     ]
-)
+}
 
 CASES = [
     Case(
@@ -85,20 +91,55 @@ CASES = [
         large=_LARGE,
         shapes=[[(0, 4, 5, 6), (0, 4, 7, 6), (0, 4, 7, 3)], [(1, 1, 0, 6), (1, 1, 7, 6), (1, 1, 7, 3)]],
         errors=[
-            raises(lambda: sdpa(al.ones(2, 3, 4), al.ones(2, 3, 5), al.ones(2, 3, 4)), RuntimeError, r"query \(2, 3, 4\), key \(2, 3, 5\)"),
-            raises(lambda: sdpa(al.ones(3, 4), al.ones(3, 4), al.ones(3, 4), al.ones(3, 3), is_causal=True), RuntimeError, "is_causal=True"),
-            raises(lambda: sdpa(al.ones(3, 4), al.ones(3, 4), al.ones(3, 4), al.ones(2, 2)), RuntimeError, "does not broadcast"),
-            raises(lambda: sdpa(al.ones(3, 4), al.ones(3, 4), al.ones(3, 4).double()), RuntimeError, "same dtype"),
-            raises(lambda: sdpa(al.ones(2, 3, 4), al.ones(1, 3, 4), al.ones(1, 3, 4), window=0), RuntimeError, "at least 1"),
-            raises(lambda: sdpa(al.ones(1, 4, 3, 4), al.ones(1, 2, 3, 4), al.ones(1, 2, 3, 4)), RuntimeError, "enable_gqa=True"),
+            raises(
+                lambda: sdpa(al.ones(2, 3, 4), al.ones(2, 3, 5), al.ones(2, 3, 4)),
+                RuntimeError,
+                r"query \(2, 3, 4\), key \(2, 3, 5\)",
+            ),
+            raises(
+                lambda: sdpa(al.ones(3, 4), al.ones(3, 4), al.ones(3, 4), al.ones(3, 3), is_causal=True),
+                RuntimeError,
+                "is_causal=True",
+            ),
+            raises(
+                lambda: sdpa(al.ones(3, 4), al.ones(3, 4), al.ones(3, 4), al.ones(2, 2)),
+                RuntimeError,
+                "does not broadcast",
+            ),
+            raises(
+                lambda: sdpa(al.ones(3, 4), al.ones(3, 4), al.ones(3, 4).double()), RuntimeError, "same dtype"
+            ),
+            raises(
+                lambda: sdpa(al.ones(2, 3, 4), al.ones(1, 3, 4), al.ones(1, 3, 4), window=0),
+                RuntimeError,
+                "at least 1",
+            ),
+            raises(
+                lambda: sdpa(al.ones(1, 4, 3, 4), al.ones(1, 2, 3, 4), al.ones(1, 2, 3, 4)),
+                RuntimeError,
+                "enable_gqa=True",
+            ),
         ],
     ),
-    Case(f"{_NAME}:causal", functools.partial(reference, causal=True), _QKV, fn=lambda *x: sdpa(*x, is_causal=True), large=_LARGE),
-    Case(f"{_NAME}:scale", functools.partial(reference, scale=-0.7), _QKV, fn=lambda *x: sdpa(*x, scale=-0.7)),
+    Case(
+        f"{_NAME}:causal",
+        functools.partial(reference, causal=True),
+        _QKV,
+        fn=lambda *x: sdpa(*x, is_causal=True),
+        large=_LARGE,
+    ),
+    Case(
+        f"{_NAME}:scale", functools.partial(reference, scale=-0.7), _QKV, fn=lambda *x: sdpa(*x, scale=-0.7)
+    ),
     Case(f"{_NAME}:bool mask", reference, [*_QKV, bools(2, 1, 5, 7)], fn=lambda *x: sdpa(*x)),
     Case(f"{_NAME}:mask", reference, [*_QKV, randn(5, 7)], fn=lambda *x: sdpa(*x)),
     Case(f"{_NAME}:groups", reference, _GROUPED, fn=lambda *x: sdpa(*x, enable_gqa=True)),
-    Case(f"{_NAME}:window", functools.partial(reference, causal=True, window=2), _QKV, fn=lambda *x: sdpa(*x, is_causal=True, window=2)),
+    Case(
+        f"{_NAME}:window",
+        functools.partial(reference, causal=True, window=2),
+        _QKV,
+        fn=lambda *x: sdpa(*x, is_causal=True, window=2),
+    ),
     Case(
         f"{_NAME}:empty window",
         functools.partial(reference, window=1),
@@ -113,9 +154,19 @@ CASES = [
     ),
     Case(f"{_NAME}:3-d", reference, [randn(2, 5, 6), randn(2, 7, 6), randn(2, 7, 3)], fn=lambda *x: sdpa(*x)),
     Case(f"{_NAME}:2-d", reference, [randn(5, 6), randn(7, 6), randn(7, 3)], fn=lambda *x: sdpa(*x)),
-    Case(f"{_NAME}:5-d", reference, [randn(2, 1, 2, 5, 4), randn(2, 1, 2, 3, 4), randn(2, 1, 2, 3, 4)], fn=lambda *x: sdpa(*x)),
+    Case(
+        f"{_NAME}:5-d",
+        reference,
+        [randn(2, 1, 2, 5, 4), randn(2, 1, 2, 3, 4), randn(2, 1, 2, 3, 4)],
+        fn=lambda *x: sdpa(*x),
+    ),
     Case("rope", _rope, [randn(2, 3, 5, 4), _COS, _SIN], **_TURN),
-    Case("rope:partial", functools.partial(_rope, inverse=True), [randn(3, 5, 7), _COS, _SIN], fn=lambda x, c, s: al.rope(x, c, s, inverse=True)),
+    Case(
+        "rope:partial",
+        functools.partial(_rope, inverse=True),
+        [randn(3, 5, 7), _COS, _SIN],
+        fn=lambda x, c, s: al.rope(x, c, s, inverse=True),
+    ),
     Case(
         "rope:interleaved",
         functools.partial(_rope, interleaved=True),
