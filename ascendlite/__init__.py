@@ -40,7 +40,7 @@ globals().update({name: fn for name, fn in _FUNCTIONS.items() if name not in _FU
 _LAZY = ("amp", "autograd", "backends", "checkpoint", "cpu", "data", "info", "interop", "meta", "models", "nn", "optim", "printing", "safetensors", "serialize", "utils")
 _LAZY_NAMES = {
     "save": "serialize", "load": "serialize", "from_dlpack": "interop.dlpack", "set_printoptions": "printing", "autocast": "amp",
-    "load_torch": "interop",
+    "load_torch": "interop.torch_file",
 }
 
 

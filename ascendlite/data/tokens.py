@@ -37,6 +37,7 @@ class TokenSampler:
             raise ArgumentError(f"TokenSampler: {len(array)} tokens are fewer than the {length + 1} of one window; use a shorter length")
         self.batch, self.length, self.seed, self.batches = batch, length, seed, 0
         self._windows = numpy.lib.stride_tricks.sliding_window_view(array, length + 1)
+        self._empty, self._int64 = numpy.empty, numpy.dtype("int64")
         self._chunk_number = -1
         self._starts: np.ndarray = numpy.empty((0, batch), dtype=numpy.int64)
 
@@ -53,8 +54,11 @@ class TokenSampler:
         if number != self._chunk_number:
             self._draw(number)
         self.batches += 1
-        window = self._windows[self._starts[place]]
-        return from_numpy(window[:, :-1].astype("int64")), from_numpy(window[:, 1:].astype("int64"))
+        window = self._windows[self._starts[place]]  # (B, T + 1)
+        both = self._empty((2, self.batch, self.length), dtype=self._int64)
+        both[0], both[1] = window[:, :-1], window[:, 1:]
+        pair = from_numpy(both)  # once: it costs more than the gather
+        return pair[0], pair[1]
 
     def __iter__(self) -> TokenSampler:
         return self

@@ -6,9 +6,8 @@ Importing it adds the protocols' methods to Tensor; of the other libraries only 
 import contextlib
 
 from . import array_api_protocol, dlpack, numpy, pickle
-from .torch_file import load_torch
 
 with contextlib.suppress(ImportError):
     from . import einops
 
-__all__ = ["array_api_protocol", "dlpack", "einops", "load_torch", "numpy", "pickle"]
+__all__ = ["array_api_protocol", "dlpack", "einops", "numpy", "pickle"]
