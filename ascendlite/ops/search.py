@@ -17,7 +17,7 @@ from ascendlite.core import (
 )
 from ascendlite.core import bool as bool_
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
-from ascendlite.ops.sort import sort, topk
+from ascendlite.ops.sort import sort
 
 Number = int | float | bool
 
@@ -121,10 +121,6 @@ _bincount = Op(
 _histc = Op("histc", inputs=1, infer=lambda x, bins, low, high: ((bins,), x.dtype))
 
 
-def _extreme(x: Tensor, largest: bool) -> Number:
-    return topk(x.reshape(-1), 1, 0, largest).values.item()
-
-
 @function(methods=("bincount",))
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each value of 0, 1, 2, ... occurs, or the sum of the weights where it does."""
@@ -141,12 +137,12 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
             f"{list(weights.shape)} and {list(input.shape)}"
         )
     x = input.to(int64)
-    if x.numel() and _extreme(x, False) < 0:
+    if x.numel() and x.amin().item() < 0:
         raise ArgumentError(
             "bincount: bincount only supports 1-d non-negative integral inputs: the least "
-            f"is {_extreme(x, False)}"
+            f"is {x.amin().item()}"
         )
-    bins = max(minlength, _extreme(x, True) + 1 if x.numel() else 0)
+    bins = max(minlength, x.amax().item() + 1 if x.numel() else 0)
     if weights is not None and weights.dtype is not float32:
         weights = weights.to(float64)
     return _bincount(x, None if weights is None else weights.detach(), bins)
@@ -164,7 +160,7 @@ def histc(
     x = input.detach().to(promote_types(input.dtype, float32)).reshape(-1)
     low, high = float(min), float(max)
     if low == high and x.numel():
-        low, high = _extreme(x, False), _extreme(x, True)
+        low, high = x.amin().item(), x.amax().item()
     if low == high:
         low, high = low - 1, high + 1
     if not (abs(low) < float("inf") and abs(high) < float("inf")):

@@ -11,6 +11,16 @@ bool in_bounds(const Call& call, int64_t i, int64_t dim, int64_t size) {
   return false;
 }
 
+// The same for a run of indices; the first loop has no way out, so that compilers vectorise it.
+bool all_in_bounds(const Call& call, const int64_t* ids, int64_t step, int64_t n, int64_t dim, int64_t size) {
+  int bad = 0;
+  for (int64_t i = 0; i < n; i++) bad |= uint64_t(ids[i * step]) >= uint64_t(size);
+  if (!bad) return true;
+  for (int64_t i = 0; i < n; i++)
+    if (!in_bounds(call, ids[i * step], dim, size)) break;
+  return false;
+}
+
 // Offset in v of a row of `index`, where rows count all dims but two; the coordinate of a third adds nothing
 // to the offset.
 int64_t row_offset(const View& index, const View& v, int64_t row, int outside1, int outside2, int ignored) {
@@ -38,11 +48,11 @@ void gather(const Call& call) {
         const T* from = ptr<T>(x) + row_offset(index, x, row, last, last, dim);
         const int64_t* ids = ptr<int64_t>(index) + row_offset(index, index, row, last, last, -1);
         T* to = ptr<T>(y) + row * columns;
-        for (int64_t c = 0; c < columns; c++) {
-          const int64_t i = ids[c * ids_step];
-          if (!in_bounds(call, i, dim, size)) return;
-          to[c] = from[i * step + c * along];
-        }
+        if (!all_in_bounds(call, ids, ids_step, columns, dim, size)) return;
+        if (step == 1 && along == 0 && ids_step == 1)
+          for (int64_t c = 0; c < columns; c++) to[c] = from[ids[c]];
+        else
+          for (int64_t c = 0; c < columns; c++) to[c] = from[ids[c * ids_step] * step + c * along];
       }
     });
   });
@@ -87,34 +97,62 @@ struct Smallest {
 
 constexpr int64_t kColumns = 256;  // columns of one task: what stays in the first cache with its indices
 
-// y already holds x. One task meets all items of its lines along dim in order, so the order of sums never
-// changes.
+// One line along the last dim.
+template <class Mode, class T>
+void scatter_line(T* to, int64_t to_step, const T* from, int64_t from_step, const int64_t* ids,
+                  int64_t ids_step, int64_t n) {
+  for (int64_t k = 0; k < n; k++) {
+    T& target = to[ids[k * ids_step] * to_step];
+    target = Mode::of(target, from[k * from_step]);
+  }
+}
+
+// y already holds x. One task meets all items of its lines in order, so the order of sums never changes.
+template <class Mode, class T>
+void scatter_lines(const Call& call, const View& y, const View& index, const View& source, int dim) {
+  const int64_t items = index.shape[dim], size = y.shape[dim], ids_step = index.strides[dim];
+  parallel_for(numel(index) / items, 8192 / items + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; row++) {
+      const int64_t* ids = ptr<int64_t>(index) + row_offset(index, index, row, dim, dim, -1);
+      if (!all_in_bounds(call, ids, ids_step, items, dim, size)) return;
+      scatter_line<Mode>(ptr<T>(y) + row_offset(index, y, row, dim, dim, -1), y.strides[dim],
+                         ptr<T>(source) + row_offset(index, source, row, dim, dim, -1), source.strides[dim],
+                         ids, ids_step, items);
+    }
+  });
+}
+
+// The same where dim is not the last: lines are met side by side, a block of columns a task.
+template <class Mode, class T>
+void scatter_columns(const Call& call, const View& y, const View& index, const View& source, int dim) {
+  const int last = index.ndim - 1;
+  const int64_t columns = index.shape[last], blocks = (columns + kColumns - 1) / kColumns;
+  const int64_t items = index.shape[dim], width = columns < kColumns ? columns : kColumns;
+  const int64_t y_step = y.strides[last], s_step = source.strides[last], ids_step = index.strides[last];
+  auto run = [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; task++) {
+      const int64_t row = task / blocks, first = task % blocks * kColumns;
+      const int64_t count = columns - first < kColumns ? columns - first : kColumns;
+      T* to = ptr<T>(y) + row_offset(index, y, row, dim, last, -1) + first * y_step;
+      const T* from = ptr<T>(source) + row_offset(index, source, row, dim, last, -1) + first * s_step;
+      const int64_t* ids =
+          ptr<int64_t>(index) + row_offset(index, index, row, dim, last, -1) + first * ids_step;
+      for (int64_t k = 0; k < items; k++, ids += index.strides[dim], from += source.strides[dim]) {
+        if (!all_in_bounds(call, ids, ids_step, count, dim, y.shape[dim])) return;
+        for (int64_t c = 0; c < count; c++) {
+          T& target = to[ids[c * ids_step] * y.strides[dim] + c * y_step];
+          target = Mode::of(target, from[c * s_step]);
+        }
+      }
+    }
+  };
+  parallel_for(numel(index) / (items * columns) * blocks, 8192 / (items * width) + 1, run);
+}
+
 template <class Mode, class T>
 void scatter_into(const Call& call, const View& y, const View& index, const View& source, int dim) {
-  const int last = index.ndim - 1;
-  const bool inner = dim != last;  // columns are other lines
-  const int64_t columns = inner ? index.shape[last] : 1, blocks = (columns + kColumns - 1) / kColumns;
-  const int64_t items = index.shape[dim], tasks = numel(index) / (items * columns) * blocks,
-                size = y.shape[dim];
-  const int64_t y_step = inner ? y.strides[last] : 0, s_step = inner ? source.strides[last] : 0,
-                i_step = index.strides[last];
-  parallel_for(tasks, 8192 / (items * (columns < kColumns ? columns : kColumns)) + 1,
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t task = begin; task < end; task++) {
-                   const int64_t row = task / blocks, first = task % blocks * kColumns;
-                   const int64_t stop = first + kColumns < columns ? first + kColumns : columns;
-                   T* to = ptr<T>(y) + row_offset(index, y, row, dim, last, -1);
-                   const T* from = ptr<T>(source) + row_offset(index, source, row, dim, last, -1);
-                   const int64_t* ids = ptr<int64_t>(index) + row_offset(index, index, row, dim, last, -1);
-                   for (int64_t k = 0; k < items; k++)
-                     for (int64_t c = first; c < stop; c++) {
-                       const int64_t i = ids[k * index.strides[dim] + (inner ? c * i_step : 0)];
-                       if (!in_bounds(call, i, dim, size)) return;
-                       T& target = to[i * y.strides[dim] + c * y_step];
-                       target = Mode::of(target, from[k * source.strides[dim] + c * s_step]);
-                     }
-                 }
-               });
+  if (dim == index.ndim - 1) scatter_lines<Mode, T>(call, y, index, source, dim);
+  else scatter_columns<Mode, T>(call, y, index, source, dim);
 }
 
 // y, x, index, source (covers index; any strides). ints: dim, mode: 0 set, 1 sum, 2 product, 3 largest, 4

@@ -45,38 +45,62 @@ void nonzero_count(const Call& call) {
   *ptr<int64_t>(*call.views[0]) = total;
 }
 
-// Writes the coordinates of the true items of one block; `at` is the first one's place in every row of y.
+// Linear places of the true items of one block, relative to its start.
 template <class T>
-void block_places(const View& y, const View& x, int64_t block, int64_t at, int64_t limit) {
-  const int64_t n = numel(x), stop = (block + 1) * kBlock < n ? (block + 1) * kBlock : n;
+int64_t block_places(const View& x, int64_t block, int32_t* places) {
+  const int64_t n = numel(x), rest = n - block * kBlock, size = rest < kBlock ? rest : kBlock;
   const bool is_float = has_two_zeros(x.dtype);
+  const T* p = ptr<T>(x) + block * kBlock;
+  int64_t count = 0;
+  for (int64_t i = 0; i < size; i++) {
+    places[count] = int32_t(i);  // without a branch: overwritten unless counted
+    count += truth(p[i], is_float);
+  }
+  return count;
+}
+
+// Turns places of one block into coordinates, from column `at` of y on; the row is advanced, not divided out.
+void write_places(const View& y, const View& x, int64_t block, const int32_t* places, int64_t count,
+                  int64_t at) {
+  const int last = x.ndim - 1;
   int64_t* out = ptr<int64_t>(y);
-  for (int64_t i = block * kBlock; i < stop && at < limit; i++) {
-    if (!truth(ptr<T>(x)[i], is_float)) continue;
-    int64_t rest = i;
-    for (int d = x.ndim - 1; d > 0; d--) {
-      out[d * y.strides[0] + at] = rest % x.shape[d];
-      rest /= x.shape[d];
+  const int64_t stride = y.strides[0], columns = x.shape[last];
+  int64_t outer[kMaxDims], row = block * kBlock / columns, first = row * columns;
+  for (int d = last - 1; d >= 0; d--) outer[d] = row % x.shape[d], row /= x.shape[d];
+  for (int64_t k = 0; k < count; k++, at++) {
+    const int64_t i = block * kBlock + places[k];
+    while (i >= first + columns) {
+      first += columns;
+      for (int d = last - 1; d >= 0 && ++outer[d] == x.shape[d]; d--) outer[d] = 0;
     }
-    if (x.ndim) out[at] = rest;
-    at++;
+    for (int d = 0; d < last; d++) out[d * stride + at] = outer[d];
+    out[last * stride + at] = i - first;
   }
 }
 
-// y (ndim, count), x: the coordinates of what nonzero_count counted.
+// y (ndim, count), x: the coordinates of what nonzero_count counted. A writer in another thread can't make it
+// overrun.
 void nonzero(const Call& call) {
   const View &y = *call.views[0], &x = *call.views[1];
   const int64_t blocks = (numel(x) + kBlock - 1) / kBlock;
-  Scratch<int64_t> starts(blocks);
+  Scratch<int64_t> starts(blocks + 1);
   count_blocks(x, starts.data);
   int64_t total = 0;
-  for (int64_t b = 0; b < blocks; b++) {
-    const int64_t count = starts[b];
+  for (int64_t b = 0; b <= blocks; b++) {
+    const int64_t count = b < blocks ? starts[b] : 0;
     starts[b] = total, total += count;
   }
+  if (total != y.shape[1])
+    return fail(call, kRuntimeError,
+                "nonzero: the tensor was written to while it was read; clone() it first");
   with_bits(x.dtype, [&](auto tag) {
-    parallel_for(blocks, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t b = begin; b < end; b++) block_places<decltype(tag)>(y, x, b, starts[b], y.shape[1]);
+    parallel_for(x.ndim ? blocks : 0, 1, [&](int64_t begin, int64_t end) {
+      Scratch<int32_t> places(kBlock + 1);
+      for (int64_t b = begin; b < end; b++) {
+        const int64_t count = block_places<decltype(tag)>(x, b, places.data),
+                      room = starts[b + 1] - starts[b];
+        write_places(y, x, b, places.data, count < room ? count : room, starts[b]);
+      }
     });
   });
 }

@@ -25,10 +25,10 @@ struct Lines {
   }
 };
 
-// Least digit first, 11 bits at a time; a digit that all keys share costs only its count.
-template <class K>
+// Least digit first, kBits at a time; a digit that all keys share costs only its count.
+template <int kBits, class K>
 Item<K>* radix_sort(Item<K>* items, Item<K>* other, int64_t n) {
-  constexpr int kBits = 11, kBuckets = 1 << kBits, kPasses = (sizeof(K) * 8 + kBits - 1) / kBits;
+  constexpr int kBuckets = 1 << kBits, kPasses = (sizeof(K) * 8 + kBits - 1) / kBits;
   Scratch<uint32_t> counts(int64_t{kPasses} * kBuckets);
   std::memset(counts.data, 0, counts.bytes);
   for (int64_t i = 0; i < n; i++)
@@ -51,7 +51,8 @@ Item<K>* radix_sort(Item<K>* items, Item<K>* other, int64_t n) {
 // Sorts n items; the result is in one of the two buffers.
 template <class K>
 Item<K>* sort_items(Item<K>* items, Item<K>* other, int64_t n) {
-  if (n > 1024) return radix_sort(items, other, n);
+  if (n > 8192) return radix_sort<11>(items, other, n);
+  if (n > 24 * int64_t(sizeof(K))) return radix_sort<8>(items, other, n);  // fewer buckets to clear
   std::sort(items, items + n);
   return items;
 }
