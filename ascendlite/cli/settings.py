@@ -23,18 +23,18 @@ class Settings:
     positions: str = "rotary"
     tied: bool = False
     dropout: float = 0.0
-    steps: int = 1000
-    batch: int = 32
-    lr: float = 4e-3
+    steps: int = 2000
+    batch: int = 16
+    lr: float = 3e-3
     warmup: int = 50
     weight_decay: float = 0.1
     clip: float = 1.0
     seed: int = 1337
     device: str = "cpu"
     dtype: str = "float32"
-    eval_every: int = 100
-    eval_batches: int = 8
-    save_every: int = 250
+    eval_every: int = 200
+    eval_batches: int = 16
+    save_every: int = 500
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "eval_every", "eval_batches", "save_every"):
