@@ -45,7 +45,7 @@ TYPES = {
     "is_inference_mode_enabled": "bool", "is_anomaly_enabled": "bool", "get_default_device": "Device", "broadcast_shapes": "tuple[int, ...]",
     "set_default_dtype": "None", "set_default_device": "None", "dtype_of_name": "DType", "normalize_dim": "int", "normalize_dims": "tuple[int, ...]",
     "next_philox": "tuple[int, int]", "add_method": "None", "add_listener": "Any", "pointwise": "Op", "exchange_grad": "bool", "exchange_inference": "bool",
-    "exchange_anomaly": "bool", "get_autocast": "Any", "set_autocast": "None", "run_backward": "Any",
+    "exchange_anomaly": "bool", "get_autocast": "Any", "set_autocast": "Any", "run_backward": "Any",
 }
 SKIPPED = {"__class__", "__dir__", "__doc__", "__getattribute__", "__getstate__", "__init_subclass__", "__new__", "__pyx_vtable__", "__reduce__",
            "__reduce_cython__", "__setstate_cython__", "__sizeof__", "__subclasshook__", "__delattr__", "__setattr__", "__dict__", "__weakref__", "__module__",
@@ -87,9 +87,9 @@ def default(value: object) -> str:
     return repr(value) if isinstance(value, (bool, int, float, str, types.NoneType)) and value == value and abs(hash(value)) >= 0 else "..."
 
 
-def one_parameter(p: inspect.Parameter) -> str:
+def one_parameter(p: inspect.Parameter, method: bool) -> str:
     star = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}.get(p.kind, "")
-    if p.name == "self":
+    if p.name == "self" and method:
         return "self"
     tail = "" if p.default is inspect.Parameter.empty else f" = {default(p.default)}"
     return f"{star}{p.name}: {annotation(p.annotation)}{tail}"
@@ -118,7 +118,7 @@ def signature(fn: Callable[..., Any], name: str, method: bool) -> str:
         if p.kind is inspect.Parameter.KEYWORD_ONLY and not starred:
             parts.append("*")
             starred = True
-        parts.append(one_parameter(p))
+        parts.append(one_parameter(p, method))
     result = annotation(s.return_annotation) if isinstance(s.return_annotation, str) else TYPES.get(name, "Tensor")
     return f"({', '.join(parts)}) -> {result}"
 
@@ -175,7 +175,7 @@ def core_stub() -> str:
 
 
 def package_stub() -> str:
-    lines = [HEADER + IMPORTS, "from ascendlite.core._core import Number as Number"]
+    lines = [HEADER + IMPORTS, "from ascendlite import _native as _native", "from ascendlite.core._core import Number as Number"]
     ours = {n: v for n, v in vars(al).items() if not n.startswith("_") or n == "__version__"}
     functions = {n: fn for n, fn in FUNCTIONS.items() if n not in FUNCTIONAL}
     lines += [f"from ascendlite import {n} as {n}" for n in sorted({*al._LAZY, "errors", "ops", "core"}) if (ROOT / "ascendlite" / n).exists() or

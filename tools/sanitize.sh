@@ -1,28 +1,33 @@
 #!/bin/bash
-# Builds with a sanitizer and runs the native tests under it.
-# Usage: tools/sanitize.sh address|thread [PYTEST_ARGUMENTS]; needs the dev and test extras. A report ends the run with an error.
+# Runs native code under a sanitizer; the first report ends the run with an error. Usage:
+#   tools/sanitize.sh address [PYTEST_ARGUMENTS]   the runtime's native test, then Python tests (default: every op) on a build of its own
+#   tools/sanitize.sh thread                       the runtime's native test (CPython itself is not built for this sanitizer)
+# Needs the dev and test extras.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kind=${1:?address or thread}
 shift
+build=$PWD/build/sanitize-$kind
+mkdir -p "$build"
+runtime_test() {
+  g++ -std=c++20 -O1 -g -fsanitize="$1" -Icsrc tests/native/runtime_test.cpp csrc/runtime/{allocator,pages,threads}.cpp -lpthread -o "$build/runtime_test"
+  "$build/runtime_test" "${@:2}"
+}
 case $kind in
-  address) flag=address,undefined; libraries="libasan.so libubsan.so" ;;
-  thread) flag=thread; libraries=libtsan.so ;;
+  address) runtime_test address,undefined ;;
+  thread) runtime_test thread without_fork; exit ;;
   *) echo "sanitize.sh: unknown kind '$kind'; use address or thread" >&2; exit 2 ;;
 esac
-tests=("$@")
-[ ${#tests[@]} -gt 0 ] || tests=(tests/test_runtime.py tests/test_ops.py -k "not large or threads")
-sets=$(python -c "import platform; print('avx2' if platform.machine() == 'x86_64' else 'neon')")
-build=$PWD/build/sanitize-$kind
+
+[ $# -gt 0 ] || set -- tests/test_ops.py
 prefix=$build/installed
-[ -f "$build/build.ninja" ] || meson setup "$build" --prefix="$prefix" -Dpython.install_env=prefix -Dinstruction_sets="$sets" \
-  -Db_sanitize=$flag -Db_lundef=false -Dbuildtype=debugoptimized -Doptimization=1
+set_name=$(python -c "import platform; print('avx2' if platform.machine() == 'x86_64' else 'neon')")
+[ -f "$build/build.ninja" ] || meson setup "$build" --prefix="$prefix" -Dpython.install_env=prefix -Dinstruction_sets="$set_name" \
+  -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized -Doptimization=1
 ninja -C "$build"
 meson install -C "$build" --only-changed --no-rebuild > "$build/install.log"
-preload=$(for l in $libraries; do gcc -print-file-name=$l; done | paste -sd:)
-site=$(find "$prefix" -type d -name site-packages | head -1)
-export PYTHONPATH=$site PYTHONSAFEPATH=1 PYTHONMALLOC=malloc
-# Python itself keeps memory until it ends; what ascendlite leaks is the matter of tests/test_leaks.py.
-export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:use_sigaltstack=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
-export TSAN_OPTIONS=halt_on_error=1:suppressions=$PWD/tools/tsan.supp
-LD_PRELOAD=$preload python -m pytest "${tests[@]}" -p no:cacheprovider
+PYTHONPATH=$(find "$prefix" -type d -name site-packages | head -1)
+export PYTHONPATH PYTHONSAFEPATH=1 PYTHONMALLOC=malloc
+# Python keeps memory until it ends, so leaks are the matter of tests/test_leaks.py.
+export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+LD_PRELOAD=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so) python -m pytest -p no:cacheprovider "$@"
