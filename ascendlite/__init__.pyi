@@ -3,6 +3,7 @@ import builtins
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
+from ascendlite import _native as _native
 from ascendlite.core._core import Number as Number
 from ascendlite import amp as amp
 from ascendlite import autograd as autograd
