@@ -95,6 +95,19 @@ def test_other_dtypes_are_multiplied_right(dtype: str) -> None:
                 np.testing.assert_array_equal((a_values @ b_values).astype(dtype), (a @ b).numpy())
 
 
+def test_bfloat16_by_pairs_is_multiplied_right() -> None:
+    rng = np.random.default_rng(8)
+    al.backends.set_gemm("pairs")
+    try:
+        for m, n, k in [(1, 40, 1), (2, 33, 301), (7, 5, 4), (33, 40, 1300), (200, 33, 551)]:
+            for left, right in itertools.product(("rows", "columns", "strided", "flipped"), repeat=2):
+                a, a_values = matrix(rng, m, k, left, "bfloat16")
+                b, b_values = matrix(rng, k, n, right, "bfloat16")
+                check(a_values, b_values, a @ b, "bfloat16")
+    finally:
+        al.backends.set_gemm("auto")
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("layout", ["rows", "columns"])
 def test_a_row_does_not_depend_on_the_rows_beside_it(dtype: str, layout: str) -> None:
@@ -156,5 +169,5 @@ def test_gradients_of_transposed_operands_are_products_without_copies() -> None:
 
 
 def test_an_unknown_back_end_is_refused() -> None:
-    with pytest.raises(ValueError, match="auto, native, openblas"):
+    with pytest.raises(ValueError, match="auto, native, openblas, pairs"):
         al.backends.set_gemm("mkl")

@@ -28,7 +28,8 @@ struct Problem {
   bool serial = false;  // the caller runs on one thread of a parallel loop already
 };
 
-enum Backend : int32_t { kAuto, kNative, kOpenBlas };
+// kPairs: native, with bfloat16 by pairs even where that is emulated (for tests).
+enum Backend : int32_t { kAuto, kNative, kOpenBlas, kPairs };
 
 void gemm(const Problem& problem);
 
@@ -42,6 +43,8 @@ bool supported(int32_t dtype, int32_t out_dtype);
 // The back ends, for gemm.cpp only.
 void native_float(const Problem& problem);
 void native_half(const Problem& problem);
+void native_pairs(const Problem& problem);  // bfloat16; on AVX-512 only where pairs_in_hardware()
+bool pairs_in_hardware();
 void native_double(const Problem& problem);
 void native_integer(const Problem& problem);
 bool openblas_load(const char* path);

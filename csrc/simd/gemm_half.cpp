@@ -5,10 +5,10 @@
 namespace al::gemm {
 
 void native_half(const Problem& p) {
-  if (p.dtype == kBFloat16)
-    Product<MultiplyAdd<float>, bfloat16, bfloat16>(p).run();
-  else
-    Product<MultiplyAdd<float>, float16, float16>(p).run();
+  static const bool pairs = pairs_in_hardware();
+  if (p.dtype == kFloat16) return Product<MultiplyAdd<float>, float16, float16>(p).run();
+  if (pairs || backend() == kPairs) return native_pairs(p);
+  Product<MultiplyAdd<float>, bfloat16, bfloat16>(p).run();
 }
 
 }  // namespace al::gemm

@@ -63,7 +63,10 @@ AL_INLINE void transpose(Vec<T>* rows) {
 
 template <class To, class In>
 AL_INLINE To convert(const In& x) {
-  return To(to_compute(x));
+  if constexpr (std::is_same_v<In, To>)
+    return x;
+  else
+    return To(to_compute(x));
 }
 
 // Lines with neighbouring values of k: blocks of width x width are transposed in registers. A panel of

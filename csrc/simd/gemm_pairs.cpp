@@ -1,0 +1,71 @@
+// bfloat16 products by pairs: an instruction (vdpbf16ps) multiplies two neighbours of k and adds both to a
+// float sum, so panels hold pairs. Where the machine lacks it the same loops run on an emulation, which the
+// tests use.
+#include "simd/gemm_block.h"
+
+namespace al::gemm {
+
+namespace {
+
+struct Pairs {
+  using Acc = float;
+  using Packed = uint32_t;
+  static constexpr int step = 2;
+
+  static AL_INLINE Vec<float> apply(Vec<uint32_t> a, Vec<uint32_t> b, Vec<float> sum) {
+#if defined(__AVX512F__)
+    asm("vdpbf16ps %2, %1, %0"
+        : "+v"(sum)
+        : "v"(a), "v"(b));  // by hand: the file is compiled for machines without it too
+    return sum;
+#else
+    const Vec<uint32_t> high = splat(0xffff0000u);
+    sum = fused((Vec<float>)(a & high), (Vec<float>)(b & high), sum);
+    return fused((Vec<float>)(a << 16), (Vec<float>)(b << 16), sum);
+#endif
+  }
+
+  // Step s of a line holds k = 2s in its low half and k = 2s + 1 in its high one; what is beyond `valid` is
+  // zero.
+  static void pack(const bfloat16* src, int64_t line_stride, int64_t k_stride, int lines, int64_t depth,
+                   uint32_t* dst, int pitch, int64_t valid) {
+    const int64_t whole = std::min(depth, valid / 2);
+    const bool words = k_stride == 1 && line_stride % 2 == 0 &&
+                       uintptr_t(src) % 4 == 0;  // pairs lie in memory as they are wanted
+    if (words && lines > 1)
+      pack_across<kCols<Pairs>>(reinterpret_cast<const uint32_t*>(src), line_stride / 2, lines, whole, dst,
+                                pitch);
+    else
+      for (int64_t s = 0; s < whole; s++)
+        interleave(src + 2 * s * k_stride, src + (2 * s + 1) * k_stride, line_stride, lines, dst + s * pitch,
+                   pitch);
+    if (whole < depth) {
+      for (int i = 0; i < pitch; i++)
+        dst[whole * pitch + i] = i < lines ? src[i * line_stride + 2 * whole * k_stride].bits : 0;
+    }
+  }
+
+  static void interleave(const bfloat16* low, const bfloat16* high, int64_t stride, int lines, uint32_t* dst,
+                         int pitch) {
+    if (stride == 1) {
+      for (int i = 0; i < lines; i++) dst[i] = low[i].bits | uint32_t(high[i].bits) << 16;
+    } else {
+      for (int i = 0; i < lines; i++) dst[i] = low[i * stride].bits | uint32_t(high[i * stride].bits) << 16;
+    }
+    for (int i = lines; i < pitch; i++) dst[i] = 0;
+  }
+};
+
+}  // namespace
+
+bool pairs_in_hardware() {
+#if defined(__AVX512F__)
+  return __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
+void native_pairs(const Problem& p) { Product<Pairs, bfloat16, bfloat16>(p).run(); }
+
+}  // namespace al::gemm
