@@ -18,8 +18,15 @@ class DimensionError(AscendLiteError, IndexError):
     """A dimension that the tensor does not have."""
 
 
-class DTypeError(AscendLiteError, RuntimeError, TypeError):
-    """A dtype that the operation does not take, or a conversion that would lose the kind of number."""
+class BoundsError(AscendLiteError, IndexError, RuntimeError):
+    """An index value outside the tensor. torch raises IndexError for x[i] and RuntimeError for gather and its kin."""
+
+
+class DTypeError(AscendLiteError, NotImplementedError, TypeError):
+    """A dtype that the operation does not take, or a conversion that would lose the kind of number.
+
+    torch raises RuntimeError, NotImplementedError (which is a RuntimeError) or TypeError here.
+    """
 
 
 class DeviceError(AscendLiteError, RuntimeError):

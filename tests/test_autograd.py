@@ -359,3 +359,19 @@ def test_unfold_and_diagonal_have_gradients() -> None:
     assert al.autograd.gradcheck(lambda x: x.unfold(1, 2, 1) * 2, x)
     assert al.autograd.gradcheck(lambda x: x.diagonal(1) * 2, x)
     assert al.autograd.gradgradcheck(lambda x: x.unfold(1, 3, 1) ** 2, x)
+
+
+def test_pieces_of_a_tensor_join_their_gradients() -> None:
+    x = al.arange(12.0, dtype=al.float64).reshape(3, 4).requires_grad_()
+    assert al.autograd.gradcheck(lambda x: x.split([1, 3], dim=1)[1] * 2, x)
+    assert al.autograd.gradcheck(lambda x: sum(k * row for k, row in enumerate(x)), x)
+    assert al.autograd.gradgradcheck(lambda x: x.chunk(2, dim=1)[0] * x.unbind(1)[3].reshape(3, 1), x)
+
+
+def test_an_in_place_write_through_a_piece_reaches_the_base() -> None:
+    x = leaf(1.0, 2.0, 3.0, 4.0)
+    y = x * 1.0
+    first, _ = y.chunk(2)
+    first.mul_(10.0)
+    y.sum().backward()
+    assert [10.0, 10.0, 1.0, 1.0] == x.grad.tolist()

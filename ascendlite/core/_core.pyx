@@ -24,7 +24,7 @@ import operator
 import weakref
 
 import ascendlite._native as _native
-from ascendlite.errors import (ArgumentError, DeviceError, DimensionError, DTypeError, GradError, OutOfMemoryError,
+from ascendlite.errors import (ArgumentError, BoundsError, DeviceError, DimensionError, DTypeError, GradError, OutOfMemoryError,
                                ShapeError)
 
 include "abi.pxi"
@@ -33,12 +33,17 @@ include "storage.pxi"
 include "mode.pxi"
 include "op.pxi"
 include "node.pxi"
+include "slots.pxi"
 include "tensor.pxi"
 include "shape.pxi"
 include "launch.pxi"
 include "apply.pxi"
+include "pointwise.pxi"
+include "record.pxi"
 include "inplace.pxi"
 include "views.pxi"
+include "pieces.pxi"
+include "gradients.pxi"
 include "engine.pxi"
 include "create.pxi"
 include "convert.pxi"

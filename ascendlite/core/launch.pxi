@@ -1,6 +1,6 @@
 # From tensors to C: kernel launches, attribute flattening, errors on the way back.
 
-cdef dict KERNEL_ERRORS = {kIndexError: IndexError, kShapeError: ShapeError, kValueError: ArgumentError,
+cdef dict KERNEL_ERRORS = {kIndexError: BoundsError, kShapeError: ShapeError, kValueError: ArgumentError,
                            kRuntimeError: RuntimeError, kMemoryError: OutOfMemoryError}
 
 cdef raise_kernel_error(Op op, Error* error):

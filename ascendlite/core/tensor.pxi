@@ -1,45 +1,5 @@
 # The tensor type. What runs hot is a slot or a short method; the work is in the files after this one.
 
-# Ops behind the operators, bound when `ascendlite.ops` registers them.
-cdef enum Slot:
-    S_ADD, S_SUB, S_MUL, S_DIV, S_NEG, S_EQ, S_NE, S_LT, S_LE, S_GT, S_GE, S_COUNT
-
-cdef dict SLOT_NAMES = {"add": S_ADD, "sub": S_SUB, "mul": S_MUL, "div": S_DIV, "neg": S_NEG, "eq": S_EQ, "ne": S_NE, "lt": S_LT,
-                        "le": S_LE, "gt": S_GT, "ge": S_GE}
-cdef list SLOTS = [None] * S_COUNT
-FUNCTIONS = {}  # public functions by name, filled by `ascendlite.core.registry`
-
-cdef object _backward = None  # ascendlite.core.autograd.backward, once it is needed
-
-cdef bind_slot(str name, Op op):
-    if name in SLOT_NAMES:
-        SLOTS[SLOT_NAMES[name]] = op
-
-cdef inline object unary_slot(int slot, x):
-    return apply_pointwise(<Op>SLOTS[slot], (x,), None)
-
-cdef inline object binary_slot(int slot, a, b):
-    if not (is_operand(a) and is_operand(b)):
-        return NotImplemented
-    return apply_pointwise(<Op>SLOTS[slot], (a, b), None)
-
-cdef inline object inplace_slot(int slot, Tensor a, b):
-    if not is_operand(b):
-        return NotImplemented
-    return apply_inplace(<Op>SLOTS[slot], a, (a, b))
-
-cdef inline object function_slot(str name, a, b):
-    if not (is_operand(a) and is_operand(b)):
-        return NotImplemented
-    return FUNCTIONS[name](a, b)
-
-cdef inline bint is_operand(x) noexcept:
-    return isinstance(x, Tensor) or PyFloat_Check(x) or PyLong_Check(x) or is_numpy_scalar(x)
-
-cdef bint is_numpy_scalar(x) noexcept:
-    return hasattr(type(x), "__array_priority__") and hasattr(x, "item") and getattr(x, "ndim", 1) == 0
-
-
 @cython.freelist(256)
 @cython.trashcan(True)
 cdef class Tensor:

@@ -46,6 +46,22 @@ def slice(g, y, _x, dim, start, stop, step):
     return whole
 
 
+def split(g, y, _x, dim, sizes):
+    from ascendlite.core._core import FUNCTIONS
+
+    shapes = [(*_x.shape[:dim], n, *_x.shape[dim + 1 :]) for n in sizes]
+    like = next(part for part in g if part is not None)
+    return FUNCTIONS["cat"]([_zeros(like, s) if part is None else part for part, s in zip(g, shapes, strict=True)], dim)
+
+
+def unbind(g, y, _x, dim):
+    from ascendlite.core._core import FUNCTIONS
+
+    like = next(part for part in g if part is not None)
+    shape = (*_x.shape[:dim], *_x.shape[dim + 1 :])
+    return FUNCTIONS["stack"]([_zeros(like, shape) if part is None else part for part in g], dim)
+
+
 def diagonal(g, y, _x, offset, dim1, dim2):
     whole = _zeros(g, _x.shape)
     whole.diagonal(offset, dim1, dim2).copy_(g)

@@ -10,6 +10,8 @@ cdef Op SLICE = view_op("slice", _rules.slice)
 cdef Op AS_STRIDED = view_op("as_strided", _rules.as_strided)
 cdef Op DIAGONAL = view_op("diagonal", _rules.diagonal)
 cdef Op UNFOLD = view_op("unfold", _rules.unfold)
+cdef Op SPLIT = view_op("split", _rules.split)
+cdef Op UNBIND = view_op("unbind", _rules.unbind)
 cdef Op CLONE = Op("clone", vjp=(_rules.clone,))
 cdef Op CAST = Op("cast", vjp=(_rules.cast,))
 cdef Op COPY_OP = Op("copy_", inputs=2, vjp=(None, _rules.clone), kernel="copy")
@@ -351,25 +353,3 @@ def unsqueeze(Tensor input not None, dim):
         else:
             sizes[i], strides[i] = input.v.shape[i - (i > d)], input.v.strides[i - (i > d)]
     return finish_view(VIEW, input, window(input, n + 1, sizes, strides, input.offset), (tuple([sizes[i] for i in range(n + 1)]),))
-
-
-cdef Tensor clone_tensor(Tensor x):
-    cdef Tensor t = contiguous_copy(x)
-    if mode.grad and x.is_float() and needs_grad(x):
-        record(CLONE, (x,), (), t)
-    if LISTENERS:
-        notify(CLONE, (x,), (), t)
-    return t
-
-
-cdef Tensor cast_tensor(Tensor x, int dtype):
-    cdef Tensor t
-    if x.v.dtype == dtype:
-        return x
-    t = allocate_like_inputs(dtype, x.device_, x.v.ndim, x.v.shape, (x,))
-    copy_values(t, x)
-    if mode.grad and x.is_float() and kFloat16 <= dtype and needs_grad(x):
-        record(CAST, (x,), (<DType>DTYPES[dtype],), t)
-    if LISTENERS:
-        notify(CAST, (x,), (<DType>DTYPES[dtype],), t)
-    return t

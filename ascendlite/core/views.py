@@ -139,15 +139,7 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
         if sum(sections) != size or any(s < 0 for s in sections):
             raise ShapeError(f"split: split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension {d}), but got "
                              f"split_sizes={list(sections)}")
-    return _pieces(tensor, d, sections)
-
-
-def _pieces(tensor: Tensor, d: int, sections: Sequence[int]) -> tuple[Tensor, ...]:
-    out, start = [], 0
-    for n in sections:
-        out.append(tensor.narrow(d, start, n))
-        start += n
-    return tuple(out)
+    return _core.split_views(tensor, d, sections)
 
 
 function("split_with_sizes", methods=("split_with_sizes",))(split)
@@ -163,7 +155,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         raise ArgumentError(f"chunk: chunk expects `chunks` to be greater than 0, got: {chunks}")
     size = input.shape[d]
     if size == 0:
-        return _pieces(input, d, [0] * chunks)
+        return _core.split_views(input, d, [0] * chunks)
     return split(input, max(1, -(-size // chunks)), d)
 
 
@@ -178,7 +170,7 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int] | Tenso
     if isinstance(cuts, int):
         if cuts <= 0:
             raise ArgumentError(f"tensor_split: number of sections must be larger than 0, got {cuts}")
-        return _pieces(input, d, [size // cuts + (i < size % cuts) for i in range(cuts)])
+        return _core.split_views(input, d, [size // cuts + (i < size % cuts) for i in range(cuts)])
     edges = [0, *(min(max(c + size if c < 0 else c, 0), size) for c in cuts), size]
     return tuple(input.narrow(d, a, max(b - a, 0)) for a, b in zip(edges, edges[1:]))
 
@@ -189,7 +181,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     d = normalize_dim(dim, input.ndim, "unbind")
     if input.ndim == 0:
         raise ShapeError("unbind: Dimension specified as 0 but tensor has no dimensions")
-    return tuple(input.select(d, i) for i in range(input.shape[d]))
+    return _core.unbind_views(input, d)
 
 
 # -- new tensors with the dtype and device of an old one
@@ -218,6 +210,7 @@ add_method("type_as", lambda self, other: self.to(other.dtype))
 add_method("cpu", lambda self: self.to("cpu"))
 add_method("npu", lambda self, index=0: self.to(f"npu:{index}"))
 add_method("dim_order", lambda self: tuple(range(self.ndim)))
+add_method("_make_subclass", staticmethod(_core.make_subclass))
 add_method("get_device", lambda self: -1 if self.device.index is None else self.device.index)
 add_method("share_memory_", lambda self: self)
 add_method("pin_memory", lambda self: self)

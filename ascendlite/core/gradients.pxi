@@ -1,0 +1,149 @@
+# What happens to single gradients: hooks, sums, shapes, accumulation into leaves.
+
+def node_sequence(Node node not None):
+    """The place of a node in the order of creation."""
+    return node.sequence
+
+
+cdef inline bint sole_owner(Tensor t) noexcept:
+    # One Python reference (the caller's variable), one tensor on the storage, and the storage is nobody else's memory.
+    return Py_REFCNT(<PyObject*>t) <= 1 and Py_REFCNT(<PyObject*>t.storage) <= 1 and t.storage.owner is None and t.grad_fn_ is None
+
+
+cdef accumulate_grad(Tensor leaf, Tensor g, bint create_graph):
+    cdef bint former
+    if leaf.grad_ is None:
+        if create_graph:
+            leaf.grad_ = g if needs_grad(g) else clone_tensor(g)
+        elif Py_REFCNT(<PyObject*>g) <= 1 and Py_REFCNT(<PyObject*>g.storage) <= 1 and g.dense and g.storage.owner is None and g.base is None:
+            leaf.grad_ = alias(g)
+        else:
+            leaf.grad_ = contiguous_copy(g)
+    elif create_graph:
+        leaf.grad_ = <Tensor>binary_slot(S_ADD, leaf.grad_, g)
+    else:
+        former, mode.grad = mode.grad, False
+        try:
+            inplace_slot(S_ADD, leaf.grad_, g)
+        finally:
+            mode.grad = former
+    if leaf.accumulate_hooks is not None:
+        for hook in tuple(leaf.accumulate_hooks):
+            hook(leaf)
+
+
+cdef object conform(r, edge, int number, Node node):
+    # A gradient with the shape, dtype and place of what it belongs to: sums what was broadcast.
+    cdef Tensor g
+    cdef Meta* m
+    cdef Tensor leaf
+    cdef Spec s
+    cdef int i
+    cdef bint same
+    if not isinstance(r, Tensor):
+        raise TypeError(f"{node.name()}: a gradient must be a Tensor or None, got {type(r).__name__}")
+    g = <Tensor>r
+    if isinstance(edge, Tensor):
+        leaf = <Tensor>edge
+        if same_shape(g, leaf) and g.v.dtype == leaf.v.dtype:
+            return g
+        return conform_slow(g, shape_tuple(leaf), leaf.v.dtype, node)
+    if number:
+        s = <Spec>(<Node>edge).more[number - 1]
+        return conform_slow(g, s.shape, s.dtype.code, node)
+    m = &(<Node>edge).meta
+    same = g.v.ndim == m.ndim and g.v.dtype == m.dtype
+    for i in range(m.ndim if same else 0):
+        same = same and g.v.shape[i] == m.shape[i]
+    return g if same else conform_slow(g, tuple([m.shape[i] for i in range(m.ndim)]), m.dtype, node)
+
+
+cdef Tensor conform_slow(Tensor g, tuple shape, int dtype, Node node):
+    if shape_tuple(g) != shape:
+        g = sum_to_shape(g, shape, node)
+    if g.v.dtype != dtype:
+        if dtype < kFloat16:
+            raise DTypeError(f"{node.name()}: a gradient of dtype {DTYPES[dtype]!r} is not possible")
+        g = cast_tensor(g, dtype)
+    return g
+
+
+cdef Tensor sum_to_shape(Tensor g, tuple shape, Node node):
+    cdef int extra = g.v.ndim - len(shape), i
+    cdef list dims
+    sizes = shape_tuple(g)[extra:] if extra >= 0 else ()
+    if extra >= 0 and all([s == n or s == 1 for s, n in zip(shape, sizes)]) and g.device_ == CPU and g.is_float() and g.count:
+        return <Tensor>apply_kernel(SUM_TO, (g,), (shape,), None)
+    if extra < 0 or any([s != 1 and s != n and n != 1 for s, n in zip(shape, sizes)]):
+        if extra < 0:
+            try:
+                return expand_to(g, shape, "gradient")
+            except ShapeError:
+                pass
+        raise ShapeError(f"Function {node.name()} returned an invalid gradient: got {shape_tuple(g)} but expected shape compatible with {shape}")
+    dims = list(range(extra)) + [i + extra for i, s in enumerate(shape) if s == 1 and g.v.shape[i + extra] != 1]
+    if dims:
+        g = <Tensor>FUNCTIONS["sum"](g, tuple(dims), True)
+    if extra:
+        g = view_as_shape(g, shape_tuple(g)[extra:], "gradient", True)
+    return g if shape_tuple(g) == shape else expand_to(g, shape, "gradient")
+
+
+def sum_to_spec(x, shape):
+    """The shape rule of the op that undoes broadcasting."""
+    return shape, x.dtype
+
+
+cdef Op SUM_TO = Op("sum_to", infer=sum_to_spec, vjp=(_rules.expand,), contiguous=False)
+
+
+def sum_to(Tensor x not None, shape):
+    """x summed over the dims that broadcasting `shape` to x's shape had made."""
+    return sum_to_shape(x, tuple(shape), _ANONYMOUS)
+
+cdef Node _ANONYMOUS = CustomNode.__new__(CustomNode)
+(<CustomNode>_ANONYMOUS).label = "sum_to"
+
+
+cdef object run_hooks(Node node, g):
+    cdef list several
+    if node.more is None:
+        for hook in tuple(node.hooks.get(0, ())):
+            changed = hook(g)
+            g = g if changed is None else changed
+        return g
+    several = list(g)
+    for number, hooks in node.hooks.items():
+        for hook in tuple(hooks):
+            if several[number] is not None:
+                changed = hook(several[number])
+                several[number] = several[number] if changed is None else changed
+    return tuple(several)
+
+
+cdef check_nan(Node node, tuple results):
+    for k, r in enumerate(results):
+        if isinstance(r, Tensor) and bool(FUNCTIONS["isnan"](r).any().item()):
+            raise GradError(f"Function '{node.name()}' returned nan values in its {k}th output.")
+
+
+cdef object add_tensor_hook(Tensor t, hook):
+    cdef Node node = grad_fn_of(t)
+    if node is None:
+        if not t.leaf_requires_grad:
+            raise GradError("register_hook: cannot register a hook on a tensor that doesn't require gradient")
+        if t.hooks is None:
+            t.hooks = []
+        return HookHandle(t.hooks, hook)
+    if node.hooks is None:
+        node.hooks = {}
+    return HookHandle(node.hooks.setdefault(t.out_nr, []), hook)
+
+
+cdef keep_grad(Tensor t):
+    reference = weakref.ref(t)
+    def keep(g):
+        owner = reference()
+        if owner is not None:
+            (<Tensor>owner).grad_ = g if (<Tensor>owner).grad_ is None else <Tensor>binary_slot(S_ADD, (<Tensor>owner).grad_, g)
+    add_tensor_hook(t, keep)

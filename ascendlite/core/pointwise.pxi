@@ -1,0 +1,153 @@
+# How a pointwise op runs once its dtype is known: operands to views, the output's shape and memory, the launch.
+
+cdef Tensor run_uniform(Op op, tuple args, bint* grad):
+    # The common case in one pass: contiguous float tensors of one shape and dtype on the CPU, and numbers. None: take the general road.
+    cdef char* data[9]
+    cdef int64_t strides[9]
+    cdef char numbers[9][8]
+    cdef View* views[9]
+    cdef Tensor t, lead = None, result
+    cdef LoopFn loop
+    cdef int i, n = <int>PyTuple_GET_SIZE(args)
+    if op.cond or op.rule == R_BITWISE or n > 8:
+        return None
+    for i in range(n):
+        x = <object>PyTuple_GET_ITEM(args, i)
+        if not isinstance(x, Tensor):
+            continue
+        t = <Tensor>x
+        if lead is None:
+            if t.device_ != CPU or not t.dense or t.v.dtype < kFloat16 or t.count > 32768 or t.count == 0:
+                return None
+            lead = t
+        elif t.v.dtype != lead.v.dtype or t.device_ != CPU or not t.dense or not same_shape(t, lead):
+            return None
+        data[i + 1], strides[i + 1] = t.v.data, ITEMSIZE[t.v.dtype]
+        if t.leaf_requires_grad or t.grad_fn_ is not None or t.base is not None:
+            grad[0] = grad[0] or needs_grad(t)
+    if lead is None:
+        return None
+    loop = op.entry.loops[lead.v.dtype]
+    if loop == NULL:
+        return None
+    for i in range(n):
+        x = <object>PyTuple_GET_ITEM(args, i)
+        if isinstance(x, Tensor):
+            continue
+        if not (PyFloat_Check(x) or PyLong_Check(x)):
+            return None
+        put_number(numbers[i], lead.v.dtype, x)
+        data[i + 1], strides[i + 1] = numbers[i], 0
+    result = allocate_same(lead, op.entry.out_dtype[lead.v.dtype])
+    data[0], strides[0] = result.v.data, ITEMSIZE[result.v.dtype]
+    loop(data, strides, lead.count)
+    return result
+
+
+cdef inline Tensor allocate_same(Tensor lead, int dtype):
+    # A fresh contiguous tensor of lead's shape on the CPU.
+    cdef Tensor t = bare_tensor(dtype, CPU)
+    t.v = lead.v
+    t.v.dtype = dtype
+    t.count, t.dense, t.inference = lead.count, True, mode.inference
+    t.storage = new_storage(<size_t>lead.count * ITEMSIZE[dtype], CPU)
+    t.v.data = t.storage.ptr
+    return t
+
+
+cdef Tensor run_pointwise(Op op, tuple args, int compute, int device, Tensor out):
+    # Shape, allocation and launch; `out`, when given, is written (and resized when it is empty).
+    cdef Operands o
+    cdef int64_t shape[16]
+    cdef int i, ndim = 0, n = <int>PyTuple_GET_SIZE(args), dtype = op.entry.out_dtype[compute]
+    cdef Tensor t, result
+    cdef list keep = None
+    for i in range(n):
+        x = <object>PyTuple_GET_ITEM(args, i)
+        if isinstance(x, Tensor):
+            t = <Tensor>x
+            if t.v.dtype != compute and not (op.cond and i == 0):
+                t = converted(t, compute)
+                if keep is None:
+                    keep = []
+                keep.append(t)
+            o.views[i + 1] = &t.v
+            if ndim == 0:
+                ndim = t.v.ndim
+                memcpy(shape, t.v.shape, ndim * sizeof(int64_t))
+            else:
+                ndim = broadcast_into(shape, ndim, t, op, args)
+        else:
+            o.scalars[i].data = o.numbers[i]
+            o.scalars[i].dtype, o.scalars[i].ndim = compute, 0
+            put_number(o.numbers[i], compute, x)
+            o.views[i + 1] = &o.scalars[i]
+    if out is None:
+        result = allocate_like_inputs(dtype, device, ndim, shape, args)
+    else:
+        result = prepare_out(op, out, dtype, device, ndim, shape)
+    o.views[0] = &result.v
+    if device != META:
+        run_loop(op, op.entry.loops[compute], o.views, n + 1, result.count)
+    if out is not None:
+        if result is not out:
+            copy_values(out, result)
+        out.storage.version += 1
+        return out
+    return result
+
+
+cdef Tensor allocate_like_inputs(int dtype, int device, int ndim, int64_t* shape, tuple args):
+    # Contiguous, but where the inputs of full shape are all one and the same permutation of it (as a transposed matrix is).
+    cdef Tensor t, lead = None, result = allocate(dtype, device, ndim, shape)
+    cdef int i
+    for i in range(<int>PyTuple_GET_SIZE(args)):
+        x = <object>PyTuple_GET_ITEM(args, i)
+        if isinstance(x, Tensor):
+            t = <Tensor>x
+            if t.dense and t.v.ndim:
+                return result
+            if lead is None and t.v.ndim == ndim and ndim > 1:
+                lead = t
+    if lead is not None and lead.count == result.count and result.count:
+        adopt_permutation(result, lead)
+    return result
+
+
+cdef adopt_permutation(Tensor result, Tensor lead):
+    # lead's strides, if its elements are dense and do not overlap.
+    cdef int i, k, n = lead.v.ndim
+    cdef int64_t extent_ = 1
+    cdef list order = sorted([(lead.v.strides[i], lead.v.shape[i], i) for i in range(n) if lead.v.shape[i] != 1])
+    for stride, size, k in order:
+        if stride != extent_:
+            return
+        extent_ *= size
+    for i in range(n):
+        result.v.strides[i] = lead.v.strides[i]
+    result.dense = is_contiguous(result.v)
+
+
+cdef Tensor prepare_out(Op op, Tensor out, int dtype, int device, int ndim, int64_t* shape):
+    cdef Tensor wanted
+    cdef int i
+    cdef bint same = out.v.ndim == ndim
+    if out.device_ != device:
+        raise_devices(op.name, (out, allocate(dtype, META, ndim, shape)))
+    if not castable(dtype, out.v.dtype):
+        raise DTypeError(f"{op.name}: result type {(<DType>DTYPES[dtype]).name} can't be cast to the desired output type "
+                         f"{(<DType>DTYPES[out.v.dtype]).name}")
+    for i in range(ndim if same else 0):
+        same = same and out.v.shape[i] == shape[i]
+    if not same:
+        resize_out(op.name, out, tuple([shape[i] for i in range(ndim)]))
+    return out if out.v.dtype == dtype else allocate(dtype, device, ndim, shape)
+
+
+cdef resize_out(str name, Tensor out, tuple shape):
+    # An empty `out` takes the result's shape, as in torch; any other shape is a mistake.
+    cdef Tensor fresh
+    if out.count != 0 or out.base is not None:
+        raise ShapeError(f"{name}: out has shape {shape_tuple(out)}, the result has shape {shape}; pass an out of that shape, or an empty one")
+    fresh = empty_tensor(shape, out.v.dtype, out.device_)
+    out.v, out.storage, out.dense, out.count, out.offset = fresh.v, fresh.storage, True, fresh.count, 0
