@@ -116,6 +116,7 @@ from ascendlite.core._core import from_numpy as from_numpy
 from ascendlite.core._core import full as full
 from ascendlite.core._core import full_like as full_like
 from ascendlite.ops.scatter import gather as gather
+from ascendlite.ops.matmul import outer as ger
 from ascendlite.core._core import get_default_device as get_default_device
 from ascendlite.core._core import get_default_dtype as get_default_dtype
 from ascendlite.ops.grouped import grouped_mm as grouped_mm

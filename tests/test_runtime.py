@@ -44,6 +44,7 @@ def test_a_tensor_counts_while_it_lives_and_no_longer() -> None:
 
 
 def test_the_peak_remembers_what_is_gone() -> None:
+    gc.collect()
     cpu.reset_peak_memory_stats()
     start = cpu.max_memory_allocated()
     al.empty(3 << 20)
