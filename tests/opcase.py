@@ -24,7 +24,7 @@ float64, odd layouts, other shapes, method, in-place form, `out=`, `meta`, threa
         Case("bernoulli", None, [rand(200)], law=lambda y, p: assert_binary(y), grad=False, meta=True),
     ]
 
-Every public op needs at least one row, and one of its rows needs an error.
+Every public op needs at least one row, and one of its rows needs an error (pointwise rows have one by themselves).
 """
 
 from __future__ import annotations
@@ -182,6 +182,17 @@ class Case:
         from ascendlite.core import FUNCTIONS
 
         return FUNCTIONS[self.base]
+
+    def refusals(self) -> Sequence[Raises]:
+        """The errors to check: those of the row, or what every pointwise op refuses: no tensor, and shapes that do not broadcast."""
+        if self.errors or not self.pointwise:
+            return self.errors
+        import ascendlite as al
+
+        if len(self.inputs) == 1:
+            return [Raises(lambda: self.call("text"), TypeError, "must be Tensor or a number, not str")]
+        tensors = [al.ones(2 + k, dtype=getattr(al, self.inputs[k].dtype or self.dtypes[0])) for k in range(len(self.inputs))]
+        return [Raises(lambda: self.call(*tensors), RuntimeError, "must match the size of tensor b")]
 
     def call(self, *tensors: Any, **kwargs: Any) -> Any:
         """The op on tensors."""

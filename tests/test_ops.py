@@ -97,7 +97,7 @@ def test_meta_agrees_on_shape_and_dtype(case: Case, dtype: str) -> None:
     opcheck.check_meta(case, dtype)
 
 
-ERRORS = [pytest.param(e, id=f"{i}-{k}") for i, c in ROWS for k, e in enumerate(c.errors)]
+ERRORS = [pytest.param(e, id=f"{i}-{k}") for i, c in ROWS for k, e in enumerate(c.refusals())]
 
 
 @pytest.mark.parametrize("wrong", ERRORS)
