@@ -9,6 +9,7 @@ from ascendlite.core import (
     PROMOTE,
     Op,
     Tensor,
+    add_method,
     dtype_of_name,
     function,
     pointwise,
@@ -108,7 +109,7 @@ def _where_method(self: Tensor, condition: Tensor, other: Tensor | Number) -> Te
     return result
 
 
-function("where_method", methods=("where",), toplevel=False)(_where_method)
+add_method("where", _where_method)
 
 
 @function(methods=("masked_fill",), inplace=True)
