@@ -9,7 +9,7 @@ from ascendlite.core._core import (
 from ascendlite.core.autograd import backward, grad
 from ascendlite.core.modes import detect_anomaly, enable_grad, inference_mode, no_grad, set_detect_anomaly, set_grad_enabled
 from ascendlite.core.limits import finfo, iinfo
-from ascendlite.core.registry import FUNCTIONAL, METHODS, add_method, function, pointwise, register
+from ascendlite.core.registry import FUNCTIONAL, METHODS, add_method, function, pointwise, register, require_tensor
 from ascendlite.core import views as _views
 from ascendlite.core._core import DTYPE_NAMES as _DTYPE_NAMES
 

@@ -23,6 +23,13 @@ def add_method(name: str, fn: Callable[..., Any]) -> None:
     _core.add_method(name, fn)
 
 
+def require_tensor(op: str, *inputs: Any) -> None:
+    """TypeError unless every input is a tensor: for functions that look at an input before they call an op."""
+    for k, x in enumerate(inputs, 1):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{op}(): argument {k} must be Tensor, not {type(x).__name__}")
+
+
 def _inplace_by_copy(name: str, fn: Callable[..., Any]) -> Callable[..., Tensor]:
     def inplace(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return self.copy_(fn(self, *args, **kwargs))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ascendlite.core import FLOATONLY, Op, Tensor, function, pointwise
+from ascendlite.core import require_tensor, FLOATONLY, Op, Tensor, function, pointwise
 from ascendlite.errors import ArgumentError, ShapeError
 from ascendlite.ops.compare import where
 from ascendlite.ops.pointwise import exp, sigmoid, tanh
@@ -278,6 +278,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 @function(toplevel=False)
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)."""
+    require_tensor("softsign", input)
     return input / (input.abs() + 1)
 
 

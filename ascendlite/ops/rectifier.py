@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ascendlite.core import FLOATONLY, NUMERIC, Tensor, empty_like, function, pointwise
+from ascendlite.core import require_tensor, FLOATONLY, NUMERIC, Tensor, empty_like, function, pointwise
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
 from ascendlite.ops.compare import where
 from ascendlite.ops.pointwise import exp
@@ -185,6 +185,7 @@ _hardtanh = pointwise(
 @function(toplevel=False)
 def hardtanh(input: Tensor, min_val: Number = -1.0, max_val: Number = 1.0, inplace: bool = False) -> Tensor:
     """x, kept in [min_val, max_val]; its gradient is 0 on the bounds."""
+    require_tensor("hardtanh", input)
     if min_val > max_val:
         raise ArgumentError(
             f"hardtanh: min_val cannot be greater than max_val: {min_val} > {max_val}; swap them"
@@ -245,6 +246,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def _require_float(op: str, input: Tensor) -> None:
+    require_tensor(op, input)
     if not input.dtype.is_floating_point:
         raise DTypeError(
             f"{op}: not implemented for dtype {input.dtype.name}; cast to a float dtype, as with .float()"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ascendlite.core import FLOAT, FLOATONLY, Tensor, deliver, finfo, function, pointwise
+from ascendlite.core import require_tensor, FLOAT, FLOATONLY, Tensor, deliver, finfo, function, pointwise
 from ascendlite.ops.compare import isfinite, where
 from ascendlite.ops.pointwise import exp, exp2, log, zero
 
@@ -68,6 +68,7 @@ def nan_to_num(
     out: Tensor | None = None,
 ) -> Tensor:
     """Replaces NaN by `nan` (0) and the infinities by `posinf` and `neginf` (the dtype's largest values)."""
+    require_tensor("nan_to_num", input)
     if not input.dtype.is_floating_point:
         return deliver(input.clone(), out)
     limits = finfo(input.dtype)
