@@ -9,6 +9,7 @@ from ascendlite.core import (
     PROMOTE,
     Op,
     Tensor,
+    require_tensor,
     add_method,
     dtype_of_name,
     function,
@@ -167,4 +168,5 @@ def allclose(
 @function(methods=("equal",))
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether both have the same shape and the same elements."""
+    require_tensor("equal", input, other)
     return input.shape == other.shape and bool(eq(input, other).all())
