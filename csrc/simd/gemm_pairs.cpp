@@ -33,8 +33,8 @@ struct Pairs {
     const bool words = k_stride == 1 && line_stride % 2 == 0 &&
                        uintptr_t(src) % 4 == 0;  // pairs lie in memory as they are wanted
     if (words && lines > 1)
-      pack_across<kCols<Pairs>>(reinterpret_cast<const uint32_t*>(src), line_stride / 2, lines, whole, dst,
-                                pitch);
+      pack_across<std::max(kRows, kCols<Pairs>)>(reinterpret_cast<const uint32_t*>(src), line_stride / 2,
+                                                 lines, whole, dst, pitch);
     else
       for (int64_t s = 0; s < whole; s++)
         interleave(src + 2 * s * k_stride, src + (2 * s + 1) * k_stride, line_stride, lines, dst + s * pitch,
