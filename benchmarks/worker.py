@@ -1,6 +1,7 @@
 """One library in a process of its own: reads requests from standard input, a JSON line each, and answers in kind.
 
-`{"do": "setup", "name": N, "smoke": S}` builds a workload, `{"do": "sample"}` times it, `{"do": "limits"}` measures the machine (ascendlite only).
+`{"do": "setup", "name": N, "smoke": S}` builds a workload, `{"do": "sample"}` times it, `{"do": "limits", "names": [...]}` measures the machine
+(ascendlite only).
 """
 
 from __future__ import annotations
@@ -62,11 +63,11 @@ class Sampler:
         return {"seconds": (time.perf_counter() - start) / self.calls, "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
 
-def limits() -> dict[str, float]:
+def limits(names: list[str]) -> dict[str, float]:
     """The machine's limits as ascendlite's own probes reach them."""
     from ascendlite import _native
 
-    return {name: _native.measure(name, bytes=192 << 20) for name in ("fma", "read", "triad", "triad_streaming")}
+    return {name: _native.measure(name, bytes=192 << 20) for name in names}
 
 
 def main() -> None:
@@ -78,7 +79,7 @@ def main() -> None:
         request = json.loads(line)
         try:
             answer = {
-                "setup": lambda r: sampler.setup(r["name"], r["smoke"]), "sample": lambda r: sampler.sample(), "limits": lambda r: limits(),
+                "setup": lambda r: sampler.setup(r["name"], r["smoke"]), "sample": lambda r: sampler.sample(), "limits": lambda r: limits(r["names"]),
             }[request["do"]](request)
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}

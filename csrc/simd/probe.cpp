@@ -32,6 +32,16 @@ inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 inline void stream(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
 inline void fence() {}
 #endif
+// Makes a value unknown to the compiler.
+#if defined(__aarch64__)
+inline void hide(Vec& v) { asm volatile("" : "+w"(v)); }
+#elif defined(__AVX512F__)
+inline void hide(Vec& v) { asm volatile("" : "+v"(v)); }
+#elif defined(__x86_64__)
+inline void hide(Vec& v) { asm volatile("" : "+x"(v)); }
+#else
+inline void hide(Vec& v) { asm volatile("" : "+m"(v)); }
+#endif
 constexpr int kLanes = sizeof(Vec) / sizeof(float);
 inline Vec load(const char* p) { Vec v; std::memcpy(&v, p, sizeof v); return v; }
 
@@ -40,11 +50,13 @@ void multiply_add(char* const* data, const int64_t*, int64_t n) {
   constexpr int kChains = 12;
   Vec acc[kChains], a, b;
   for (int i = 0; i < kLanes; i++) a[i] = 0.5f, b[i] = 1.0f;
-  for (auto& x : acc) x = a;
+  for (auto& x : acc) {
+    x = a;
+    hide(x);  // equal chains would be computed once
+  }
   for (int64_t i = 0; i < n; i++) {
 #pragma GCC unroll 12
     for (auto& x : acc) x = fma(x, a, b);
-    asm volatile("" ::: "memory");
   }
   float sum = 0;
   for (auto& x : acc) sum += x[0];
