@@ -55,6 +55,16 @@ CASES: dict[str, tuple[type[BaseException], str, Callable[[], object]]] = {
     "17 dims": (RuntimeError, "dimensions", lambda: al.ones([1] * 17)),
     "add of a string": (TypeError, "unsupported|must be", lambda: al.ones(1) + "a"),
     "unknown attribute": (AttributeError, "no attribute", lambda: al.ones(1).nonsense),
+    "in-place op without an argument": (TypeError, "takes 1 arguments after the tensor but 0", lambda: al.ones(1).mul_()),
+    "sizes whose product overflows": (RuntimeError, "overflow", lambda: al.empty(0).reshape(2**32, 2**32)),
+    "sizes whose product wraps": (RuntimeError, "overflow", lambda: al.ones(4).reshape(2**62 + 1, 4)),
+    "expand beyond 64 bits": (RuntimeError, "overflow", lambda: al.ones(1, 1).expand(2**32, 2**32)),
+    "unfold of 16 dims": (RuntimeError, "17 dimensions", lambda: al.ones([1] * 16).unfold(0, 1, 1)),
+    "format of a vector": (TypeError, "format string", lambda: f"{al.ones(2):.2f}"),
+    "a string in a tensor": (RuntimeError, "Tensor or scalar", lambda: "a" in al.ones(2)),
+    "deleting an item": (TypeError, "deleting", lambda: al.ones(2).__delitem__(0)),
+    "unbind of 0-d": (IndexError, "no dimensions", lambda: al.tensor(1).unbind()),
+    "unflatten of 0-d": (RuntimeError, "0-d", lambda: al.tensor(1).unflatten(0, [1, 1])),
     "read-only memory": (RuntimeError, "read-only", lambda: readonly().add_(1)),
 }
 

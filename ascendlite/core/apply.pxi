@@ -105,15 +105,22 @@ cdef object apply_pointwise(Op op, tuple args, Tensor out):
     if op.entry.loops[compute] == NULL:
         raise_missing_loop(op, compute)
     grad = grad and mode.grad and op.vjp is not None
+    if out is not None:
+        check_out(op.name, out, grad)
+        args = tuple([disjoint(out, <Tensor>x, op.name) if isinstance(x, Tensor) and x is not out else x for x in args])
     result = run_pointwise(op, args, compute, device, out)
     if grad and result.is_float():
-        if out is not None:
-            raise GradError(f"{op.name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
-                            f"arguments requires grad; leave out= away or use no_grad()")
         record(op, args, (), result)
     if LISTENERS:
         notify(op, args, (), result)
     return result
+
+
+cdef check_out(str name, Tensor out, bint grad):
+    if mode.grad and (grad or needs_grad(out)):
+        raise GradError(f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
+                        f"arguments requires grad; leave out= away or use no_grad()")
+    check_writable(out, name)
 
 
 # -- ops with their own kernel
@@ -173,9 +180,7 @@ def deliver(result, out):
         return type(result)(*[deliver(a, b) for a, b in zip(result, out)]) if hasattr(result, "_fields") else tuple(
             [deliver(a, b) for a, b in zip(result, out)])
     r, o = <Tensor?>result, <Tensor?>out
-    if mode.grad and (needs_grad(r) or needs_grad(o)):
-        raise GradError("out=: functions with out=... arguments don't support automatic differentiation, but one of the arguments requires "
-                        "grad; leave out= away or use no_grad()")
+    check_out("out=", o, needs_grad(r))
     if not castable(r.v.dtype, o.v.dtype):
         raise DTypeError(f"out=: result type {(<DType>DTYPES[r.v.dtype]).name} can't be cast to the desired output type "
                          f"{(<DType>DTYPES[o.v.dtype]).name}")

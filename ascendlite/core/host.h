@@ -31,11 +31,26 @@ inline bool is_contiguous(const View& v) {
   for (int i = v.ndim - 1; i >= 0; i--) {
     if (v.shape[i] == 0) return true;
     if (v.shape[i] != 1) {
-      if (v.strides[i] != expected) return false;
+      if (v.strides[i] != expected) {
+        for (; i >= 0; i--)
+          if (v.shape[i] == 0) return true;  // without elements any strides will do
+        return false;
+      }
       expected *= v.shape[i];
     }
   }
   return true;
+}
+
+// The number of elements, or -1 when it overflows.
+inline int64_t count_elements(const View& v) {
+  int64_t n = 1;
+  bool overflow = false;
+  for (int i = 0; i < v.ndim; i++) {
+    if (v.shape[i] == 0) return 0;
+    if (__builtin_mul_overflow(n, v.shape[i], &n)) overflow = true, n = 1;
+  }
+  return overflow ? -1 : n;
 }
 
 // Writes C-order strides; returns the number of elements, or -1 when it overflows.

@@ -46,6 +46,8 @@ cdef object index_tensor(key):
 cdef tuple key_tuple(key):
     if isinstance(key, tuple):
         return <tuple>key
+    if isinstance(key, list) and len(key) < 32 and any([k is None or k is Ellipsis or isinstance(k, (Tensor, list, tuple, slice)) for k in key]):
+        return tuple(key)  # as torch reads a list of sequences: one index a dim
     return (key,)
 
 

@@ -5,6 +5,15 @@ cpdef check_writable(Tensor t, str name):
     cdef int i
     if t.storage.readonly:
         raise ArgumentError(f"{name}: the tensor's memory is read-only (it came from a read-only array); clone() it first")
+    check_mutable(t, name)
+    for i in range(t.v.ndim):
+        if t.v.strides[i] == 0 and t.v.shape[i] > 1:
+            raise ShapeError(f"{name}: unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                             f"location: shape {shape_tuple(t)}, strides {t.stride()}. Please clone() the tensor before performing the operation.")
+
+
+cpdef check_mutable(Tensor t, str name):
+    # Raises where a change of the tensor itself (its values or its shape) would break the graph.
     if t.inference and not mode.inference:
         raise GradError(f"{name}: Inplace update to inference tensor outside InferenceMode is not allowed; clone() it first")
     if mode.grad:
@@ -13,10 +22,13 @@ cpdef check_writable(Tensor t, str name):
         if t.base is not None and t.base.leaf_requires_grad and t.base.grad_fn_ is None:
             raise GradError(f"{name}: a view of a leaf Variable that requires grad is being used in an in-place operation; wrap the update "
                             f"in no_grad()")
-    for i in range(t.v.ndim):
-        if t.v.strides[i] == 0 and t.v.shape[i] > 1:
-            raise ShapeError(f"{name}: unsupported operation: more than one element of the written-to tensor refers to a single memory "
-                             f"location: shape {shape_tuple(t)}, strides {t.stride()}. Please clone() the tensor before performing the operation.")
+        if t.untracked == UNTRACKED_GRAD:
+            raise_untracked(name)
+
+
+cdef raise_untracked(str name):
+    raise GradError(f"{name}: A view was created in no_grad mode and is being modified inplace with grad mode enabled; create the view "
+                    f"in grad mode, or modify it under no_grad()")
 
 
 cdef bint dense_window(Tensor t):
@@ -52,6 +64,8 @@ cdef object apply_inplace(Op op, Tensor target, tuple args):
     cdef int device = 0, compute, dtype, first = 1 if op.cond else 0
     cdef bint grad = False
     cdef tuple values, saved
+    if PyTuple_GET_SIZE(args) != op.n_inputs:
+        raise TypeError(f"{op.name}_() takes {op.n_inputs - 1} arguments after the tensor but {len(args) - 1} were given")
     args = check_operands(op, args, &device, &grad)
     if mode.autocast >= 0 and op.cast == 1:
         args = autocast_args(op, args)
@@ -128,7 +142,7 @@ cdef record_inplace(Op op, Tensor target, tuple args, tuple saved):
             tensors |= rule.tensors
             specs |= rule.specs
     save(node, op, saved, (), target, tensors, specs)
-    rebase(target, node, op.name)
+    rebase(target, node, op.name + "_")
 
 
 cdef rebase(Tensor target, Node node, str name):
@@ -137,8 +151,7 @@ cdef rebase(Tensor target, Node node, str name):
     cdef CustomNode slices
     set_meta(node, target)
     if target.untracked:
-        raise GradError(f"{name}_: A view was created in no_grad mode and is being modified inplace with grad mode enabled; create the view "
-                        f"in grad mode, or modify it under no_grad()")
+        raise_untracked(name)
     if base is None:
         target.grad_fn_, target.out_nr, target.leaf_requires_grad = node, 0, False
         return
@@ -213,11 +226,15 @@ cdef transfer(Tensor target, Tensor values, str name):
     copy_values(target, values)
 
 
+cdef raise_not_leaf():
+    raise GradError("requires_grad: you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
+                    "a subgraph that doesn't require differentiation use var_no_grad = var.detach().")
+
+
 cdef set_requires_grad(Tensor t, bint value):
     if grad_fn_of(t) is not None:
         if not value:
-            raise GradError("requires_grad: you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
-                            "a subgraph that doesn't require differentiation use var_no_grad = var.detach().")
+            raise_not_leaf()
         return
     if value and not t.is_float():
         raise DTypeError(f"requires_grad: only Tensors of floating point dtype can require gradients, got {DTYPES[t.v.dtype]!r}")

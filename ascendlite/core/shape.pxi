@@ -110,11 +110,12 @@ cdef Tensor window(Tensor x, int ndim, const int64_t* shape, const int64_t* stri
     cdef Tensor t = bare_tensor(x.v.dtype, x.device_)
     cdef int i
     t.v.ndim = ndim
-    t.count = 1
     for i in range(ndim):
         t.v.shape[i] = shape[i]
         t.v.strides[i] = strides[i]
-        t.count *= shape[i]
+    t.count = count_elements(t.v)
+    if t.count < 0:
+        raise ShapeError(f"numel: integer multiplication overflow: {shape_tuple(t)} has more elements than 64 bits can count")
     t.storage, t.offset, t.inference = x.storage, offset, x.inference
     t.v.data = x.v.data
     if x.device_ != META and x.storage.ptr != NULL:

@@ -1,5 +1,8 @@
 # The tensor type. What runs hot is a slot or a short method; the work is in the files after this one.
 
+cdef enum:
+    UNTRACKED = 1, UNTRACKED_GRAD = 2
+
 @cython.freelist(256)
 @cython.trashcan(True)
 cdef class Tensor:
@@ -17,7 +20,7 @@ cdef class Tensor:
     cdef bint dense            # contiguous, C order
     cdef bint leaf_requires_grad
     cdef bint inference
-    cdef bint untracked        # a view made under no_grad: its base does not know of it
+    cdef char untracked        # UNTRACKED: a view made under no_grad, its base does not know of it; UNTRACKED_GRAD: of a base with gradient
     cdef int64_t count         # elements
     cdef int64_t offset        # elements from the start of the storage
     cdef Node grad_fn_
@@ -174,6 +177,8 @@ cdef class Tensor:
 
     @requires_grad.setter
     def requires_grad(self, bint value):
+        if grad_fn_of(self) is not None:
+            raise_not_leaf()
         set_requires_grad(self, value)
 
     def requires_grad_(self, bint requires_grad=True):
@@ -258,7 +263,11 @@ cdef class Tensor:
         return tensor_repr(self)
 
     def __format__(self, spec):
-        return format(self.item(), spec) if self.v.ndim == 0 and spec else repr(self) if not spec and self.v.ndim else str(self.item())
+        if self.v.ndim == 0:
+            return format(self.item(), spec) if spec else str(self.item())
+        if spec:
+            raise TypeError(f"unsupported format string passed to Tensor.__format__: {spec!r} for shape {shape_tuple(self)}; only 0-d tensors take one")
+        return repr(self)
 
     def __len__(self):
         if self.v.ndim == 0:
@@ -288,7 +297,12 @@ cdef class Tensor:
         return int(one_value(self, "index"))
 
     def __contains__(self, value):
+        if not is_operand(value):
+            raise ArgumentError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(value)}.")
         return bool((self == value).any().item())
+
+    def __reversed__(self):
+        return FUNCTIONS["flip"](self, 0) if self.v.ndim else self
 
     def __hash__(self):
         return <Py_ssize_t>(<uintptr_t><PyObject*>self >> 4)
@@ -334,6 +348,8 @@ cdef class Tensor:
     def __rxor__(self, other): return function_slot("bitwise_xor", other, self)
     def __lshift__(self, other): return function_slot("bitwise_left_shift", self, other)
     def __rshift__(self, other): return function_slot("bitwise_right_shift", self, other)
+    def __rlshift__(self, other): return function_slot("bitwise_left_shift", other, self)
+    def __rrshift__(self, other): return function_slot("bitwise_right_shift", other, self)
     def __ifloordiv__(self, other): return self.floor_divide_(other)
     def __imod__(self, other): return self.remainder_(other)
     def __ipow__(self, other): return self.pow_(other)
@@ -352,6 +368,9 @@ cdef class Tensor:
 
     def __setitem__(self, key, value):
         set_item(self, key, value)
+
+    def __delitem__(self, key):
+        raise TypeError("Tensor does not support deleting items; select what stays, as with a mask")
 
 
 def add_method(str name, function):

@@ -20,12 +20,12 @@ cdef Op COPY_OP = Op("copy_", inputs=2, vjp=(None, _rules.clone), kernel="copy")
 cdef Tensor finish_view(Op op, Tensor x, Tensor t, tuple attrs):
     if not x.inference and not mode.inference:
         if mode.grad:
-            t.base = x if x.base is None else x.base
+            t.base = x if x.base is None or x.leaf_requires_grad else x.base
             t.view_version = t.storage.version
             if x.is_float() and needs_grad(x):
                 record(op, (x,), attrs, t)
         else:
-            t.untracked = True
+            t.untracked = UNTRACKED_GRAD if x.untracked == UNTRACKED_GRAD or needs_grad(x) else UNTRACKED
     if LISTENERS:
         notify(op, (x,), attrs, t)
     return t
@@ -314,6 +314,8 @@ def unfold(Tensor self not None, dimension, size, step):
     cdef int64_t strides[16]
     cdef int d = wrap_dim(dimension, self.v.ndim, "unfold"), n = self.v.ndim
     cdef int64_t length = self.v.shape[d] if n else 1, w = size, s = step
+    if n + 1 > kMaxDims:
+        raise ShapeError(f"unfold: {n + 1} dimensions; at most {kMaxDims} are supported")
     if w < 0 or w > length:
         raise ShapeError(f"unfold: maximum size for tensor at dimension {d} is {length} but size is {w}")
     if s <= 0:

@@ -8,7 +8,7 @@ from typing import Any
 from ascendlite.core import _core
 from ascendlite.core._core import Device, DType, Tensor, normalize_dim, normalize_dims
 from ascendlite.core.registry import add_method, function
-from ascendlite.errors import ArgumentError, ShapeError
+from ascendlite.errors import ArgumentError, DimensionError, ShapeError
 
 for _name, _fn in _core.CORE_METHODS.items():
     add_method(_name, _fn)
@@ -42,6 +42,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """One dim split into `sizes` (one of them may be -1)."""
     d, sizes = normalize_dim(dim, input.ndim, "unflatten"), list(sizes)
+    if input.ndim == 0:
+        raise ShapeError("unflatten: a 0-d tensor has no dimension to split; unsqueeze(0) it first")
     if not sizes:
         raise ShapeError("unflatten: sizes must be non-empty")
     known = 1
@@ -60,6 +62,8 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     """Dims `source` moved to the places `destination`; the others keep their order."""
     src = normalize_dims((source,) if isinstance(source, int) else source, input.ndim, "movedim")
     dst = normalize_dims((destination,) if isinstance(destination, int) else destination, input.ndim, "movedim")
+    if input.ndim == 0:
+        return input.permute(())
     if len(src) != len(dst):
         raise ShapeError(f"movedim: Invalid source or destination dims: source ({src}) should contain the same number of dims as destination ({dst})")
     order: list[int | None] = [None] * input.ndim
@@ -89,7 +93,9 @@ def adjoint(input: Tensor) -> Tensor:
 
 
 def _matrix_transpose(input: Tensor) -> Tensor:
-    if input.ndim < 2:
+    if input.ndim == 0:
+        return input
+    if input.ndim == 1:
         raise ShapeError(f"mT: tensor.mT is only supported on matrices or batches of matrices. Got {input.ndim}-D tensor.")
     return input.transpose(-1, -2)
 
@@ -114,7 +120,7 @@ def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
 @function(methods=("ravel",))
 def ravel(input: Tensor) -> Tensor:
     """All elements in one dim."""
-    return input.reshape(-1)
+    return input.contiguous().view(-1)
 
 
 add_method("view_as", lambda self, other: self.view(other.shape))
@@ -180,7 +186,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along `dim`, as a tuple of views without that dim."""
     d = normalize_dim(dim, input.ndim, "unbind")
     if input.ndim == 0:
-        raise ShapeError("unbind: Dimension specified as 0 but tensor has no dimensions")
+        raise DimensionError("unbind: Dimension specified as 0 but tensor has no dimensions")
     return _core.unbind_views(input, d)
 
 
@@ -216,24 +222,26 @@ add_method("share_memory_", lambda self: self)
 add_method("pin_memory", lambda self: self)
 
 
-def _unsqueeze_(self: Tensor, dim: int) -> Tensor:
-    _core.assign(self, self.unsqueeze(dim))
+def _reshaped(self: Tensor, name: str, view: Tensor) -> Tensor:
+    _core.check_mutable(self, name)
+    _core.assign(self, view)
     return self
+
+
+def _unsqueeze_(self: Tensor, dim: int) -> Tensor:
+    return _reshaped(self, "unsqueeze_", self.unsqueeze(dim))
 
 
 def _squeeze_(self: Tensor, dim: int | None = None) -> Tensor:
-    _core.assign(self, squeeze(self, dim))
-    return self
+    return _reshaped(self, "squeeze_", squeeze(self, dim))
 
 
 def _t_(self: Tensor) -> Tensor:
-    _core.assign(self, t(self))
-    return self
+    return _reshaped(self, "t_", t(self))
 
 
 def _transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
-    _core.assign(self, self.transpose(dim0, dim1))
-    return self
+    return _reshaped(self, "transpose_", self.transpose(dim0, dim1))
 
 
 for _name, _method in {"unsqueeze_": _unsqueeze_, "squeeze_": _squeeze_, "t_": _t_, "transpose_": _transpose_}.items():

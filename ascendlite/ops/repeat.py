@@ -34,7 +34,11 @@ def repeat(input: Tensor, *repeats: Ints) -> Tensor:
         wide += [size] if count == 1 else [count, size]
     if len(wide) == len(counts):
         return input.reshape(sizes).clone()
-    return input.reshape(apart).expand(wide).reshape([c * s for c, s in zip(counts, sizes, strict=True)])
+    return _copied(input.reshape(apart).expand(wide), [c * s for c, s in zip(counts, sizes, strict=True)])
+
+
+def _copied(wide: Tensor, shape: Sequence[int]) -> Tensor:
+    return wide.clone().reshape(shape)  # without clone() dims of size 1 would stay a view of the input
 
 
 @function(methods=("tile",))
@@ -64,7 +68,7 @@ def repeat_interleave(
             raise ArgumentError(f"repeat_interleave: Repeats must be non-negative, got {count}")
         wide = input.unsqueeze(dim + 1)
         wide = wide.expand(*wide.shape[: dim + 1], count, *wide.shape[dim + 2 :])
-        return wide.reshape(*input.shape[:dim], input.shape[dim] * count, *input.shape[dim + 1 :])
+        return _copied(wide, (*input.shape[:dim], input.shape[dim] * count, *input.shape[dim + 1 :]))
     if repeats.ndim != 1 or repeats.numel() != input.shape[dim]:
         raise ShapeError(
             "repeat_interleave: repeats must have the same size as input along dim, but got "

@@ -1,0 +1,101 @@
+"""Who shares memory with whom, and which writes that forbids: the laws that random programs in step with PyTorch found broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import ascendlite as al
+
+
+def leaf() -> al.Tensor:
+    return al.arange(6.0).reshape(2, 3).requires_grad_()  # a view itself
+
+
+def untracked(base: al.Tensor) -> al.Tensor:
+    with al.no_grad():
+        return base.view(-1)
+
+
+FORBIDDEN: dict[str, tuple[str, Callable[[], object]]] = {
+    "a slice of a leaf that is a view": ("view of a leaf", lambda: leaf()[0].mul_(2)),
+    "an item of a leaf that is a view": ("view of a leaf", lambda: leaf().__setitem__(0, 5.0)),
+    "a view made without gradient, of a leaf": ("created in no_grad", lambda: untracked(al.ones(2, requires_grad=True)).mul_(2)),
+    "a view made without gradient, of a result": ("created in no_grad", lambda: untracked(al.ones(2, requires_grad=True) * 1).mul_(2)),
+    "transposing a leaf in place": ("leaf Variable", lambda: leaf().t_()),
+    "out= that needs a gradient": ("automatic differentiation", lambda: al.add(al.ones(2), 1, out=al.ones(2, requires_grad=True))),
+    "out= that overlaps its input": ("single memory location", lambda: overlapping_out()),
+    "the gradient switch of a result": ("leaf variables", lambda: setattr(leaf() * 2, "requires_grad", True)),
+}
+
+
+def overlapping_out() -> None:
+    x = al.arange(5.0)
+    al.add(x[:-1], 1, out=x[1:])
+
+
+@pytest.mark.parametrize("name", FORBIDDEN)
+def test_a_write_that_breaks_the_graph_raises(name: str) -> None:
+    text, write = FORBIDDEN[name]
+    with pytest.raises(RuntimeError, match=text):
+        write()
+
+
+def test_a_refused_out_is_not_written() -> None:
+    x = al.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError):
+        al.exp(x, out=x)
+    assert (x.tolist(), x._version) == ([1.0, 1.0], 0)
+
+
+def test_views_made_without_gradient_can_be_written_without_gradient() -> None:
+    x = al.ones(2, requires_grad=True)
+    with al.no_grad():
+        x.view(-1).mul_(3)
+    assert x.tolist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("change", [lambda x: x.t_(), lambda x: x.unsqueeze_(0), lambda x: x.squeeze_(), lambda x: x.transpose_(0, 1)])
+def test_a_reshape_in_place_counts_as_a_write(change: Callable[[al.Tensor], object]) -> None:
+    x = al.ones(1, 2)
+    change(x)
+    assert x._version == 1
+
+
+@pytest.mark.parametrize("copy", [lambda x: x.repeat(2), lambda x: x.repeat(1, 2), lambda x: x.repeat_interleave(2, 0), lambda x: x.tile(3)])
+def test_repeats_are_copies(copy: Callable[[al.Tensor], al.Tensor]) -> None:
+    x = al.ones(1)
+    copy(x).add_(1)
+    assert x.tolist() == [1.0]
+
+
+def test_tensors_without_elements_are_contiguous() -> None:
+    assert al.ones(3, 4, 2)[:, 4:, ::2].is_contiguous()
+    assert al.ones(2, 3)[:, :0].T.is_contiguous()
+
+
+def test_ravel_is_contiguous() -> None:
+    assert al.ones(1).expand(3).ravel().stride() == (1,)
+
+
+def test_a_list_of_lists_indexes_dim_by_dim() -> None:
+    x = al.arange(9).reshape(3, 3)
+    assert x[[[0, 1], [1, 2]]].tolist() == [1, 5]
+    x[[[0, 1], [1, 2]]] = 7
+    assert x.tolist() == [[0, 7, 2], [3, 4, 7], [6, 7, 8]]
+
+
+def test_views_of_scalars_are_new_tensors() -> None:
+    x = al.tensor(1.0)
+    assert x.movedim(0, 0) is not x
+    assert x.mT is x
+
+
+def test_shifts_of_a_number_by_a_tensor() -> None:
+    assert (1 << al.tensor([2, 3])).tolist() == [4, 8]
+    assert (16 >> al.tensor([2, 3])).tolist() == [4, 2]
+
+
+def test_reversed_is_a_tensor() -> None:
+    assert reversed(al.arange(3)).tolist() == [2, 1, 0]
