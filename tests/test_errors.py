@@ -65,6 +65,13 @@ CASES: dict[str, tuple[type[BaseException], str, Callable[[], object]]] = {
     "deleting an item": (TypeError, "deleting", lambda: al.ones(2).__delitem__(0)),
     "unbind of 0-d": (IndexError, "no dimensions", lambda: al.tensor(1).unbind()),
     "unflatten of 0-d": (RuntimeError, "0-d", lambda: al.tensor(1).unflatten(0, [1, 1])),
+    "a number for a tensor": (TypeError, r"softmax\(\): argument 'input' \(position 1\) must be Tensor, not int", lambda: al.softmax(3, 0)),
+    "a list for a tensor": (TypeError, "'target' .position 2. must be Tensor, not list", lambda: al.nn.functional.cross_entropy(al.ones(2, 2), [0, 1])),
+    "None in a list of tensors": (TypeError, "must be Tensor, not NoneType", lambda: al.stack([al.ones(1), None])),
+    "turns that are a tensor": (TypeError, "index", lambda: al.rot90(al.ones(2, 2), al.ones(1))),
+    "sum of float8": (RuntimeError, "not implemented for dtype float8", lambda: al.ones(2).to(al.float8_e4m3fn).sum()),
+    "maximum of float8": (RuntimeError, "not implemented for dtype float8", lambda: al.ones(2).to(al.float8_e5m2).max(0)),
+    "integers in float8": (RuntimeError, "not implemented for dtype", lambda: al.ones(2).to(al.float8_e5m2).random_()),
     "read-only memory": (RuntimeError, "read-only", lambda: readonly().add_(1)),
 }
 

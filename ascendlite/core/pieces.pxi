@@ -7,10 +7,10 @@ cdef tuple finish_pieces(Op op, Tensor x, list pieces, tuple attrs):
     if not x.inference and not mode.inference:
         for t in pieces:
             if mode.grad:
-                t.base = x if x.base is None else x.base
+                t.base = x if x.base is None or x.leaf_requires_grad else x.base
                 t.view_version = t.storage.version
             else:
-                t.untracked = True
+                t.untracked = UNTRACKED_GRAD if x.untracked == UNTRACKED_GRAD or needs_grad(x) else UNTRACKED
         if mode.grad and pieces and x.is_float() and needs_grad(x):
             record(op, (x,), attrs, result)
     if LISTENERS:

@@ -5,13 +5,25 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Sequence
+from types import FunctionType, NoneType
 from typing import Any, TypeVar
 
 from ascendlite.core import _core
 from ascendlite.core._core import FUNCTIONS, Op, Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# What annotations of tensor arguments ask for: the types, and whether of each element.
+TENSOR_ARGUMENTS: dict[str, tuple[tuple[tuple[type, ...], bool], ...]] = {
+    "Tensor": (((Tensor,), False),),
+    "Tensor | None": (((Tensor, NoneType), False),),
+    "Sequence[Tensor]": (((Tensor,), True),),
+    "Tensor | float": (((Tensor, float, int), False),),
+    "Tensor | int": (((Tensor, int), False),),
+}
 
 METHODS: dict[str, Callable[..., Any]] = {}
 FUNCTIONAL: dict[str, Callable[..., Any]] = {}  # what `nn.functional` shows but the top level does not
@@ -39,21 +51,52 @@ def _inplace_by_copy(name: str, fn: Callable[..., Any]) -> Callable[..., Tensor]
     return inplace
 
 
+def _name_wrong_types(fn: Any, name: str) -> Any:
+    # Looks at the types only where the function stumbled. A function of the same signature, and not one of *args, **kwargs:
+    # so the good path pays for one plain call, some 30 ns.
+    if not isinstance(fn, FunctionType) or not any(a in TENSOR_ARGUMENTS for a in fn.__annotations__.values()):
+        return fn
+    code = fn.__code__
+    plain, names = code.co_argcount, code.co_varnames
+    keyword = names[plain : plain + code.co_kwonlyargcount]
+    star = f"*{names[plain + code.co_kwonlyargcount]}" if code.co_flags & inspect.CO_VARARGS else ""
+    declared = [*names[:plain], *([star or "*"] if star or keyword else []), *keyword]
+    passed = [*names[:plain], *([star] if star else []), *(f"{k}={k}" for k in keyword)]
+    source = (f"def checked({', '.join(declared)}):\n try:\n  return _fn({', '.join(passed)})\n"
+              f" except AttributeError:\n  _reject(_fn, {name!r}, locals())\n  raise\n")
+    scope: dict[str, Any] = {"_fn": fn, "_reject": _reject_wrong_types}
+    exec(source, scope)
+    checked = functools.update_wrapper(scope["checked"], fn)
+    checked.__defaults__, checked.__kwdefaults__ = fn.__defaults__, fn.__kwdefaults__
+    return checked
+
+
+def _reject_wrong_types(fn: Callable[..., Any], name: str, given: dict[str, Any]) -> None:
+    for position, (key, parameter) in enumerate(inspect.signature(fn).parameters.items(), 1):
+        for kind, many in TENSOR_ARGUMENTS.get(str(parameter.annotation), ()):
+            values = given[key] if many or parameter.kind is parameter.VAR_POSITIONAL else (given[key],)
+            for value in values:
+                if not isinstance(value, kind):
+                    raise TypeError(f"{name}(): argument '{key}' (position {position}) must be Tensor, not {type(value).__name__}") from None
+
+
 def function(
     name: str | None = None, *, methods: Sequence[str] = (), inplace: bool | Callable[..., Any] = False, toplevel: bool = True
 ) -> Callable[[F], F]:
     """Register a public function, its methods, and (inplace) `Tensor.<method>_` that writes the result into the tensor.
 
-    `toplevel=False`: `nn.functional` shows it, `ascendlite` does not. The function itself is returned unchanged.
+    `toplevel=False`: `nn.functional` shows it, `ascendlite` does not. The function itself is returned unchanged; what users
+    call names the argument that is no tensor.
     """
 
     def add(fn: F) -> F:
         public = name or fn.__name__
-        FUNCTIONS[public] = fn
+        checked = _name_wrong_types(fn, public)
+        FUNCTIONS[public] = checked
         if not toplevel:
-            FUNCTIONAL[public] = fn
+            FUNCTIONAL[public] = checked
         for method in methods:
-            add_method(method, fn)
+            add_method(method, checked)
             if inplace:
                 add_method(method + "_", inplace if callable(inplace) else _inplace_by_copy(method + "_", fn))
         return fn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..core import FUNCTIONS
 from ..ops.activation import gelu, glu, logsigmoid, mish, silu, softplus, softsign, swiglu, tanhshrink
 from ..ops.adaptive_pool import (
     adaptive_avg_pool1d,
@@ -194,3 +195,6 @@ AVG_POOLS = {2: avg_pool2d, 3: avg_pool3d}
 LP_POOLS = {1: lp_pool1d, 2: lp_pool2d, 3: lp_pool3d}
 ADAPTIVE_AVG_POOLS = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}
 ADAPTIVE_MAX_POOLS = {1: adaptive_max_pool1d, 2: adaptive_max_pool2d, 3: adaptive_max_pool3d}
+
+# What users call names the argument that is no tensor.
+globals().update({name: fn for name, fn in FUNCTIONS.items() if getattr(fn, "__wrapped__", fn) is globals().get(name)})

@@ -124,6 +124,8 @@ def exact_integers(dtype: DType) -> tuple[int, int]:
     """The range in which a dtype holds every integer."""
     if not dtype.is_floating_point:
         return integer_limits(dtype)
+    if dtype not in _SIGNIFICAND_BITS:
+        raise DTypeError(f"random: not implemented for dtype {dtype}; draw in a wider float and cast with .to()")
     most = 2 ** _SIGNIFICAND_BITS[dtype]
     return -most, most
 

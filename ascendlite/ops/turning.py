@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 
 from ascendlite.core import Op, Tensor, broadcast_shapes, function, normalize_dim, normalize_dims
 from ascendlite.errors import ArgumentError, ShapeError
@@ -120,4 +121,4 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
         2: lambda: _flip(input, (a, b)),
         3: lambda: _flip(input, (a,)).transpose(a, b),
     }
-    return turns[k % 4]()
+    return turns[index(k) % 4]()

@@ -112,8 +112,8 @@ template <class Op> void extremum(const Call& c) {
   });
 }
 
-AL_KERNEL("max_dim", extremum<Max>);
-AL_KERNEL("min_dim", extremum<Min>);
+AL_KERNEL("max_dim", (computing<extremum<Max>, 2>));
+AL_KERNEL("min_dim", (computing<extremum<Min>, 2>));
 
 }  // namespace
 }  // namespace al::reduce

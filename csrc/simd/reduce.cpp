@@ -135,19 +135,19 @@ void logsumexp(const Call& c) {
   });
 }
 
-AL_KERNEL("sum", (reduce<Sum>));
-AL_KERNEL("sum_to", sum_to);
-AL_KERNEL("mean", (reduce<Sum, kDivide>));
-AL_KERNEL("prod_dims", (reduce<Prod>));
-AL_KERNEL("amax", (reduce<Max>));
-AL_KERNEL("amin", (reduce<Min>));
-AL_KERNEL("norm2", sum_squares_root);
-AL_KERNEL("any", (reduce_truth<Max, IfNonzero>));
-AL_KERNEL("all", (reduce_truth<Min, IfNonzero>));
-AL_KERNEL("count_nonzero", (reduce_truth<Sum, IfNonzero>));
-AL_KERNEL("count_numbers", (reduce_truth<Sum, IfNumber>));
-AL_KERNEL("var_mean", var_mean);
-AL_KERNEL("logsumexp", logsumexp);
+AL_KERNEL("sum", (computing<reduce<Sum>>));
+AL_KERNEL("sum_to", (computing<sum_to>));
+AL_KERNEL("mean", (computing<reduce<Sum, kDivide>>));
+AL_KERNEL("prod_dims", (computing<reduce<Prod>>));
+AL_KERNEL("amax", (computing<reduce<Max>>));
+AL_KERNEL("amin", (computing<reduce<Min>>));
+AL_KERNEL("norm2", (computing<sum_squares_root>));
+AL_KERNEL("any", (computing<reduce_truth<Max, IfNonzero>>));
+AL_KERNEL("all", (computing<reduce_truth<Min, IfNonzero>>));
+AL_KERNEL("count_nonzero", (computing<reduce_truth<Sum, IfNonzero>>));
+AL_KERNEL("count_numbers", (computing<reduce_truth<Sum, IfNumber>>));
+AL_KERNEL("var_mean", (computing<var_mean, 2>));
+AL_KERNEL("logsumexp", (computing<logsumexp>));
 
 }  // namespace
 }  // namespace al::reduce

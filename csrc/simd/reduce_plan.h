@@ -114,4 +114,12 @@ template <class F> void with_accumulator(int32_t dtype, F&& f) {
   else f(Type<int64_t>{});
 }
 
+// A kernel over the one input views[1] (or views[2], after two outputs) that refuses dtypes without arithmetic.
+template <void (*kernel)(const Call&), int input = 1> void computing(const Call& c) {
+  int32_t dtype = c.views[input]->dtype;
+  if (dtype > kFloat64)
+    return fail(c, kRuntimeError, "not implemented for dtype %s; cast to a wider float first", kDTypeNames[dtype]);
+  kernel(c);
+}
+
 }  // namespace al::reduce
