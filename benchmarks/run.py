@@ -129,7 +129,7 @@ def import_seconds(module: str) -> float:
         times = []
         for _ in range(5):
             start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", code], check=True)
+            subprocess.run([sys.executable, "-P", "-c", code], check=True)
             times.append(time.perf_counter() - start)
         return min(times)
 

@@ -163,5 +163,5 @@ def test_the_stubs_are_current() -> None:
 
 def test_importing_the_package_is_light() -> None:
     code = "import sys, ascendlite; print(sorted(set(sys.modules) & {'numpy', 'scipy', 'matplotlib', 'rich', 'safetensors', 'torch', 'asyncio'}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr

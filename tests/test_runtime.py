@@ -29,7 +29,7 @@ def in_child(work: object) -> int:
 
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env={**os.environ, **environment}, check=False)
+    return subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=120, env={**os.environ, **environment}, check=False)
 
 
 # -- memory
