@@ -97,7 +97,7 @@ template <class A> struct RowGradient {
 template <class A> void sum_blocks(const View& out, const A* partial, int64_t blocks, int64_t n) {
   if (!numel(out)) return;
   auto put = reduce::storer<A>(out.dtype);
-  parallel_for(n, std::max<int64_t>(1, reduce::kGrain / blocks), [&](int64_t b, int64_t e) {
+  parallel_for(n, reduce::kGrain / std::max<int64_t>(1, blocks), [&](int64_t b, int64_t e) {
     for (int64_t j = b; j < e; j++) {
       reduce::Tree<reduce::Sum, A> tree;
       for (int64_t k = 0; k < blocks; k++) tree.add(partial[k * n + j]);
