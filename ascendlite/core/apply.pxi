@@ -186,6 +186,7 @@ def deliver(result, out):
                          f"{(<DType>DTYPES[o.v.dtype]).name}")
     if not same_shape(r, o):
         resize_out("out=", o, shape_tuple(r))
+    refuse_overlap(o, "out=")
     copy_values(o, r)
     o.storage.version += 1
     return o

@@ -181,7 +181,7 @@ cdef dict CAST_METHODS = {"half": kFloat16, "bfloat16": kBFloat16, "float": kFlo
 
 
 cdef object cast_method(str name, int code):
-    def cast(Tensor self not None):
+    def cast(Tensor self not None, *, memory_format=None):
         return cast_tensor(self, code)
     cast.__name__ = name
     cast.__doc__ = f"The values as {(<DType>DTYPES[code]).name}."

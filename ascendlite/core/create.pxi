@@ -135,6 +135,9 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, bint requires_gr
     values = [v.item() if isinstance(v, Tensor) else v for v in (start, end, step)]
     floats = any(isinstance(v, float) for v in values)
     start, end, step = values
+    code = (<Tensor?>out).v.dtype if dtype is None and out is not None else dtype_code(dtype, default_dtype if floats else kInt64)
+    if floats and not (<DType>DTYPES[code]).is_floating_point:  # as torch: the limits become integers first
+        start, end, step, floats = int(start), int(end), int(step), False
     if step == 0 or step != step:
         raise ArgumentError(f"arange: step must be nonzero, got {step}")
     if (end - start) * (1 if step > 0 else -1) < 0:
@@ -146,7 +149,6 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, bint requires_gr
         count = math.ceil((end - start) / step)
     else:
         count = -((start - end) // step)
-    code = dtype_code(dtype, default_dtype if floats else kInt64)
     t = empty_tensor((count,), kFloat64 if floats else kInt64, META if device_code(device) == META else CPU, "arange")
     if t.device_ == CPU:
         n = t.count

@@ -2,10 +2,14 @@
 
 cpdef check_writable(Tensor t, str name):
     # Raises where a write would be lost, ambiguous, or would break the graph.
-    cdef int i
     if t.storage.readonly:
         raise ArgumentError(f"{name}: the tensor's memory is read-only (it came from a read-only array); clone() it first")
     check_mutable(t, name)
+    refuse_overlap(t, name)
+
+
+cdef refuse_overlap(Tensor t, str name):
+    cdef int i
     for i in range(t.v.ndim):
         if t.v.strides[i] == 0 and t.v.shape[i] > 1:
             raise ShapeError(f"{name}: unsupported operation: more than one element of the written-to tensor refers to a single memory "

@@ -54,6 +54,8 @@ def _sequence(
         raise ArgumentError(f"{op.name}: number of steps must be non-negative: got {steps}")
     start, end = (_end(v, name, op.name) for v, name in zip(ends, ("start", "end"), strict=True))
     dtype = dtype or get_default_dtype()
+    if not dtype.is_floating_point:  # as torch: the ends become integers first
+        start, end = float(int(start)), float(int(end))
     half = dtype in (float16, bfloat16)
     made_of = made(op, (steps,), float32 if half else dtype, device, (start, end, *more))
     return made_of.to(dtype) if half else made_of
