@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ascendlite.core import METHODS, Op, add_method, function, register
-from ascendlite.ops import arithmetic, pointwise
+from ascendlite.ops import arithmetic, pointwise, special
 
 _OPS = {
     "absolute": pointwise.abs,
@@ -15,6 +15,7 @@ _OPS = {
     "arcsinh": pointwise.asinh,
     "arccosh": pointwise.acosh,
     "arctanh": pointwise.atanh,
+    "arctan2": special.atan2,
     "fix": pointwise.trunc,
     "multiply": arithmetic.mul,
 }

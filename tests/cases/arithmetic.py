@@ -73,6 +73,8 @@ CASES = [
     Case("addcdiv", lambda x, a, b: x + 2 * a / b, [randn(3, 4), randn(3, 4), away(3, 4, gap=0.6)], tol=4.0,
          fn=lambda x, a, b, **o: al.addcdiv(x, a, b, value=2, **o), inplace=lambda x, a, b: x.addcdiv_(a, b, value=2), out=True,
          errors=[raises(lambda: al.addcdiv(al.tensor([1]), al.tensor([1]), al.tensor([1])), RuntimeError, "addcdiv: not impl")]),
+    binary("arctan2", np.arctan2, away(3, 4, gap=0.3), away(3, 4, gap=0.3),
+           errors=[raises(lambda: al.arctan2(al.ones(2), al.ones(3)), RuntimeError, "atan2: ")]),
     binary("atan2", np.arctan2, away(3, 4, gap=0.3), away(3, 4, gap=0.3),
            errors=[raises(lambda: al.atan2(al.ones(2), al.ones(3)), RuntimeError, "atan2: ")]),
     binary("hypot", np.hypot, away(3, 4), away(3, 4)),

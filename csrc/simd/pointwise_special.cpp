@@ -1,0 +1,118 @@
+// Gamma and Bessel functions (in double, by recurrences and asymptotic series), divisors, parts of floats.
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "loops.h"
+
+namespace al {
+namespace {
+
+constexpr double kPi = 3.14159265358979323846;
+
+// x^-2 powers times `c`, Horner from the last.
+template <int n> double series(double x2, const double (&c)[n]) {
+  double sum = 0;
+  for (int k = n; k-- > 0;) sum = sum * x2 + c[k];
+  return sum;
+}
+
+double digamma(double x) {
+  if (x == 0) return std::copysign(std::numeric_limits<double>::infinity(), -x);
+  if (x < 0) {
+    if (x == std::floor(x)) return std::nan("");
+    return digamma(1 - x) - kPi / std::tan(kPi * (x - std::floor(x)));
+  }
+  double sum = 0;
+  for (; x < 10; x += 1) sum -= 1 / x;
+  // B_2k / 2k
+  constexpr double c[] = {1.0 / 12, -1.0 / 120, 1.0 / 252, -1.0 / 240, 1.0 / 132, -691.0 / 32760, 1.0 / 12};
+  double x2 = 1 / (x * x);
+  return sum + std::log(x) - 0.5 / x - x2 * series(x2, c);
+}
+
+double trigamma(double x) {
+  if (x < 0.5) {
+    double s = std::sin(kPi * (x - std::floor(x)));
+    return kPi * kPi / (s * s) - trigamma(1 - x);
+  }
+  double sum = 0;
+  for (; x < 10; x += 1) sum += 1 / (x * x);
+  // B_2k
+  constexpr double c[] = {1.0 / 6, -1.0 / 30, 1.0 / 42, -1.0 / 30, 5.0 / 66, -691.0 / 2730, 7.0 / 6};
+  double x2 = 1 / (x * x);
+  return sum + 1 / x + 0.5 * x2 + x2 * series(x2, c) / x;
+}
+
+// The modified Bessel function of order 0 or 1 of |x|.
+double bessel(int order, double x) {
+  if (!(x <= 40)) {  // Hankel's series: its terms fall until k = 2 x, far below one rounding
+    double mu = 4.0 * order * order, term = 1, sum = 1;
+    for (int k = 1; k < 30; k++) {
+      term *= -(mu - (2.0 * k - 1) * (2 * k - 1)) / (k * 8 * x);
+      sum += term;
+    }
+    return std::exp(x / 2) / std::sqrt(2 * kPi * x) * sum * std::exp(x / 2);
+  }
+  double q = x * x / 4, term = order ? x / 2 : 1, sum = term;
+  for (int k = 1; term > sum * 1e-17; k++) {  // positive terms: nothing cancels
+    term *= q / (double(k) * (k + order));
+    sum += term;
+  }
+  return sum;
+}
+
+template <double (*f)(double)> struct InDouble {
+  template <class T> T operator()(T x) const { return T(f(double(x))); }
+};
+
+double lgamma(double x) {
+  int sign;  // not libm's global one: loops run on many threads
+  return ::lgamma_r(x, &sign);
+}
+double i0(double x) { return bessel(0, std::fabs(x)); }
+double i1(double x) { return std::copysign(bessel(1, std::fabs(x)), x); }
+
+AL_REGISTER() {
+  on_floats<1>("lgamma", InDouble<lgamma>{});
+  on_floats<1>("digamma", InDouble<digamma>{});
+  on_floats<1>("trigamma", InDouble<trigamma>{});
+  on_floats<1>("i0", InDouble<i0>{});
+  on_floats<1>("i1", InDouble<i1>{});
+}
+
+// The magnitude of the least integer is itself when wrapped, as in torch.
+template <class T> uint64_t magnitude(T x) { return x < 0 ? -uint64_t(int64_t(x)) : uint64_t(x); }
+
+struct Gcd {
+  template <class T> T operator()(T a, T b) const { return T(std::gcd(magnitude(a), magnitude(b))); }
+};
+struct Lcm {
+  template <class T> T operator()(T a, T b) const {
+    uint64_t g = std::gcd(magnitude(a), magnitude(b));
+    return g ? T(magnitude(T(a / T(g) * b))) : T(0);
+  }
+};
+struct Mantissa {
+  template <class T> T operator()(T x) const {
+    int exponent;
+    return std::frexp(x, &exponent);
+  }
+};
+struct Exponent {
+  template <class T> T operator()(T x) const {
+    int exponent = 0;
+    if (std::isfinite(x)) std::frexp(x, &exponent);
+    return T(exponent);
+  }
+};
+
+AL_REGISTER() {
+  on_ints<2>("gcd", Gcd{});
+  on_ints<2>("lcm", Lcm{});
+  on_floats<1>("mantissa", Mantissa{});
+  on_floats<1>("exponent", Exponent{});
+}
+
+}  // namespace
+}  // namespace al
