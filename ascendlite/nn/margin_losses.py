@@ -132,6 +132,8 @@ def cosine_embedding_loss(
             f"cosine_embedding_loss: inputs of shapes {tuple(input1.shape)} and {tuple(input2.shape)} with a "
             f"target of shape {tuple(target.shape)}; inputs must agree, with one dimension more than target"
         )
+    if not input1.dtype.is_floating_point:
+        input1, input2 = input1.float(), input2.float()
     cosine = cosine_similarity(input1, input2, -1)
     loss = where(target == 1, 1 - cosine, 0.0) + where(target == -1, (cosine - margin).clamp(min=0), 0.0)
     return _reduce(loss, reduction, "cosine_embedding_loss")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ascendlite.core import require_tensor, FLOATONLY, Op, Tensor, function, pointwise
+from ascendlite.core import FLOATONLY, Op, Tensor, deliver, function, pointwise, require_tensor
 from ascendlite.errors import ArgumentError, ShapeError
 from ascendlite.ops.compare import where
 from ascendlite.ops.pointwise import exp, sigmoid, tanh
@@ -174,7 +174,7 @@ GELU = {"none": _gelu, "tanh": _gelu_tanh}
 
 
 @function(toplevel=False)
-def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
+def gelu(input: Tensor, *, approximate: str = "none", out: Tensor | None = None) -> Tensor:
     """x times the standard normal's distribution function; `approximate="tanh"` takes the older closed form.
 
     >>> al.nn.functional.gelu(al.tensor([0.0, 1.0]))
@@ -182,7 +182,7 @@ def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     """
     if approximate not in GELU:
         raise ArgumentError(f"gelu: approximate argument must be either none or tanh: it is {approximate!r}")
-    return GELU[approximate](input)
+    return deliver(GELU[approximate](input), out)
 
 
 # ---- softplus and its kin ----
@@ -235,9 +235,9 @@ _logsigmoid = pointwise(
 
 
 @function(toplevel=False)
-def logsigmoid(input: Tensor) -> Tensor:
+def logsigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """log(sigmoid(x)), without overflow."""
-    return _logsigmoid(input)
+    return deliver(_logsigmoid(input), out)
 
 
 def _mish_curvature(x: Tensor) -> Tensor:

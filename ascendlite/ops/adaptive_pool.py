@@ -65,7 +65,7 @@ _adaptive_avg_backward = Op(
 def check_planes(op: str, n: int, input: Tensor) -> None:
     """A pool over n dimensions takes (N, C, ...) or (C, ...) of a float dtype, with something in every plane."""
     if input.ndim not in (n + 1, n + 2):
-        raise ShapeError(
+        raise ArgumentError(
             f"{op}: Expected {n + 1}D or {n + 2}D (batch mode) tensor for input, but got: {list(input.shape)}"
         )
     if not input.dtype.is_floating_point:

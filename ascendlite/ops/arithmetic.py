@@ -268,7 +268,7 @@ def pow(input: Tensor | Number, exponent: Tensor | Number, *, out: Tensor | None
     return op(*operands, out=out)
 
 
-@function(methods=("float_power",))
+@function(methods=("float_power",), inplace=True)
 def float_power(input: Tensor | Number, exponent: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """input ** exponent, computed and given in float64."""
     operands = [x.to(_FLOAT64) if isinstance(x, Tensor) else float(x) for x in (input, exponent)]

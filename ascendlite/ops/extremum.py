@@ -105,9 +105,16 @@ def amin(input: Tensor, dim: Dims = (), keepdim: bool = False, *, out: Tensor | 
 
 
 @function(methods=("aminmax",))
-def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> MinMax:
+def aminmax(
+    input: Tensor,
+    *,
+    dim: int | None = None,
+    keepdim: bool = False,
+    out: tuple[Tensor, Tensor] | None = None,
+) -> MinMax:
     """The smallest and the largest element, over one dim or all."""
-    return MinMax(_over(_amin, "aminmax", input, dim, keepdim), _over(_amax, "aminmax", input, dim, keepdim))
+    low, high = (_over(op, "aminmax", input, dim, keepdim) for op in (_amin, _amax))
+    return deliver(MinMax(low, high), out)
 
 
 # ---- max, min: of everything, along a dim, or of two tensors ----

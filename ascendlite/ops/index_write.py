@@ -5,6 +5,7 @@ from __future__ import annotations
 from ascendlite.core import Tensor, broadcast_shapes, deliver, full, function, normalize_dim
 from ascendlite.errors import DTypeError, ShapeError
 from ascendlite.ops.index import as_index, expand_mask, mask_of, one_slot, put_at, vector_of
+from ascendlite.ops.unique import unique
 
 Number = int | float | bool
 
@@ -64,6 +65,8 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) -
             "index_fill: only supports a 0-dimensional value tensor, but got tensor with "
             f"{value.ndim} dimension(s)"
         )
+    if isinstance(value, Tensor) and value.requires_grad:
+        index = unique(index)  # a place that is named twice is filled, and counts, once
     value = (
         value.to(input.dtype)
         if isinstance(value, Tensor)

@@ -10,6 +10,7 @@ from ascendlite.ops.activation import sigmoid
 from ascendlite.ops.compare import where
 from ascendlite.ops.cross_entropy import MEAN, NONE, cross_entropy, nll_loss, reduction_code
 from ascendlite.ops.pointwise import log, sign
+from ascendlite.ops.turning import broadcast_tensors
 from ascendlite.ops.vector_norm import vector_norm
 
 __all__ = [
@@ -237,7 +238,7 @@ def kl_div(
 @function()
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along a dim; norms are at least eps."""
-    dim = dim if x1.ndim >= x2.ndim or dim < 0 else dim - x2.ndim
+    x1, x2 = broadcast_tensors(x1, x2)
     unit1 = x1 / vector_norm(x1, 2, dim, True).clamp(min=eps)
     unit2 = x2 / vector_norm(x2, 2, dim, True).clamp(min=eps)
     return (unit1 * unit2).sum(dim)

@@ -277,12 +277,15 @@ def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 @function(toplevel=False)
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None
+) -> Tensor:
     """`input @ weight.T + bias` in one pass; dims of the input in front of the last are rows."""
     if weight.ndim == 1:
         y = matmul(input, weight)
-        return y if bias is None else y + bias
-    return _linear(input, weight, bias)
+        return deliver(y if bias is None else y + bias, out)
+    y = _linear(input, weight, bias)
+    return y if out is None else deliver(y, out)
 
 
 def _scales(name: str, dtype: DType, beta: float, alpha: float) -> tuple[float, float]:

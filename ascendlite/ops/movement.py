@@ -27,6 +27,13 @@ def ints_of(values: tuple) -> tuple[int, ...]:
     return tuple(values)
 
 
+def ints_or_keyword(op: str, name: str, values: tuple, keyword: Ints | None) -> tuple[int, ...]:
+    """The same, or given by keyword."""
+    if (keyword is None) == (not values):
+        raise TypeError(f"{op}: missing or repeated argument '{name}': give it once, by position or by name")
+    return ints_of(values if keyword is None else (keyword,))
+
+
 # --- joining ------------------------------------------------------------------------------------------------
 
 

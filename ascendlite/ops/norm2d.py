@@ -231,7 +231,7 @@ def batch_norm(
     return y
 
 
-@function(toplevel=False)
+@function()
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ascendlite.core import require_tensor, FLOATONLY, NUMERIC, Tensor, empty_like, function, pointwise
+from ascendlite.core import FLOATONLY, NUMERIC, Tensor, deliver, empty_like, function, pointwise, require_tensor
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
 from ascendlite.ops.compare import where
 from ascendlite.ops.pointwise import exp
@@ -254,10 +254,10 @@ def _require_float(op: str, input: Tensor) -> None:
 
 
 @function()
-def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+def hardshrink(input: Tensor, lambd: float = 0.5, *, out: Tensor | None = None) -> Tensor:
     """x, but 0 in [-lambd, lambd]."""
     _require_float("hardshrink", input)
-    return where(input.abs() <= lambd, 0.0, input)
+    return deliver(where(input.abs() <= lambd, 0.0, input), out)
 
 
 @function(toplevel=False)

@@ -146,12 +146,12 @@ def _running_extremum(op: Op, x: Tensor, dim: int) -> Ranked:
 
 
 @function(methods=("cummax",))
-def cummax(input: Tensor, dim: int) -> Ranked:
+def cummax(input: Tensor, dim: int, *, out: tuple[Tensor, Tensor] | None = None) -> Ranked:
     """Running maxima along a dim and their indices, the last among equals."""
-    return _running_extremum(_cummax, input, dim)
+    return deliver(_running_extremum(_cummax, input, dim), out)
 
 
 @function(methods=("cummin",))
-def cummin(input: Tensor, dim: int) -> Ranked:
+def cummin(input: Tensor, dim: int, *, out: tuple[Tensor, Tensor] | None = None) -> Ranked:
     """Running minima along a dim and their indices, the last among equals."""
-    return _running_extremum(_cummin, input, dim)
+    return deliver(_running_extremum(_cummin, input, dim), out)

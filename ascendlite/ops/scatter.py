@@ -95,7 +95,7 @@ def _scatter(x: Tensor, index: Tensor, source: Tensor, dim: int, mode: int) -> T
 def _index_of(index: Tensor, op: str) -> Tensor:
     if index.dtype is int64:
         return index
-    if index.dtype is int32:
+    if index.dtype is int32 or index.numel() == 0:
         return index.to(int64)
     raise DTypeError(f"{op}: Expected dtype int64 for index: got {index.dtype}; cast with .long()")
 

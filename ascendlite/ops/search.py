@@ -91,6 +91,7 @@ def isin(
     *,
     assume_unique: bool = False,
     invert: bool = False,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Which elements are among the test elements."""
     if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
@@ -104,11 +105,11 @@ def isin(
         for v in (elements, test_elements)
     )
     if tests.numel() == 0:
-        return full(x.shape, invert, dtype=bool_, device=x.device)
+        return deliver(full(x.shape, invert, dtype=bool_, device=x.device), out)
     line = sort(tests.reshape(-1)).values
     places = searchsorted(line, x).clamp(max=line.numel() - 1)
     found = line.take(places) == x
-    return ~found if invert else found
+    return deliver(~found if invert else found, out)
 
 
 # --- counts -------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ascendlite.core import DType, Op, Tensor, function, normalize_dim
+from ascendlite.core import DType, Op, Tensor, deliver, function, normalize_dim
 from ascendlite.errors import DTypeError
 
 _softmax = Op(
@@ -54,22 +54,32 @@ def _apply(op: Op, x: Tensor, dim: int | None, dtype: DType | None) -> Tensor:
 
 @function(methods=("softmax",))
 def softmax(
-    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
+    input: Tensor,
+    dim: int | None = None,
+    _stacklevel: int = 3,
+    dtype: DType | None = None,
+    *,
+    out: Tensor | None = None,
 ) -> Tensor:
     """exp(x) / sum(exp(x)) along a dim, of float dtypes.
 
     >>> al.softmax(al.zeros(2), 0)
     tensor([0.5000, 0.5000])
     """
-    return _apply(_softmax, input, dim, _dtype_of(_stacklevel, dtype))
+    return deliver(_apply(_softmax, input, dim, _dtype_of(_stacklevel, dtype)), out)
 
 
 @function(methods=("log_softmax",))
 def log_softmax(
-    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
+    input: Tensor,
+    dim: int | None = None,
+    _stacklevel: int = 3,
+    dtype: DType | None = None,
+    *,
+    out: Tensor | None = None,
 ) -> Tensor:
     """x - log(sum(exp(x))) along a dim, of float dtypes."""
-    return _apply(_log_softmax, input, dim, _dtype_of(_stacklevel, dtype))
+    return deliver(_apply(_log_softmax, input, dim, _dtype_of(_stacklevel, dtype)), out)
 
 
 @function(toplevel=False)

@@ -97,7 +97,14 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 
 
 @function(methods=("kthvalue",))
-def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ranked:
+def kthvalue(
+    input: Tensor,
+    k: int,
+    dim: int = -1,
+    keepdim: bool = False,
+    *,
+    out: tuple[Tensor, Tensor] | None = None,
+) -> Ranked:
     """The k-th smallest value along a dim, counted from 1, and its index."""
     dim = normalize_dim(dim, input.ndim)
     size = input.shape[dim] if input.ndim else 1
@@ -106,6 +113,6 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Ran
             f"kthvalue: selected number k out of range for dimension {dim}: k is {k}, the size is {size}"
         )
     found = _run(_kthvalue, input, dim, k)
-    return (
-        found if keepdim or not input.ndim else Ranked(found.values.squeeze(dim), found.indices.squeeze(dim))
-    )
+    if input.ndim and not keepdim:
+        found = Ranked(found.values.squeeze(dim), found.indices.squeeze(dim))
+    return deliver(found, out)

@@ -7,7 +7,7 @@ from operator import index
 
 from ascendlite.core import Op, Tensor, broadcast_shapes, function, normalize_dim, normalize_dims
 from ascendlite.errors import ArgumentError, ShapeError
-from ascendlite.ops.movement import ints_of
+from ascendlite.ops.movement import ints_or_keyword
 
 Ints = int | Sequence[int]
 
@@ -61,9 +61,9 @@ _roll = Op(
 
 
 @function(methods=("flip",))
-def flip(input: Tensor, *dims: Ints) -> Tensor:
+def flip(input: Tensor, *args: Ints, dims: Ints | None = None) -> Tensor:
     """Elements in reverse order along dims (a copy)."""
-    return _flip(input, normalize_dims(ints_of(dims), input.ndim, "flip"))
+    return _flip(input, normalize_dims(ints_or_keyword("flip", "dims", args, dims), input.ndim, "flip"))
 
 
 def _need_dims(input: Tensor, ndim: int, op: str) -> None:

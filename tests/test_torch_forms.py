@@ -1,0 +1,91 @@
+"""Forms of calls that code written for torch uses: keywords, pairs of outputs, limits of other dtypes, edge shapes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ascendlite as al
+import ascendlite.nn.functional as F
+from ascendlite.errors import BoundsError
+
+X = np.array([[3.0, 1.0, 2.0], [6.0, 4.0, 5.0]], np.float32)
+
+
+@pytest.mark.parametrize("shape, trailing", [((0, 3), (3,)), ((2, 0), (0,)), ((0,), (0,))])
+def test_the_norm_of_no_rows_has_zero_gradients(shape: tuple[int, ...], trailing: tuple[int, ...]) -> None:
+    x, w, b = (al.ones(n).requires_grad_() for n in (shape, trailing, trailing))
+    F.layer_norm(x, trailing, w, b).sum().backward()
+    assert [x.grad.shape, w.grad.tolist(), b.grad.tolist()] == [shape, [0.0] * trailing[0], [0.0] * trailing[0]]
+
+
+def test_casts_take_a_memory_format() -> None:
+    assert al.ones(2).double(memory_format=al.preserve_format).dtype is al.float64
+
+
+def test_flip_takes_dims_by_name() -> None:
+    assert al.tensor(X).flip(dims=[1]).tolist() == X[:, ::-1].tolist()
+    with pytest.raises(TypeError, match="flip: missing or repeated argument 'dims'"):
+        al.tensor(X).flip(0, dims=[1])
+
+
+def test_the_limits_of_an_integer_range_become_integers_first() -> None:
+    assert al.arange(3.9, dtype=al.int64).tolist() == [0, 1, 2]
+    assert al.linspace(4.3, -3, 5, dtype=al.int64).tolist() == [4, 2, 0, -1, -3]
+    assert al.arange(0, 2, 0.5, out=al.empty(0)).tolist() == [0.0, 0.5, 1.0, 1.5]
+    with pytest.raises(ValueError, match="step must be nonzero"):
+        al.arange(0, 64, 0.5, out=al.empty(0, dtype=al.int64))
+
+
+@pytest.mark.parametrize("name, args, options", [("kthvalue", (2, 1), {}), ("cummax", (1,), {}), ("cummin", (1,), {}), ("aminmax", (), {"dim": 1})])
+def test_pairs_are_written_into_a_pair(name: str, args: tuple[int, ...], options: dict[str, int]) -> None:
+    wanted = getattr(al, name)(al.tensor(X), *args, **options)
+    out = tuple(al.empty(t.shape, dtype=t.dtype) for t in wanted)
+    assert getattr(al, name)(al.tensor(X), *args, out=out, **options)[0] is out[0]
+    assert [t.tolist() for t in out] == [t.tolist() for t in wanted]
+
+
+@pytest.mark.parametrize("call", [
+    lambda x, out: al.log_softmax(x, 1, out=out), lambda x, out: al.softmax(x, 1, out=out), lambda x, out: F.gelu(x, out=out),
+    lambda x, out: F.hardshrink(x, out=out), lambda x, out: F.logsigmoid(x, out=out),
+    lambda x, out: F.linear(x, al.eye(3), out=out), lambda x, out: al.isin(x, 3.0, out=out),
+])
+def test_results_are_written_into_out(call) -> None:
+    x = al.tensor(X)
+    wanted = call(x, None)
+    out = al.empty(wanted.shape, dtype=wanted.dtype)
+    assert call(x, out) is out and out.tolist() == wanted.tolist()
+
+
+def test_an_out_whose_elements_share_memory_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="out=: unsupported operation: more than one element"):
+        al.cumsum(al.tensor(X), 1, out=al.zeros(3).expand(2, 3))
+
+
+@pytest.mark.parametrize("error", [IndexError, RuntimeError, BoundsError])
+def test_an_index_out_of_bounds_is_caught_by_either_builtin(error: type[Exception]) -> None:
+    with pytest.raises(error, match="index 9 is out of bounds"):
+        al.gather(al.ones(3), 0, al.tensor([9]))
+
+
+def test_gather_takes_an_empty_index_of_any_integers() -> None:
+    assert al.gather(al.ones(3), 0, al.empty(0, dtype=al.uint8)).shape == (0,)
+
+
+def test_the_cosine_of_broadcast_vectors_runs_over_the_common_shape() -> None:
+    a, b = al.ones(1, 2, 3), al.ones(2, 1, 3)
+    assert F.cosine_similarity(a, b, dim=-2).tolist() == pytest.approx(np.ones((2, 3)))
+
+
+def test_a_place_filled_twice_counts_once_in_the_gradient() -> None:
+    value = al.tensor(2.0).requires_grad_()
+    al.zeros(3).index_fill(0, al.tensor([1, 1, 2]), value).sum().backward()
+    assert value.grad.item() == 2.0
+
+
+def test_float_power_in_place_keeps_the_dtype() -> None:
+    assert al.tensor([2.0], dtype=al.float64).float_power_(3).tolist() == [8.0]
+
+
+def test_long_and_short_names_are_one_function() -> None:
+    assert al.arctan2(al.tensor(1.0), al.tensor(1.0)).item() == al.atan2(al.tensor(1.0), al.tensor(1.0)).item()
