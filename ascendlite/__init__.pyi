@@ -57,6 +57,7 @@ from ascendlite.ops.movement import atleast_3d as atleast_3d
 from ascendlite.ops.matmul import baddbmm as baddbmm
 from ascendlite.ops.draw import bernoulli as bernoulli
 from ascendlite.ops.search import bincount as bincount
+from ascendlite.ops.combine import block_diag as block_diag
 from ascendlite.ops.matmul import bmm as bmm
 from ascendlite.core._core import broadcast_shapes as broadcast_shapes
 from ascendlite.ops.turning import broadcast_tensors as broadcast_tensors
@@ -65,12 +66,14 @@ from ascendlite.ops.search import bucketize as bucketize
 from ascendlite.core._core import can_cast as can_cast
 from ascendlite.ops.triangle import cartesian_prod as cartesian_prod
 from ascendlite.ops.movement import cat as cat
+from ascendlite.ops.distance import cdist as cdist
 from ascendlite.ops.rectifier import celu as celu
 from ascendlite.core.views import chunk as chunk
 from ascendlite.ops.arithmetic import clamp as clamp
 from ascendlite.ops.arithmetic import clamp as clip
 from ascendlite.core._core import clone as clone
 from ascendlite.ops.movement import column_stack as column_stack
+from ascendlite.ops.combine import combinations as combinations
 from ascendlite.ops.movement import concat as concat
 from ascendlite.ops.movement import concatenate as concatenate
 from ascendlite.ops.conv import conv1d as conv1d
@@ -79,30 +82,41 @@ from ascendlite.ops.conv import conv3d as conv3d
 from ascendlite.ops.conv import conv_transpose1d as conv_transpose1d
 from ascendlite.ops.conv import conv_transpose2d as conv_transpose2d
 from ascendlite.ops.conv import conv_transpose3d as conv_transpose3d
+from ascendlite.ops.covariance import corrcoef as corrcoef
 from ascendlite.ops.loss import cosine_similarity as cosine_similarity
 from ascendlite.ops.reduce import count_nonzero as count_nonzero
+from ascendlite.ops.covariance import cov as cov
+from ascendlite.ops.combine import cross as cross
 from ascendlite.ops.scan import cummax as cummax
 from ascendlite.ops.scan import cummin as cummin
 from ascendlite.ops.scan import cumprod as cumprod
 from ascendlite.ops.scan import cumsum as cumsum
+from ascendlite.ops.differences import cumulative_trapezoid as cumulative_trapezoid
+from ascendlite.ops.parts import deg2rad as deg2rad
 from ascendlite.core.modes import detect_anomaly as detect_anomaly
 from ascendlite.ops.triangle import diag as diag
 from ascendlite.ops.triangle import diag_embed as diag_embed
 from ascendlite.ops.triangle import diagflat as diagflat
 from ascendlite.core._core import diagonal as diagonal
+from ascendlite.ops.splits import diagonal_scatter as diagonal_scatter
+from ascendlite.ops.differences import diff as diff
+from ascendlite.ops.distance import dist as dist
 from ascendlite.ops.arithmetic import div as div
 from ascendlite.ops.arithmetic import div as divide
 from ascendlite.ops.matmul import dot as dot
 from ascendlite.ops.random import dropout as dropout
+from ascendlite.ops.splits import dsplit as dsplit
 from ascendlite.ops.movement import dstack as dstack
 from ascendlite.ops.einsum import einsum as einsum
 from ascendlite.core._core import empty as empty
 from ascendlite.core._core import empty_like as empty_like
+from ascendlite.ops.splits import empty_permuted as empty_permuted
 from ascendlite.core._core import empty_strided as empty_strided
 from ascendlite.core.modes import enable_grad as enable_grad
 from ascendlite.ops.compare import equal as equal
 from ascendlite.ops.index import expand_mask as expand_mask
 from ascendlite.ops.create import eye as eye
+from ascendlite.ops.splits import fill as fill
 from ascendlite.core.limits import finfo as finfo
 from ascendlite.core.views import flatten as flatten
 from ascendlite.ops.turning import flip as flip
@@ -111,6 +125,7 @@ from ascendlite.ops.turning import flipud as flipud
 from ascendlite.ops.arithmetic import float_power as float_power
 from ascendlite.ops.arithmetic import floor_divide as floor_divide
 from ascendlite.ops.arithmetic import fmod as fmod
+from ascendlite.ops.parts import frexp as frexp
 from ascendlite.interop.dlpack import from_dlpack as from_dlpack
 from ascendlite.core._core import from_numpy as from_numpy
 from ascendlite.core._core import full as full
@@ -119,9 +134,13 @@ from ascendlite.ops.scatter import gather as gather
 from ascendlite.ops.matmul import outer as ger
 from ascendlite.core._core import get_default_device as get_default_device
 from ascendlite.core._core import get_default_dtype as get_default_dtype
+from ascendlite.ops.differences import gradient as gradient
+from ascendlite.ops.norm2d import group_norm as group_norm
 from ascendlite.ops.grouped import grouped_mm as grouped_mm
 from ascendlite.ops.rectifier import hardshrink as hardshrink
+from ascendlite.ops.parts import heaviside as heaviside
 from ascendlite.ops.search import histc as histc
+from ascendlite.ops.splits import hsplit as hsplit
 from ascendlite.ops.movement import hstack as hstack
 from ascendlite.core.limits import iinfo as iinfo
 from ascendlite.ops.index import index as index
@@ -130,6 +149,7 @@ from ascendlite.ops.index_write import index_copy as index_copy
 from ascendlite.ops.index_write import index_fill as index_fill
 from ascendlite.ops.index import index_put as index_put
 from ascendlite.ops.index import index_put_ as index_put_
+from ascendlite.ops.index_reduce import index_reduce as index_reduce
 from ascendlite.ops.index import index_select as index_select
 from ascendlite.core.modes import inference_mode as inference_mode
 from ascendlite.ops.matmul import inner as inner
@@ -138,8 +158,11 @@ from ascendlite.core._core import is_grad_enabled as is_grad_enabled
 from ascendlite.core._core import is_inference_mode_enabled as is_inference_mode_enabled
 from ascendlite.ops.compare import isclose as isclose
 from ascendlite.ops.search import isin as isin
+from ascendlite.ops.parts import isreal as isreal
+from ascendlite.ops.combine import kron as kron
 from ascendlite.ops.sort import kthvalue as kthvalue
 from ascendlite.ops.norm import layer_norm as layer_norm
+from ascendlite.ops.parts import ldexp as ldexp
 from ascendlite.ops.create import linspace as linspace
 from ascendlite.ops.softmax import log_softmax as log_softmax
 from ascendlite.ops.scan import logcumsumexp as logcumsumexp
@@ -265,6 +288,7 @@ def arccosh(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def arcsin(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def arcsinh(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def arctan(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def arctan2(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def arctanh(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def asin(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def asinh(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
@@ -288,6 +312,7 @@ def cos(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def cosh(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 default_generator: Any
 device = Device
+def digamma(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 double: DType
 dtype = DType
 e: builtins.float
@@ -311,6 +336,7 @@ def floor(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def fmax(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def fmin(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def frac(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def gcd(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def ge(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def get_num_threads() -> Any: ...
 def get_rng_state() -> Tensor: ...
@@ -320,6 +346,7 @@ def gt(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = N
 half: DType
 hifloat8: DType
 def hypot(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def i0(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 inf: builtins.float
 def initial_seed() -> Any: ...
 int: DType
@@ -335,10 +362,12 @@ def isinf(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def isnan(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def isneginf(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def isposinf(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def lcm(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def le(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def lerp(input: Tensor | Number, other: Tensor | Number, operand2: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def less(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def less_equal(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def lgamma(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def log(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def log10(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def log1p(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
