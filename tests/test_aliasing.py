@@ -89,7 +89,8 @@ def test_a_list_of_lists_indexes_dim_by_dim() -> None:
 def test_views_of_scalars_are_new_tensors() -> None:
     x = al.tensor(1.0)
     assert x.movedim(0, 0) is not x
-    assert x.mT is x
+    assert al.ones(2).t()._is_view()
+    assert x.mT is not x
 
 
 def test_shifts_of_a_number_by_a_tensor() -> None:
@@ -99,3 +100,29 @@ def test_shifts_of_a_number_by_a_tensor() -> None:
 
 def test_reversed_is_a_tensor() -> None:
     assert reversed(al.arange(3)).tolist() == [2, 1, 0]
+
+
+def test_a_computed_tensor_transposed_in_place_has_its_gradient() -> None:
+    x = al.arange(6.0).reshape(2, 3).requires_grad_()
+    y = x * 2
+    y.t_()
+    (y * al.arange(6.0).reshape(3, 2)).sum().backward()
+    assert x.grad.tolist() == [[0.0, 4.0, 8.0], [2.0, 6.0, 10.0]]
+
+
+@pytest.mark.parametrize("view", [lambda x: x.T, lambda x: x[0], lambda x: x.view(-1), lambda x: x.unfold(0, 1, 1), lambda x: x.unbind()[0]])
+def test_a_view_saves_nothing_and_can_be_passed_twice(view: Callable[[al.Tensor], al.Tensor]) -> None:
+    x = al.ones(2, 2, requires_grad=True)
+    y = view(x)
+    y.sum().backward()
+    once = x.grad.tolist()
+    y.sum().backward()
+    assert x.grad.tolist() == [[2 * g for g in row] for row in once]
+
+
+def test_a_quotient_can_be_overwritten() -> None:
+    x = al.tensor([4.0], requires_grad=True)
+    y = x / x.detach().requires_grad_()
+    y += 1
+    y.backward()
+    assert x.grad.tolist() == [0.25]

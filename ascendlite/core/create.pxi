@@ -363,6 +363,6 @@ def make_subclass(cls, Tensor data not None, bint requires_grad=False):
 def assign(Tensor target not None, Tensor value not None):
     """Make `target` the value of another tensor, history included: how a custom in-place function hands back its result."""
     adopt(target, value)
+    attach_history(target, value)
     if target is not value:
         target.storage.version += 1
-    attach_history(target, value)

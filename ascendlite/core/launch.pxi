@@ -4,7 +4,8 @@ cdef dict KERNEL_ERRORS = {kIndexError: BoundsError, kShapeError: ShapeError, kV
                            kRuntimeError: RuntimeError, kMemoryError: OutOfMemoryError}
 
 cdef raise_kernel_error(Op op, Error* error):
-    raise KERNEL_ERRORS[error.kind]((<bytes>error.message).decode(errors="replace"))
+    text = (<bytes>error.message).decode(errors="replace")
+    raise KERNEL_ERRORS[error.kind](f"{op.name}: {text}" if text.startswith("not implemented") else text)
 
 
 cdef flatten_attrs(tuple attrs, vector[int64_t]& ints, vector[double]& floats):

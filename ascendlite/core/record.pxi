@@ -70,6 +70,7 @@ cdef save(Node node, Op op, tuple inputs, tuple attrs, result, uint64_t tensors,
     cdef uint64_t bit = 1
     cdef bint any_saved = False
     n = 1 + <int>PyTuple_GET_SIZE(items)
+    tensors &= (<uint64_t>1 << n) - 1  # attributes are read, not saved: a node with nothing else can run again
     if tensors:
         node.versions = <int64_t*>malloc(total * sizeof(int64_t))
         if node.versions == NULL:

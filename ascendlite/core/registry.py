@@ -12,17 +12,23 @@ from types import FunctionType, NoneType
 from typing import Any, TypeVar
 
 from ascendlite.core import _core
-from ascendlite.core._core import FUNCTIONS, Op, Tensor
+from ascendlite.core._core import FUNCTIONS, DType, Op, Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# What annotations of tensor arguments ask for: the types, and whether of each element.
-TENSOR_ARGUMENTS: dict[str, tuple[tuple[tuple[type, ...], bool], ...]] = {
-    "Tensor": (((Tensor,), False),),
-    "Tensor | None": (((Tensor, NoneType), False),),
-    "Sequence[Tensor]": (((Tensor,), True),),
-    "Tensor | float": (((Tensor, float, int), False),),
-    "Tensor | int": (((Tensor, int), False),),
+# What annotations ask for: the types, whether of each element, and how an error calls them.
+ARGUMENT_TYPES: dict[str, tuple[tuple[type, ...], bool, str]] = {
+    "Tensor": ((Tensor,), False, "Tensor"),
+    "Tensor | None": ((Tensor, NoneType), False, "Tensor"),
+    "Tensor | float": ((Tensor, float, int), False, "Tensor or a number"),
+    "Tensor | int": ((Tensor, int), False, "Tensor or an integer"),
+    "Tensor | int | None": ((Tensor, int, NoneType), False, "Tensor or an integer"),
+    "Sequence[Tensor]": ((Tensor,), True, "Tensor"),
+    "tuple[Tensor | None, ...]": ((Tensor, NoneType), True, "Tensor"),
+    "Tensor | Number": ((Tensor, float, int), False, "Tensor or a number"),
+    "Tensor | Number | None": ((Tensor, float, int, NoneType), False, "Tensor or a number"),
+    "DType": ((DType,), False, "dtype"),
+    "DType | None": ((DType, NoneType), False, "dtype"),
 }
 
 METHODS: dict[str, Callable[..., Any]] = {}
@@ -51,12 +57,15 @@ def _inplace_by_copy(name: str, fn: Callable[..., Any]) -> Callable[..., Tensor]
     return inplace
 
 
-def _name_wrong_types(fn: Any, name: str) -> Any:
+def name_wrong_types(fn: Any, name: str) -> Any:
+    """`fn`; where it stumbles over an argument of a wrong type, the TypeError names that argument."""
     # Looks at the types only where the function stumbled. A function of the same signature, and not one of *args, **kwargs:
     # so the good path pays for one plain call, some 30 ns.
-    if not isinstance(fn, FunctionType) or not any(a in TENSOR_ARGUMENTS for a in fn.__annotations__.values()):
+    if not isinstance(fn, FunctionType) or not any(a in ARGUMENT_TYPES for a in fn.__annotations__.values()):
         return fn
     code = fn.__code__
+    if code.co_flags & inspect.CO_VARKEYWORDS:
+        return fn
     plain, names = code.co_argcount, code.co_varnames
     keyword = names[plain : plain + code.co_kwonlyargcount]
     star = f"*{names[plain + code.co_kwonlyargcount]}" if code.co_flags & inspect.CO_VARARGS else ""
@@ -73,11 +82,13 @@ def _name_wrong_types(fn: Any, name: str) -> Any:
 
 def _reject_wrong_types(fn: Callable[..., Any], name: str, given: dict[str, Any]) -> None:
     for position, (key, parameter) in enumerate(inspect.signature(fn).parameters.items(), 1):
-        for kind, many in TENSOR_ARGUMENTS.get(str(parameter.annotation), ()):
-            values = given[key] if many or parameter.kind is parameter.VAR_POSITIONAL else (given[key],)
-            for value in values:
-                if not isinstance(value, kind):
-                    raise TypeError(f"{name}(): argument '{key}' (position {position}) must be Tensor, not {type(value).__name__}") from None
+        if str(parameter.annotation) not in ARGUMENT_TYPES:
+            continue
+        kind, many, wanted = ARGUMENT_TYPES[str(parameter.annotation)]
+        values = given[key] if many or parameter.kind is parameter.VAR_POSITIONAL else (given[key],)
+        for value in values:
+            if not isinstance(value, kind):
+                raise TypeError(f"{name}(): argument '{key}' (position {position}) must be {wanted}, not {type(value).__name__}") from None
 
 
 def function(
@@ -91,14 +102,15 @@ def function(
 
     def add(fn: F) -> F:
         public = name or fn.__name__
-        checked = _name_wrong_types(fn, public)
+        checked = name_wrong_types(fn, public)
         FUNCTIONS[public] = checked
         if not toplevel:
             FUNCTIONAL[public] = checked
         for method in methods:
             add_method(method, checked)
             if inplace:
-                add_method(method + "_", inplace if callable(inplace) else _inplace_by_copy(method + "_", fn))
+                form = name_wrong_types(inplace, method + "_") if callable(inplace) else _inplace_by_copy(method + "_", checked)
+                add_method(method + "_", form)
         return fn
 
     return add

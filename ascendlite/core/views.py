@@ -7,7 +7,7 @@ from typing import Any
 
 from ascendlite.core import _core
 from ascendlite.core._core import Device, DType, Tensor, normalize_dim, normalize_dims
-from ascendlite.core.registry import add_method, function
+from ascendlite.core.registry import add_method, function, name_wrong_types
 from ascendlite.errors import ArgumentError, DimensionError, ShapeError
 
 for _name, _fn in _core.CORE_METHODS.items():
@@ -83,7 +83,7 @@ def t(input: Tensor) -> Tensor:
     """The transpose of a matrix; vectors and scalars stay as they are."""
     if input.ndim > 2:
         raise ShapeError(f"t: t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D; use .mT or transpose()")
-    return input.transpose(0, 1) if input.ndim == 2 else input
+    return _reverse_dims(input)
 
 
 @function(methods=("adjoint",))
@@ -94,7 +94,7 @@ def adjoint(input: Tensor) -> Tensor:
 
 def _matrix_transpose(input: Tensor) -> Tensor:
     if input.ndim == 0:
-        return input
+        return _reverse_dims(input)
     if input.ndim == 1:
         raise ShapeError(f"mT: tensor.mT is only supported on matrices or batches of matrices. Got {input.ndim}-D tensor.")
     return input.transpose(-1, -2)
@@ -123,9 +123,24 @@ def ravel(input: Tensor) -> Tensor:
     return input.contiguous().view(-1)
 
 
-add_method("view_as", lambda self, other: self.view(other.shape))
-add_method("reshape_as", lambda self, other: self.reshape(other.shape))
-add_method("expand_as", lambda self, other: self.expand(other.shape))
+def _view_as(self: Tensor, other: Tensor) -> Tensor:
+    return self.view(other.shape)
+
+
+def _reshape_as(self: Tensor, other: Tensor) -> Tensor:
+    return self.reshape(other.shape)
+
+
+def _expand_as(self: Tensor, other: Tensor) -> Tensor:
+    return self.expand(other.shape)
+
+
+def _type_as(self: Tensor, other: Tensor) -> Tensor:
+    return self.to(other.dtype)
+
+
+for _name, _fn in {"view_as": _view_as, "reshape_as": _reshape_as, "expand_as": _expand_as, "type_as": _type_as}.items():
+    add_method(_name, name_wrong_types(_fn, _name))
 
 
 @function(methods=("split",))
@@ -212,7 +227,6 @@ def _type(self: Tensor, dtype: DType | str | None = None) -> Any:
 
 
 add_method("type", _type)
-add_method("type_as", lambda self, other: self.to(other.dtype))
 add_method("cpu", lambda self: self.to("cpu"))
 add_method("npu", lambda self, index=0: self.to(f"npu:{index}"))
 add_method("dim_order", lambda self: tuple(range(self.ndim)))

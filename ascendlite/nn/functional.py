@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..core import FUNCTIONS
+from ..core.registry import name_wrong_types
 from ..ops.activation import gelu, glu, logsigmoid, mish, silu, softplus, softsign, swiglu, tanhshrink
 from ..ops.adaptive_pool import (
     adaptive_avg_pool1d,
@@ -196,5 +197,6 @@ LP_POOLS = {1: lp_pool1d, 2: lp_pool2d, 3: lp_pool3d}
 ADAPTIVE_AVG_POOLS = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}
 ADAPTIVE_MAX_POOLS = {1: adaptive_max_pool1d, 2: adaptive_max_pool2d, 3: adaptive_max_pool3d}
 
-# What users call names the argument that is no tensor.
+# What users call names the argument that has a wrong type.
 globals().update({name: fn for name, fn in FUNCTIONS.items() if getattr(fn, "__wrapped__", fn) is globals().get(name)})
+globals().update({name: name_wrong_types(globals()[name], name) for name in __all__ if not hasattr(globals()[name], "__wrapped__")})

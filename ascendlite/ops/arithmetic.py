@@ -159,7 +159,7 @@ lerp = pointwise(
 
 # ---- division ----
 
-_div = pointwise("div", FLOAT, vjp=(lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -g * y / b), public=False)
+_div = pointwise("div", FLOAT, vjp=(lambda g, _y, _a, b: g / b, lambda g, _y, a, b: -g * (a / b / b)), public=False)
 _floor_divide = pointwise("floor_divide", NUMERIC, vjp=(zero, zero), public=False)
 _trunc_divide = pointwise("trunc_divide", NUMERIC, vjp=(zero, zero), public=False)
 _remainder = pointwise(

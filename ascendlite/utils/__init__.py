@@ -1,1 +1,5 @@
-"""Names of `torch.utils` that people look for: `utils.checkpoint`, `utils.data`."""
+"""Names of `torch.utils` that people look for: `utils.checkpoint`."""
+
+from ascendlite.utils import checkpoint
+
+__all__ = ["checkpoint"]
