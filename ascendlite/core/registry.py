@@ -57,7 +57,8 @@ def _inplace_by_copy(name: str, fn: Callable[..., Any]) -> Callable[..., Tensor]
     return inplace
 
 
-def name_wrong_types(fn: Any, name: str) -> Any:
+@functools.cache  # other names of a function stay the same object
+def name_wrong_types(fn: Any, name: str | None = None) -> Any:
     """`fn`; where it stumbles over an argument of a wrong type, the TypeError names that argument."""
     # Looks at the types only where the function stumbled. A function of the same signature, and not one of *args, **kwargs:
     # so the good path pays for one plain call, some 30 ns.
@@ -72,7 +73,7 @@ def name_wrong_types(fn: Any, name: str) -> Any:
     declared = [*names[:plain], *([star or "*"] if star or keyword else []), *keyword]
     passed = [*names[:plain], *([star] if star else []), *(f"{k}={k}" for k in keyword)]
     source = (f"def checked({', '.join(declared)}):\n try:\n  return _fn({', '.join(passed)})\n"
-              f" except AttributeError:\n  _reject(_fn, {name!r}, locals())\n  raise\n")
+              f" except AttributeError:\n  _reject(_fn, {name or fn.__name__!r}, locals())\n  raise\n")
     scope: dict[str, Any] = {"_fn": fn, "_reject": _reject_wrong_types}
     exec(source, scope)
     checked = functools.update_wrapper(scope["checked"], fn)
@@ -102,7 +103,7 @@ def function(
 
     def add(fn: F) -> F:
         public = name or fn.__name__
-        checked = name_wrong_types(fn, public)
+        checked = name_wrong_types(fn)
         FUNCTIONS[public] = checked
         if not toplevel:
             FUNCTIONAL[public] = checked
