@@ -1,5 +1,18 @@
 # What happens to single gradients: hooks, sums, shapes, accumulation into leaves.
 
+cdef bint ready_root(Tensor t, gradient) except -1:
+    # A backward pass may start here as things are: what `backward` of ascendlite.core.autograd checks otherwise, with words.
+    cdef Tensor g
+    if not needs_grad(t) or not t.is_float():
+        return False
+    if gradient is None:
+        return t.count == 1
+    if not isinstance(gradient, Tensor):
+        return False
+    g = <Tensor>gradient
+    return same_shape(g, t) and g.v.dtype == t.v.dtype and g.device_ == t.device_
+
+
 def node_sequence(Node node not None):
     """The place of a node in the order of creation."""
     return node.sequence

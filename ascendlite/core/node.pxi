@@ -18,6 +18,8 @@ cdef class Node:
     cdef list output_numbers  # of the edges; None: all zero
     cdef tuple args           # (y, *inputs, *attrs) as the rules see them: Tensor, Spec, scalar or None
     cdef int64_t* versions    # of saved tensors, by argument; NULL when nothing is saved
+    cdef int64_t few[4]       # where they are when there are few arguments
+    cdef bytearray many       # and when there are many
     cdef Meta meta            # of output 0
     cdef list more            # Spec of the outputs 1..
     cdef int64_t sequence
@@ -28,10 +30,6 @@ cdef class Node:
     cdef object trace         # where it was made, in anomaly mode
     cdef int64_t task, slot   # the backward pass that visits it
     cdef object __weakref__
-
-    def __dealloc__(self):
-        if self.versions != NULL:
-            free(self.versions)
 
     def name(self):
         return self.op.node_name if self.op is not None else type(self).__name__
@@ -60,20 +58,22 @@ cdef class Node:
         # The gradients of the inputs; None where not wanted or zero.
         cdef Rule rule
         cdef int i, n = <int>PyTuple_GET_SIZE(self.edges)
-        cdef list results
+        cdef tuple results
         args = self.unpack()
         if self.op.rule_all is not None:
             rule = self.op.rule_all
             needs = tuple([self.edges[i] is not None and (wanted is None or wanted[i]) for i in range(n)])
             return tuple(rule.fn(g, *args[:rule.nargs - 1], needs=needs))
-        results = [None] * n
+        results = PyTuple_New(n)
         for i in range(n):
-            if self.edges[i] is None or (wanted is not None and not wanted[i]):
-                continue
-            rule = <Rule>self.op.rules[i]
-            if rule is not None:
-                results[i] = call_rule(rule, g, args)
-        return tuple(results)
+            r = None
+            if <PyObject*>PyTuple_GET_ITEM(self.edges, i) != <PyObject*>None and (wanted is None or wanted[i]):
+                rule = <Rule>self.op.rules[i]
+                if rule is not None:
+                    r = call_rule(rule, g, args)
+            Py_INCREF(r)
+            PyTuple_SET_ITEM(results, i, r)
+        return results
 
     cdef tuple unpack(self):
         # The saved arguments, after the check that nobody wrote into them.
@@ -124,7 +124,7 @@ cdef class Node:
         if self.versions != NULL:
             self.freed = True
             self.args = None
-            free(self.versions)
+            self.many = None
             self.versions = NULL
 
 

@@ -72,9 +72,11 @@ cdef save(Node node, Op op, tuple inputs, tuple attrs, result, uint64_t tensors,
     n = 1 + <int>PyTuple_GET_SIZE(items)
     tensors &= (<uint64_t>1 << n) - 1  # attributes are read, not saved: a node with nothing else can run again
     if tensors:
-        node.versions = <int64_t*>malloc(total * sizeof(int64_t))
-        if node.versions == NULL:
-            raise MemoryError()
+        if total <= 4:
+            node.versions = node.few
+        else:
+            node.many = bytearray(total * sizeof(int64_t))
+            node.versions = <int64_t*><char*>node.many
     for i in range(total):
         if i == 0:
             item = result

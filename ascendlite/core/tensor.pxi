@@ -229,6 +229,10 @@ cdef class Tensor:
     def backward(self, gradient=None, retain_graph=None, bint create_graph=False, inputs=None):
         """Add the gradient of this scalar (or of the product with `gradient`) to `.grad` of the leaves it came from."""
         global _backward
+        if inputs is None and ready_root(self, gradient):
+            seed = gradient if gradient is not None else full_like(alias(self), 1)
+            run_backward((self,), (seed,), create_graph if retain_graph is None else retain_graph, create_graph, None, True)
+            return
         if _backward is None:
             from ascendlite.core.autograd import backward as _backward
         _backward(self, gradient, retain_graph, create_graph, inputs)
