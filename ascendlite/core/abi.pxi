@@ -65,6 +65,7 @@ cdef extern from "host.h" namespace "al" nogil:
         cbool empty()
 
     cbool is_contiguous(const View&)
+    void copy_view(View&, const View&)
     int64_t count_elements(const View&)
     int64_t fill_strides(View&)
     void launch_pointwise(LoopFn, View**, int, const int*) except +

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "abi.h"
+#include "dtypes.h"
 
 namespace al {
 
@@ -25,6 +25,17 @@ inline Capsule host;
 
 // (sequence number, slot) of a node that is ready; the newest runs first.
 using ReadyQueue = std::priority_queue<std::pair<int64_t, int64_t>>;
+
+// Only the dims that are there: a View is mostly room for more.
+inline void copy_view(View& to, const View& from) {
+  to.data = from.data;
+  to.dtype = from.dtype;
+  to.ndim = from.ndim;
+  for (int i = 0; i < from.ndim; i++) {
+    to.shape[i] = from.shape[i];
+    to.strides[i] = from.strides[i];
+  }
+}
 
 inline bool is_contiguous(const View& v) {
   int64_t expected = 1;
@@ -169,20 +180,6 @@ inline void launch_pointwise(LoopFn loop, View* const* views, int n, const int* 
   Pointwise(loop, views, n, itemsize).launch();
 }
 
-// float <-> the two half formats, round to nearest even.
-inline uint16_t bfloat16_bits(float x) {
-  uint32_t u;
-  std::memcpy(&u, &x, 4);
-  if (x != x) return uint16_t((u >> 16) | 64);
-  return uint16_t((u + 0x7fff + ((u >> 16) & 1)) >> 16);
-}
-inline float bfloat16_value(uint16_t b) {
-  uint32_t u = uint32_t(b) << 16;
-  float x;
-  std::memcpy(&x, &u, 4);
-  return x;
-}
-
 template <class T> inline void put(char* p, T x) { std::memcpy(p, &x, sizeof x); }
 template <class T> inline T get(const char* p) { T x; std::memcpy(&x, p, sizeof x); return x; }
 
@@ -204,8 +201,8 @@ inline bool store_scalar(char* p, int dtype, bool is_int, int64_t i, double d) {
     case kInt16: put<int16_t>(p, int16_t(n)); return true;
     case kInt32: put<int32_t>(p, int32_t(n)); return true;
     case kInt64: put<int64_t>(p, n); return true;
-    case kFloat16: put<_Float16>(p, _Float16(f)); return true;
-    case kBFloat16: put<uint16_t>(p, bfloat16_bits(float(f))); return true;
+    case kFloat16: put<uint16_t>(p, float_to_f16_bits(float(f))); return true;
+    case kBFloat16: put<uint16_t>(p, float_to_bf16_bits(float(f))); return true;
     case kFloat32: put<float>(p, float(f)); return true;
     case kFloat64: put<double>(p, f); return true;
   }
@@ -224,8 +221,8 @@ inline int64_t load_int(const char* p, int dtype) {
 }
 inline double load_float(const char* p, int dtype) {
   switch (dtype) {
-    case kFloat16: return double(get<_Float16>(p));
-    case kBFloat16: return bfloat16_value(get<uint16_t>(p));
+    case kFloat16: return f16_bits_to_float(get<uint16_t>(p));
+    case kBFloat16: return bf16_bits_to_float(get<uint16_t>(p));
     case kFloat32: return get<float>(p);
     default: return get<double>(p);
   }

@@ -47,7 +47,7 @@ cdef Tensor run_uniform(Op op, tuple args, bint* grad):
 cdef inline Tensor allocate_same(Tensor lead, int dtype):
     # A fresh contiguous tensor of lead's shape on the CPU.
     cdef Tensor t = bare_tensor(dtype, CPU)
-    t.v = lead.v
+    copy_view(t.v, lead.v)
     t.v.dtype = dtype
     t.count, t.dense, t.inference = lead.count, True, mode.inference
     t.storage = new_storage(<size_t>lead.count * ITEMSIZE[dtype], CPU)

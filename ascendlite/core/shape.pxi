@@ -100,7 +100,7 @@ cdef Tensor allocate(int dtype, int device, int ndim, const int64_t* shape):
 cdef inline Tensor alias(Tensor x):
     # A new header on the same memory, without history.
     cdef Tensor t = bare_tensor(x.v.dtype, x.device_)
-    t.v = x.v
+    copy_view(t.v, x.v)
     t.storage, t.dense, t.count, t.offset = x.storage, x.dense, x.count, x.offset
     return t
 
