@@ -199,4 +199,4 @@ ADAPTIVE_MAX_POOLS = {1: adaptive_max_pool1d, 2: adaptive_max_pool2d, 3: adaptiv
 
 # What users call names the argument that has a wrong type.
 globals().update({name: fn for name, fn in FUNCTIONS.items() if getattr(fn, "__wrapped__", fn) is globals().get(name)})
-globals().update({name: name_wrong_types(globals()[name], name) for name in __all__ if not hasattr(globals()[name], "__wrapped__")})
+globals().update({name: name_wrong_types(globals()[name], name) for name in __all__ if callable(globals()[name]) and not hasattr(globals()[name], "__wrapped__")})
