@@ -76,6 +76,7 @@ from ascendlite.ops.movement import column_stack as column_stack
 from ascendlite.ops.combine import combinations as combinations
 from ascendlite.ops.movement import concat as concat
 from ascendlite.ops.movement import concatenate as concatenate
+from ascendlite.ops.splits import constant_pad_nd as constant_pad_nd
 from ascendlite.ops.conv import conv1d as conv1d
 from ascendlite.ops.conv import conv2d as conv2d
 from ascendlite.ops.conv import conv3d as conv3d
@@ -140,6 +141,7 @@ from ascendlite.ops.grouped import grouped_mm as grouped_mm
 from ascendlite.ops.rectifier import hardshrink as hardshrink
 from ascendlite.ops.parts import heaviside as heaviside
 from ascendlite.ops.search import histc as histc
+from ascendlite.ops.histogram import histogram as histogram
 from ascendlite.ops.splits import hsplit as hsplit
 from ascendlite.ops.movement import hstack as hstack
 from ascendlite.core.limits import iinfo as iinfo

@@ -89,3 +89,14 @@ def test_float_power_in_place_keeps_the_dtype() -> None:
 
 def test_long_and_short_names_are_one_function() -> None:
     assert al.arctan2(al.tensor(1.0), al.tensor(1.0)).item() == al.atan2(al.tensor(1.0), al.tensor(1.0)).item()
+
+
+@pytest.mark.parametrize("pool, shape", [(F.avg_pool2d, (1, 1, 4, 4)), (F.avg_pool3d, (1, 1, 2, 2, 2))])
+def test_means_of_windows_are_written_into_out(pool, shape: tuple[int, ...]) -> None:
+    out = al.empty(0)
+    assert pool(al.ones(shape), 2, out=out) is out and set(out.reshape(-1).tolist()) == {1.0}
+
+
+def test_variances_that_do_not_fit_are_a_value_error() -> None:
+    with pytest.raises(ValueError, match="var is of incorrect size"):
+        F.gaussian_nll_loss(al.ones(10, 2, 3), al.ones(10, 2, 3), al.ones(10, 2, 2))

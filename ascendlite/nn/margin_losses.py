@@ -59,6 +59,11 @@ def poisson_nll_loss(
     return _reduce(loss, reduction, "poisson_nll_loss")
 
 
+def _spreads_over(var: tuple[int, ...], input: tuple[int, ...]) -> bool:
+    """Whether variances of one shape can be expanded to an input's."""
+    return len(var) <= len(input) and all(v in (1, n) for v, n in zip(reversed(var), reversed(input), strict=False))
+
+
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -73,6 +78,11 @@ def gaussian_nll_loss(
         raise ValueError("gaussian_nll_loss: var has negative entries; pass variances >= 0")
     if spread.shape != input.shape and spread.ndim and tuple(spread.shape) == tuple(input.shape[:-1]):
         spread = spread.unsqueeze(-1)
+    if not _spreads_over(tuple(spread.shape), tuple(input.shape)):
+        raise ValueError(
+            f"gaussian_nll_loss: var is of incorrect size: {tuple(spread.shape)} for an input of {tuple(input.shape)}; "
+            "give one variance an element, or one a row"
+        )
     floored = spread + (spread.clamp(min=eps) - spread).detach()
     loss = 0.5 * (floored.log() + (input - target).square() / floored)
     return _reduce(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction, "gaussian_nll_loss")

@@ -21,6 +21,7 @@ from ascendlite.ops import (
     fold,
     fused_optim,
     gamma,
+    histogram,
     index,
     index_reduce,
     index_write,

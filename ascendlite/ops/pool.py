@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ascendlite.core import Op, Tensor, function, int64
+from ascendlite.core import Op, Tensor, deliver, function, int64
 from ascendlite.errors import ArgumentError, ShapeError
 from ascendlite.ops.adaptive_pool import (
     adaptive_avg_pool1d,
@@ -238,15 +238,18 @@ def avg_pool2d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
+    *,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Means of windows of (N, C, H, W); stride is the window by default.
 
     >>> al.nn.functional.avg_pool2d(al.ones(1, 2, 6, 6), 2).shape
     (1, 2, 3, 3)
     """
-    return _avg(
+    means = _avg(
         "avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
+    return means if out is None else deliver(means, out)
 
 
 @function(toplevel=False)
@@ -258,12 +261,15 @@ def avg_pool3d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
+    *,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Means of windows of (N, C, D, H, W); stride is the window by default.
 
     >>> al.nn.functional.avg_pool3d(al.ones(1, 2, 6, 6, 6), 2).shape
     (1, 2, 3, 3, 3)
     """
-    return _avg(
+    means = _avg(
         "avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
+    return means if out is None else deliver(means, out)

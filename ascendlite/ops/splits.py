@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ascendlite.core import DType, Tensor, empty, function
 from ascendlite.errors import ArgumentError, ShapeError
+from ascendlite.ops.movement import pad as pad_by
 
 
 def _split_at(op: str, input: Tensor, least: int, dim: int, cuts: int | Sequence[int]) -> tuple[Tensor, ...]:
@@ -46,6 +47,12 @@ def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0,
         )
     line.copy_(src)
     return result
+
+
+@function()
+def constant_pad_nd(input: Tensor, pad: Sequence[int], value: float = 0) -> Tensor:
+    """`nn.functional.pad` with one value: (left, right) of the last dim, then of the one before, and so on."""
+    return pad_by(input, pad, "constant", value)
 
 
 @function()

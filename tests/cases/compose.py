@@ -123,7 +123,18 @@ CASES = [
     ]),
     Case("combinations:again", lambda x: np.array(list(itertools.combinations_with_replacement(x, 2))), [randn(4)], meta=False,
          fn=lambda x: al.combinations(x, with_replacement=True)),
+    Case("histogram", lambda x: np.histogram(x, 5), [randn(40)], args=(5,), dtypes=SINGLE, grad=False, meta=False, out_dtype=None, errors=[
+        raises(lambda: al.histogram(al.tensor([1]), 3), RuntimeError, "not implemented for"),
+        raises(lambda: al.histogram(al.ones(2), 0), RuntimeError, "bins must be > 0: got 0"),
+        raises(lambda: al.histogram(al.ones(2), 2, range=(1, 0)), RuntimeError, "max must not be less than min"),
+        raises(lambda: al.histogram(al.ones(2), 2, weight=al.ones(3)), RuntimeError, "same shape as input"),
+        raises(lambda: al.histogram(al.ones(2), al.ones(2, 2)), RuntimeError, "one-dimensional tensor of edges"),
+    ]),
+    Case("histogram:edges", lambda x, e, w: np.histogram(x, e, weights=w, density=True), [randn(40), const([-1.0, 0.0, 0.5, 2.0]), positive(40)],
+         fn=lambda x, e, w: al.histogram(x, e, weight=w, density=True), dtypes=SINGLE, grad=False, meta=False),
     # pieces
+    Case("constant_pad_nd", lambda x: np.pad(x, ((0, 0), (1, 2)), constant_values=3), [randn(3, 4)], args=((1, 2), 3), dtypes=REAL,
+         errors=[raises(lambda: al.constant_pad_nd(al.ones(2), (1, 2, 3)), RuntimeError, "divisible by 2")]),
     Case("hsplit", lambda x: tuple(np.hsplit(x, 2)), [randn(3, 4)], args=(2,), dtypes=ALL, errors=[
         raises(lambda: al.hsplit(al.tensor(1.0), 2), RuntimeError, "at least 1 dimension,"),
         raises(lambda: al.hsplit(al.ones(3), 2), RuntimeError, "not divisible by the split_size 2"),
