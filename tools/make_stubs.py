@@ -37,6 +37,7 @@ TYPES = {
     "register_post_accumulate_grad_hook": "Any", "is_shared": "bool", "is_same_size": "bool", "dim_order": "tuple[int, ...]",
     # operators and protocols
     "__bool__": "bool", "__int__": "int", "__float__": "float", "__len__": "int", "__repr__": "str", "__str__": "str", "__hash__": "int",
+    "deliver": "Any",  # what it is given: a tensor, a pair, or a named pair
     "__call__": "Tensor", "__get__": "Any", "call": "Any", "launch": "None", "has_kernel": "bool", "name": "str", "register_prehook": "Any",
     "__contains__": "bool", "__iter__": "Iterator[Tensor]", "__index__": "int", "__format__": "str", "__array__": "Any", "__dlpack__": "Any",
     "__dlpack_device__": "tuple[int, int]", "__setitem__": "None", "__reduce_ex__": "Any", "__reduce__": "Any", "__deepcopy__": "Tensor", "__complex__": "complex",
