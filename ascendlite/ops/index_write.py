@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from ascendlite.core import Tensor, broadcast_shapes, deliver, full, function, normalize_dim
 from ascendlite.errors import DTypeError, ShapeError
 from ascendlite.ops.index import as_index, expand_mask, mask_of, one_slot, put_at, vector_of
@@ -66,7 +68,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) -
             f"{value.ndim} dimension(s)"
         )
     if isinstance(value, Tensor) and value.requires_grad:
-        index = unique(index)  # a place that is named twice is filled, and counts, once
+        index = cast(Tensor, unique(index))  # a place that is named twice is filled, and counts, once
     value = (
         value.to(input.dtype)
         if isinstance(value, Tensor)
