@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from ascendlite.core import _core
 from ascendlite.core._core import FUNCTIONS, DType, Op, Tensor
+from ascendlite.errors import DTypeError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,7 +51,10 @@ def require_tensor(op: str, *inputs: Any) -> None:
 
 def _inplace_by_copy(name: str, fn: Callable[..., Any]) -> Callable[..., Tensor]:
     def inplace(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return self.copy_(fn(self, *args, **kwargs))
+        result = fn(self, *args, **kwargs)
+        if not _core.can_cast(result.dtype, self.dtype):
+            raise DTypeError(f"{name}: result type {result.dtype.name} can't be cast to the desired output type {self.dtype.name}")
+        return self.copy_(result)
 
     inplace.__name__ = inplace.__qualname__ = name
     inplace.__doc__ = f"In-place form of {fn.__name__}."

@@ -229,6 +229,7 @@ def _type(self: Tensor, dtype: DType | str | None = None) -> Any:
 add_method("type", _type)
 add_method("cpu", lambda self: self.to("cpu"))
 add_method("npu", lambda self, index=0: self.to(f"npu:{index}"))
+add_method("__rdiv__", lambda self, other: other / self)
 add_method("dim_order", lambda self: tuple(range(self.ndim)))
 add_method("_make_subclass", staticmethod(_core.make_subclass))
 add_method("get_device", lambda self: -1 if self.device.index is None else self.device.index)
@@ -258,5 +259,5 @@ def _transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
     return _reshaped(self, "transpose_", self.transpose(dim0, dim1))
 
 
-for _name, _method in {"unsqueeze_": _unsqueeze_, "squeeze_": _squeeze_, "t_": _t_, "transpose_": _transpose_}.items():
+for _name, _method in {"unsqueeze_": _unsqueeze_, "squeeze_": _squeeze_, "t_": _t_, "transpose_": _transpose_, "swapaxes_": _transpose_, "swapdims_": _transpose_}.items():
     add_method(_name, _method)
