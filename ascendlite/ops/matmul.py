@@ -67,7 +67,7 @@ def _matmul_shape(a, b):
 
 def _rows(x: Tensor) -> Tensor:
     """All dims but the last as rows."""
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _rows_product(a: Tensor, g: Tensor) -> Tensor:
@@ -77,10 +77,9 @@ def _rows_product(a: Tensor, g: Tensor) -> Tensor:
 
 def _left_gradient(g, y, _a, b):
     if _a.ndim == 2 and b.ndim > 2:  # one a for a batch of b: the batch joins the summed dim
-        columns = g.movedim(-2, 0).reshape(g.shape[-2], -1)
-        return _matmul(
-            columns, b.expand(*g.shape[:-2], *b.shape[-2:]).transpose(-2, -1).reshape(-1, b.shape[-2])
-        )
+        columns = g.movedim(-2, 0).reshape(g.shape[-2], math.prod(g.shape[:-2]) * g.shape[-1])
+        rows = b.expand(*g.shape[:-2], *b.shape[-2:]).transpose(-2, -1)
+        return _matmul(columns, _rows(rows))
     return _matmul(g, b.transpose(-2, -1))
 
 
