@@ -25,11 +25,17 @@ def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Te
     return chosen  # type: ignore[no-any-return]
 
 
-def _reduce(loss: Tensor, reduction: str, name: str) -> Tensor:
+def check_reduction(reduction: str, name: str) -> None:
+    """Refuse an unknown reduction."""
     if reduction not in _REDUCTIONS:
         raise ValueError(
             f"{name}: {reduction!r} is not a valid value for reduction; use one of {list(_REDUCTIONS)}"
         )
+
+
+def reduce_loss(loss: Tensor, reduction: str, name: str) -> Tensor:
+    """The loss of elements by its reduction."""
+    check_reduction(reduction, name)
     return _REDUCTIONS[reduction](loss)
 
 
@@ -56,7 +62,7 @@ def poisson_nll_loss(
         above = where(target > 1, target, 2.0)
         stirling = above * above.log() - above + 0.5 * (2 * math.pi * above).log()
         loss = loss + where(target > 1, stirling, 0.0)
-    return _reduce(loss, reduction, "poisson_nll_loss")
+    return reduce_loss(loss, reduction, "poisson_nll_loss")
 
 
 def _spreads_over(var: tuple[int, ...], input: tuple[int, ...]) -> bool:
@@ -85,7 +91,7 @@ def gaussian_nll_loss(
         )
     floored = spread + (spread.clamp(min=eps) - spread).detach()
     loss = 0.5 * (floored.log() + (input - target).square() / floored)
-    return _reduce(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction, "gaussian_nll_loss")
+    return reduce_loss(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction, "gaussian_nll_loss")
 
 
 def soft_margin_loss(
@@ -96,7 +102,7 @@ def soft_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """log(1 + exp(-target * input))."""
-    return _reduce(softplus(-(target * input)), reduction, "soft_margin_loss")
+    return reduce_loss(softplus(-(target * input)), reduction, "soft_margin_loss")
 
 
 def multilabel_soft_margin_loss(
@@ -110,7 +116,7 @@ def multilabel_soft_margin_loss(
     """Mean over the last dimension of binary cross-entropies of logits."""
     loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     loss = loss if weight is None else loss * weight
-    return _reduce(loss.sum(-1) / input.shape[-1], reduction, "multilabel_soft_margin_loss")
+    return reduce_loss(loss.sum(-1) / input.shape[-1], reduction, "multilabel_soft_margin_loss")
 
 
 def hinge_embedding_loss(
@@ -124,7 +130,7 @@ def hinge_embedding_loss(
     """input where target is 1, max(0, margin - input) where it is -1."""
     hinge = (margin - input).clamp(min=0)
     loss = where(target != 1, hinge, 0.0) + where(target != -1, input, 0.0)
-    return _reduce(loss, reduction, "hinge_embedding_loss")
+    return reduce_loss(loss, reduction, "hinge_embedding_loss")
 
 
 def cosine_embedding_loss(
@@ -146,7 +152,7 @@ def cosine_embedding_loss(
         input1, input2 = input1.float(), input2.float()
     cosine = cosine_similarity(input1, input2, -1)
     loss = where(target == 1, 1 - cosine, 0.0) + where(target == -1, (cosine - margin).clamp(min=0), 0.0)
-    return _reduce(loss, reduction, "cosine_embedding_loss")
+    return reduce_loss(loss, reduction, "cosine_embedding_loss")
 
 
 def margin_ranking_loss(
@@ -164,7 +170,7 @@ def margin_ranking_loss(
             f"margin_ranking_loss: shapes {tuple(input1.shape)}, {tuple(input2.shape)} and target "
             f"{tuple(target.shape)} must have as many dimensions; unsqueeze the shorter"
         )
-    return _reduce((-target * (input1 - input2) + margin).clamp(min=0), reduction, "margin_ranking_loss")
+    return reduce_loss((-target * (input1 - input2) + margin).clamp(min=0), reduction, "margin_ranking_loss")
 
 
 def triplet_margin_loss(
@@ -180,8 +186,10 @@ def triplet_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """max(0, distance(anchor, positive) - distance(anchor, negative) + margin)."""
+    if margin <= 0:
+        raise ValueError(f"triplet_margin_loss: margin must be greater than 0, got {margin}")
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:
         far = far.minimum(pairwise_distance(positive, negative, p, eps))
-    return _reduce((near - far + margin).clamp(min=0), reduction, "triplet_margin_loss")
+    return reduce_loss((near - far + margin).clamp(min=0), reduction, "triplet_margin_loss")

@@ -215,9 +215,11 @@ _softplus = pointwise(
 
 
 @function(toplevel=False)
-def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+def softplus(
+    input: Tensor, beta: float = 1.0, threshold: float = 20.0, *, out: Tensor | None = None
+) -> Tensor:
     """log(1 + e^(beta x)) / beta; the identity where beta x is above `threshold`."""
-    return _softplus(input, beta, threshold)
+    return _softplus(input, beta, threshold, out=out)
 
 
 _logsigmoid_backward = pointwise(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ascendlite.core import Generator, Op, Tensor, deliver, empty, float64, full, function
-from ascendlite.errors import ArgumentError, ShapeError
+from ascendlite.core import Generator, Op, Tensor, deliver, empty, float64, full, function, int64
+from ascendlite.errors import ArgumentError, DTypeError, ShapeError
 from ascendlite.ops.random import EXPONENTIAL, UNIFORM, drawn, float_only, like_of
 from ascendlite.ops.search import searchsorted
 
@@ -40,6 +40,8 @@ def multinomial(
     float_only(input, "multinomial")
     if num_samples <= 0:
         raise ArgumentError(f"multinomial: cannot sample n_sample <= 0 samples: got {num_samples}")
+    if out is not None and out.dtype is not int64:
+        raise DTypeError(f"multinomial: expects Long tensor out, got: {out.dtype}")
     weights = input.detach().to(float64)
     if not replacement and num_samples > input.shape[-1]:
         raise ArgumentError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ascendlite.core import Op, Tensor, function
+from ascendlite.core import Op, Tensor, float32, function
+from ascendlite.core import bool as bool_
 from ascendlite.errors import DTypeError, ShapeError
 from ascendlite.ops.sizes import Size, check_positive, spread
 
@@ -77,6 +78,8 @@ def unfold(
         raise ShapeError(
             f"unfold: Expected 3D or 4D (batch mode) tensor for input, but got: {list(input.shape)}"
         )
+    if input.dtype is bool_:
+        return unfold(input.to(float32), kernel_size, dilation, padding, stride).to(bool_)
     _check_float("unfold", input)
     windows = _windows("unfold", tuple(input.shape[-2:]), kernel_size, dilation, padding, stride)[:4]
     if input.ndim == 3:

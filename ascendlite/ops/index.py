@@ -279,9 +279,9 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
 
 
 @function(methods=("take",))
-def take(input: Tensor, index: Tensor) -> Tensor:
+def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Elements of the flattened tensor at indices, in the shape of the indices."""
-    return _read_one(input.reshape(-1), as_index(index, "take"), (0,), 0, True)
+    return deliver(_read_one(input.reshape(-1), as_index(index, "take"), (0,), 0, True), out)
 
 
 def mask_of(mask: Tensor, op: str) -> Tensor:

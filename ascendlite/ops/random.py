@@ -236,7 +236,9 @@ def normal(
     generator: Generator | None = None,
     out: Tensor | None = None,
     dtype: DType | None = None,
+    layout: object = None,
     device: object = None,
+    pin_memory: bool = False,
     requires_grad: bool = False,
 ) -> Tensor:
     """Normal with means and standard deviations given as numbers (then with a size) or as tensors."""

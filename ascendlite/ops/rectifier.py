@@ -103,6 +103,10 @@ def rrelu(
     input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False
 ) -> Tensor:
     """leaky_relu whose slopes are drawn from [lower, upper] in training, and are their mean otherwise."""
+    if lower > upper:
+        raise ArgumentError(
+            f"rrelu: Lower bound should be less than or equal to the upper bound: got {lower} and {upper}"
+        )
     slope = empty_like(input).uniform_(lower, upper) if training else (lower + upper) / 2
     return _leaky_relu.inplace(input, slope) if inplace else _leaky_relu(input, slope)
 
@@ -261,9 +265,10 @@ def hardshrink(input: Tensor, lambd: float = 0.5, *, out: Tensor | None = None) 
 
 
 @function(toplevel=False)
-def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+def softshrink(input: Tensor, lambd: float = 0.5, *, out: Tensor | None = None) -> Tensor:
     """x moved towards 0 by lambd."""
     if lambd < 0:
         raise ArgumentError(f"softshrink: lambda must be greater or equal to 0, but found to be {lambd}")
     _require_float("softshrink", input)
-    return where(input > lambd, input - lambd, where(input < -lambd, input + lambd, input * 0.0))
+    inner = where(input < -lambd, input + lambd, input * 0.0)
+    return where(input > lambd, input - lambd, inner, out=out)

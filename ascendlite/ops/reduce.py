@@ -217,18 +217,32 @@ def mean(
 
 
 @function(methods=("nansum",))
-def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+def nansum(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
     """The sum that counts NaN as zero."""
     x = where(input != input, 0, input) if input.dtype.is_floating_point else input
-    return sum(x, dim, keepdim, dtype=dtype)
+    return sum(x, dim, keepdim, dtype=dtype, out=out)
 
 
 @function(methods=("nanmean",))
-def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+def nanmean(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
     """The mean of what is not NaN."""
     x = as_float(input, "nanmean", dtype)
     numbers = _count_numbers(x, reduced_dims(dim, x.ndim, "nanmean"), keepdim)
-    return nansum(x, dim, keepdim) / numbers.to(x.dtype)
+    return deliver(nansum(x, dim, keepdim) / numbers.to(x.dtype), out)
 
 
 @function(methods=("prod",))

@@ -18,6 +18,7 @@ from ascendlite.core import (
 )
 from ascendlite.core import bool as bool_
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
+from ascendlite.ops.compare import where
 from ascendlite.ops.index import widened
 
 Number = int | float | bool
@@ -294,7 +295,7 @@ def take_along_dim(
 ) -> Tensor:
     """`gather` with shapes broadcast on all dims but `dim`; without dim: elements of the flattened tensor."""
     if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1), out=out)
+        return take_along_dim(input.reshape(-1), indices.reshape(-1), 0, out=out)
     if indices.ndim != input.ndim:
         raise ShapeError(
             "take_along_dim: input and indices should have the same number of dimensions, but "
@@ -304,6 +305,8 @@ def take_along_dim(
     picks = list(broadcast_shapes(_without(input.shape, dim), _without(indices.shape, dim)))
     shape = picks[:]
     picks[dim], shape[dim] = indices.shape[dim], input.shape[dim]
+    if indices.dtype is int64:
+        indices = where(indices < 0, indices + input.shape[dim], indices)  # counted from the end
     return gather(input.expand(shape), dim, indices.expand(picks), out=out)
 
 

@@ -63,13 +63,20 @@ def _run(op: Op, input: Tensor, *attrs: int | bool) -> Ranked:
 
 
 @function(methods=("sort",))
-def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Ranked:
+def sort(
+    input: Tensor,
+    dim: int = -1,
+    descending: bool = False,
+    stable: bool = False,
+    *,
+    out: tuple[Tensor, Tensor] | None = None,
+) -> Ranked:
     """Values along a dim in order, and their indices.
 
     >>> al.sort(al.tensor([3, 1, 2])).indices
     tensor([1, 2, 0])
     """
-    return _run(_sort, input, normalize_dim(dim, input.ndim), descending)
+    return deliver(_run(_sort, input, normalize_dim(dim, input.ndim), descending), out)
 
 
 @function(methods=("argsort",))
@@ -85,15 +92,23 @@ def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 @function(methods=("topk",))
-def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Ranked:
+def topk(
+    input: Tensor,
+    k: int,
+    dim: int = -1,
+    largest: bool = True,
+    sorted: bool = True,
+    *,
+    out: tuple[Tensor, Tensor] | None = None,
+) -> Ranked:
     """The k largest (or smallest) values along a dim, in order, and their indices."""
     dim = normalize_dim(dim, input.ndim)
     size = input.shape[dim] if input.ndim else 1
     if not 0 <= k <= size:
         raise ArgumentError(f"topk: selected index k out of range: k is {k}, the size of dim {dim} is {size}")
     if input.ndim == 0 and k == 0:
-        return Ranked(*_topk(input.reshape(1), 0, largest, 0))
-    return _run(_topk, input, dim, largest, k)
+        return deliver(Ranked(*_topk(input.reshape(1), 0, largest, 0)), out)
+    return deliver(_run(_topk, input, dim, largest, k), out)
 
 
 @function(methods=("kthvalue",))
