@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ascendlite.core import Op, Tensor, deliver, function, int64
+from ascendlite.core import Op, Tensor, deliver, full, function, int64
+from ascendlite.errors import ArgumentError
 
 _nonzero_count = Op("nonzero_count", inputs=1, infer=lambda x: ((), int64))
 _nonzero = Op("nonzero", inputs=1, infer=lambda x, count: ((x.ndim, count), int64))
@@ -23,3 +24,14 @@ def nonzero(
 def argwhere(input: Tensor) -> Tensor:
     """Coordinates of the elements that are not zero, one a row."""
     return nonzero(input)
+
+
+@function(methods=("nonzero_static",))
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Tensor | None = None) -> Tensor:
+    """`nonzero` cut or filled up to `size` rows."""
+    if size < 0:
+        raise ArgumentError(f"nonzero_static: 'size' must be a non-negative integer: got {size}")
+    found = nonzero(input)[:size]
+    rows = full((size, input.ndim), fill_value, dtype=int64, device=input.device)
+    rows[: found.shape[0]] = found
+    return deliver(rows, out)

@@ -4,9 +4,31 @@ from __future__ import annotations
 
 import math
 
-from ascendlite.core import require_tensor, FLOAT, FLOATONLY, Tensor, deliver, finfo, function, pointwise
+from ascendlite.core import (
+    FLOAT,
+    FLOATONLY,
+    Tensor,
+    bfloat16,
+    deliver,
+    finfo,
+    float16,
+    float32,
+    function,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    pointwise,
+    require_tensor,
+    result_type,
+    zeros_like,
+)
+from ascendlite.core import bool as bool_
+from ascendlite.errors import DTypeError
 from ascendlite.ops.compare import isfinite, where
-from ascendlite.ops.pointwise import exp, exp2, log, zero
+from ascendlite.ops.pointwise import exp, exp2, log, sin, zero
+from ascendlite.ops.turning import broadcast_tensors
 
 Number = int | float | bool
 
@@ -74,3 +96,46 @@ def nan_to_num(
     limits = finfo(input.dtype)
     low = limits.min if neginf is None else neginf
     return _nan_to_num(input, nan or 0.0, limits.max if posinf is None else posinf, low, out=out)
+
+
+@function(methods=("sinc",), inplace=True)
+def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """sin(pi x) / (pi x), and 1 at 0."""
+    dtype = input.dtype if input.dtype.is_floating_point else get_default_dtype()
+    x = input.to(float32 if dtype in (float16, bfloat16) else dtype)
+    angle = where(x == 0, 1.0, x) * math.pi
+    return deliver(where(x == 0, 1.0, sin(angle) / angle).to(dtype), out)
+
+
+@function(methods=("rad2deg",), inplace=True)
+def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Angles in degrees, from radians."""
+    x = input if input.dtype.is_floating_point else input.to(get_default_dtype())
+    return deliver(x * (180 / math.pi), out)
+
+
+@function(methods=("positive",))
+def positive(input: Tensor) -> Tensor:
+    """The input itself, of any dtype but bool."""
+    if input.dtype is bool_:
+        raise DTypeError("positive: The `+` operator, on a bool tensor is not supported; cast it")
+    return input
+
+
+_BITS = {1: int8, 2: int16, 4: int32, 8: int64}  # the integers of as many bytes as a float
+
+
+@function(methods=("nextafter",), inplace=True)
+def nextafter(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The next number after `input` towards `other`, in their dtype."""
+    dtype = result_type(input, other)
+    if not dtype.is_floating_point:
+        raise DTypeError(f"nextafter: expected a floating point dtype, but got {dtype}; cast it")
+    x, y = broadcast_tensors(input.detach().to(dtype), other.detach().to(dtype))
+    x = x.contiguous()
+    bits = x.view(_BITS[dtype.itemsize])
+    away = where((y > x) == (x > 0), 1, -1)  # numbers of one sign are ordered as their bits
+    moved = (bits + away.to(bits.dtype)).view(dtype)
+    smallest = (zeros_like(bits) + 1).view(dtype)
+    moved = where(x == 0, smallest.copysign(y), moved)
+    return deliver(where((x == y) | (x != x) | (y != y), where(x == y, y, x + y), moved), out)

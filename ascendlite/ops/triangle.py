@@ -81,6 +81,14 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tens
     )
 
 
+@function(methods=("trace",))
+def trace(input: Tensor) -> Tensor:
+    """The sum of a matrix's diagonal; of integers and bools as int64."""
+    if input.ndim != 2:
+        raise ShapeError(f"trace: expected a matrix, but got tensor with dim {input.ndim}")
+    return input.diagonal().sum()
+
+
 @function(methods=("diagflat",))
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     """The matrix whose diagonal is the flattened input."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from ascendlite.core import DType, Op, Tensor, deliver, function
-from ascendlite.errors import ArgumentError
+from ascendlite.core import DType, Op, Tensor, bfloat16, deliver, float16, float32, function, normalize_dim
+from ascendlite.errors import ArgumentError, DTypeError, ShapeError
 from ascendlite.ops.compare import where
+from ascendlite.ops.pointwise import sign
 from ascendlite.ops.reduce import Dims, as_float, reduced_dims, same_dtype, spread, sum
 
 
@@ -25,7 +26,7 @@ def _power_norm(x: Tensor, p: float, dims: tuple[int, ...], keepdim: bool) -> Te
 
 
 def _count_norm(x: Tensor, p: float, dims: tuple[int, ...], keepdim: bool) -> Tensor:
-    return sum((x != 0).to(x.dtype), dims, keepdim)
+    return sum(where(x != 0, 1.0, sign(x)), dims, keepdim)  # sign(0), so that the gradient is 0, not absent
 
 
 NORMS = {
@@ -77,3 +78,21 @@ def norm(
             f'norm: p is {p!r}, but only numbers and "fro" are known; compute singular values for "nuc"'
         )
     return vector_norm(input, p, dim, keepdim, dtype=dtype, out=out)
+
+
+@function(methods=("renorm",), inplace=True)
+def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Tensor | None = None) -> Tensor:
+    """Each slice along `dim` scaled down, where its p-norm is above `maxnorm`, to that norm."""
+    if not input.dtype.is_floating_point:
+        raise DTypeError(f"renorm: expected a floating point dtype, but got {input.dtype}; cast it")
+    if p <= 0:
+        raise ArgumentError(f"renorm: non-positive norm not supported: p is {p}")
+    if input.ndim < 2:
+        raise ShapeError(f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions")
+    if maxnorm < 0:
+        raise ArgumentError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
+    dim = normalize_dim(dim, input.ndim)
+    wide = input.to(float32) if input.dtype in (float16, bfloat16) else input
+    size = vector_norm(wide, p, tuple(d for d in range(input.ndim) if d != dim), True)
+    scale = where(size > maxnorm, maxnorm / (size + 1e-7), 1.0)  # the 1e-7 is torch's
+    return deliver(input * scale.to(input.dtype), out)
