@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ..core import Tensor, empty_like, zeros
 from ..errors import ShapeError
+from ..ops.interpolate import interpolate
 from ..ops.movement import pad
 from ..ops.pool import avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d
 from ..ops.random import dropout
@@ -200,3 +202,32 @@ def feature_alpha_dropout(
     """alpha_dropout of whole channels of (N, C, *)."""
     shape = (*input.shape[:2], *(1,) * (input.ndim - 2))
     return _alpha_dropout(input, p, training, shape, inplace, "feature_alpha_dropout")
+
+
+def upsample(
+    input: Tensor,
+    size: int | Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> Tensor:
+    """torch's older name of `interpolate`."""
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def upsample_nearest(
+    input: Tensor,
+    size: int | Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+) -> Tensor:
+    """`interpolate` by the nearest element."""
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+def upsample_bilinear(
+    input: Tensor,
+    size: int | Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+) -> Tensor:
+    """`interpolate` between 2 x 2 neighbours, with aligned corners."""
+    return interpolate(input, size, scale_factor, "bilinear", align_corners=True)

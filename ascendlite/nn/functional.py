@@ -54,7 +54,14 @@ from ..ops.rectifier import (
     threshold,
 )
 from ..ops.softmax import log_softmax, softmax, softmin
+from ..ops.unpool import max_unpool1d, max_unpool2d, max_unpool3d
 from .attention_function import multi_head_attention_forward
+from .class_margins import (
+    multi_margin_loss,
+    multilabel_margin_loss,
+    pdist,
+    triplet_margin_with_distance_loss,
+)
 from .composites import (
     alpha_dropout,
     bilinear,
@@ -70,6 +77,9 @@ from .composites import (
     lp_pool3d,
     pixel_shuffle,
     pixel_unshuffle,
+    upsample,
+    upsample_bilinear,
+    upsample_nearest,
 )
 from .margin_losses import (
     cosine_embedding_loss,
@@ -90,6 +100,7 @@ __all__ = [
     "CONVOLUTIONS",
     "LP_POOLS",
     "MAX_POOLS",
+    "MAX_UNPOOLS",
     "TRANSPOSED_CONVOLUTIONS",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
@@ -152,15 +163,21 @@ __all__ = [
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "mish",
     "mse_loss",
     "multi_head_attention_forward",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",
     "normalize",
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
     "poisson_nll_loss",
@@ -185,13 +202,18 @@ __all__ = [
     "tanhshrink",
     "threshold",
     "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
     "unfold",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]
 
 # By the number of spatial dimensions, for layers that differ in nothing else.
 CONVOLUTIONS = {1: conv1d, 2: conv2d, 3: conv3d}
 TRANSPOSED_CONVOLUTIONS = {1: conv_transpose1d, 2: conv_transpose2d, 3: conv_transpose3d}
 MAX_POOLS = {1: max_pool1d, 2: max_pool2d, 3: max_pool3d}
+MAX_UNPOOLS = {1: max_unpool1d, 2: max_unpool2d, 3: max_unpool3d}
 AVG_POOLS = {2: avg_pool2d, 3: avg_pool3d}
 LP_POOLS = {1: lp_pool1d, 2: lp_pool2d, 3: lp_pool3d}
 ADAPTIVE_AVG_POOLS = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}

@@ -63,6 +63,47 @@ class MaxPool3d(_MaxPool):
 
 
 @options
+class _MaxUnpool(Optioned):
+    """Values back at the places that max-pooling took them from."""
+
+    kernel_size: Size
+    stride: Size | None = None
+    padding: Size = 0
+    spatial: ClassVar[int]
+    shown: ClassVar = ("kernel_size", "stride", "padding")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        stride = self.kernel_size if self.stride is None else self.stride
+        self.kernel_size, self.stride, self.padding = (
+            spread(size, self.spatial) for size in (self.kernel_size, stride, self.padding)
+        )
+
+    def forward(self, input: Tensor, indices: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        return F.MAX_UNPOOLS[self.spatial](
+            input, indices, self.kernel_size, self.stride, self.padding, output_size
+        )
+
+
+class MaxUnpool1d(_MaxUnpool):
+    """The partial inverse of MaxPool1d."""
+
+    spatial = 1
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """The partial inverse of MaxPool2d."""
+
+    spatial = 2
+
+
+class MaxUnpool3d(_MaxUnpool):
+    """The partial inverse of MaxPool3d."""
+
+    spatial = 3
+
+
+@options
 class AvgPool1d(Optioned):
     """Mean of windows of (N, C, L)."""
 
