@@ -6,14 +6,14 @@ import math
 from collections.abc import Sequence
 
 from ascendlite.core import DType, Tensor, add_method, empty, full, function, get_default_dtype, no_grad, sum_to
-from ascendlite.core._core import assign
+from ascendlite.core._core import assign, check_mutable
 from ascendlite.errors import GradError, ShapeError
 
 Number = int | float | bool
 
 
 def _sizes(size: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
-    return tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
+    return tuple(n for part in size for n in ((part,) if isinstance(part, int) else part))
 
 
 def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -28,6 +28,7 @@ def _resize_(self: Tensor, *size: int | Sequence[int]) -> Tensor:
         raise GradError("resize_: cannot resize variables that require grad; use reshape or detach() first")
     if any(n < 0 for n in shape):
         raise ShapeError(f"resize_: sizes must not be negative: got {list(shape)}")
+    check_mutable(self, "resize_")
     held = self.untyped_storage().nbytes // self.itemsize
     if math.prod(shape) + self.storage_offset() <= held:
         assign(self, self.as_strided(shape, _strides(shape), self.storage_offset()))
