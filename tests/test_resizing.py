@@ -73,3 +73,15 @@ def test_results_come_in_out():
 def test_multinomial_draws_into_integers_only():
     with pytest.raises(RuntimeError, match="expects Long tensor out"):
         al.multinomial(al.ones(3), 2, out=al.empty(2))
+
+
+@pytest.mark.parametrize("dtype", [al.int64, al.int32, al.uint8])
+def test_max_pooling_takes_integers(dtype):
+    x = al.tensor([[1, 9, 3, 200, 7, 7]], dtype=dtype)
+    values, places = al.nn.functional.max_pool1d(x, 2, return_indices=True)
+    assert values.dtype is dtype and values.tolist() == [[9, 200, 7]] and places.tolist() == [[1, 3, 4]]
+
+
+def test_max_pooling_refuses_integers_that_a_double_does_not_hold():
+    with pytest.raises(ValueError, match="beyond 2"):
+        al.nn.functional.max_pool1d(al.tensor([[2**60, 1]]), 2)

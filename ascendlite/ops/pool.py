@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ascendlite.core import Op, Tensor, deliver, function, int64
+from ascendlite.core import Op, Tensor, deliver, float64, function, int64
+from ascendlite.core import bool as bool_
 from ascendlite.errors import ArgumentError, ShapeError
 from ascendlite.ops.adaptive_pool import (
     adaptive_avg_pool1d,
@@ -107,6 +108,14 @@ def _check_windows(
         )
 
 
+def _exact_float(op: str, input: Tensor) -> Tensor:
+    """Integers as float64, which holds them exactly; larger ones are refused."""
+    wide = input.to(float64)
+    if input.dtype is int64 and input.device.type != "meta" and bool((wide.abs() >= 2**53).any()):
+        raise ArgumentError(f"{op}: an element is beyond 2^53, which is the most for integers here; scale them down")
+    return wide
+
+
 def _max(
     op: str,
     n: int,
@@ -118,6 +127,10 @@ def _max(
     ceil_mode: bool,
     return_indices: bool,
 ) -> Tensor | tuple[Tensor, Tensor]:
+    if not input.dtype.is_floating_point and input.dtype is not bool_:
+        wide, options = _exact_float(op, input), (kernel_size, stride, padding, dilation, ceil_mode, True)
+        values, places = _max(op, n, wide, *options)
+        return (values.to(input.dtype), places) if return_indices else values.to(input.dtype)
     check_planes(op, n, input)
     kernel, padding = spread(op, "kernel_size", kernel_size, n), spread(op, "padding", padding, n)
     stride = kernel if stride is None or stride == () or stride == [] else spread(op, "stride", stride, n)
