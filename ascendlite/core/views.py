@@ -94,7 +94,7 @@ def adjoint(input: Tensor) -> Tensor:
 
 def _matrix_transpose(input: Tensor) -> Tensor:
     if input.ndim == 0:
-        return _reverse_dims(input)
+        return input
     if input.ndim == 1:
         raise ShapeError(f"mT: tensor.mT is only supported on matrices or batches of matrices. Got {input.ndim}-D tensor.")
     return input.transpose(-1, -2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 
 from ascendlite.core import (
     FLOAT,
@@ -57,17 +56,11 @@ logaddexp2 = pointwise(
 )
 
 
-def _log_of(y: Tensor | Number) -> Tensor | float:
-    if isinstance(y, Tensor):
-        return log(y)
-    return math.log(y) if y > 0 else (-math.inf if y == 0 else math.nan)
-
-
 xlogy = pointwise(
     "xlogy",
     FLOAT,
     vjp=(
-        lambda g, _y, x, y: where((x == 0) & (y <= 0), 0.0, g * _log_of(y)),
+        lambda g, _y, x, y: where((x == 0) & (y <= 0), 0.0, xlogy(g, y)),
         lambda g, _y, x, y: g * x / y,
     ),
 )

@@ -91,10 +91,10 @@ void cross_entropy(const Call& c) {
       const A* row = stage_row(ptr<T>(x) + i * n, buffer.data, n);
       A top = reduce_row<reduce::Max, A>(row, n);
       top = std::isinf(top) ? A(0) : top;
-      A log_sum = top + std::log(reduce_row<reduce::SumExp, A>(row, n, top));
+      A above = std::log(reduce_row<reduce::SumExp, A>(row, n, top)), log_sum = top + above;
       ptr<A>(lse)[i] = log_sum;
       *weight = t.weight(k);
-      A loss = *weight * (log_sum - row[k]);
+      A loss = *weight * (top - row[k] + above);
       if (t.smoothing == 0) return loss;
       A weighted = t.weights ? dot_row(weights.data, row, n) : reduce_row<reduce::Sum, A>(row, n);
       return (1 - t.smoothing) * loss + t.smoothing / A(n) * (all_weights * log_sum - weighted);

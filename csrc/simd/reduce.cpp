@@ -129,9 +129,13 @@ void logsumexp(const Call& c) {
   with_floats(x.dtype, [&]<class A>(Type<A>) {
     StoreFn<A> put = storer<A>(y.dtype);
     Scratch<A> top(plan.outputs);
-    auto centre = [&](A value, int64_t i) { return top[i] = std::isinf(value) ? A(0) : value; };
-    reduce_twice<Max, SumExp, A>(Source<A>(plan, x), centre,
-                                 [&](A value, int64_t i) { put(std::log(value) + top[i], y.data, i); });
+    auto centre = [&](A value, int64_t i) {
+      top[i] = value;
+      return std::isinf(value) ? A(0) : value;
+    };
+    reduce_twice<Max, SumExp, A>(Source<A>(plan, x), centre, [&](A value, int64_t i) {
+      put(std::isinf(top[i]) ? top[i] : std::log(value) + top[i], y.data, i);
+    });
   });
 }
 

@@ -18,9 +18,9 @@ template <bool is_log, class T> void forward_row(const T* x, T* y, int64_t n, co
   A* out = result_row(y, buffer);
   A top = finite_or_zero(reduce_row<reduce::Max, A>(in, n));
   if constexpr (is_log) {
-    A shift = top + A(std::log(reduce_row<reduce::SumExp, A>(in, n, top)));
+    A log_sum = A(std::log(reduce_row<reduce::SumExp, A>(in, n, top)));  // apart: top may dwarf it
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) out[i] = in[i] - shift;
+    for (int64_t i = 0; i < n; i++) out[i] = in[i] - top - log_sum;
   } else {
 #pragma GCC ivdep
     for (int64_t i = 0; i < n; i++) out[i] = exp_decay(in[i] - top);
@@ -64,12 +64,12 @@ template <bool is_log, class T> void forward_strip(const T* x, T* y, int64_t n, 
     for (int64_t j = 0; j < w; j++) sum[j] += row[j];
     if (stores) store_floats(row, y + i * inner, w);
   }
-  for (int64_t j = 0; j < w; j++) sum[j] = is_log ? top[j] + A(std::log(sum[j])) : A(1) / sum[j];
+  for (int64_t j = 0; j < w; j++) sum[j] = is_log ? A(std::log(sum[j])) : A(1) / sum[j];
   for (int64_t i = 0; i < n; i++) {
     load_floats((stores ? y : x) + i * inner, row, w);
 #pragma GCC ivdep
     for (int64_t j = 0; j < w; j++) {
-      if constexpr (is_log) row[j] -= sum[j];
+      if constexpr (is_log) row[j] = row[j] - top[j] - sum[j];
       else row[j] = (stores ? row[j] : exp_decay(row[j] - top[j])) * sum[j];
     }
     store_floats(row, y + i * inner, w);

@@ -1,0 +1,35 @@
+"""Values at the edge: infinities, zero upstream gradients, and sums that one summand dwarfs."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+import ascendlite as al
+from ascendlite.nn import functional as F
+
+INF = math.inf
+
+
+@pytest.mark.parametrize(("values", "expected"), [([-INF, -INF], -INF), ([INF, 1.0], INF), ([INF, -INF], INF), ([1e30, 1e30], 1e30)])
+@pytest.mark.parametrize("dim", [0, 1])
+def test_logsumexp_of_infinities(values: list[float], expected: float, dim: int) -> None:
+    x = al.tensor(values).unsqueeze(1 - dim)
+    assert al.logsumexp(x, dim).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_log_softmax_of_large_equals_keeps_the_logarithm(dim: int) -> None:
+    x = al.full((2, 2), 1e30)
+    assert al.log_softmax(x, dim)[0, 0].item() == pytest.approx(-math.log(2))
+
+
+def test_cross_entropy_of_large_equals_keeps_the_logarithm() -> None:
+    assert F.cross_entropy(al.full((1, 2), 1e30), al.tensor([0])).item() == pytest.approx(math.log(2))
+
+
+def test_xlogy_passes_no_gradient_where_none_arrives() -> None:
+    x, y = al.tensor([1.0, 0.0], requires_grad=True), al.tensor([0.0, INF])
+    (al.xlogy(x, y) * 0).nan_to_num().backward(al.zeros(2))
+    assert x.grad.tolist() == [0.0, 0.0]
