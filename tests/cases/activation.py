@@ -74,7 +74,8 @@ CASES = [
         raises(lambda: F.glu(al.ones(3)), RuntimeError, "glu: halving dimension must be even")]),
     Case("swiglu", lambda a, b: _silu(a) * b, [randn(3, 4), randn(3, 4)], shapes=[[(0, 2)] * 2, [()] * 2], large=[(67, 1031)] * 2,
          errors=[raises(lambda: al.swiglu(al.ones(2), al.ones(3)), RuntimeError, "swiglu: shapes differ")]),
-    Case("rrelu", lambda x: np.where(x > 0, x, x * 0.25), [away(3, 4)], args=(0.125, 0.375)),
+    Case("rrelu", lambda x: np.where(x > 0, x, x * 0.25), [away(3, 4)], args=(0.125, 0.375), errors=[
+        raises(lambda: al.rrelu(al.tensor([1])), RuntimeError, "not implemented for dtype int64")]),
     Case("rrelu:training", None, [away(3, 4)], fn=lambda x: al.rrelu(x, 0.1, 0.3, training=True), dtypes=("float32",), grad=False,
          law=lambda y, x: np.testing.assert_array_equal((y <= np.maximum(x * 0.09, x)) & (y >= np.minimum(x, x * 0.31)), True)),
 ]

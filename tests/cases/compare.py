@@ -31,7 +31,8 @@ CASES = [
     _compared("logical_or", np.logical_or),
     _compared("logical_xor", np.logical_xor),
     Case("logical_not", np.logical_not, [randn(3, 4)], dtypes=ALL, grad=False, pointwise=True, out=True, out_dtype="bool"),
-    *(Case(name, ref, [_ODD], dtypes=_EXACT, grad=False, out_dtype="bool") for name, ref in [
+    *(Case(name, ref, [_ODD], dtypes=_EXACT, grad=False, out_dtype="bool", errors=[
+        raises(lambda name=name: al.core.FUNCTIONS[name]("text"), TypeError, "must be Tensor or a number, not str")]) for name, ref in [
         ("isnan", np.isnan), ("isinf", np.isinf), ("isfinite", np.isfinite), ("isposinf", np.isposinf),
         ("isneginf", np.isneginf), ("signbit", np.signbit)]),
     *(Case(f"{name}:integers", ref, [randn(3, 4)], dtypes=INTEGERS, grad=False, out_dtype="bool") for name, ref in [
@@ -40,9 +41,10 @@ CASES = [
         ("bitwise_and", np.bitwise_and), ("bitwise_or", np.bitwise_or), ("bitwise_xor", np.bitwise_xor)]),
     Case("bitwise_not", np.bitwise_not, [randn(3, 4)], dtypes=_WHOLE, grad=False, pointwise=True, inplace=True, out=True,
          errors=[raises(lambda: ~al.ones(1), RuntimeError, "bitwise_not: not implemented for dtype float32")]),
-    Case("bitwise_left_shift", np.left_shift, [randn(3, 4), positive(3, 4, low=0, high=4)], dtypes=INTEGERS, grad=False, inplace=True),
+    Case("bitwise_left_shift", np.left_shift, [randn(3, 4), positive(3, 4, low=0, high=4)], dtypes=INTEGERS, grad=False, inplace=True,
+         errors=[raises(lambda: al.ones(1) << 1, RuntimeError, "bitwise_left_shift: not implemented for dtype float32")]),
     Case("bitwise_right_shift", np.right_shift, [randn(3, 4), positive(3, 4, low=0, high=4)], dtypes=INTEGERS, grad=False,
-         inplace=True),
+         inplace=True, errors=[raises(lambda: al.ones(1) >> 1, RuntimeError, "bitwise_right_shift: not implemented for dtype float32")]),
     Case("where", np.where, [bools(3, 4), randn(3, 4), randn(3, 4)], dtypes=ALL, grad2=False, out=True, method=False,
          shapes=[[(3, 1), (4,), ()], [(0, 2), (2,), (1, 2)]],
          errors=[raises(lambda: al.where(al.ones(2), 1.0, 2.0), RuntimeError, "expected a bool condition")]),
@@ -60,7 +62,8 @@ CASES = [
          dtypes=("float64",), grad=False, meta=False, out_dtype="bool", method=False, errors=[
              raises(lambda: al.allclose(al.ones(1), al.ones(1).double()), RuntimeError, "dtypes differ")]),
     Case("equal", np.array_equal, [randn(3, 4), randn(3, 4)], fn=lambda a, b: al.tensor(al.equal(a, b)), dtypes=ALL, grad=False,
-         meta=False, out_dtype="bool", method=False),
+         meta=False, out_dtype="bool", method=False, errors=[
+             raises(lambda: al.equal(al.ones(1), "text"), TypeError, "argument 2 must be Tensor, not str")]),
     Case("equal:same", lambda a: np.array_equal(a, a), [randn(3, 4)], fn=lambda a: al.tensor(al.equal(a, a.clone())), dtypes=ALL,
          grad=False, meta=False, out_dtype="bool"),
 ]
