@@ -110,7 +110,7 @@ for step in range(2, 10_000):
 def test_a_run_that_is_killed_while_saving_loses_nothing(tmp_path):
     checkpoint.save(tmp_path, step=1, model=al.nn.Linear(1000, 1000))
     for pause_seconds in (0.02, 0.1, 0.3):
-        process = subprocess.Popen([sys.executable, "-c", _SAVER, str(tmp_path)], stdout=subprocess.PIPE)
+        process = subprocess.Popen([sys.executable, "-P", "-c", _SAVER, str(tmp_path)], stdout=subprocess.PIPE)
         process.stdout.readline()
         time.sleep(pause_seconds)
         process.send_signal(signal.SIGKILL)

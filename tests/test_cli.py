@@ -53,7 +53,7 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(text, tmp_path):
         "def stop(self):\n    loss = step(self)\n    if self.step == 13: os.kill(os.getpid(), signal.SIGINT)\n    return loss\n"
         "run.Run.train_step = stop\nsys.exit(main(sys.argv[1:]))"
     )
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code, *arguments], capture_output=True, text=True)
     assert done.returncode == 130, done.stderr
     assert f"ascendlite train --resume {halves}" in done.stdout
     assert main(["train", "--resume", str(halves), "--sample", "20"]) == 0
@@ -116,7 +116,7 @@ def test_every_command_says_what_it_does(capsys):
         with pytest.raises(SystemExit, match="0"):
             main(arguments)
         assert len(capsys.readouterr().out) > 100
-    done = subprocess.run([sys.executable, "-m", "ascendlite", "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-m", "ascendlite", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("ascendlite ")
 
 

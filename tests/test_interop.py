@@ -122,7 +122,7 @@ def test_einops_takes_our_tensors():
 def test_einops_imported_after_us_is_served_too():
     pytest.importorskip("einops")
     code = "import ascendlite as al, einops; print(einops.rearrange(al.zeros(2, 3), 'a b -> b a').shape)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "(3, 2)"
 
 

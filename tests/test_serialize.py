@@ -333,7 +333,7 @@ while True:
 def test_a_killed_save_leaves_a_whole_file_and_the_next_one_cleans_up(path):
     al.save({"0": al.zeros(1)}, path)
     for pause_seconds in (0.01, 0.05, 0.12):
-        process = subprocess.Popen([sys.executable, "-c", _SAVER, str(path)], stdout=subprocess.PIPE)
+        process = subprocess.Popen([sys.executable, "-P", "-c", _SAVER, str(path)], stdout=subprocess.PIPE)
         assert process.stdout.readline() == b"ready\n"
         time.sleep(pause_seconds)
         process.send_signal(signal.SIGKILL)
