@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 from ascendlite.core import (
     BITWISE,
     COMPARE,
@@ -9,12 +11,12 @@ from ascendlite.core import (
     PROMOTE,
     Op,
     Tensor,
-    require_tensor,
     add_method,
     dtype_of_name,
     function,
     pointwise,
     register,
+    require_tensor,
 )
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
 
@@ -73,6 +75,16 @@ _where = pointwise(
     cond=True,
     public=False,
 )
+
+
+@overload
+def where(condition: Tensor) -> tuple[Tensor, ...]: ...
+
+
+@overload
+def where(
+    condition: Tensor, input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None
+) -> Tensor: ...
 
 
 @function()
