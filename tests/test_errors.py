@@ -67,6 +67,7 @@ CASES: dict[str, tuple[type[BaseException], str, Callable[[], object]]] = {
     "unflatten of 0-d": (RuntimeError, "0-d", lambda: al.tensor(1).unflatten(0, [1, 1])),
     "a number for a tensor": (TypeError, r"softmax\(\): argument 'input' \(position 1\) must be Tensor, not int", lambda: al.softmax(3, 0)),
     "a list for a tensor": (TypeError, "'target' .position 2. must be Tensor, not list", lambda: al.nn.functional.cross_entropy(al.ones(2, 2), [0, 1])),
+    "a diagonal between two": (TypeError, "integer", lambda: al.diag_embed(al.ones(2), 0.5)),
     "a number to take the shape of": (TypeError, r"view_as\(\): argument 'other' .position 2. must be Tensor, not int", lambda: al.ones(2).view_as(2)),
     "a type for a dtype": (TypeError, "'dtype' .position 4. must be dtype, not type", lambda: al.mean(al.ones(2), dtype=int)),
     "None in a list of tensors": (TypeError, "must be Tensor, not NoneType", lambda: al.stack([al.ones(1), None])),

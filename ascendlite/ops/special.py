@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 
 from ascendlite.core import (
     FLOAT,
@@ -26,7 +27,7 @@ from ascendlite.core import (
 from ascendlite.core import bool as bool_
 from ascendlite.errors import DTypeError
 from ascendlite.ops.compare import isfinite, where
-from ascendlite.ops.pointwise import exp, exp2, log, sin, zero
+from ascendlite.ops.pointwise import exp, exp2, sin, zero
 from ascendlite.ops.turning import broadcast_tensors
 
 Number = int | float | bool

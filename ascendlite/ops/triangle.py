@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 
 from ascendlite.core import Op, Tensor, deliver, function, normalize_dim
 from ascendlite.errors import ArgumentError, ShapeError
@@ -68,7 +69,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     first, second = normalize_dim(dim1, input.ndim + 1), normalize_dim(dim2, input.ndim + 1)
     if first == second:
         raise ArgumentError(f"diag_embed: diagonal dimensions cannot be identical {dim1}, {dim2}")
-    return _diag_embed(input, offset, first, second)
+    return _diag_embed(input, index(offset), first, second)
 
 
 @function(methods=("diag",))
