@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from ascendlite.core import Tensor, default_generator
 from ascendlite.errors import ArgumentError, FileFormatError
@@ -65,11 +65,11 @@ def random_state() -> dict[str, Value]:
 def set_random_state(state: Mapping[str, Value]) -> None:
     """Go back to a `random_state()`."""
     default_generator.set_state(cast(Tensor, state["ascendlite"]))
-    random.setstate(cast("tuple[object, ...]", state["python"]))
+    random.setstate(cast("tuple[Any, ...]", state["python"]))
     if "numpy" in state:
         import numpy
 
-        kind, keys, *rest = cast("tuple[object, ...]", state["numpy"])
+        kind, keys, *rest = cast("tuple[Any, ...]", state["numpy"])
         numpy.random.set_state((kind, numpy.array(keys, dtype=numpy.uint32), *rest))
 
 

@@ -48,8 +48,14 @@ def set_printoptions(
     if profile is not None and profile not in PROFILES:
         raise ValueError(f"set_printoptions: there is no profile {profile!r}; known: {', '.join(PROFILES)}")
     base = _options if profile is None else PROFILES[profile]
-    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
-    _options = replace(base, sci_mode=sci_mode, **{name: value for name, value in given.items() if value is not None})
+    _options = replace(
+        base,
+        precision=base.precision if precision is None else precision,
+        threshold=base.threshold if threshold is None else threshold,
+        edgeitems=base.edgeitems if edgeitems is None else edgeitems,
+        linewidth=base.linewidth if linewidth is None else linewidth,
+        sci_mode=sci_mode,
+    )
 
 
 def get_printoptions() -> dict[str, int | float | bool | None]:

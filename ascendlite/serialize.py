@@ -83,7 +83,7 @@ def _same_window(a: Tensor, b: Tensor) -> bool:
 
 
 def _end(t: Tensor) -> int:
-    return t.storage_offset() + 1 + sum((size - 1) * step for size, step in zip(t.shape, t.stride(), strict=True))
+    return t.storage_offset() + 1 + int(sum((size - 1) * step for size, step in zip(t.shape, t.stride(), strict=True)))
 
 
 def _file_content(obj: Value) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -160,7 +160,7 @@ def _rebuild(entries: dict[str, Tensor], metadata: Mapping[str, str], path: str)
             name = spec["tensor"]
             if name not in entries:
                 raise FileFormatError(f"load: {path}: the structure names the tensor {name!r}, which is not in the file")
-            t = entries[cast(str, name)]
+            t = entries[name]
             if "dtype" in spec:
                 t = window(t.reshape(-1), dtype_of_name(cast(str, spec["dtype"])), t.shape, t.stride(), 0)
             if "shape" in spec:

@@ -9,13 +9,13 @@ import base64
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 from ascendlite.core import Device, DType, Tensor, dtype_of_name
 from ascendlite.errors import FileFormatError
 
 Plain = None | bool | int | float | str | bytes | DType | Device
-Value = Plain | Tensor | Sequence["Value"] | Mapping[object, "Value"]
+Value = Plain | Tensor | Sequence["Value"] | Mapping[Any, "Value"]
 Leaf = dict[str, object]
 Json = object
 _WORD = 2**63  # beyond it some JSON readers round

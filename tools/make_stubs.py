@@ -47,13 +47,14 @@ TYPES = {
     "set_default_dtype": "None", "set_default_device": "None", "dtype_of_name": "DType", "normalize_dim": "int", "normalize_dims": "tuple[int, ...]",
     "next_philox": "tuple[int, int]", "add_method": "None", "add_listener": "Any", "pointwise": "Op", "exchange_grad": "bool", "exchange_inference": "bool",
     "exchange_anomaly": "bool", "get_autocast": "Any", "set_autocast": "Any", "run_backward": "Any",
+    "split_views": "tuple[Tensor, ...]", "unbind_views": "tuple[Tensor, ...]", "manual_seed": "Generator",
 }
 SKIPPED = {"__class__", "__dir__", "__doc__", "__getattribute__", "__getstate__", "__init_subclass__", "__new__", "__pyx_vtable__", "__reduce__",
            "__reduce_cython__", "__setstate_cython__", "__sizeof__", "__subclasshook__", "__delattr__", "__setattr__", "__dict__", "__weakref__", "__module__",
            "__test__"}
 # Slots show no parameters to `inspect`.
 SLOTS = {
-    "__call__": "(self, *args: Any, **kwargs: Any)", "__get__": "(self, instance: Any, owner: Any = None)", "pointwise": "(*args: Any, **kwargs: Any)",
+    "add_method": "(name: str, function: object)", "__call__": "(self, *args: Any, **kwargs: Any)", "__get__": "(self, instance: Any, owner: Any = None)", "pointwise": "(*args: Any, **kwargs: Any)",
     "__getitem__": "(self, index: Any)", "__setitem__": "(self, index: Any, value: Any)", "__contains__": "(self, value: Any)",
     "__pow__": "(self, other: Any, modulo: None = None)", "__rpow__": "(self, other: Any, modulo: None = None)", "__ipow__": "(self, other: Any)",
     "__eq__": "(self, other: object)", "__ne__": "(self, other: object)", "__reduce_ex__": "(self, protocol: Any)", "__format__": "(self, spec: str)",

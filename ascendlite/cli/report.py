@@ -55,5 +55,5 @@ def draw_curves(metrics: Metrics, path: Path, title: str) -> bool:
     axes.set(xlabel="step", ylabel="cross entropy, nats a token", title=title)
     axes.grid(alpha=0.3)
     axes.legend()
-    FigureCanvasAgg(figure).print_png(str(path))
+    FigureCanvasAgg(figure).print_png(str(path))  # type: ignore[no-untyped-call]  # matplotlib declares none
     return True

@@ -35,7 +35,7 @@ def _check_root(t: Tensor, g: Tensor | None) -> Tensor:
 
 def _roots(outputs: Tensors, grads: object, name: str) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     tensors = _as_tuple(outputs)
-    given = (None,) * len(tensors) if grads is None else (grads,) if isinstance(grads, Tensor) else tuple(grads)  # type: ignore[call-overload]
+    given = (None,) * len(tensors) if grads is None else (grads,) if isinstance(grads, Tensor) else tuple(grads)  # type: ignore[arg-type]
     if len(given) != len(tensors):
         raise GradError(f"{name}: got {len(tensors)} tensors and {len(given)} gradients; give one gradient (or None) for each tensor")
     return tensors, tuple(_check_root(t, g) for t, g in zip(tensors, given, strict=True))

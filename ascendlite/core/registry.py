@@ -36,10 +36,10 @@ METHODS: dict[str, Callable[..., Any]] = {}
 FUNCTIONAL: dict[str, Callable[..., Any]] = {}  # what `nn.functional` shows but the top level does not
 
 
-def add_method(name: str, fn: Callable[..., Any]) -> None:
-    """Make `fn` the method `name` of Tensor."""
-    METHODS[name] = fn
-    _core.add_method(name, fn)
+def add_method(name: str, function: Any) -> None:
+    """Make a function (or a property, an op) the method `name` of Tensor."""
+    METHODS[name] = function
+    _core.add_method(name, function)
 
 
 def require_tensor(op: str, *inputs: Any) -> None:
@@ -80,7 +80,8 @@ def name_wrong_types(fn: Any, name: str | None = None) -> Any:
               f" except AttributeError:\n  _reject(_fn, {name or fn.__name__!r}, locals())\n  raise\n")
     scope: dict[str, Any] = {"_fn": fn, "_reject": _reject_wrong_types}
     exec(source, scope)
-    checked = functools.update_wrapper(scope["checked"], fn)
+    checked: FunctionType = scope["checked"]
+    functools.update_wrapper(checked, fn)
     checked.__defaults__, checked.__kwdefaults__ = fn.__defaults__, fn.__kwdefaults__
     return checked
 

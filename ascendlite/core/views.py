@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ascendlite.core import _core
@@ -193,7 +193,7 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int] | Tenso
             raise ArgumentError(f"tensor_split: number of sections must be larger than 0, got {cuts}")
         return _core.split_views(input, d, [size // cuts + (i < size % cuts) for i in range(cuts)])
     edges = [0, *(min(max(c + size if c < 0 else c, 0), size) for c in cuts), size]
-    return tuple(input.narrow(d, a, max(b - a, 0)) for a, b in zip(edges, edges[1:]))
+    return tuple(_core.narrow(input, d, a, max(b - a, 0)) for a, b in zip(edges, edges[1:]))
 
 
 @function(methods=("unbind",))
@@ -206,7 +206,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 # -- new tensors with the dtype and device of an old one
-def _new(make: Any, name: str) -> Any:
+def _new(make: Callable[..., Tensor], name: str) -> Any:
     def new(self: Tensor, *size: Any, dtype: DType | None = None, device: Device | str | None = None, requires_grad: bool = False, **kw: Any) -> Tensor:
         return make(*size, dtype=dtype or self.dtype, device=self.device if device is None else device, requires_grad=requires_grad, **kw)
 

@@ -175,7 +175,7 @@ def expand_dims(x: Tensor, /, *, axis: int = 0) -> Tensor:
 def squeeze(x: Tensor, /, axis: int | Sequence[int]) -> Tensor:
     """Without axes, which must be of size 1."""
     dims = _dims(x, axis)
-    if any(x.shape[dim] != 1 for dim in dims):
+    if {x.shape[dim] for dim in dims} - {1}:
         raise ValueError(f"squeeze: axis {axis} of shape {tuple(x.shape)} is not of size 1")
     return x.squeeze(dims)
 

@@ -22,7 +22,7 @@ def _reduce_storage(storage: Storage) -> tuple[Callable[[bytes], Tensor], tuple[
 
 
 # Pickle keeps a memo by identity and aliases hold one Storage object: that is what keeps them aliases.
-copyreg.pickle(Storage, _reduce_storage)
+copyreg.pickle(Storage, _reduce_storage)  # type: ignore[arg-type]  # it comes back as a tensor over its bytes
 
 
 def _geometry(t: Tensor) -> _Geometry:

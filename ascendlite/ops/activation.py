@@ -79,7 +79,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def _swiglu_rule(
     g: Tensor, y: Tensor, gate: Tensor, up: Tensor, needs: tuple[bool, ...]
-) -> tuple[Tensor | None, Tensor | None]:
+) -> tuple[Tensor, ...]:
     return tuple(_swiglu_backward(g, gate, up))
 
 

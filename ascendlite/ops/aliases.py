@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ascendlite.core import METHODS, Op, add_method, function, register
 from ascendlite.ops import arithmetic, pointwise, special
 
@@ -19,7 +22,7 @@ _OPS = {
     "fix": pointwise.trunc,
     "multiply": arithmetic.mul,
 }
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "subtract": arithmetic.sub,
     "divide": arithmetic.div,
     "true_divide": arithmetic.div,

@@ -344,7 +344,9 @@ def _plan_clamp(
     if min is None and max is None:
         raise ArgumentError("clamp: at least one of 'min' or 'max' must not be None: both are; give a bound")
     if min is None or max is None:
-        return (clamp_max, (input, max)) if min is None else (clamp_min, (input, min))
+        bound = max if min is None else min
+        assert bound is not None
+        return clamp_max if min is None else clamp_min, (input, bound)
     return _clamp, (input, min, max)
 
 

@@ -21,7 +21,7 @@ from ascendlite.errors import ArgumentError, DTypeError
 Number = int | float | bool
 
 
-def made(op: Op, shape: tuple[int, ...], dtype: DType, device: object, attrs: tuple) -> Tensor:
+def made(op: Op, shape: tuple[int, ...], dtype: DType, device: object, attrs: tuple[object, ...]) -> Tensor:
     """A new tensor that a kernel without inputs fills."""
     tensor = empty(shape, dtype=dtype, device=device)
     if tensor.device.type != "meta":
@@ -46,7 +46,7 @@ def _end(value: Tensor | Number, name: str, op: str) -> float:
 
 
 def _sequence(
-    op: Op, ends: tuple, steps: int, dtype: DType | None, device: object, more: tuple[float, ...] = ()
+    op: Op, ends: tuple[Tensor | Number, ...], steps: int, dtype: DType | None, device: object, more: tuple[float, ...] = ()
 ) -> Tensor:
     if isinstance(steps, bool) or not isinstance(steps, int):
         raise TypeError(f"{op.name}: argument 'steps' must be int, not {type(steps).__name__}")

@@ -136,7 +136,8 @@ def max(
     out: Tensor | tuple[Tensor, Tensor] | None = None,
 ) -> Tensor | Ranked:
     """The largest element; with `dim`, those along it and where; with a tensor, the larger of each two."""
-    other = dim if isinstance(dim, Tensor) else other
+    if isinstance(dim, Tensor):
+        return deliver(input.maximum(dim), out)
     if other is not None:
         return deliver(input.maximum(other), out)
     return deliver(
@@ -154,7 +155,8 @@ def min(
     out: Tensor | tuple[Tensor, Tensor] | None = None,
 ) -> Tensor | Ranked:
     """The smallest element; with `dim`, those along it and where; with a tensor, the smaller of each two."""
-    other = dim if isinstance(dim, Tensor) else other
+    if isinstance(dim, Tensor):
+        return deliver(input.minimum(dim), out)
     if other is not None:
         return deliver(input.minimum(other), out)
     return deliver(

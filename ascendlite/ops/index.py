@@ -191,7 +191,7 @@ def index(input: Tensor, indices: Indices) -> Tensor:
     return _read(input, tensors, slots, front, True) if tensors else input.clone()
 
 
-def _expanded_values(values: Tensor, x: Tensor, tensors: tuple, slots: tuple, front: int, op: str) -> Tensor:
+def _expanded_values(values: Tensor, x: Tensor, tensors: tuple[Tensor, ...], slots: tuple[int, ...], front: int, op: str) -> Tensor:
     if values.dtype is not x.dtype:
         raise DTypeError(
             f"{op}: Index put requires the source and destination dtypes match, got {x.dtype} "
@@ -210,14 +210,14 @@ def _expanded_values(values: Tensor, x: Tensor, tensors: tuple, slots: tuple, fr
 
 
 def put_at(
-    x: Tensor, values: Tensor, tensors: tuple, slots: tuple, front: int, accumulate: bool, wrap: bool
+    x: Tensor, values: Tensor, tensors: tuple[Tensor, ...], slots: tuple[int, ...], front: int, accumulate: bool, wrap: bool
 ) -> Tensor:
     if accumulate and widened(x) is not x:
         return _write(widened(x), widened(values), tensors, slots, front, True, wrap).to(x.dtype)
     return _write(x, values, tensors, slots, front, accumulate, wrap)
 
 
-def _writing(x: Tensor, indices: Indices, values: Tensor, op: str) -> tuple[tuple, tuple, int, Tensor]:
+def _writing(x: Tensor, indices: Indices, values: Tensor, op: str) -> tuple[tuple[Tensor, ...], tuple[int, ...], int, Tensor]:
     """The plan of a write, and the values in the shape of what it writes to."""
     tensors, slots, front = _plan(x, indices, op)
     if not tensors:
@@ -248,8 +248,8 @@ def index_put_(input: Tensor, indices: Indices, values: Tensor, accumulate: bool
     return input
 
 
-def _rule_of_write(shape: tuple[int, ...], tensors: tuple[Tensor, ...], *attrs: int | tuple[int, ...]):
-    return lambda g: _grads_of_write(g, shape, tensors, *attrs, (True, True))
+def _rule_of_write(shape: tuple[int, ...], tensors: tuple[Tensor, ...], slots: tuple[int, ...], front: int, accumulate: bool, wrap: bool):
+    return lambda g: _grads_of_write(g, shape, tensors, slots, front, accumulate, wrap, (True, True))
 
 
 # --- one index on one dim -----------------------------------------------------------------------------------

@@ -69,12 +69,12 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) -
         )
     if isinstance(value, Tensor) and value.requires_grad:
         index = cast(Tensor, unique(index))  # a place that is named twice is filled, and counts, once
-    value = (
+    filling = (
         value.to(input.dtype)
         if isinstance(value, Tensor)
         else full((), value, dtype=input.dtype, device=input.device)
     )
-    return _on_dim(input, dim, index, value, False, wrap=True)
+    return _on_dim(input, dim, index, filling, False, wrap=True)
 
 
 @function(methods=("put",), inplace=True)

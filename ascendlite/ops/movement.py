@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from ascendlite.core import (
     Op,
@@ -20,14 +21,14 @@ from ascendlite.ops.index import index_select
 Ints = int | Sequence[int]
 
 
-def ints_of(values: tuple) -> tuple[int, ...]:
+def ints_of(values: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
     """Sizes given one by one or as one sequence."""
     if len(values) == 1 and not isinstance(values[0], int):
         return tuple(values[0])
-    return tuple(values)
+    return cast(tuple[int, ...], tuple(values))
 
 
-def ints_or_keyword(op: str, name: str, values: tuple, keyword: Ints | None) -> tuple[int, ...]:
+def ints_or_keyword(op: str, name: str, values: tuple[int | Sequence[int], ...], keyword: Ints | None) -> tuple[int, ...]:
     """The same, or given by keyword."""
     if (keyword is None) == (not values):
         raise TypeError(f"{op}: missing or repeated argument '{name}': give it once, by position or by name")
@@ -142,12 +143,11 @@ def _at_least(x: Tensor, ndim: int) -> Tensor:
     return x.reshape(shapes[x.ndim, ndim])
 
 
-def _each(tensors: tuple, ndim: int):
+def _each(tensors: tuple[Tensor | Sequence[Tensor], ...], ndim: int):
     if len(tensors) == 1 and isinstance(tensors[0], Tensor):
         return _at_least(tensors[0], ndim)
-    if len(tensors) == 1:
-        tensors = tuple(tensors[0])
-    return tuple(_at_least(x, ndim) for x in tensors)
+    each = tensors[0] if len(tensors) == 1 else cast(tuple[Tensor, ...], tensors)
+    return tuple(_at_least(x, ndim) for x in each)
 
 
 @function()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, overload
+
 from ascendlite.core import Op, Tensor, deliver, full, function, int64
 from ascendlite.errors import ArgumentError
 
@@ -9,6 +11,12 @@ _nonzero_count = Op("nonzero_count", inputs=1, infer=lambda x: ((), int64))
 _nonzero = Op("nonzero", inputs=1, infer=lambda x, count: ((x.ndim, count), int64))
 
 
+@overload
+def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: Literal[False] = False) -> Tensor: ...
+@overload
+def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: Literal[True]) -> tuple[Tensor, ...]: ...
+@overload
+def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool) -> Tensor | tuple[Tensor, ...]: ...
 @function(methods=("nonzero",))
 def nonzero(
     input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False

@@ -56,7 +56,7 @@ def drawn(
     return tensor
 
 
-def _new(size: tuple, dtype: DType | None, device: object, out: Tensor | None) -> Tensor:
+def _new(size: tuple[int | Sequence[int], ...], dtype: DType | None, device: object, out: Tensor | None) -> Tensor:
     dtype = dtype or (out.dtype if out is not None else get_default_dtype())
     return empty(ints_of(size), dtype=dtype, device=device)
 
@@ -147,14 +147,17 @@ def randint(
     >>> al.randint(10, (2, 3)).shape
     (2, 3)
     """
+    bounds: tuple[int, int] | None
     if size is None and not isinstance(high, int):
-        low, high, size = 0, low, high
-    if high is None or size is None:
+        bounds, size = (0, int(low)), high
+    else:
+        bounds = None if high is None else (int(low), int(high))  # type: ignore[arg-type]  # a sequence is refused by int()
+    if bounds is None or size is None:
         raise TypeError("randint: missing size; call randint(high, size) or randint(low, high, size)")
     dtype = dtype or (out.dtype if out is not None else int64)
     new = empty(tuple(size), dtype=dtype, device=device)
     return _finish(
-        drawn(INTEGERS, new, generator, *range_of(int(low), int(high), dtype, "randint")), requires_grad, out
+        drawn(INTEGERS, new, generator, *range_of(*bounds, dtype, "randint")), requires_grad, out
     )
 
 
@@ -247,8 +250,9 @@ def normal(
     if not isinstance(std, Tensor) and std < 0:
         raise ArgumentError(f"normal: expects std >= 0.0, but found std {std}")
     if isinstance(mean, Tensor) or isinstance(std, Tensor):
-        shape = (mean + std if isinstance(mean, Tensor) else std).detach()
-        return deliver(randn_like(shape, generator=generator) * std + mean, out)
+        like = mean + std
+        assert isinstance(like, Tensor)
+        return deliver(randn_like(like.detach(), generator=generator) * std + mean, out)
     if size is None:
         raise TypeError("normal: missing size; two numbers need it")
     new = float_only(_new((size,), dtype, device, out), "normal")

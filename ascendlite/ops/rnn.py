@@ -75,7 +75,8 @@ def _steps(given, w, b, h, c, mode, reverse):
 
 
 def _differentiable_gradient(g, inputs, mode, reverse, needs):
-    outs = [(y, d) for y, d in zip(_steps(*inputs, mode, reverse), g, strict=False) if d is not None]
+    given, w, b, h, c = inputs
+    outs = [(y, d) for y, d in zip(_steps(given, w, b, h, c, mode, reverse), g, strict=False) if d is not None]
     wanted = [x for x, need in zip(inputs, needs, strict=True) if need]
     found = iter(
         grad([y for y, _ in outs], wanted, [d for _, d in outs], create_graph=True, allow_unused=True)
@@ -141,7 +142,7 @@ def sequence(
     _check(mode, given, w_hh, state, gates)
     dtype = given.dtype
     if dtype.itemsize < 4:
-        given, w_hh, *state = (t.to(float32) for t in (given, w_hh, *state))
+        given, w_hh, state = given.to(float32), w_hh.to(float32), tuple(t.to(float32) for t in state)
         b_hh = None if b_hh is None else b_hh.to(float32)
     for name, t in (("w_hh", w_hh), ("b_hh", b_hh), *((f"state {i}", s) for i, s in enumerate(state))):
         if t is not None and t.dtype != given.dtype:

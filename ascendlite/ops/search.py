@@ -99,9 +99,9 @@ def isin(
             "isin: at least one of elements and test_elements must be a tensor: both are numbers"
         )
     dtype = result_type(elements, test_elements)
-    like = elements if isinstance(elements, Tensor) else test_elements
+    device = next(v.device for v in (elements, test_elements) if isinstance(v, Tensor))
     x, tests = (
-        v.to(dtype) if isinstance(v, Tensor) else full((), v, dtype=dtype, device=like.device)
+        v.to(dtype) if isinstance(v, Tensor) else full((), v, dtype=dtype, device=device)
         for v in (elements, test_elements)
     )
     if tests.numel() == 0:

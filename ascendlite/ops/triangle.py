@@ -102,7 +102,7 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
 @function()
 def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple[Tensor, ...]:
     """Coordinates of a grid: one tensor an axis, each over all; "xy" swaps the first two as NumPy does."""
-    axes = tuple(tensors[0]) if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
+    axes = tuple(x for given in tensors for x in ((given,) if isinstance(given, Tensor) else given))
     if not axes:
         raise ArgumentError("meshgrid: meshgrid expects a non-empty TensorList; got none")
     if indexing not in ("ij", "xy"):

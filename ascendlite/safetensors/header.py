@@ -80,7 +80,7 @@ def _entry(name: str, raw: dict[str, object], data_start: int, path: str) -> Ent
         raise FileFormatError(f"safetensors: {path}: {name!r} has the shape {tuple(sizes)}, more elements than can be counted")
     if kind == "F4":
         sizes[-1] //= 2
-    return Entry(dtype_of_name(_DTYPES[kind]), tuple(sizes), data_start + start, stop - start)  # type: ignore[index]
+    return Entry(dtype_of_name(_DTYPES[kind]), tuple(sizes), data_start + start, stop - start)  # type: ignore[index, has-type]
 
 
 def read_header(file: BinaryIO, path: str) -> Header:

@@ -154,7 +154,7 @@ def load(data: bytes) -> dict[str, Tensor]:
 def from_bytes(data: bytes, path: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a file's content; `path` is for error texts."""
     try:
-        library.deserialize(data)
+        library.deserialize(data)  # type: ignore[no-untyped-call]  # the library declares none
     except (library.SafetensorError, ValueError, OverflowError) as error:
         raise FileFormatError(f"safetensors: {path}: not a whole safetensors file ({error})") from error
     file = io.BytesIO(data)

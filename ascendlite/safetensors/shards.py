@@ -39,7 +39,7 @@ def read_index(path: FilePath) -> dict[str, str]:
     """The tensor-to-file map of a shard index, checked to stay inside its folder."""
     try:
         raw = json.loads(Path(path).read_bytes().decode("utf-8"), object_pairs_hook=no_duplicates(str(path)))
-        places = raw["weight_map"]
+        places: dict[str, str] = raw["weight_map"]
         pairs = list(places.items())
     except FileFormatError:
         raise

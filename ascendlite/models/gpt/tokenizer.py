@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ascendlite.errors import ArgumentError
@@ -82,7 +82,7 @@ class ByteTokenizer:
 
 def tokenizer_from_state(state: dict[str, str]) -> CharTokenizer | ByteTokenizer:
     """The tokenizer that a `state_dict()` describes."""
-    kinds = {"char": lambda: CharTokenizer(state["alphabet"]), "byte": ByteTokenizer}
+    kinds: dict[str, Callable[[], CharTokenizer | ByteTokenizer]] = {"char": lambda: CharTokenizer(state["alphabet"]), "byte": ByteTokenizer}
     if state.get("kind") not in kinds:
         raise ArgumentError(f"tokenizer: kind {state.get('kind')!r} is unknown; known: {', '.join(kinds)}")
     return kinds[state["kind"]]()
