@@ -26,7 +26,7 @@ from ascendlite.core import (
 )
 from ascendlite.core import bool as bool_
 from ascendlite.errors import DTypeError
-from ascendlite.ops.compare import isfinite, where
+from ascendlite.ops.compare import eq, isfinite, where
 from ascendlite.ops.pointwise import exp, exp2, sin, zero
 from ascendlite.ops.turning import broadcast_tensors
 
@@ -35,7 +35,7 @@ Number = int | float | bool
 
 def _atan2_rule(g: Tensor, along: Tensor | Number, across: Tensor | Number) -> Tensor:
     length = along * along + across * across
-    return where(length == 0, 0.0, g * across / length)
+    return where(eq(length, 0), 0.0, g * across / length)
 
 
 atan2 = pointwise(
