@@ -175,6 +175,7 @@ from ascendlite.ops.compare import masked_fill as masked_fill
 from ascendlite.ops.index_write import masked_scatter as masked_scatter
 from ascendlite.ops.index import masked_select as masked_select
 from ascendlite.ops.matmul import matmul as matmul
+from ascendlite.ops.matrix_power import matrix_power as matrix_power
 from ascendlite.ops.extremum import max as max
 from ascendlite.ops.reduce import mean as mean
 from ascendlite.ops.extremum import median as median

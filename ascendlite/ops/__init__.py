@@ -29,6 +29,7 @@ from ascendlite.ops import (
     interpolate,
     loss,
     matmul,
+    matrix_power,
     movement,
     nonzero,
     norm,

@@ -58,6 +58,12 @@ CASES = [
         raises(lambda: al.renorm(al.ones(3, 3), 0, 0, 1.0), RuntimeError, "non-positive norm"),
         raises(lambda: al.renorm(al.ones(3, 3), 2, 0, -1.0), RuntimeError, "maxnorm to be >= 0"),
     ]),
+    Case("matrix_power", lambda x: np.linalg.matrix_power(x, 5), [randn(2, 3, 3)], args=(5,), dtypes=SINGLE, tol=20.0,  # four products
+         grad_tol=20.0, errors=[
+             raises(lambda: al.matrix_power(al.ones(2, 3), 2), RuntimeError, "square matrices"),
+             raises(lambda: al.matrix_power(al.ones(2, 2), -1), RuntimeError, "needs an inverse"),
+         ]),
+    Case("matrix_power:0", lambda x: np.broadcast_to(np.eye(3), x.shape), [randn(2, 3, 3)], args=(0,), dtypes=SINGLE, grad=False),
     Case("trace", np.trace, [randn(3, 5)], tol=2.0, errors=[raises(lambda: al.trace(al.ones(3)), RuntimeError, "expected a matrix")]),
     unary("sinc", np.sinc, errors=[raises(lambda: al.ones(2).long().sinc_(), RuntimeError, "can't be cast")]),
     unary("rad2deg", np.rad2deg, tol=2.0, errors=[raises(lambda: al.ones(2).long().rad2deg_(), RuntimeError, "can't be cast")]),
