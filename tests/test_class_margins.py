@@ -85,3 +85,14 @@ def test_unpooling_puts_the_maxima_back():
     x = al.tensor([[[[1.0, 2.0], [4.0, 3.0]]]])
     y, places = F.max_pool2d(x, 2, return_indices=True)
     assert nn.MaxUnpool2d(2)(y, places).tolist() == [[[[0.0, 0.0], [4.0, 0.0]]]]
+
+
+@pytest.mark.parametrize(("name", "args"), [
+    ("relu", ()), ("selu", ()), ("elu", (0.5,)), ("celu", (0.5,)), ("leaky_relu", (0.2,)), ("hardtanh", (-0.5, 0.5)),
+    ("threshold", (0.1, -1.0)), ("rrelu", (0.1, 0.3)),
+])
+def test_the_name_with_an_underscore_writes_into_its_input(name, args):
+    x = al.tensor(X)
+    expected = getattr(F, name)(x, *args)
+    y = getattr(F, name + "_")(x, *args)
+    assert y is x and al.equal(expected, x)
