@@ -33,3 +33,15 @@ def test_xlogy_passes_no_gradient_where_none_arrives() -> None:
     x, y = al.tensor([1.0, 0.0], requires_grad=True), al.tensor([0.0, INF])
     (al.xlogy(x, y) * 0).nan_to_num().backward(al.zeros(2))
     assert x.grad.tolist() == [0.0, 0.0]
+
+
+def test_the_limits_of_integers_are_taken() -> None:
+    assert al.tensor([-128, 127], dtype=al.int8).tolist() == [-128, 127]
+    assert al.tensor([255, -1], dtype=al.uint8).tolist() == [255, 255]
+    assert al.tensor([2**63 - 1, -(2**63)]).tolist() == [2**63 - 1, -(2**63)]
+    assert al.tensor(2.9, dtype=al.int32).item() == 2
+
+
+def test_ranges_are_sequences() -> None:
+    assert al.tensor(range(3)).tolist() == [0, 1, 2]
+    assert al.tensor([range(2), (2, 3)]).tolist() == [[0, 1], [2, 3]]

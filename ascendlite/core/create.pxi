@@ -168,10 +168,12 @@ cdef fill_range(int64_t* p, int64_t n, int64_t start, int64_t step):
 
 
 # -- from Python data
+cdef tuple SEQUENCES = (list, tuple, range)
+
 cdef infer_nested(data, list shape, int* dtype, int depth):
     # Walks nested sequences: sizes on the first path, the dtype over all leaves.
     cdef int code
-    if isinstance(data, (list, tuple)):
+    if isinstance(data, SEQUENCES):
         if depth >= kMaxDims:
             raise ValueError(f"too many dimensions '{type(data).__name__}': nested deeper than {kMaxDims}")
         if len(shape) == depth:
@@ -195,19 +197,20 @@ cdef char* fill_nested(data, list shape, int depth, char* p, int dtype) except? 
     cdef int64_t n
     if depth < len(shape):
         n = shape[depth]
-        if not isinstance(data, (list, tuple)):
+        if not isinstance(data, SEQUENCES):
             if hasattr(data, "tolist") and not isinstance(data, (int, float)):
                 data = data.tolist()
-            if not isinstance(data, (list, tuple)):
+            if not isinstance(data, SEQUENCES):
                 raise ValueError(f"expected sequence of length {n} at dim {depth} (got a {type(data).__name__})")
         if len(data) != n:
             raise ValueError(f"expected sequence of length {n} at dim {depth} (got {len(data)})")
         for item in data:
             p = fill_nested(item, shape, depth + 1, p, dtype)
         return p
-    if isinstance(data, (list, tuple)):
+    if isinstance(data, SEQUENCES):
         raise ValueError(f"expected a number at dim {depth}, got a sequence of length {len(data)}")
     value = (<Tensor>data).item() if isinstance(data, Tensor) else data
+    check_fits(dtype, value)
     put_number(p, dtype, value)
     return p + ITEMSIZE[dtype]
 
@@ -219,7 +222,7 @@ cdef Tensor tensor_from_data(data, dtype, device):
     cdef Tensor t
     if isinstance(data, Tensor):
         t = contiguous_copy(<Tensor>data)
-    elif isinstance(data, (list, tuple)) or PyFloat_Check(data) or PyLong_Check(data) or is_numpy_scalar(data):
+    elif isinstance(data, SEQUENCES) or PyFloat_Check(data) or PyLong_Check(data) or is_numpy_scalar(data):
         if is_numpy_scalar(data) and not (PyFloat_Check(data) or PyLong_Check(data)):
             import numpy
             t = contiguous_copy(from_array_interface(numpy.asarray(data)))  # 0-d arrays count as scalars too
@@ -238,7 +241,7 @@ cdef Tensor tensor_from_data(data, dtype, device):
 
 cdef object unpack_arrays(data):
     # Lists of arrays become nested lists; numbers and lists stay as they are.
-    if isinstance(data, (list, tuple)) and data and hasattr(data[0], "tolist") and getattr(data[0], "ndim", 0):
+    if isinstance(data, SEQUENCES) and data and hasattr(data[0], "tolist") and getattr(data[0], "ndim", 0):
         if isinstance(data[0], Tensor):
             raise ValueError("only one element tensors can be converted to Python scalars; use stack() to make one tensor of several")
         return [x.tolist() if hasattr(x, "tolist") else x for x in data]

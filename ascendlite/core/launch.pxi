@@ -162,6 +162,7 @@ cdef fill_value(Tensor t, value):
     memset(&scalar, 0, sizeof(scalar))
     memset(buffer, 0, 16)
     scalar.data, scalar.dtype = buffer, t.v.dtype
+    check_fits(t.v.dtype, value)
     if not put_number(buffer, t.v.dtype, value):
         single = allocate(kFloat32, CPU, 0, NULL)
         put_number(single.v.data, kFloat32, value)
@@ -176,6 +177,28 @@ cdef fill_value(Tensor t, value):
     FILL.kernel(call)
     if error.kind != kOk:
         raise RuntimeError((<bytes>error.message).decode(errors="replace"))
+
+
+cdef int check_fits(int dtype, value) except -1:
+    # An integer dtype holds the number; as in torch, negative numbers wrap into unsigned ones.
+    cdef int bits = 8 * ITEMSIZE[dtype], overflow = 0
+    cdef int64_t high, low
+    cdef long long n
+    cdef bint fits
+    if dtype == kBool or dtype >= kFloat16:
+        return 0
+    high = <int64_t>((<uint64_t>1 << (bits if dtype == kUInt8 else bits - 1)) - 1)
+    low = -high if dtype == kUInt8 else -high - 1
+    if PyFloat_Check(value):
+        fits = <double>low <= <double>value and <double>value <= <double>high  # NaN does not
+    elif PyLong_Check(value):
+        n = PyLong_AsLongLongAndOverflow(value, &overflow)
+        fits = not overflow and low <= n and n <= high
+    else:
+        return 0
+    if not fits:
+        raise ArgumentError(f"value {value} cannot be converted to type {(<DType>DTYPES[dtype]).name} without overflow")
+    return 0
 
 
 cdef bint put_number(char* p, int dtype, value) except -1:
