@@ -7,6 +7,7 @@ second from `_second_gradient`, which is written with other ops and so can be di
 from __future__ import annotations
 
 from math import prod
+from operator import index
 
 from ascendlite.core import Op, Tensor, float32, function, no_grad
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
@@ -241,7 +242,7 @@ def group_norm(
     [[-1.0, 1.0]]
     """
     _check_input("group_norm", input)
-    channels = input.shape[1]
+    channels, num_groups = input.shape[1], index(num_groups)
     if num_groups <= 0 or channels % num_groups:
         raise ShapeError(
             f"group_norm: Expected number of channels in input to be divisible by num_groups, but got input of shape "

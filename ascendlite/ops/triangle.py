@@ -78,7 +78,7 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tens
     if input.ndim not in (1, 2):
         raise ShapeError(f"diag: Supports 1D or 2D tensors. Got {input.ndim}D; use diagonal or diag_embed")
     return deliver(
-        _diag_embed(input, diagonal, 0, 1) if input.ndim == 1 else input.diagonal(diagonal).clone(), out
+        _diag_embed(input, index(diagonal), 0, 1) if input.ndim == 1 else input.diagonal(diagonal).clone(), out
     )
 
 
@@ -93,7 +93,7 @@ def trace(input: Tensor) -> Tensor:
 @function(methods=("diagflat",))
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     """The matrix whose diagonal is the flattened input."""
-    return _diag_embed(input.flatten(), offset, 0, 1)
+    return _diag_embed(input.flatten(), index(offset), 0, 1)
 
 
 # --- grids --------------------------------------------------------------------------------------------------
