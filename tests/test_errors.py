@@ -70,6 +70,8 @@ CASES: dict[str, tuple[type[BaseException], str, Callable[[], object]]] = {
     "a diagonal of a matrix between two": (TypeError, "integer", lambda: al.diag(al.ones(2), 0.5)),
     "a flat diagonal between two": (TypeError, "integer", lambda: al.diagflat(al.ones(2), 0.5)),
     "half a group": (TypeError, "integer", lambda: al.nn.functional.group_norm(al.ones(2, 4), 0.5)),
+    "endless empty pieces": (RuntimeError, "sections", lambda: al.ones(3).tensor_split(2**62)),
+    "a number among index tensors": (TypeError, "tuple of Tensors", lambda: al.ones(3).index_put_((1,), al.ones(1))),
     "a diagonal between two": (TypeError, "integer", lambda: al.diag_embed(al.ones(2), 0.5)),
     "an integer beyond uint8": (RuntimeError, "without overflow", lambda: al.tensor([1, 300], dtype=al.uint8)),
     "not a number as an integer": (RuntimeError, "without overflow", lambda: al.tensor(float("nan"), dtype=al.int64)),

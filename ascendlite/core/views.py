@@ -180,6 +180,9 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(input, max(1, -(-size // chunks)), d)
 
 
+MOST_PIECES = 1 << 20  # empty ones cost memory, too
+
+
 @function(methods=("tensor_split",))
 def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Views along `dim`, cut into n nearly equal parts or at the given positions."""
@@ -191,6 +194,8 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int] | Tenso
     if isinstance(cuts, int):
         if cuts <= 0:
             raise ArgumentError(f"tensor_split: number of sections must be larger than 0, got {cuts}")
+        if cuts > max(size, MOST_PIECES):
+            raise ArgumentError(f"tensor_split: {cuts} sections of a dimension of size {size}; at most {MOST_PIECES} may be empty")
         return _core.split_views(input, d, [size // cuts + (i < size % cuts) for i in range(cuts)])
     edges = [0, *(min(max(c + size if c < 0 else c, 0), size) for c in cuts), size]
     return tuple(_core.narrow(input, d, a, max(b - a, 0)) for a, b in zip(edges, edges[1:]))

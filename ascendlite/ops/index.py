@@ -143,6 +143,8 @@ def _unmasked(x: Tensor, indices: Indices, op: str) -> list[Tensor | None]:
     """Indices with every bool mask replaced by the positions of its true elements."""
     found: list[Tensor | None] = []
     for index in indices:
+        if index is not None and not isinstance(index, Tensor):
+            raise TypeError(f"{op}(): argument 'indices' must be tuple of Tensors or None, not {type(index).__name__} inside")
         if index is None or index.dtype is not bool_:
             found.append(None if index is None else as_index(index, op))
             continue
