@@ -18,6 +18,7 @@ from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2
 from ..ops.cross_entropy import cross_entropy, nll_loss
 from ..ops.embedding import embedding, one_hot
 from ..ops.fold import fold, unfold
+from ..ops.grouped import grouped_mm
 from ..ops.interpolate import interpolate
 from ..ops.loss import (
     binary_cross_entropy,
@@ -53,6 +54,7 @@ from ..ops.rectifier import (
     softshrink,
     threshold,
 )
+from ..ops.rope import rope
 from ..ops.softmax import log_softmax, softmax, softmin
 from ..ops.unpool import max_unpool1d, max_unpool2d, max_unpool3d
 from .attention_function import multi_head_attention_forward
@@ -142,6 +144,7 @@ __all__ = [
     "gelu",
     "glu",
     "group_norm",
+    "grouped_mm",
     "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",
@@ -191,6 +194,7 @@ __all__ = [
     "relu_",
     "relu6",
     "rms_norm",
+    "rope",
     "rrelu",
     "rrelu_",
     "scaled_dot_product_attention",
