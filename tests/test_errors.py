@@ -54,6 +54,8 @@ CASES: dict[str, tuple[type[BaseException], str, Callable[[], object]]] = {
     "narrow beyond": (RuntimeError, "exceeds", lambda: al.ones(3).narrow(0, 1, 5)),
     "17 dims": (RuntimeError, "dimensions", lambda: al.ones([1] * 17)),
     "add of a string": (TypeError, "unsupported|must be", lambda: al.ones(1) + "a"),
+    "a method of something else": (TypeError, "descriptor", lambda: al.Tensor.detach(3)),
+    "an attribute of something else": (TypeError, "descriptor", lambda: al.Tensor.shape.__get__(3)),
     "unknown attribute": (AttributeError, "no attribute", lambda: al.ones(1).nonsense),
     "in-place op without an argument": (TypeError, "takes 1 arguments after the tensor but 0", lambda: al.ones(1).mul_()),
     "sizes whose product overflows": (RuntimeError, "overflow", lambda: al.empty(0).reshape(2**32, 2**32)),
