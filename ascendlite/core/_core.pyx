@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, initializedcheck=False, cdivision=True
-# cython: embedsignature=False, auto_pickle=False
+# cython: embedsignature=True, embedsignature.format=clinic, auto_pickle=False
 """The compiled core: dtypes, storage, tensors, ops and autograd. One module, so that the hot road inlines; one file a part.
 
 It knows no operator by its mathematics: ops register themselves from `ascendlite.ops`, kernels by name in the native registry.
