@@ -50,7 +50,8 @@ def test_the_peak_remembers_what_is_gone() -> None:
     al.empty(1 << 10)
     assert cpu.max_memory_allocated() >= 12 << 20  # of floats: 4 bytes each
     cpu.reset_peak_memory_stats()
-    assert cpu.max_memory_allocated() == cpu.memory_allocated()
+    # Not equal: what an earlier test left may be freed by another thread between the two calls.
+    assert cpu.memory_allocated() <= cpu.max_memory_allocated() < 1 << 20
 
 
 def test_freed_blocks_are_used_again() -> None:

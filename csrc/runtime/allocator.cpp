@@ -326,6 +326,7 @@ void reset_peak() {
   Shared& s = shared();
   std::lock_guard lock(s.mutex);
   s.peak.store(now);
+  for (Cache* c = s.caches; c; c = c->next) c->peak.set(std::max<int64_t>(c->held.get(), 0));  // of idle threads; a busy one sets its own
   s.max_reserved = int64_t(s.pages.reserved);
 }
 
