@@ -1,0 +1,246 @@
+#include "davinci/program.h"
+
+#include <cstring>
+#include <stdexcept>
+
+namespace al::davinci {
+namespace {
+
+int64_t floor_div(int64_t a, int64_t b) {
+  int64_t q = a / b;
+  return q * b != a && (a < 0) != (b < 0) ? q - 1 : q;
+}
+
+int arity(int64_t op) { return op <= kScalar ? 0 : op == kSelect ? 3 : 2; }
+
+// Reads the words that the tracer wrote, with the bounds checked once here.
+class Reader {
+ public:
+  Reader(const std::vector<int64_t>& words, size_t nodes) : words_(words), nodes_(nodes) {}
+  bool done() const { return at_ == words_.size(); }
+  int64_t word() {
+    if (done()) throw std::invalid_argument("program: the code ends within a statement");
+    return words_[at_++];
+  }
+  int64_t below(int64_t limit, const char* what) {
+    int64_t w = word();
+    if (w < 0 || w >= limit) throw std::invalid_argument(std::string("program: ") + what + " " + std::to_string(w) + " is not below " + std::to_string(limit));
+    return w;
+  }
+  int32_t node() { return static_cast<int32_t>(below(static_cast<int64_t>(nodes_), "expression node")); }
+
+ private:
+  const std::vector<int64_t>& words_;
+  size_t nodes_, at_ = 0;
+};
+
+OperandTemplate read_operand(Reader& r) {
+  OperandTemplate o{};
+  o.memory = static_cast<uint8_t>(r.below(kNumMemories, "memory"));
+  o.dtype = static_cast<uint8_t>(r.below(256, "dtype"));
+  o.access = static_cast<uint8_t>(r.below(16, "access"));
+  o.tensor = static_cast<int16_t>(r.below(1 << 15, "tensor") - 1);  // 0: none
+  o.base = r.node();
+  o.bytes = r.node();
+  o.ndim = static_cast<int8_t>(r.below(kMaxRegionDims + 1, "dimensions"));
+  for (int d = 0; d < o.ndim; ++d) o.count[d] = r.node(), o.stride[d] = r.node();
+  return o;
+}
+
+// INSTR: 0 opcode pipe site operands.. args.. floats..; LOOP: 1 loop start stop step; IF: 2 condition; ELSE: 3; END: 4.
+Statement read_statement(Reader& r, Code& code, const Program& p) {
+  Statement s{};
+  s.kind = static_cast<StatementKind>(r.below(kEnd + 1, "statement"));
+  if (s.kind == kLoop) {
+    s.loop = static_cast<int32_t>(r.below(p.loops, "loop"));
+    s.a = r.node(), s.b = r.node(), s.c = r.node();
+  } else if (s.kind == kIf) {
+    s.a = r.node();
+  } else if (s.kind == kInstr) {
+    s.opcode = static_cast<uint16_t>(r.below(static_cast<int64_t>(p.declarations.size()), "opcode"));
+    s.pipe = static_cast<uint8_t>(r.below(kNumPipes, "pipe"));
+    s.site = static_cast<int32_t>(r.below(INT32_MAX, "site"));
+    s.noperands = static_cast<int32_t>(r.below(kMaxRegions + 1, "operands"));
+    s.first_operand = static_cast<int32_t>(code.operands.size());
+    for (int i = 0; i < s.noperands; ++i) code.operands.push_back(read_operand(r));
+    s.nargs = static_cast<int32_t>(r.below(kMaxArgs + 1, "arguments"));
+    s.first_arg = static_cast<int32_t>(code.arg_nodes.size());
+    for (int i = 0; i < s.nargs; ++i) code.arg_nodes.push_back(r.node());
+    s.nfloats = static_cast<uint8_t>(r.below(kMaxFloats + 1, "floats"));
+    for (int i = 0; i < s.nfloats; ++i) {  // slot + 1, then the bits of the double
+      s.float_slot[i] = static_cast<int8_t>(r.below(p.scalars + 1, "scalar slot") - 1);
+      int64_t bits = r.word();
+      std::memcpy(&s.floats[i], &bits, sizeof bits);
+    }
+  }
+  return s;
+}
+
+Code decode(const std::vector<int64_t>& words, const Program& p) {
+  Code code;
+  Reader r(words, p.exprs.size());
+  std::vector<int32_t> open;
+  while (!r.done()) {
+    Statement s = read_statement(r, code, p);
+    int32_t here = static_cast<int32_t>(code.statements.size());
+    if (s.kind == kElse || s.kind == kEnd) {
+      if (open.empty()) throw std::invalid_argument("program: an end without its loop or if");
+      code.statements[open.back()].jump = here;
+      if (s.kind == kEnd) s.jump = open.back();
+      open.pop_back();
+    }
+    if (s.kind == kLoop || s.kind == kIf || s.kind == kElse) open.push_back(here);
+    code.statements.push_back(s);
+  }
+  if (!open.empty()) throw std::invalid_argument("program: a loop or if without its end");
+  return code;
+}
+
+// Per source (loop or scalar slot): the nodes whose value depends on it, in order.
+std::vector<std::vector<int32_t>> dependents(const std::vector<Expr>& exprs, int64_t source, int sources) {
+  std::vector<std::vector<int32_t>> lists(sources);
+  std::vector<std::vector<bool>> depends(exprs.size(), std::vector<bool>(sources));
+  for (size_t i = 0; i < exprs.size(); ++i) {
+    const Expr& e = exprs[i];
+    if (e.op == source) depends[i][e.a] = true;
+    const int64_t uses[3] = {e.a, e.b, e.c};
+    for (int k = 0; k < arity(e.op); ++k)
+      for (int s = 0; s < sources; ++s)
+        if (depends[uses[k]][s]) depends[i][s] = true;
+    for (int s = 0; s < sources; ++s)
+      if (depends[i][s]) lists[s].push_back(static_cast<int32_t>(i));
+  }
+  return lists;
+}
+
+}  // namespace
+
+Program::Program(std::string name_, uint8_t kind_, std::vector<Declaration> declarations_, const std::vector<int64_t>& words,
+                 const std::vector<int64_t>& cube_words, const std::vector<int64_t>& vector_words, std::vector<int64_t> tensor_bytes_,
+                 int loops_, int scalars_)
+    : name(std::move(name_)), kind(kind_), declarations(std::move(declarations_)), tensor_bytes(std::move(tensor_bytes_)), loops(loops_), scalars(scalars_) {
+  if (words.size() % 4) throw std::invalid_argument("program: expressions come in fours");
+  if (scalars > kMaxScalars) throw std::invalid_argument("kernel: " + std::to_string(scalars) + " scalars are read from memory; at most " + std::to_string(kMaxScalars) + " fit");
+  for (size_t i = 0; i < words.size(); i += 4) {
+    Expr e{words[i], words[i + 1], words[i + 2], words[i + 3]};
+    if (e.op < 0 || e.op >= kNumExprOps) throw std::invalid_argument("program: unknown expression " + std::to_string(e.op));
+    const int64_t uses[3] = {e.a, e.b, e.c};
+    for (int k = 0; k < arity(e.op); ++k)
+      if (uses[k] < 0 || uses[k] >= static_cast<int64_t>(i / 4)) throw std::invalid_argument("program: an expression uses a later one");
+    if ((e.op == kLoopIndex && (e.a < 0 || e.a >= loops)) || (e.op == kScalar && (e.a < 0 || e.a >= scalars)))
+      throw std::invalid_argument("program: an expression names an unknown loop or scalar");
+    // A constant divisor keeps the evaluation free of traps: the tracer splits a kernel by block where it can't give one.
+    if ((e.op == kFloorDiv || e.op == kMod) && (exprs[e.b].op != kConst || exprs[e.b].a == 0))
+      throw std::invalid_argument("program: a divisor must be a constant other than 0");
+    exprs.push_back(e);
+  }
+  cube = decode(cube_words, *this);
+  vector = decode(vector_words, *this);
+  loop_nodes = dependents(exprs, kLoopIndex, loops);
+  scalar_nodes = dependents(exprs, kScalar, scalars);
+  for (const Code* code : {&cube, &vector})
+    for (const Statement& s : code->statements)
+      if (s.kind == kInstr && declarations[s.opcode].sync == kGetValue) reads_scalars = true;
+}
+
+Walker::Walker(const Program& program, CoreKind core, int64_t block, int64_t sub_block)
+    : program_(program), code_(program.code(core)), block_(block), sub_block_(sub_block), values_(program.exprs.size()),
+      index_(program.loops), stop_(program.loops), step_(program.loops), slots_(program.scalars), reals_(kMaxScalars) {
+  for (size_t i = 0; i < values_.size(); ++i) values_[i] = compute(program_.exprs[i]);
+}
+
+int64_t Walker::compute(const Expr& e) const {
+  const int64_t* v = values_.data();
+  switch (e.op) {
+    case kConst: return e.a;
+    case kBlock: return block_;
+    case kSubBlock: return sub_block_;
+    case kLoopIndex: return index_[e.a];
+    case kScalar: return slots_[e.a];
+    case kAdd: return v[e.a] + v[e.b];
+    case kSub: return v[e.a] - v[e.b];
+    case kMul: return v[e.a] * v[e.b];
+    case kFloorDiv: return floor_div(v[e.a], v[e.b]);
+    case kMod: return v[e.a] - floor_div(v[e.a], v[e.b]) * v[e.b];
+    case kMin: return v[e.a] < v[e.b] ? v[e.a] : v[e.b];
+    case kMax: return v[e.a] > v[e.b] ? v[e.a] : v[e.b];
+    case kAnd: return v[e.a] & v[e.b];
+    case kOr: return v[e.a] | v[e.b];
+    case kXor: return v[e.a] ^ v[e.b];
+    case kShl: return v[e.a] << v[e.b];
+    case kShr: return v[e.a] >> v[e.b];
+    case kEq: return v[e.a] == v[e.b];
+    case kNe: return v[e.a] != v[e.b];
+    case kLt: return v[e.a] < v[e.b];
+    case kLe: return v[e.a] <= v[e.b];
+    default: return v[e.a] ? v[e.b] : v[e.c];
+  }
+}
+
+void Walker::evaluate(const std::vector<int32_t>& nodes) {
+  for (int32_t node : nodes) values_[node] = compute(program_.exprs[node]);
+}
+
+void Walker::set_scalar(int slot, int64_t value, double real) {
+  slots_[slot] = value;
+  reals_[slot] = real;
+  evaluate(program_.scalar_nodes[slot]);
+}
+
+void Walker::fill(const Statement& s, Instr& out) const {
+  out.opcode = s.opcode;
+  out.pipe = s.pipe;
+  out.sync = program_.declarations[s.opcode].sync;
+  out.site = s.site;
+  out.nregions = static_cast<uint8_t>(s.noperands);
+  out.nargs = static_cast<uint8_t>(s.nargs);
+  out.nfloats = s.nfloats;
+  for (int i = 0; i < s.noperands; ++i) {
+    const OperandTemplate& o = code_.operands[s.first_operand + i];
+    Region& r = out.regions[i];
+    r.memory = o.memory, r.access = o.access, r.dtype = o.dtype, r.ndim = o.ndim, r.tensor = o.tensor;
+    r.base = values_[o.base], r.bytes = values_[o.bytes];
+    for (int d = 0; d < o.ndim; ++d) r.count[d] = values_[o.count[d]], r.stride[d] = values_[o.stride[d]];
+  }
+  for (int i = 0; i < s.nargs; ++i) out.args[i] = values_[code_.arg_nodes[s.first_arg + i]];
+  for (int i = 0; i < s.nfloats; ++i) out.floats[i] = s.floats[i], out.float_slot[i] = s.float_slot[i];
+}
+
+bool Walker::next(Instr& out) {
+  const auto& statements = code_.statements;
+  while (position_ < statements.size()) {
+    const Statement& s = statements[position_];
+    switch (s.kind) {
+      case kInstr:
+        ++position_;
+        fill(s, out);
+        return true;
+      case kLoop: {
+        index_[s.loop] = values_[s.a], stop_[s.loop] = values_[s.b], step_[s.loop] = values_[s.c];
+        if (step_[s.loop] <= 0) throw std::invalid_argument("kernel: the step of a loop is " + std::to_string(step_[s.loop]) + "; it must be positive");
+        if (index_[s.loop] >= stop_[s.loop]) {
+          position_ = s.jump + 1;
+        } else {
+          evaluate(program_.loop_nodes[s.loop]);
+          ++position_;
+        }
+        break;
+      }
+      case kIf: position_ = values_[s.a] ? position_ + 1 : s.jump + 1; break;
+      case kElse: position_ = s.jump + 1; break;
+      case kEnd: {
+        const Statement& opener = statements[s.jump];
+        if (opener.kind == kLoop && (index_[opener.loop] += step_[opener.loop]) < stop_[opener.loop]) {
+          evaluate(program_.loop_nodes[opener.loop]);
+          position_ = s.jump + 1;
+        } else {
+          ++position_;
+        }
+        break;
+      }
+    }
+  }
+  return false;
+}
+
+}  // namespace al::davinci
