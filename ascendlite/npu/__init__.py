@@ -1,0 +1,1 @@
+"""The emulated Ascend device: chips, kernel language, checker, executor and clock."""
