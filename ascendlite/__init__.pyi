@@ -13,6 +13,7 @@ from ascendlite import core as core
 from ascendlite import cpu as cpu
 from ascendlite import data as data
 from ascendlite import errors as errors
+from ascendlite import generation as generation
 from ascendlite import info as info
 from ascendlite import interop as interop
 from ascendlite import meta as meta
@@ -20,6 +21,7 @@ from ascendlite import models as models
 from ascendlite import nn as nn
 from ascendlite import ops as ops
 from ascendlite import optim as optim
+from ascendlite import posttrain as posttrain
 from ascendlite import printing as printing
 from ascendlite import safetensors as safetensors
 from ascendlite import serialize as serialize

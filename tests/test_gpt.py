@@ -8,7 +8,8 @@ import pytest
 
 import ascendlite as al
 from ascendlite.errors import ArgumentError, ShapeError
-from ascendlite.models.gpt import GPT, ByteTokenizer, CharTokenizer, GPTConfig, KeyValueCache, generate, tokenizer_from_state
+from ascendlite.generation import generate
+from ascendlite.models.gpt import GPT, ByteTokenizer, CharTokenizer, GPTConfig, tokenizer_from_state
 from ascendlite.models.gpt.config import gpt2
 
 
@@ -42,12 +43,12 @@ def test_no_place_sees_what_comes_after(positions):
 def test_with_a_cache_the_logits_are_the_same(positions):
     model = _model(positions=positions)
     tokens = al.randint(0, 11, (2, 12))
-    cache = KeyValueCache(2, model.config, model.head.weight)
+    cache = model.new_cache(2, 16)
     with al.no_grad():
         parts = [model(tokens[:, :7], cache), *(model(tokens[:, i : i + 1], cache) for i in range(7, 12))]
         assert al.allclose(al.cat(parts, 1), model(tokens), atol=1e-5)
-    with pytest.raises(ShapeError, match="one at a time"):
-        model(tokens[:, :2], cache)
+    with pytest.raises(ShapeError, match="16"):
+        model(tokens[:, :5], cache)
 
 
 def test_it_learns_a_pattern_by_heart_and_writes_it(positions):
@@ -61,19 +62,8 @@ def test_it_learns_a_pattern_by_heart_and_writes_it(positions):
         loss.backward()
         optimizer.step()
     assert float(loss) < 0.1
-    written = generate(model, pattern[:6].unsqueeze(0), 8, temperature=0.0)
-    assert written[0].tolist() == pattern[:14].tolist()
-
-
-def test_generation_goes_on_beyond_the_models_length_and_repeats_by_seed():
-    model = _model()
-    start = al.zeros(2, 1, dtype=al.int64)
-    first = generate(model, start, 40, top_k=3, generator=al.Generator().manual_seed(5))
-    again = generate(model, start, 40, top_k=3, generator=al.Generator().manual_seed(5))
-    assert first.shape == (2, 41)
-    assert first.tolist() == again.tolist()
-    with pytest.raises(ArgumentError, match="top_k"):
-        generate(model, start, 1, top_k=0)
+    (written,) = generate(model, pattern[:6], max_new_tokens=8, temperature=0.0)
+    assert written.tokens == pattern[6:14].tolist()
 
 
 def test_tied_weights_are_one_parameter():

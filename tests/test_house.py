@@ -28,6 +28,7 @@ LAYERS = (
     ("cpu", "meta", "npu"),
     ("autograd", "printing", "interop", "files", "structure", "utils", "info", "amp", "safetensors"),
     ("nn", "optim", "data", "checkpoint", "serialize"),
+    ("generation",),
     ("models",),
     ("train", "posttrain"),
     ("forecast",),

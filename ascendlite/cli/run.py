@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, cast
 import ascendlite as al
 from ascendlite import checkpoint
 from ascendlite.amp import GradScaler, autocast
-from ascendlite.core import Generator, Tensor, no_grad
+from ascendlite.core import Tensor, no_grad
 from ascendlite.data import TokenSampler
 from ascendlite.errors import ArgumentError
-from ascendlite.models.gpt import GPT, ByteTokenizer, CharTokenizer, GPTConfig, generate, tokenizer_from_state
+from ascendlite.models.gpt import GPT, ByteTokenizer, CharTokenizer, GPTConfig, tokenizer_from_state
 from ascendlite.nn.utils import clip_grad_norm_
 from ascendlite.optim import AdamW
 
@@ -159,15 +159,9 @@ def write_text(
     seed: int = 0,
 ) -> str:
     """The prompt and `count` more tokens after it, as text."""
-    tokens = al.tensor([int(token) for token in tokenizer.encode(prompt)]).unsqueeze(0)
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    written = generate(
-        model, tokens.to(device), count, temperature=temperature, top_k=top_k, generator=Generator().manual_seed(seed)
-    )
-    model.train(was_training)
-    return tokenizer.decode(written[0].tolist())
+    start = [int(token) for token in tokenizer.encode(prompt)]
+    (written,) = model.generate(start, max_new_tokens=count, temperature=temperature, top_k=top_k, seed=seed, overflow="slide")
+    return tokenizer.decode(start + written.tokens)
 
 
 def saved_model(folder: Path) -> tuple[GPT, CharTokenizer | ByteTokenizer, int]:

@@ -1,8 +1,7 @@
 """A GPT: decoder-only transformer with learned or rotary positions, and tokenizers for characters and bytes."""
 
 from .config import GPTConfig
-from .generate import KeyValueCache, generate
 from .model import GPT
 from .tokenizer import ByteTokenizer, CharTokenizer, tokenizer_from_state
 
-__all__ = ["GPT", "ByteTokenizer", "CharTokenizer", "GPTConfig", "KeyValueCache", "generate", "tokenizer_from_state"]
+__all__ = ["GPT", "ByteTokenizer", "CharTokenizer", "GPTConfig", "tokenizer_from_state"]

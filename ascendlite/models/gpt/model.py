@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import ascendlite as al
 from ascendlite import nn
 from ascendlite.core import Tensor
 from ascendlite.errors import ShapeError
+from ascendlite.generation import Generates, KeyValueCache, Places, fresh_places
+from ascendlite.generation.cache import LayerCache, last_of
 from ascendlite.nn import functional as F
 
 from .config import GPTConfig
-from .generate import KeyValueCache, LayerCache
+
+Rotation = tuple[Tensor, Tensor] | None  # cosines and sines of the places; None where positions are learned
 
 
 class CausalAttention(nn.Module):
@@ -23,7 +27,7 @@ class CausalAttention(nn.Module):
         self.qkv = nn.Linear(config.width, 3 * config.width, bias=config.bias)
         self.out = nn.Linear(config.width, config.width, bias=config.bias)
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: LayerCache | None) -> Tensor:
+    def forward(self, x: Tensor, rotation: Rotation, places: Places, cache: LayerCache | None) -> Tensor:
         B, T, C = x.shape
         H = self.config.heads
         qkv = self.qkv(x).view(B, T, 3, H, C // H).permute(2, 0, 3, 1, 4)  # (3, B, H, T, D)
@@ -31,10 +35,9 @@ class CausalAttention(nn.Module):
         if rotation is not None:
             q, k = al.rope(q, *rotation), al.rope(k, *rotation)
         if cache is not None:
-            k, v = cache.append(k, v)
+            k, v = cache.append(k, v, places)
         dropout = self.config.dropout if self.training else 0.0
-        # With a cache the queries are the last places: a single one sees all keys, the first ones of a prompt are causal.
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=T > 1)  # (B, H, T, D)
+        y = F.scaled_dot_product_attention(q, k, v, places.mask, dropout, places.causal)  # (B, H, T, D)
         return self.out(y.transpose(1, 2).reshape(B, T, C))
 
 
@@ -50,12 +53,12 @@ class Block(nn.Module):
         self.down = nn.Linear(4 * config.width, config.width, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: LayerCache | None) -> Tensor:
-        x = x + self.dropout(self.attention(self.attention_norm(x), rotation, cache))
+    def forward(self, x: Tensor, rotation: Rotation, places: Places, cache: LayerCache | None) -> Tensor:
+        x = x + self.dropout(self.attention(self.attention_norm(x), rotation, places, cache))
         return x + self.dropout(self.down(F.gelu(self.up(self.mlp_norm(x)), approximate="tanh")))
 
 
-class GPT(nn.Module):
+class GPT(Generates):
     """Logits of the next token at every place.
 
     >>> model = GPT(GPTConfig(vocab_size=10, length=8, layers=1, heads=2, width=16))
@@ -90,23 +93,38 @@ class GPT(nn.Module):
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
-    def forward(self, tokens: Tensor, cache: KeyValueCache | None = None) -> Tensor:
-        """Logits, (B, T, vocabulary), for tokens, (B, T); with a cache the tokens follow those that it has seen."""
-        T, start = tokens.shape[1], 0 if cache is None else cache.length
-        if start + T > self.config.length:
-            raise ShapeError(f"GPT: {start + T} tokens are more than the {self.config.length} that the model was made for; cut them")
-        if start and T > 1:
-            raise ShapeError(f"GPT: {T} tokens after {start} in the cache; after a prompt give one at a time")
+    @property
+    def max_length(self) -> int:
+        """The most tokens of one text."""
+        return self.config.length
+
+    def new_cache(self, batch: int, max_len: int) -> KeyValueCache:
+        """An empty cache for `batch` rows of at most `max_len` tokens."""
+        c, weight = self.config, self.head.weight
+        return KeyValueCache(
+            batch, min(max_len, c.length), layers=c.layers, heads=c.heads, head_size=c.head_size, dtype=weight.dtype, device=weight.device
+        )
+
+    def forward(
+        self, tokens: Tensor, cache: KeyValueCache | None = None, lengths: Sequence[int] | None = None, only_last: bool = False
+    ) -> Tensor:
+        """Logits, (B, T, vocabulary), for tokens, (B, T); `ascendlite.generation.protocol` tells of cache, lengths and only_last."""
+        T = tokens.shape[1]
+        places = fresh_places(tokens.shape, tokens.device) if cache is None else cache.begin(T, lengths)
+        if cache is None and T > self.config.length:
+            raise ShapeError(f"GPT: {T} tokens are more than the {self.config.length} that the model was made for; cut them")
         x = self.embedding(tokens)  # (B, T, C)
         rotation = None
         if self.config.positions == "learned":
-            x = x + self.positions.weight[start : start + T]
+            x = x + places.take(self.positions.weight)
         else:
-            rotation = self.cos[start : start + T], self.sin[start : start + T]
+            rotation = places.take_rows(self.cos), places.take_rows(self.sin)
         x = self.dropout(x)
         for number, block in enumerate(self.blocks):
-            x = block(x, rotation, None if cache is None else cache.layers[number])
-        return self.head(self.norm(x))
+            x = block(x, rotation, places, None if cache is None else cache.layers[number])
+        if cache is not None:
+            cache.commit(places)
+        return self.head(self.norm(last_of(x, lengths) if only_last else x))
 
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """Mean cross entropy in nats of the targets, (B, T), after the tokens, (B, T)."""

@@ -1,0 +1,171 @@
+"""Keys and values of ordinary attention, kept for rows of different lengths. It knows no model, only shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import ascendlite as al
+from ascendlite.core import Device, DType, Tensor
+from ascendlite.errors import ArgumentError, ShapeError
+
+_GROWTH = 128  # places added at least: a chat does not pay for the longest text it could have
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the tokens of one call stand: column t of row b is place `starts[b] + t` of its text."""
+
+    starts: tuple[int, ...]
+    counts: tuple[int, ...]
+    width: int
+    device: Device
+
+    @property
+    def end(self) -> int:
+        """The number of places that keys are read from."""
+        return max(self.starts) + self.width
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all rows start at the same place."""
+        return all(start == self.starts[0] for start in self.starts)
+
+    def take(self, table: Tensor) -> Tensor:
+        """Rows of a table by place: (T, n) where all rows start together, (B, T, n) elsewhere."""
+        if self.uniform:
+            return table[self.starts[0] : self.starts[0] + self.width]
+        places = self.positions.minimum(al.tensor(table.shape[0] - 1, device=self.device))  # padding may stand beyond the table
+        return table[places]
+
+    def take_rows(self, table: Tensor) -> Tensor:
+        """The same for rows of heads, (B, H, T, n): (T, n) or (B, 1, T, n)."""
+        taken = self.take(table)
+        return taken if taken.ndim == 2 else taken.unsqueeze(1)
+
+    @cached_property
+    def positions(self) -> Tensor:
+        """The places, (B, T)."""
+        return al.tensor(self.starts, device=self.device).unsqueeze(1) + al.arange(self.width, device=self.device)
+
+    @property
+    def causal(self) -> bool:
+        """Whether the plain causal rule says what is visible."""
+        return self.width > 1 and self.uniform and self.starts[0] == 0
+
+    @cached_property
+    def mask(self) -> Tensor | None:
+        """What each query sees where the causal rule does not say it, true: visible; (B, 1, T, places)."""
+        if self.causal or (self.width == 1 and self.uniform):
+            return None
+        return (al.arange(self.end, device=self.device) <= self.positions.unsqueeze(-1)).unsqueeze(1)
+
+
+def fresh_places(shape: Sequence[int], device: Device) -> Places:
+    """The places of texts, (B, T), that start at their beginning."""
+    B, T = shape
+    return Places((0,) * B, (T,) * B, T, device)
+
+
+def last_of(x: Tensor, lengths: Sequence[int] | None) -> Tensor:
+    """The last real column of each row of (B, T, C): (B, 1, C)."""
+    if lengths is None:
+        return x[:, -1:]
+    at = al.tensor([max(int(n), 1) - 1 for n in lengths], device=x.device)
+    return x[al.arange(x.shape[0], device=x.device), at].unsqueeze(1)
+
+
+class LayerCache:
+    """Keys and values of one layer, (B, places, G, D)."""
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        self.keys, self.values = keys, values
+
+    def append(self, keys: Tensor, values: Tensor, places: Places) -> tuple[Tensor, Tensor]:
+        """Keep these, (B, G, T, D), and give all up to `places.end`, in the same layout."""
+        keys, values = keys.transpose(1, 2), values.transpose(1, 2)
+        if places.uniform:
+            start = places.starts[0]
+            self.keys[:, start : places.end] = keys
+            self.values[:, start : places.end] = values
+        else:  # what stands in padded columns lands beyond the row's length, unseen, and is overwritten later
+            rows, at = al.arange(keys.shape[0], device=keys.device).unsqueeze(1), places.positions
+            self.keys[rows, at] = keys
+            self.values[rows, at] = values
+        return self.keys[:, : places.end].transpose(1, 2), self.values[:, : places.end].transpose(1, 2)
+
+
+class KeyValueCache:
+    """Keys and values of all layers; room grows as it is needed.
+
+    >>> cache = KeyValueCache(2, 16, layers=1, heads=2, head_size=4)
+    >>> places = cache.begin(3, [3, 1])
+    >>> keys, values = cache.layers[0].append(al.ones(2, 2, 3, 4), al.ones(2, 2, 3, 4), places)
+    >>> cache.commit(places)
+    >>> keys.shape, cache.lengths
+    ((2, 2, 3, 4), [3, 1])
+    """
+
+    def __init__(
+        self,
+        batch: int,
+        max_len: int,
+        *,
+        layers: int,
+        heads: int,
+        head_size: int,
+        dtype: DType = al.float32,
+        device: Device | str = "cpu",
+    ) -> None:
+        if batch < 1 or max_len < 1:
+            raise ArgumentError(f"new_cache: batch is {batch} and max_len {max_len}; both must be at least 1")
+        self.max_len = max_len
+        self.lengths = [0] * batch
+        room = min(max_len, _GROWTH)
+        self.layers = [
+            LayerCache(*(al.zeros(batch, room, heads, head_size, dtype=dtype, device=device) for _ in range(2))) for _ in range(layers)
+        ]
+
+    def begin(self, width: int, lengths: Sequence[int] | None) -> Places:
+        """Where the next `width` columns stand, of which `lengths` are real; makes room for them."""
+        batch = len(self.lengths)
+        counts = (width,) * batch if lengths is None else tuple(int(n) for n in lengths)
+        if len(counts) != batch or not all(0 <= n <= width for n in counts):
+            raise ShapeError(f"lengths {list(counts)} do not fit {batch} rows of {width} columns; give a number from 0 to {width} for each row")
+        longest = max(start + count for start, count in zip(self.lengths, counts, strict=True))
+        if longest > self.max_len:
+            raise ShapeError(f"cache: {longest} tokens of a row do not fit in the {self.max_len} that it was made for; make a larger one")
+        places = Places(tuple(self.lengths), counts, width, self.layers[0].keys.device)
+        self._make_room(places.end)
+        return places
+
+    def _make_room(self, places: int) -> None:
+        keys = self.layers[0].keys
+        room = keys.shape[1]
+        if places <= room:
+            return
+        added = max(places - room, min(max(room, _GROWTH), self.max_len - room))
+        blank = keys.new_zeros((keys.shape[0], added, *keys.shape[2:]))
+        for layer in self.layers:
+            layer.keys, layer.values = al.cat((layer.keys, blank), 1), al.cat((layer.values, blank), 1)
+
+    def commit(self, places: Places) -> None:
+        """Count the tokens of a call once all layers have them."""
+        self.lengths = [start + count for start, count in zip(places.starts, places.counts, strict=True)]
+
+    def select(self, rows: Sequence[int]) -> KeyValueCache:
+        """A cache of these rows, in this order; a row may come twice."""
+        chosen = object.__new__(KeyValueCache)
+        chosen.max_len = self.max_len
+        chosen.lengths = [self.lengths[row] for row in rows]
+        index = al.tensor(list(rows), device=self.layers[0].keys.device)
+        chosen.layers = [LayerCache(layer.keys[index], layer.values[index]) for layer in self.layers]
+        return chosen
+
+    def rewind(self, lengths: Sequence[int]) -> None:
+        """Forget the tokens of row b that come after its first `lengths[b]`."""
+        wanted = [int(n) for n in lengths]
+        if len(wanted) != len(self.lengths) or not all(0 <= n <= held for n, held in zip(wanted, self.lengths, strict=True)):
+            raise ArgumentError(f"rewind: lengths {wanted} for rows that hold {self.lengths}; give at most what a row holds")
+        self.lengths = wanted

@@ -1,0 +1,28 @@
+"""The methods that every language model gets: `model.generate(...)` and `model.stream(...)`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Unpack, cast
+
+from ascendlite import nn
+
+from .config import GenerationConfig, Options
+from .loop import Completion, Prompts, Token, generate, stream
+from .protocol import CausalModel, TextCodec
+
+
+class Generates(nn.Module):
+    """A module that follows `CausalModel` and writes text."""
+
+    def generate(
+        self, prompts: Prompts, config: GenerationConfig | None = None, *, tokenizer: TextCodec | None = None, **options: Unpack[Options]
+    ) -> list[Completion]:
+        """What the model writes after each prompt; see `ascendlite.generation.generate`."""
+        return generate(cast(CausalModel, self), prompts, config, tokenizer=tokenizer, **options)
+
+    def stream(
+        self, prompts: Prompts, config: GenerationConfig | None = None, *, tokenizer: TextCodec | None = None, **options: Unpack[Options]
+    ) -> Iterator[Token]:
+        """Tokens as they are written; see `ascendlite.generation.stream`."""
+        return stream(cast(CausalModel, self), prompts, config, tokenizer=tokenizer, **options)
