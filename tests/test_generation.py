@@ -162,7 +162,7 @@ def test_a_cache_selects_rows_and_rewinds():
         cache = model.new_cache(2, 300)
         model(tokens, cache=cache)
         both = cache.select([1, 0, 1])
-        assert both.lengths == [4, 4, 4]
+        assert both.lengths == (4, 4, 4)
         both.rewind([2, 4, 3])
         logits = model(al.tensor([[9, 9], [9, 0], [9, 0]]), cache=both, lengths=[2, 1, 1])
         expected = [[5, 6, 9, 9], [1, 2, 3, 4, 9], [5, 6, 7, 9]]
@@ -170,9 +170,9 @@ def test_a_cache_selects_rows_and_rewinds():
             assert logits[row, 1 if row == 0 else 0].tolist() == model(al.tensor([text]))[0, -1].tolist()
     with pytest.raises(ArgumentError, match="rewind"):
         both.rewind([9, 9, 9])
-    with pytest.raises(ShapeError, match="48"):
+    with pytest.raises(ShapeError, match="300|48"):
         model(al.zeros(2, 46, dtype=al.int64), cache=cache)
-    with pytest.raises(ShapeError, match="lengths"):
+    with pytest.raises(ArgumentError, match="lengths"):
         model(tokens, cache=cache, lengths=[5, 1])
 
 

@@ -45,10 +45,10 @@ def test_with_a_cache_the_logits_are_the_same(positions):
     tokens = al.randint(0, 11, (2, 12))
     cache = model.new_cache(2, 16)
     with al.no_grad():
-        parts = [model(tokens[:, :7], cache), *(model(tokens[:, i : i + 1], cache) for i in range(7, 12))]
+        parts = [model(tokens[:, :7], cache=cache), *(model(tokens[:, i : i + 1], cache=cache) for i in range(7, 12))]
         assert al.allclose(al.cat(parts, 1), model(tokens), atol=1e-5)
     with pytest.raises(ShapeError, match="16"):
-        model(tokens[:, :5], cache)
+        model(tokens[:, :5], cache=cache)
 
 
 def test_it_learns_a_pattern_by_heart_and_writes_it(positions):

@@ -9,9 +9,10 @@ from typing import Unpack
 import ascendlite as al
 from ascendlite.core import Tensor, no_grad
 from ascendlite.errors import ArgumentError
+from ascendlite.models.cache import Cache, CausalLM
 
 from .config import GenerationConfig, Options
-from .protocol import Cache, CausalModel, TextCodec
+from .protocol import TextCodec
 from .sampling import Choice, choose
 from .text import TextStream
 
@@ -88,7 +89,7 @@ def _as_rows(prompts: Prompts, codec: TextCodec | None) -> list[list[int]]:
 class _Run:
     """The rows that still write, and the model's cache of them."""
 
-    def __init__(self, model: CausalModel, prompts: list[list[int]], config: GenerationConfig, codec: TextCodec | None) -> None:
+    def __init__(self, model: CausalLM, prompts: list[list[int]], config: GenerationConfig, codec: TextCodec | None) -> None:
         self.model, self.config = model, config
         self.device = next(iter(model.parameters())).device
         self.limit = model.max_length
@@ -115,8 +116,10 @@ class _Run:
         padded = al.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=self.device)
         lengths = [len(row) for row in rows]
         with no_grad():
-            logits = self.model(padded, cache=cache, lengths=None if min(lengths) == width else lengths, only_last=True)
-        return logits[:, -1]
+            hidden = self.model.hidden(padded, cache=cache, lengths=None if min(lengths) == width else lengths)  # (B, T, C)
+            last = hidden[al.arange(len(rows), device=self.device), al.tensor(lengths, device=self.device) - 1]
+            logits: Tensor = self.model.head(last.unsqueeze(1))
+        return logits[:, 0]
 
     def _read(self) -> Tensor:
         """Logits after the windows of all rows, with a new cache; rows that are the same text are read once."""
@@ -185,7 +188,7 @@ def _config(config: GenerationConfig | None, options: Options) -> GenerationConf
 
 
 def stream(
-    model: CausalModel,
+    model: CausalLM,
     prompts: Prompts,
     config: GenerationConfig | None = None,
     *,
@@ -217,7 +220,7 @@ def _written(run: _Run) -> Iterator[Token]:
 
 
 def generate(
-    model: CausalModel,
+    model: CausalLM,
     prompts: Prompts,
     config: GenerationConfig | None = None,
     *,

@@ -6,23 +6,24 @@ from collections.abc import Iterator
 from typing import Unpack, cast
 
 from ascendlite import nn
+from ascendlite.models.cache import CausalLM
 
 from .config import GenerationConfig, Options
 from .loop import Completion, Prompts, Token, generate, stream
-from .protocol import CausalModel, TextCodec
+from .protocol import TextCodec
 
 
 class Generates(nn.Module):
-    """A module that follows `CausalModel` and writes text."""
+    """A module that follows `CausalLM` and writes text."""
 
     def generate(
         self, prompts: Prompts, config: GenerationConfig | None = None, *, tokenizer: TextCodec | None = None, **options: Unpack[Options]
     ) -> list[Completion]:
         """What the model writes after each prompt; see `ascendlite.generation.generate`."""
-        return generate(cast(CausalModel, self), prompts, config, tokenizer=tokenizer, **options)
+        return generate(cast(CausalLM, self), prompts, config, tokenizer=tokenizer, **options)
 
     def stream(
         self, prompts: Prompts, config: GenerationConfig | None = None, *, tokenizer: TextCodec | None = None, **options: Unpack[Options]
     ) -> Iterator[Token]:
         """Tokens as they are written; see `ascendlite.generation.stream`."""
-        return stream(cast(CausalModel, self), prompts, config, tokenizer=tokenizer, **options)
+        return stream(cast(CausalLM, self), prompts, config, tokenizer=tokenizer, **options)

@@ -39,7 +39,7 @@ class Cache(Protocol):
 class CausalLM(Protocol):
     """A model that gives the logits of the next token at every place.
 
-    Feeding a text in any pieces through a cache gives the logits of feeding it whole:
+    Feeding a text in any pieces through a cache, alone or in any batch, gives the logits of feeding it whole, bit for bit:
 
         cache = model.new_cache(batch=2, max_length=64)
         logits = model(prompts, cache=cache, lengths=[5, 3])         # (2, T, vocabulary), T >= 5, right-padded
@@ -48,6 +48,7 @@ class CausalLM(Protocol):
     """
 
     head: nn.Linear
+    training: bool
 
     @property
     def vocab_size(self) -> int:
@@ -67,7 +68,10 @@ class CausalLM(Protocol):
         """Logits, (B, T, vocabulary); those at padding mean nothing, but are finite."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """What is learned."""
+        """What is learned; the first one tells the device."""
+
+    def train(self, mode: bool = True) -> object:
+        """Switch dropout and its kin on or off."""
 
 
 def row_lengths(op: str, input_ids: Tensor, lengths: Sequence[int] | None, start: Sequence[int] | None, most: int) -> tuple[int, ...]:

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import ascendlite as al
 from ascendlite import nn
 from ascendlite.core import Tensor
-from ascendlite.errors import ShapeError
-from ascendlite.generation import Generates, KeyValueCache, Places, fresh_places
-from ascendlite.generation.cache import LayerCache, last_of
+from ascendlite.generation.mixin import Generates
+from ascendlite.models.key_values import KeyValueCache, LayerCache, Places, places_of
 from ascendlite.nn import functional as F
 
 from .config import GPTConfig
@@ -98,22 +97,22 @@ class GPT(Generates):
         """The most tokens of one text."""
         return self.config.length
 
-    def new_cache(self, batch: int, max_len: int) -> KeyValueCache:
-        """An empty cache for `batch` rows of at most `max_len` tokens."""
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens there are."""
+        return self.config.vocab_size
+
+    def new_cache(self, batch: int, max_length: int, *, rewind: int = 0) -> KeyValueCache:
+        """An empty cache for `batch` rows of at most `max_length` tokens; any number of tokens can be forgotten again."""
         c, weight = self.config, self.head.weight
         return KeyValueCache(
-            batch, min(max_len, c.length), layers=c.layers, heads=c.heads, head_size=c.head_size, dtype=weight.dtype, device=weight.device
+            batch, min(max_length, c.length), layers=c.layers, heads=c.heads, head_size=c.head_size, dtype=weight.dtype, device=weight.device
         )
 
-    def forward(
-        self, tokens: Tensor, cache: KeyValueCache | None = None, lengths: Sequence[int] | None = None, only_last: bool = False
-    ) -> Tensor:
-        """Logits, (B, T, vocabulary), for tokens, (B, T); `ascendlite.generation.protocol` tells of cache, lengths and only_last."""
-        T = tokens.shape[1]
-        places = fresh_places(tokens.shape, tokens.device) if cache is None else cache.begin(T, lengths)
-        if cache is None and T > self.config.length:
-            raise ShapeError(f"GPT: {T} tokens are more than the {self.config.length} that the model was made for; cut them")
-        x = self.embedding(tokens)  # (B, T, C)
+    def hidden(self, input_ids: Tensor, *, cache: KeyValueCache | None = None, lengths: Sequence[int] | None = None) -> Tensor:
+        """What the head reads, (B, T, width), for tokens, (B, T); see `ascendlite.models.cache.CausalLM` for cache and lengths."""
+        places = places_of("GPT", input_ids, cache, lengths, self.config.length)
+        x = self.embedding(input_ids)  # (B, T, C)
         rotation = None
         if self.config.positions == "learned":
             x = x + places.take(self.positions.weight)
@@ -124,7 +123,11 @@ class GPT(Generates):
             x = block(x, rotation, places, None if cache is None else cache.layers[number])
         if cache is not None:
             cache.commit(places)
-        return self.head(self.norm(last_of(x, lengths) if only_last else x))
+        return self.norm(x)
+
+    def forward(self, input_ids: Tensor, *, cache: KeyValueCache | None = None, lengths: Sequence[int] | None = None) -> Tensor:
+        """Logits, (B, T, vocabulary), for tokens, (B, T); with a cache the tokens follow those that it has seen."""
+        return self.head(self.hidden(input_ids, cache=cache, lengths=lengths))
 
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """Mean cross entropy in nats of the targets, (B, T), after the tokens, (B, T)."""

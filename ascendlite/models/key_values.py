@@ -8,14 +8,16 @@ from functools import cached_property
 
 import ascendlite as al
 from ascendlite.core import Device, DType, Tensor
-from ascendlite.errors import ArgumentError, ShapeError
+from ascendlite.errors import ArgumentError
+
+from .cache import row_lengths
 
 _GROWTH = 128  # places added at least: a chat does not pay for the longest text it could have
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the tokens of one call stand: column t of row b is place `starts[b] + t` of its text."""
+    """Where the tokens of one call stand: column t of row b is place `starts[b] + t` of its text; `counts[b]` of them are real."""
 
     starts: tuple[int, ...]
     counts: tuple[int, ...]
@@ -62,18 +64,12 @@ class Places:
         return (al.arange(self.end, device=self.device) <= self.positions.unsqueeze(-1)).unsqueeze(1)
 
 
-def fresh_places(shape: Sequence[int], device: Device) -> Places:
-    """The places of texts, (B, T), that start at their beginning."""
-    B, T = shape
-    return Places((0,) * B, (T,) * B, T, device)
-
-
-def last_of(x: Tensor, lengths: Sequence[int] | None) -> Tensor:
-    """The last real column of each row of (B, T, C): (B, 1, C)."""
-    if lengths is None:
-        return x[:, -1:]
-    at = al.tensor([max(int(n), 1) - 1 for n in lengths], device=x.device)
-    return x[al.arange(x.shape[0], device=x.device), at].unsqueeze(1)
+def places_of(op: str, input_ids: Tensor, cache: KeyValueCache | None, lengths: Sequence[int] | None, most: int) -> Places:
+    """Where the tokens of a call stand, checked: after what the cache holds, or at the beginning of texts of at most `most` tokens."""
+    if cache is not None:
+        return cache.begin(input_ids, lengths)
+    counts = row_lengths(op, input_ids, lengths, None, most)
+    return Places((0,) * len(counts), counts, input_ids.shape[1], input_ids.device)
 
 
 class LayerCache:
@@ -100,17 +96,17 @@ class KeyValueCache:
     """Keys and values of all layers; room grows as it is needed.
 
     >>> cache = KeyValueCache(2, 16, layers=1, heads=2, head_size=4)
-    >>> places = cache.begin(3, [3, 1])
+    >>> places = cache.begin(al.zeros(2, 3), [3, 1])
     >>> keys, values = cache.layers[0].append(al.ones(2, 2, 3, 4), al.ones(2, 2, 3, 4), places)
     >>> cache.commit(places)
     >>> keys.shape, cache.lengths
-    ((2, 2, 3, 4), [3, 1])
+    ((2, 2, 3, 4), (3, 1))
     """
 
     def __init__(
         self,
         batch: int,
-        max_len: int,
+        max_length: int,
         *,
         layers: int,
         heads: int,
@@ -118,25 +114,24 @@ class KeyValueCache:
         dtype: DType = al.float32,
         device: Device | str = "cpu",
     ) -> None:
-        if batch < 1 or max_len < 1:
-            raise ArgumentError(f"new_cache: batch is {batch} and max_len {max_len}; both must be at least 1")
-        self.max_len = max_len
-        self.lengths = [0] * batch
-        room = min(max_len, _GROWTH)
+        if batch < 1 or max_length < 1:
+            raise ArgumentError(f"new_cache: batch is {batch} and max_length {max_length}; both must be at least 1")
+        self.max_length = max_length
+        self.lengths: tuple[int, ...] = (0,) * batch
+        room = min(max_length, _GROWTH)
         self.layers = [
             LayerCache(*(al.zeros(batch, room, heads, head_size, dtype=dtype, device=device) for _ in range(2))) for _ in range(layers)
         ]
 
-    def begin(self, width: int, lengths: Sequence[int] | None) -> Places:
-        """Where the next `width` columns stand, of which `lengths` are real; makes room for them."""
-        batch = len(self.lengths)
-        counts = (width,) * batch if lengths is None else tuple(int(n) for n in lengths)
-        if len(counts) != batch or not all(0 <= n <= width for n in counts):
-            raise ShapeError(f"lengths {list(counts)} do not fit {batch} rows of {width} columns; give a number from 0 to {width} for each row")
-        longest = max(start + count for start, count in zip(self.lengths, counts, strict=True))
-        if longest > self.max_len:
-            raise ShapeError(f"cache: {longest} tokens of a row do not fit in the {self.max_len} that it was made for; make a larger one")
-        places = Places(tuple(self.lengths), counts, width, self.layers[0].keys.device)
+    @property
+    def batch(self) -> int:
+        """How many rows."""
+        return len(self.lengths)
+
+    def begin(self, input_ids: Tensor, lengths: Sequence[int] | None = None) -> Places:
+        """Where the columns of input_ids, (B, T), stand, of which `lengths` are real; makes room for them."""
+        counts = row_lengths("cache", input_ids, lengths, self.lengths, self.max_length)
+        places = Places(self.lengths, counts, input_ids.shape[1], self.layers[0].keys.device)
         self._make_room(places.end)
         return places
 
@@ -145,27 +140,27 @@ class KeyValueCache:
         room = keys.shape[1]
         if places <= room:
             return
-        added = max(places - room, min(max(room, _GROWTH), self.max_len - room))
+        added = max(places - room, min(max(room, _GROWTH), self.max_length - room))
         blank = keys.new_zeros((keys.shape[0], added, *keys.shape[2:]))
         for layer in self.layers:
             layer.keys, layer.values = al.cat((layer.keys, blank), 1), al.cat((layer.values, blank), 1)
 
     def commit(self, places: Places) -> None:
         """Count the tokens of a call once all layers have them."""
-        self.lengths = [start + count for start, count in zip(places.starts, places.counts, strict=True)]
+        self.lengths = tuple(start + count for start, count in zip(places.starts, places.counts, strict=True))
 
     def select(self, rows: Sequence[int]) -> KeyValueCache:
         """A cache of these rows, in this order; a row may come twice."""
         chosen = object.__new__(KeyValueCache)
-        chosen.max_len = self.max_len
-        chosen.lengths = [self.lengths[row] for row in rows]
+        chosen.max_length = self.max_length
+        chosen.lengths = tuple(self.lengths[row] for row in rows)
         index = al.tensor(list(rows), device=self.layers[0].keys.device)
         chosen.layers = [LayerCache(layer.keys[index], layer.values[index]) for layer in self.layers]
         return chosen
 
     def rewind(self, lengths: Sequence[int]) -> None:
         """Forget the tokens of row b that come after its first `lengths[b]`."""
-        wanted = [int(n) for n in lengths]
+        wanted = tuple(int(n) for n in lengths)
         if len(wanted) != len(self.lengths) or not all(0 <= n <= held for n, held in zip(wanted, self.lengths, strict=True)):
-            raise ArgumentError(f"rewind: lengths {wanted} for rows that hold {self.lengths}; give at most what a row holds")
+            raise ArgumentError(f"rewind: lengths {list(wanted)} for rows that hold {list(self.lengths)}; give at most what a row holds")
         self.lengths = wanted
