@@ -1,8 +1,11 @@
-"""Post-training: supervised fine-tuning, LoRA, DPO, GRPO and its kin, on-policy distillation; rewards and evaluation."""
+"""Post-training: supervised fine-tuning, LoRA, DPO, GRPO and its kin, on-policy distillation; rewards, rollouts and evaluation."""
 
 from .distill import Teacher, distill_loss, sampled_distill_advantages
+from .evaluate import Evaluation, Share, evaluate, pass_at_k, wilson
 from .likelihood import entropy, token_log_probs
+from .lora import LoraConfig, add_lora, load_lora, lora_state_dict, merge_lora, save_lora
 from .packing import Batch, Example, block_mask, pack, pad
+from .pieces import PieceTokenizer
 from .policy import (
     RECIPES,
     PolicyTerms,
@@ -15,3 +18,6 @@ from .policy import (
     policy_terms,
 )
 from .preference import dpo_loss, sequence_log_probs
+from .rewards import exact_match, format_match, numeric_match, repetition_penalty, soft_overlong, total_rewards
+from .rollout import Rollout, Sampler
+from .wal import WriteAheadLog
