@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from ascendlite.errors import ArgumentError
-from ascendlite.generation import CausalModel, Completion, generate, row_seeds
+from ascendlite.generation import Completion, generate, row_seeds
+from ascendlite.models.cache import CausalLM
 
 from .protocol import Codec, answer_text
 
@@ -97,7 +98,7 @@ Score = Callable[[int, str], float]  # of the completion of a question by its nu
 
 
 def evaluate(
-    model: CausalModel,
+    model: CausalLM,
     tokenizer: Codec,
     prompts: Sequence[str],
     score: Score,
@@ -136,7 +137,7 @@ def evaluate(
 class _Writer:
     """Completions of all prompts, so many rows at once."""
 
-    def __init__(self, model: CausalModel, tokenizer: Codec, prompts: Sequence[str], max_new_tokens: int, rows: int) -> None:
+    def __init__(self, model: CausalLM, tokenizer: Codec, prompts: Sequence[str], max_new_tokens: int, rows: int) -> None:
         self.model, self.tokenizer, self.rows, self.max_new_tokens = model, tokenizer, rows, max_new_tokens
         self.tokens = [[int(t) for t in tokenizer.encode(prompt)] for prompt in prompts]
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import ascendlite as al
 from ascendlite.core import Tensor, no_grad
 from ascendlite.errors import ArgumentError
-from ascendlite.generation import CausalModel, Choice, GenerationConfig, choose
-from ascendlite.generation.protocol import Cache
+from ascendlite.generation import Choice, GenerationConfig, choose
+from ascendlite.models.cache import Cache, CausalLM
 
 from .wal import Record, WriteAheadLog
 
@@ -46,7 +46,7 @@ class Sampler:
     [3, 3]
     """
 
-    def __init__(self, model: CausalModel, config: GenerationConfig) -> None:
+    def __init__(self, model: CausalLM, config: GenerationConfig) -> None:
         if config.temperature <= 0 or config.repetition_penalty != 1.0 or config.stop_texts:
             raise ArgumentError(
                 f"Sampler: temperature {config.temperature}, repetition_penalty {config.repetition_penalty}, stop {config.stop!r}; training needs "
@@ -144,5 +144,7 @@ class Sampler:
         padded = al.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=device)
         lengths = [len(row) for row in rows]
         with no_grad():
-            logits = self.model(padded, cache=cache, lengths=None if min(lengths) == width else lengths, only_last=True)
-        return logits[:, -1]
+            hidden = self.model.hidden(padded, cache=cache, lengths=None if min(lengths) == width else lengths)  # (B, T, C)
+            last = hidden[al.arange(len(rows), device=device), al.tensor(lengths, device=device) - 1]
+            logits: Tensor = self.model.head(last.unsqueeze(1))  # every row on its own, as in training
+        return logits[:, 0]
