@@ -56,6 +56,7 @@ from ..ops.rectifier import (
 )
 from ..ops.rope import rope
 from ..ops.softmax import log_softmax, softmax, softmin
+from ..ops.sparse_attention import sparse_attention, sparse_attention_mass
 from ..ops.unpool import max_unpool1d, max_unpool2d, max_unpool3d
 from .attention_function import multi_head_attention_forward
 from .class_margins import (
@@ -209,6 +210,8 @@ __all__ = [
     "softplus",
     "softshrink",
     "softsign",
+    "sparse_attention",
+    "sparse_attention_mass",
     "swiglu",
     "tanh",
     "tanhshrink",

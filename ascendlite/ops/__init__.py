@@ -50,6 +50,7 @@ from ascendlite.ops import (
     search,
     softmax,
     sort,
+    sparse_attention,
     special,
     splits,
     triangle,
