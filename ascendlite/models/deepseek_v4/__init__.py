@@ -1,0 +1,9 @@
+"""DeepSeek-V4: configs of the published sizes and of tiny ones, the model, its cache, and what training asks of it."""
+
+from .cache import DeepseekV4Cache
+from .config import CONFIGS, DeepseekV4Config, config_of
+from .model import DeepseekV4
+from .objective import Losses, LossWeights, objective, update_biases
+from .side import Side
+
+__all__ = ["CONFIGS", "DeepseekV4", "DeepseekV4Cache", "DeepseekV4Config", "LossWeights", "Losses", "Side", "config_of", "objective", "update_biases"]

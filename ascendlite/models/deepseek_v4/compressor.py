@@ -1,0 +1,109 @@
+"""Compressors: a block of tokens becomes one entry, by a softmax over its tokens in every channel apart. All in float32.
+
+With overlap (CSA and its indexer) a block also weighs the tokens of the block before it: those give the first half of what the two
+projections make, the block's own tokens the second half.
+"""
+
+from __future__ import annotations
+
+import ascendlite as al
+from ascendlite import nn
+from ascendlite.core import Tensor, float32
+from ascendlite.nn import functional as F
+
+from . import rotary
+from .cache import BlockCache, write_rows
+from .config import DeepseekV4Config
+from .places import Blocks, Places
+
+
+class Norm(nn.Module):
+    """RMSNorm with a float32 weight, computed in float32 and cast back."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(al.ones(width, dtype=float32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x.float(), tuple(self.weight.shape), self.weight, self.eps).to(x.dtype)
+
+
+def projection(inputs: int, outputs: int, std: float, dtype: object = None) -> nn.Linear:
+    """A linear layer without bias, drawn from a normal distribution."""
+    layer = nn.Linear(inputs, outputs, bias=False, dtype=dtype)  # type: ignore[arg-type]
+    nn.init.normal_(layer.weight, std=std)
+    return layer
+
+
+class Compressor(nn.Module):
+    """Entries of `width` elements, one for `ratio` tokens, from the sub-layer's input."""
+
+    def __init__(self, config: DeepseekV4Config, width: int, ratio: int, overlap: bool) -> None:
+        super().__init__()
+        self.width, self.ratio, self.overlap = width, ratio, overlap
+        wide = 2 * width if overlap else width
+        self.wkv = projection(config.hidden_size, wide, config.initializer_range, float32)
+        self.wgate = projection(config.hidden_size, wide, config.initializer_range, float32)
+        self.ape = nn.Parameter(al.zeros(ratio, wide, dtype=float32))
+        self.norm = Norm(width, config.rms_norm_eps)
+
+    def forward(self, x: Tensor, places: Places, frequency: Tensor, cache: BlockCache | None) -> Tensor | None:
+        """The new entries, (B, K, width) in x's dtype, turned by the position of their block's first token; None: no block is full.
+
+        With a cache they are written there, and so is the tail.
+        """
+        x32 = x.float()
+        values, scores = self.wkv(x32), self.wgate(x32)  # (B, T, width or 2 width)
+        ring, room = (cache.ring, cache.room) if cache is not None else (0, 0)
+        blocks = places.blocks(self.ratio, self.overlap, ring, room)
+        entries = None
+        if blocks is not None:
+            entries = self._entries(*self._cut(values, scores, blocks, cache), blocks, frequency).to(x.dtype)
+        if cache is not None:
+            slots = places.ring_slots(ring)
+            write_rows(cache.tail_values, slots, values)
+            write_rows(cache.tail_scores, slots, scores)
+            if entries is not None and blocks is not None and blocks.slots is not None:
+                write_rows(cache.entries, blocks.slots, entries)
+        return entries
+
+    def _cut(self, values: Tensor, scores: Tensor, blocks: Blocks, cache: BlockCache | None) -> tuple[Tensor, Tensor]:
+        """Values and scores by block, (B, K, slots, width)."""
+        if blocks.source is None:
+            whole = blocks.count * self.ratio
+            cut = (t[:, :whole].unflatten(1, (blocks.count, self.ratio)) for t in (values, scores))
+            values, scores = cut
+            scores = scores + self.ape
+            return (self._overlapped(values, 0.0), self._overlapped(scores, -al.inf)) if self.overlap else (values, scores)
+        if cache is not None:
+            values = al.cat((cache.tail_values, values), 1)
+            scores = al.cat((cache.tail_scores, scores), 1)
+        values, scores = (_rows(t, blocks.source) for t in (values, scores))
+        if not self.overlap:
+            return values, scores + self.ape
+        scores = scores + al.cat((self.ape, self.ape), 0)
+        values, scores = self._halves(values), self._halves(scores)
+        assert blocks.before_start is not None
+        before = blocks.before_start.unsqueeze(-1)
+        return values.masked_fill(before, 0.0), scores.masked_fill(before, -al.inf)
+
+    def _overlapped(self, t: Tensor, nothing: float) -> Tensor:
+        """(B, K, ratio, 2 width) to (B, K, 2 ratio, width): the block before, its first half, then the block, its second half."""
+        before = t[:, :-1, :, : self.width]
+        first = al.full((t.shape[0], 1, self.ratio, self.width), nothing, dtype=t.dtype, device=t.device)
+        return al.cat((al.cat((first, before), 1), t[..., self.width :]), 2)
+
+    def _halves(self, t: Tensor) -> Tensor:
+        return al.cat((t[:, :, : self.ratio, : self.width], t[:, :, self.ratio :, self.width :]), 2)
+
+    def _entries(self, values: Tensor, scores: Tensor, blocks: Blocks, frequency: Tensor) -> Tensor:
+        pooled = (scores.softmax(2) * values).sum(2)  # (B, K, width)
+        return rotary.turn(self.norm(pooled), rotary.tables(blocks.positions, frequency))
+
+
+def _rows(t: Tensor, source: Tensor) -> Tensor:
+    """t[b, source[b, k, s]]: (B, N, W) and (B, K, S) to (B, K, S, W)."""
+    B, N, W = t.shape
+    base = al.arange(B, device=t.device).reshape(B, 1, 1) * N
+    return t.reshape(B * N, W).index_select(0, (source + base).reshape(-1)).reshape(*source.shape, W)
