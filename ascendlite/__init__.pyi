@@ -19,6 +19,7 @@ from ascendlite import interop as interop
 from ascendlite import meta as meta
 from ascendlite import models as models
 from ascendlite import nn as nn
+from ascendlite import npu as npu
 from ascendlite import ops as ops
 from ascendlite import optim as optim
 from ascendlite import posttrain as posttrain

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,19 @@ import ascendlite as al
 from tests.opcase import FLOATS, GRADIENT_TOLERANCE, TOLERANCE, Case, Input
 
 Shapes = Sequence[tuple[int, ...]]
+_device = "cpu"
+
+
+@contextmanager
+def on(device: str) -> Iterator[None]:
+    """Draw inputs on another device, and make it the default, so that a row's own tensors are born there too."""
+    global _device
+    former, _device = _device, device
+    try:
+        with al.device(device):
+            yield
+    finally:
+        _device = former
 
 
 def kind_of(dtype: str) -> str:
@@ -20,12 +34,12 @@ def kind_of(dtype: str) -> str:
 
 def to_tensor(array: np.ndarray, dtype: str) -> al.Tensor:
     """A fresh tensor with these values, rounded to the dtype."""
-    return al.tensor(np.ascontiguousarray(array).tolist(), dtype=getattr(al, dtype)).reshape(array.shape)
+    return al.tensor(np.ascontiguousarray(array).tolist(), dtype=getattr(al, dtype), device="cpu").reshape(array.shape).to(_device)
 
 
 def to_array(t: al.Tensor) -> np.ndarray:
     """A tensor's values in float64, int64 or bool: exact, and what references compute in."""
-    t = t.detach()
+    t = t.detach().cpu()
     wide = al.float64 if t.is_floating_point() else t.dtype if t.dtype is al.bool else al.int64
     return np.array(t.to(wide).numpy())
 
@@ -134,6 +148,19 @@ def _results_and_gradients(case: Case, inputs: Sequence[al.Tensor]) -> list[np.n
         cotangents = [al.ones_like(y) for y in roots]
         arrays += [to_array(g) for g in al.autograd.grad(roots, wrt, cotangents, allow_unused=True) if g is not None]
     return arrays
+
+
+def check_gradient_against_cpu(case: Case) -> None:
+    """The gradient in float32 on the device that is on is the CPU's in float64, within the table's tolerance of float32."""
+    inputs = draw(case, "float32")
+    actual = _forward_backward(case, inputs)[1]
+    with on("cpu"):
+        expected = _forward_backward(case, [t.detach().cpu().to(al.float64 if t.is_floating_point() else t.dtype) for t in inputs])[1]
+    assert len(actual) == len(expected)
+    for k, (e, a) in enumerate(zip(expected, actual, strict=True)):
+        scale = max(1.0, float(np.abs(e).max(initial=0.0)))
+        rtol, atol = TOLERANCE["float32"]
+        np.testing.assert_allclose(a, e, 5 * rtol * case.tol * case.grad_tol, 10 * atol * scale * case.tol * case.grad_tol, err_msg=f"{case.name}: gradient {k}")
 
 
 def _leaves(case: Case, inputs: Sequence[al.Tensor]) -> list[al.Tensor]:

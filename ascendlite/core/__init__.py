@@ -7,7 +7,7 @@ from ascendlite.core._core import (
     next_philox, normalize_dim, normalize_dims, set_autocast, sum_to,
 )
 from ascendlite.core.autograd import backward, grad
-from ascendlite.core.modes import detect_anomaly, enable_grad, inference_mode, no_grad, set_detect_anomaly, set_grad_enabled
+from ascendlite.core.modes import detect_anomaly, doubles_on_npu, enable_grad, inference_mode, no_grad, set_detect_anomaly, set_grad_enabled
 from ascendlite.core.limits import finfo, iinfo
 from ascendlite.core.registry import FUNCTIONAL, METHODS, add_method, function, pointwise, register, require_tensor
 from ascendlite.core import views as _views

@@ -49,6 +49,7 @@ cdef extern from "host.h" namespace "al" nogil:
         cbool grad
         cbool inference
         cbool anomaly
+        cbool doubles
         int autocast
         int default_device
     Mode mode

@@ -68,7 +68,7 @@ cdef tuple check_operands(Op op, tuple args, int* device, bint* grad):
             if not seen:
                 device[0], seen = t.device_, True
             elif t.device_ != device[0]:
-                raise_devices(op.name, args)
+                return check_operands(op, one_device(op.name, args), device, grad)
             if t.leaf_requires_grad or t.grad_fn_ is not None or t.base is not None:
                 grad[0] = grad[0] or needs_grad(t)
         elif not (PyFloat_Check(x) or PyLong_Check(x)):
@@ -78,6 +78,18 @@ cdef tuple check_operands(Op op, tuple args, int* device, bint* grad):
     if not seen:
         raise TypeError(f"{op.name}(): argument 'input' (position 1) must be Tensor, not {type(args[0]).__name__}")
     return args
+
+
+cdef tuple one_device(str name, tuple args):
+    # A 0-d tensor of the CPU joins tensors of an NPU, as in torch; other mixtures are a mistake.
+    cdef int device = max([(<Tensor>a).device_ for a in args if isinstance(a, Tensor)])
+    if device < NPU or any([isinstance(a, Tensor) and (<Tensor>a).device_ != device and ((<Tensor>a).device_ != CPU or (<Tensor>a).v.ndim) for a in args]):
+        raise_devices(name, args)
+    return tuple([scalar_on(<Tensor>a, device) if isinstance(a, Tensor) else a for a in args])
+
+
+cdef Tensor scalar_on(Tensor t, int device):
+    return moved(cast_tensor(t, kFloat32) if t.v.dtype == kFloat64 and device >= NPU else t, device)
 
 
 cdef raise_devices(str name, tuple args):
@@ -148,8 +160,7 @@ cdef object apply_kernel(Op op, tuple inputs, tuple attrs, Tensor out):
         outputs = tuple([allocate_spec(s, device) for s in specs])
     else:
         outputs = (allocate_spec(specs, device),)
-    if device != META:
-        launch_kernel(op, outputs, inputs, attrs)
+    launch_kernel(op, outputs, inputs, attrs)
     result = outputs if isinstance(specs, list) else outputs[0]
     if grad and mode.grad and op.differentiable:
         record(op, inputs, attrs, result)

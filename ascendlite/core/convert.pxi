@@ -7,9 +7,11 @@ cdef object number_at(const char* p, int dtype):
 
 
 cdef Tensor readable(Tensor t, str op):
+    # t on the host: a copy of a tensor of the NPU, as item() and printing make one.
+    if t.device_ == META:
+        raise DeviceError(f"{op}: a tensor on '{DEVICES[t.device_]}' has no values on the host; it holds shapes only")
     if t.device_ != CPU:
-        raise DeviceError(f"{op}: a tensor on '{DEVICES[t.device_]}' has no values on the host" +
-                          ("; it holds shapes only" if t.device_ == META else "; move it with .cpu() first"))
+        t = moved(alias(t), CPU)
     return converted(t, kFloat32) if t.v.dtype > kFloat64 else t
 
 
@@ -61,6 +63,8 @@ def numpy(Tensor self not None, *, bint force=False):
         if not force:
             raise GradError("numpy: Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         t = alias(t)
+    if t.device_ >= NPU and not force:
+        raise TypeError(f"numpy: can't convert {DEVICES[t.device_]} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first.")
     t = t if t.device_ == CPU else readable(t, "numpy")
     kind = KIND.get(t.v.dtype)
     if kind is None:
@@ -97,18 +101,11 @@ def __array__(Tensor self not None, dtype=None, copy=None):
     return a.copy() if copy else a
 
 
-cdef Tensor moved(Tensor t, int device):
-    cdef Tensor out
-    if device == t.device_:
-        return t
-    if device == META:
-        return allocate(t.v.dtype, META, t.v.ndim, t.v.shape)
-    raise DeviceError(f"to: a tensor on '{DEVICES[t.device_]}' has no values to move to '{DEVICES[device]}'")
-
-
 cdef Tensor to_dtype_device(Tensor t, int dtype, int device, bint copy):
     cdef Tensor out = t
     if device != t.device_:
+        if device >= NPU and dtype != t.v.dtype:  # cast where the wider types are
+            return moved(cast_tensor(t, dtype), device)
         out = moved(t, device)
     if dtype != out.v.dtype:
         return cast_tensor(out, dtype)

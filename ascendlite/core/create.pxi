@@ -158,7 +158,8 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, bint requires_gr
                 (<double*>t.v.data)[i] = first + <double>i * by
         else:
             fill_range(<int64_t*>t.v.data, n, start, step)
-    return deliver(finish(converted(t, code), requires_grad), out)
+    t = converted(t, code)
+    return deliver(finish(t if t.device_ == META else place(t, device), requires_grad), out)
 
 
 cdef fill_range(int64_t* p, int64_t n, int64_t start, int64_t step):

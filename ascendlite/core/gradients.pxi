@@ -85,7 +85,7 @@ cdef Tensor sum_to_shape(Tensor g, tuple shape, Node node):
     cdef int extra = g.v.ndim - len(shape), i
     cdef list dims
     sizes = shape_tuple(g)[extra:] if extra >= 0 else ()
-    if extra >= 0 and all([s == n or s == 1 for s, n in zip(shape, sizes)]) and g.device_ == CPU and g.is_float() and g.count:
+    if extra >= 0 and all([s == n or s == 1 for s, n in zip(shape, sizes)]) and g.device_ != META and g.is_float() and g.count:
         return <Tensor>apply_kernel(SUM_TO, (g,), (shape,), None)
     if extra < 0 or any([s != 1 and s != n and n != 1 for s, n in zip(shape, sizes)]):
         if extra < 0:

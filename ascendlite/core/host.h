@@ -15,6 +15,7 @@ struct Mode {
   bool grad = true;
   bool inference = false;
   bool anomaly = false;
+  bool doubles = false;  // float64 tensors may be made on an NPU, for its own CPU
   int autocast = -1;  // dtype code, -1 = off
   int default_device = 0;
 };

@@ -223,9 +223,7 @@ cdef Tensor copy_into(Tensor target, Tensor source, str name="copy_"):
 
 
 cdef transfer(Tensor target, Tensor values, str name):
-    if target.device_ == META:
-        return
-    if values.device_ != CPU or target.device_ != CPU:
+    if values.device_ == META and target.device_ != META:
         raise DeviceError(f"{name}: can't copy values from '{DEVICES[values.device_]}' to '{DEVICES[target.device_]}'")
     copy_values(target, values)
 

@@ -25,6 +25,22 @@ cdef flatten_attrs(tuple attrs, vector[int64_t]& ints, vector[double]& floats):
 
 
 cdef launch_kernel(Op op, tuple outputs, tuple inputs, tuple attrs):
+    cdef int device = device_of(outputs, inputs)
+    if device == CPU:
+        launch_on_host(op, outputs, inputs, attrs)
+    elif backend_of(device) is not None:
+        backend_of(device).launch(op, outputs, inputs, attrs)
+
+
+cdef int device_of(tuple outputs, tuple inputs) except -1:
+    for tensors in (outputs, inputs):
+        for t in tensors:
+            if t is not None:
+                return (<Tensor?>t).device_
+    return CPU
+
+
+cdef launch_on_host(Op op, tuple outputs, tuple inputs, tuple attrs):
     # Hands the views of outputs, then inputs, to the op's CPU kernel. Inputs are made contiguous where the op wants it.
     cdef vector[View*] views
     cdef vector[int64_t] ints
@@ -33,6 +49,7 @@ cdef launch_kernel(Op op, tuple outputs, tuple inputs, tuple attrs):
     cdef Call call
     cdef Tensor t
     cdef int64_t work = 0
+    cdef int device = device_of(outputs, inputs)
     cdef list keep = None
     cdef KernelFn kernel = op.entry.kernel
     if kernel == NULL:
@@ -47,8 +64,8 @@ cdef launch_kernel(Op op, tuple outputs, tuple inputs, tuple attrs):
             views.push_back(NULL)
             continue
         t = <Tensor?>item
-        if t.device_ != CPU:
-            raise DeviceError(f"{op.name}: a tensor on '{DEVICES[t.device_]}' was handed to a cpu kernel")
+        if t.device_ != device or device == META:
+            raise DeviceError(f"{op.name}: a tensor on '{DEVICES[t.device_]}' was handed to a kernel of '{DEVICES[device]}'")
         if op.contiguous and not t.dense:
             t = contiguous_copy(t)
             if keep is None:
@@ -108,13 +125,22 @@ cdef KernelEntry* FILL = host.runtime.entry(b"fill")
 
 cdef copy_values(Tensor target, Tensor source):
     # Same shape; any dtypes and strides; no gradient, no version.
+    if target.count == 0:
+        return
+    if target.device_ != CPU or source.device_ != CPU:
+        if target.device_ != META and source.device_ == META:
+            raise DeviceError("copy: a meta tensor holds no values to copy; make it on 'cpu' first")
+        backend = backend_of(max(target.device_, source.device_))
+        if backend is not None:
+            backend.copy(target, source)
+        return
+    copy_on_host(target, source)
+
+
+cdef copy_on_host(Tensor target, Tensor source):
     cdef View* views[2]
     cdef Call call
     cdef Error error
-    if target.count == 0 or target.device_ == META:
-        return
-    if source.device_ == META:
-        raise DeviceError("copy: a meta tensor holds no values to copy; make it on 'cpu' first")
     if target.dense and source.dense and target.v.dtype == source.v.dtype and target.count < 16384:
         memcpy(target.v.data, source.v.data, target.count * ITEMSIZE[target.v.dtype])
         return
@@ -151,14 +177,23 @@ cdef Tensor converted(Tensor x, int dtype):
 
 cdef fill_value(Tensor t, value):
     # Sets every element; no gradient, no version.
+    if t.count == 0:
+        return
+    if t.device_ != CPU:
+        check_fits(t.v.dtype, value)
+        if backend_of(t.device_) is not None:
+            backend_of(t.device_).fill(t, value)
+        return
+    fill_on_host(t, value)
+
+
+cdef fill_on_host(Tensor t, value):
     cdef View scalar
     cdef View* views[2]
     cdef char buffer[16]
     cdef Call call
     cdef Error error
     cdef Tensor single
-    if t.count == 0 or t.device_ == META:
-        return
     memset(&scalar, 0, sizeof(scalar))
     memset(buffer, 0, 16)
     scalar.data, scalar.dtype = buffer, t.v.dtype

@@ -30,6 +30,12 @@ def exchange_anomaly(bint on):
     mode.anomaly = on
     return bool(former)
 
+def exchange_doubles(bint on):
+    """Set whether this thread may make float64 tensors on an NPU; returns the former value."""
+    cdef bint former = mode.doubles
+    mode.doubles = on
+    return bool(former)
+
 def set_autocast(bint enabled, DType dtype=None):
     """Set the dtype that ops marked `cast="low"` compute in; returns the former (enabled, dtype)."""
     former = (mode.autocast >= 0, DTYPES[mode.autocast] if mode.autocast >= 0 else None)

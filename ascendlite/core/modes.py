@@ -61,6 +61,16 @@ def _wrap_generator(mode: _Mode, fn: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+class doubles_on_npu(_Mode):
+    """Lets ops work in float64 on an NPU inside: its AI cores have none, but its own CPU does, and runs what is so computed."""
+
+    def enter(self) -> Any:
+        return _core.exchange_doubles(True)
+
+    def leave(self, former: Any) -> None:
+        _core.exchange_doubles(former)
+
+
 class no_grad(_Mode):
     """Ops inside are not recorded.
 

@@ -157,6 +157,14 @@ cdef class Op:
             t = <Tensor?>out
             t.storage.version += 1
 
+    def launch_native(self, tuple outputs, tuple inputs, tuple attrs=()):
+        """Run the native kernel on tensors of one device whose memory this process can read: what an NPU's own CPU does."""
+        launch_on_host(self, outputs, inputs, attrs)
+
+    def loop_native(self, Tensor output not None, tuple args, DType compute not None):
+        """The same of a pointwise op: tensors of the compute dtype that broadcast to the output, and numbers."""
+        run_on_host(self, output, args, compute.code)
+
 from types import MethodType as _MethodType
 
 

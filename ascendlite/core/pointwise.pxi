@@ -69,8 +69,8 @@ cdef Tensor run_pointwise(Op op, tuple args, int compute, int device, Tensor out
             if t.v.dtype != compute and not (op.cond and i == 0):
                 t = converted(t, compute)
                 if keep is None:
-                    keep = []
-                keep.append(t)
+                    keep = [None] * n
+                keep[i] = t
             o.views[i + 1] = &t.v
             if ndim == 0:
                 ndim = t.v.ndim
@@ -87,14 +87,34 @@ cdef Tensor run_pointwise(Op op, tuple args, int compute, int device, Tensor out
     else:
         result = prepare_out(op, out, dtype, device, ndim, shape)
     o.views[0] = &result.v
-    if device != META:
+    if device == CPU:
         run_loop(op, op.entry.loops[compute], o.views, n + 1, result.count)
+    elif backend_of(device) is not None and result.count:
+        operands = args if keep is None else tuple([x if kept is None else kept for x, kept in zip(args, keep)])
+        backend_of(device).pointwise(op, result, operands, <DType>DTYPES[compute])
     if out is not None:
         if result is not out:
             copy_values(out, result)
         out.storage.version += 1
         return out
     return result
+
+
+cdef run_on_host(Op op, Tensor result, tuple args, int compute):
+    # The op's native loop on operands that are converted already, wherever their memory is.
+    cdef Operands o
+    cdef int i, n = <int>PyTuple_GET_SIZE(args)
+    for i in range(n):
+        x = <object>PyTuple_GET_ITEM(args, i)
+        if isinstance(x, Tensor):
+            o.views[i + 1] = &(<Tensor>x).v
+        else:
+            o.scalars[i].data = o.numbers[i]
+            o.scalars[i].dtype, o.scalars[i].ndim = compute, 0
+            put_number(o.numbers[i], compute, x)
+            o.views[i + 1] = &o.scalars[i]
+    o.views[0] = &result.v
+    run_loop(op, op.entry.loops[compute], o.views, n + 1, result.count)
 
 
 cdef Tensor allocate_like_inputs(int dtype, int device, int ndim, int64_t* shape, tuple args):

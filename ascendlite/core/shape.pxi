@@ -82,6 +82,8 @@ cdef Tensor allocate(int dtype, int device, int ndim, const int64_t* shape):
     # A fresh contiguous tensor, uninitialised.
     cdef Tensor t = bare_tensor(dtype, device)
     cdef int i
+    if device >= NPU and dtype == kFloat64 and not mode.doubles:
+        refuse_on_npu(dtype)
     t.v.ndim = ndim
     for i in range(ndim):
         t.v.shape[i] = shape[i]

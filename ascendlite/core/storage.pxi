@@ -16,7 +16,10 @@ cdef class Storage:
 
     def __dealloc__(self):
         if self.owned and self.ptr != NULL:
-            host.runtime.free(self.ptr, self.nbytes)
+            if self.device >= NPU:
+                npu_free(self.device - NPU, self.ptr)
+            else:
+                host.runtime.free(self.ptr, self.nbytes)
 
     def data_ptr(self):
         return <uintptr_t>self.ptr
@@ -38,6 +41,9 @@ cdef inline Storage new_storage(size_t nbytes, int device):
         except MemoryError:
             raise OutOfMemoryError(f"cpu: can't allocate memory: you tried to allocate {nbytes} bytes "
                                    f"({nbytes / 2**30:.2f} GiB); use a smaller shape or dtype") from None
+        s.owned = True
+    elif device >= NPU and nbytes:
+        s.ptr = allocate_on_npu(device, nbytes)
         s.owned = True
     return s
 

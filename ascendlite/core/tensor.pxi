@@ -109,6 +109,10 @@ cdef class Tensor:
     def is_meta(self):
         return self.device_ == META
 
+    @property
+    def is_npu(self):
+        return self.device_ >= NPU
+
     def dim(self):
         return self.v.ndim
 

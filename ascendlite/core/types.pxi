@@ -142,8 +142,10 @@ cdef class Device:
         if name != "npu" and index not in (None, 0):
             raise DeviceError(f"device: {name}:{index} does not exist; there is one {name} device")
         if name == "npu":
-            raise DeviceError("device: 'npu' is not available in this build; use 'cpu' or 'meta'")
-        self.type, self.index, self.code = name, index, DEVICE_KINDS.index(name)
+            index = npu_device(index)
+            self.type, self.index, self.code = name, index, ANY_NPU if index is None else NPU + <int>index
+        else:
+            self.type, self.index, self.code = name, index, DEVICE_KINDS.index(name)
 
     def __repr__(self):
         return f"device(type='{self.type}')" if self.index is None else f"device(type='{self.type}', index={self.index})"
@@ -162,7 +164,7 @@ cdef class Device:
 
     def __enter__(self):
         _DEVICE_STACK.append(mode.default_device)
-        mode.default_device = self.code
+        mode.default_device = device_code(self)
         return self
 
     def __exit__(self, *_):
@@ -173,11 +175,14 @@ cdef list _DEVICE_STACK = []
 cdef list DEVICES = [Device("cpu"), Device("meta")]
 cdef int CPU = 0
 cdef int META = 1
+cdef int NPU = 2          # the first die; the next have the next numbers
+cdef int ANY_NPU = -2     # of a Device("npu") without an index: the current one
 
 cdef int device_code(device) except -1:
     if device is None:
         return mode.default_device
-    return (<Device>device).code if isinstance(device, Device) else Device(device).code
+    cdef int code = (<Device>device).code if isinstance(device, Device) else Device(device).code
+    return code if code != ANY_NPU else NPU + npu_current
 
 
 def set_default_device(device):

@@ -1,1 +1,36 @@
-"""The emulated Ascend device: chips, kernel language, checker, executor and clock."""
+"""The emulated Ascend device: chips, kernel language, checker, executor and clock; and the names of `torch.npu`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+# Where each public name lives; imported when first used, so that kernels can be written without the device and `import` stays cheap.
+_HOMES = {
+    "runtime.device": (
+        "chip", "set_chip", "is_available", "device_count", "current_device", "set_device", "device", "get_device_name", "get_device_properties",
+    ),
+    "runtime.stream": ("Stream", "Event", "stream", "set_stream", "current_stream", "default_stream", "synchronize", "StreamOrderError"),
+    "runtime.memory": (
+        "memory_stats", "memory_allocated", "max_memory_allocated", "memory_reserved", "max_memory_reserved", "reset_peak_memory_stats", "empty_cache",
+        "mem_get_info", "memory_snapshot", "memory_summary",
+    ),
+    "runtime.random": ("manual_seed", "manual_seed_all", "seed", "initial_seed", "get_rng_state", "set_rng_state"),
+    "runtime.modes": ("numerics", "get_numerics"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES = ("chips", "lang", "ascendc", "runtime", "kernels", "backend")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        value = getattr(importlib.import_module(f"ascendlite.npu.{_HOME_OF[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return importlib.import_module(f"ascendlite.npu.{name}")
+    raise AttributeError(f"module 'ascendlite.npu' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF, *_MODULES})

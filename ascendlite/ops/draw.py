@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ascendlite.core import Generator, Op, Tensor, deliver, empty, float64, full, function, int64
+from ascendlite.core import Generator, Op, Tensor, deliver, doubles_on_npu, empty, float64, full, function, int64
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
 from ascendlite.ops.random import EXPONENTIAL, UNIFORM, drawn, float_only, like_of
 from ascendlite.ops.search import searchsorted
@@ -15,14 +15,15 @@ def bernoulli(
     input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None
 ) -> Tensor:
     """Ones with the probabilities that the input holds (or with probability p, in its shape); else zeros."""
-    chances = float_only(input, "bernoulli").detach().contiguous() if p is None else chance_of(p, "bernoulli")
+    chances = float_only(input, "bernoulli").detach().contiguous() if p is None else chance_of(p, "bernoulli", input)
     return deliver(drawn(BERNOULLI, like_of(input, None, None), generator, inputs=(chances,)), out)
 
 
-def chance_of(p: float, op: str) -> Tensor:
+@doubles_on_npu()
+def chance_of(p: float, op: str, like: Tensor) -> Tensor:
     if not 0 <= p <= 1:
         raise ArgumentError(f"{op}: expects p to be in [0, 1], but got p={p}")
-    return full((), p, dtype=float64)
+    return full((), p, dtype=float64, device=like.device)
 
 
 @function(methods=("multinomial",))
@@ -42,6 +43,11 @@ def multinomial(
         raise ArgumentError(f"multinomial: cannot sample n_sample <= 0 samples: got {num_samples}")
     if out is not None and out.dtype is not int64:
         raise DTypeError(f"multinomial: expects Long tensor out, got: {out.dtype}")
+    return deliver(_drawn_by_weight(input, num_samples, replacement, generator), out)
+
+
+@doubles_on_npu()
+def _drawn_by_weight(input: Tensor, num_samples: int, replacement: bool, generator: Generator | None) -> Tensor:
     weights = input.detach().to(float64)
     if not replacement and num_samples > input.shape[-1]:
         raise ArgumentError(
@@ -53,9 +59,9 @@ def multinomial(
     if not bool((weights.sum(-1) > 0).all()):
         raise ArgumentError("multinomial: invalid multinomial distribution (sum of probabilities <= 0)")
     if not replacement:
-        race = drawn(EXPONENTIAL, empty(weights.shape, dtype=float64), generator, 1.0)
-        return deliver((weights / race).topk(num_samples, -1).indices, out)
+        race = drawn(EXPONENTIAL, empty(weights.shape, dtype=float64, device=input.device), generator, 1.0)
+        return (weights / race).topk(num_samples, -1).indices
     ends = weights.cumsum(-1)
-    new = empty((*input.shape[:-1], num_samples), dtype=float64)
+    new = empty((*input.shape[:-1], num_samples), dtype=float64, device=input.device)
     places = drawn(UNIFORM, new, generator, 0.0, 1 - 2**-52) * ends.narrow(-1, ends.shape[-1] - 1, 1)
-    return deliver(searchsorted(ends, places, right=True), out)
+    return searchsorted(ends, places, right=True)

@@ -54,7 +54,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
 def bernoulli_(self: Tensor, p: Tensor | float = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Fill with ones with probability p, else zeros."""
     chances = (
-        p.detach().expand(self.shape).contiguous() if isinstance(p, Tensor) else chance_of(p, "bernoulli_")
+        p.detach().expand(self.shape).contiguous() if isinstance(p, Tensor) else chance_of(p, "bernoulli_", self)
     )
     return self.copy_(drawn(BERNOULLI, like_of(self, None, None), generator, inputs=(chances,)))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ascendlite.core import Op, Tensor, float32, float64, no_grad, tensor, zeros
+from ascendlite.core import Op, Tensor, doubles_on_npu, float32, float64, no_grad, tensor, zeros
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
 
 Tensors = Sequence[Tensor]
@@ -103,9 +103,14 @@ def grad_norm(grads: Tensors, norm_type: float = 2.0) -> Tensor:
         return total ** (1 / order)
 
 
+@doubles_on_npu()
+def _double(value: float, tensors: Tensors) -> Tensor:
+    return tensor(value, dtype=float64, device=tensors[0].device if tensors else None)
+
+
 def scale_(tensors: Tensors, factor: Tensor | float) -> None:
     """Multiply all tensors by one factor, in place; a factor of exactly one touches nothing."""
-    factor = factor if isinstance(factor, Tensor) else tensor(float(factor), dtype=float64)
+    factor = factor if isinstance(factor, Tensor) else _double(float(factor), tensors)
     dense = [t for t in tensors if t.is_contiguous()]
     if dense:
         _scale.launch(tuple(dense), (factor.detach(),))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ascendlite.core import Op, Tensor, deliver, float64, function, int64
+from ascendlite.core import Op, Tensor, deliver, doubles_on_npu, float64, function, int64
 from ascendlite.core import bool as bool_
 from ascendlite.errors import ArgumentError, ShapeError
 from ascendlite.ops.adaptive_pool import (
@@ -128,9 +128,10 @@ def _max(
     return_indices: bool,
 ) -> Tensor | tuple[Tensor, Tensor]:
     if not input.dtype.is_floating_point and input.dtype is not bool_:
-        wide, options = _exact_float(op, input), (kernel_size, stride, padding, dilation, ceil_mode, True)
-        values, places = _max(op, n, wide, *options)
-        return (values.to(input.dtype), places) if return_indices else values.to(input.dtype)
+        with doubles_on_npu():
+            wide, options = _exact_float(op, input), (kernel_size, stride, padding, dilation, ceil_mode, True)
+            values, places = _max(op, n, wide, *options)
+            return (values.to(input.dtype), places) if return_indices else values.to(input.dtype)
     check_planes(op, n, input)
     kernel, padding = spread(op, "kernel_size", kernel_size, n), spread(op, "padding", padding, n)
     stride = kernel if stride is None or stride == () or stride == [] else spread(op, "stride", stride, n)

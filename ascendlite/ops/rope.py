@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ascendlite.core import Op, Tensor, arange, broadcast_shapes, float32, function
+from ascendlite.core import Op, Tensor, arange, broadcast_shapes, doubles_on_npu, float32, function
 from ascendlite.errors import DTypeError, ShapeError
 
 
@@ -65,6 +65,7 @@ def rope_tables(positions: int | Tensor, dim: int, base: float = 10000.0) -> tup
     if dim % 2 or dim <= 0:
         raise ShapeError(f"rope_tables: dim is {dim}; it must be even and positive")
     at = arange(positions) if isinstance(positions, int) else positions
-    frequencies = base ** (arange(0, dim, 2).double() * (-1.0 / dim))
-    angles = at.double().unsqueeze(-1) * frequencies
-    return angles.cos().to(float32), angles.sin().to(float32)
+    with doubles_on_npu():
+        frequencies = base ** (arange(0, dim, 2, device=at.device).double() * (-1.0 / dim))
+        angles = at.double().unsqueeze(-1) * frequencies
+        return angles.cos().to(float32), angles.sin().to(float32)

@@ -6,6 +6,7 @@ from ascendlite.core import (
     Op,
     Tensor,
     deliver,
+    doubles_on_npu,
     float32,
     float64,
     full,
@@ -145,7 +146,8 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         )
     bins = max(minlength, x.amax().item() + 1 if x.numel() else 0)
     if weights is not None and weights.dtype is not float32:
-        weights = weights.to(float64)
+        with doubles_on_npu():
+            weights = weights.to(float64)
     return _bincount(x, None if weights is None else weights.detach(), bins)
 
 

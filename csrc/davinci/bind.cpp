@@ -44,6 +44,7 @@ py::list expand(const Program& program, int core, int64_t block, int64_t sub_blo
 }  // namespace
 
 PYBIND11_MODULE(_davinci, m) {
+  bind_heap(m);
   py::class_<Program, std::shared_ptr<Program>>(m, "Program")
       .def(py::init(&make_program))
       .def_readonly("name", &Program::name)

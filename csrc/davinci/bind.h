@@ -1,3 +1,9 @@
 // Each part of the emulated core adds itself to the module by one function.
 #pragma once
 #include <pybind11/pybind11.h>
+
+namespace al::davinci {
+
+void bind_heap(pybind11::module_& m);
+
+}  // namespace al::davinci

@@ -1,0 +1,81 @@
+"""Stands behind tensors of the NPU: runs their ops by kernels of the table, or on the card's own CPU, and puts each on the clock.
+
+Importing this module gives the core its NPU; `al.device("npu")` does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ascendlite import _davinci
+from ascendlite.core import DType, Op, Tensor, _core
+from ascendlite.npu import aicpu
+from ascendlite.npu.chips import Chip
+from ascendlite.npu.kernels import KERNELS, POINTWISE, copies
+from ascendlite.npu.runtime import memory, stream
+from ascendlite.npu.runtime.device import state
+
+Number = int | float | bool
+# Host bytes that stand behind a byte of the card, by numerics mode: in the wide modes an element has room for a float or a double.
+WIDE = {"device": 1, "fp32": 4, "fp64": 8}
+
+
+class Backend:
+    """What `_core.install_npu` asks for. `dry`: behind meta tensors, where kernels are timed and nothing is computed."""
+
+    def __init__(self, dry: bool = False) -> None:
+        self.dry = dry
+
+    def launch(self, op: Op, outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...], attrs: tuple[Any, ...]) -> None:
+        """Run an op with a kernel of its own."""
+        if stream.several(state.current):
+            _check_order(op.name, outputs, inputs)
+        kernel = KERNELS.get(op.name)
+        if kernel is None or kernel(outputs, inputs, attrs) is NotImplemented:
+            aicpu.launch(op, outputs, inputs, attrs, self.dry)
+
+    def pointwise(self, op: Op, output: Tensor, args: tuple[Tensor | Number, ...], compute: DType) -> None:
+        """Run a pointwise op: tensors of the compute dtype that broadcast to the output, and numbers."""
+        if stream.several(state.current):
+            _check_order(op.name, (output,), args)
+        kernel = POINTWISE.get(op.name)
+        if kernel is None or kernel(output, args, compute) is NotImplemented:
+            aicpu.pointwise(op, output, args, compute, self.dry)
+
+    def copy(self, target: Tensor, source: Tensor) -> None:
+        """Copy and cast values on the device, or between it and the host."""
+        if stream.several(state.current):
+            _check_order("copy", (target,), (source,))
+        if target.is_cpu or source.is_cpu:
+            copies.transfer(target, source, self.dry)
+        elif copies.on_device(target, source) is NotImplemented:
+            aicpu.copy(target, source, self.dry)
+
+    def fill(self, target: Tensor, value: Number) -> None:
+        """Set every element of a tensor to a number."""
+        if stream.several(state.current):
+            _check_order("fill", (target,), ())
+        if copies.fill(target, value) is NotImplemented:
+            aicpu.fill(target, value, self.dry)
+
+    out_of_memory: Callable[[int, int], None] = staticmethod(memory.raise_out_of_memory)
+
+
+def _check_order(name: str, outputs: tuple[Any, ...], inputs: tuple[Any, ...]) -> None:
+    """Refuse work that another stream's unfinished work may disturb."""
+    blocks = [[t.untyped_storage().data_ptr() for t in tensors if isinstance(t, Tensor) and t.is_npu] for tensors in (inputs, outputs)]
+    found = stream.order.touch(stream.current_stream(), name, *blocks)
+    if found is not None:
+        raise stream.StreamOrderError(f"stream race: {found}; record an event after it and make this stream wait for it, as with wait_stream()")
+
+
+def configure(chip: Chip, numerics: str) -> None:
+    """Give every die of a chip an empty memory. Refused while tensors are on the device."""
+    for index in range(chip.dies):
+        _davinci.heap_configure(index, chip.hbm_bytes, WIDE[numerics])
+    stream.reset()
+    _core.install_npu(Backend(), chip.dies, *_davinci.heap_functions())
+
+
+configure(state.chip, state.numerics)

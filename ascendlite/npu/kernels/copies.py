@@ -1,0 +1,38 @@
+"""Copies, casts and fills: between the host and the device, and on the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ascendlite.core import Tensor, _core
+from ascendlite.npu import wide
+from ascendlite.npu.runtime import stream
+
+# A host-device copy crosses the NPU-CPU link: 151 GB/s read and 110 GB/s write inside a node, 1.0 us (CloudMatrix384, arXiv 2506.12708, table 1).
+HOST_TO_DEVICE_BYTES_PER_US = 151_000.0
+DEVICE_TO_HOST_BYTES_PER_US = 110_000.0
+HOST_LINK_US = 1.0
+
+
+def transfer(target: Tensor, source: Tensor, dry: bool) -> None:
+    """Between host and device: the dtype may change, as it does on the host."""
+    upload = source.is_cpu
+    rate = HOST_TO_DEVICE_BYTES_PER_US if upload else DEVICE_TO_HOST_BYTES_PER_US
+    index = (target if upload else source).device.index or 0
+    name = "MemcpyH2D" if upload else "MemcpyD2H"
+    queue = stream.current_stream(index)
+    queue.submit(stream.Task(name, "MEMCPY", HOST_LINK_US + source.nbytes / rate, queue.stream_id, index))
+    if not upload:
+        queue.synchronize()  # the values are read now
+    if not dry:
+        _core.copy_native(wide.on_host(target), wide.on_host(source))
+
+
+def on_device(target: Tensor, source: Tensor) -> Any:
+    """Between tensors of one die."""
+    return NotImplemented
+
+
+def fill(target: Tensor, value: float) -> Any:
+    """Set every element."""
+    return NotImplemented

@@ -1,0 +1,117 @@
+"""Which chip is emulated, and which of its dies is current. Names follow `torch.npu`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from ascendlite.core import _core
+from ascendlite.errors import DeviceError
+from ascendlite.npu.chips import Chip, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Read once, when the device is first used; `set_chip` changes it later.
+_WANTED = os.environ.get("ASCENDLITE_NPU", "910c")
+
+
+class _State:
+    chip: Chip = load(_WANTED)
+    current: int = 0
+    numerics: str = "device"
+
+
+state = _State()
+
+
+def chip() -> Chip:
+    """The chip that the device emulates."""
+    return state.chip
+
+
+def set_chip(name: str | Path) -> Chip:
+    """Emulate another chip: a known name or a chip file. No tensor may be on the device; streams and the clock start anew.
+
+    >>> al.npu.set_chip("910b2").aic
+    24
+    """
+    from ascendlite.npu import backend
+
+    wanted = load(name)
+    backend.configure(wanted, state.numerics)
+    state.chip = wanted
+    set_device(0)
+    return wanted
+
+
+def is_available() -> bool:
+    """Whether there is an NPU: always, as it is emulated."""
+    return True
+
+
+def device_count() -> int:
+    """How many dies there are: each is a device, as the vendor's software shows it."""
+    return state.chip.dies
+
+
+def device_index(device: Any = None) -> int:
+    """The index that a device, its name or an index stands for; None is the current one."""
+    if isinstance(device, bool):
+        raise TypeError(f"npu: expected a device, its name or an index, got {device!r}")
+    if isinstance(device, int):
+        index = device
+    else:
+        index = None if device is None else _npu(device)
+    index = state.current if index is None else index
+    if not 0 <= index < device_count():
+        raise DeviceError(f"npu: device {index} does not exist; chip {state.chip.name} has {device_count()}")
+    return index
+
+
+def _npu(device: Any) -> int | None:
+    device = _core.Device(device)
+    if device.type != "npu":
+        raise DeviceError(f"npu: expected a device of type 'npu', got '{device}'")
+    return device.index
+
+
+def current_device() -> int:
+    """The index of the die that 'npu' means now."""
+    return state.current
+
+
+def set_device(device: Any) -> None:
+    """Choose the die that 'npu' means."""
+    state.current = device_index(device)
+    _core.exchange_npu_device(state.current)
+
+
+class device:
+    """Make a die the current one inside.
+
+    >>> with al.npu.device(0):
+    ...     x = al.ones(2, device="npu")
+    """
+
+    def __init__(self, device: Any) -> None:
+        self._wanted = device_index(device)
+
+    def __enter__(self) -> None:
+        self._former = state.current
+        set_device(self._wanted)
+
+    def __exit__(self, *exc: object) -> None:
+        set_device(self._former)
+
+
+def get_device_name(device: Any = None) -> str:
+    """The name of the chip, as CANN calls it."""
+    device_index(device)
+    return state.chip.soc
+
+
+def get_device_properties(device: Any = None) -> Chip:
+    """Everything known of the die."""
+    device_index(device)
+    return state.chip

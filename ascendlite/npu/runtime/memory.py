@@ -1,0 +1,121 @@
+"""What the card's memory holds. Names and keys follow `torch.npu`; bytes are the card's, whatever stands behind them on the host."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from typing import Any
+
+from ascendlite import _davinci
+from ascendlite.core import Tensor
+from ascendlite.errors import OutOfMemoryError
+from ascendlite.npu.runtime.device import device_index, state
+
+
+def memory_stats(device: Any = None) -> dict[str, int]:
+    """Counters of the die's allocator: current and peak bytes, allocated (in tensors) and reserved (taken from the die)."""
+    stats: dict[str, int] = _davinci.heap_stats(device_index(device))
+    return stats
+
+
+def memory_allocated(device: Any = None) -> int:
+    """Bytes that live tensors occupy."""
+    return memory_stats(device)["allocated_bytes.current"]
+
+
+def max_memory_allocated(device: Any = None) -> int:
+    """The most bytes that live tensors occupied since the start or the last reset."""
+    return memory_stats(device)["allocated_bytes.peak"]
+
+
+def memory_reserved(device: Any = None) -> int:
+    """Bytes that the allocator took from the die, its free blocks included."""
+    return memory_stats(device)["reserved_bytes.current"]
+
+
+def max_memory_reserved(device: Any = None) -> int:
+    """The most bytes that the allocator held since the start or the last reset."""
+    return memory_stats(device)["reserved_bytes.peak"]
+
+
+def reset_peak_memory_stats(device: Any = None) -> None:
+    """Let the peaks start from what is held now."""
+    _davinci.heap_reset_peaks(device_index(device))
+
+
+def empty_cache() -> None:
+    """Give free blocks of all dies back to them."""
+    for index in range(state.chip.dies):
+        _davinci.heap_empty_cache(index)
+
+
+def mem_get_info(device: Any = None) -> tuple[int, int]:
+    """(free, total) bytes of the die; what the allocator reserved counts as used."""
+    total = state.chip.hbm_bytes
+    return total - memory_reserved(device), total
+
+
+def memory_snapshot(device: Any = None) -> list[dict[str, Any]]:
+    """One record a live block: its address on the die, its bytes, and the tensor that holds it, if one is found."""
+    index = device_index(device)
+    holders = _holders(index)
+    base = _davinci.heap_base(index)
+    return [
+        {"address": offset, "size": size, "device": index, "state": "active_allocated", "tensor": holders.get(base + offset)}
+        for offset, size in _davinci.heap_live(index)
+    ]
+
+
+def _describe(t: Tensor) -> str:
+    return f"{t.dtype.name}{list(t.shape)}"
+
+
+def _holders(index: int) -> dict[int, str]:
+    """Address of a block -> the tensor that spans it, of those that the collector can see."""
+    held: dict[int, str] = {}
+    for item in gc.get_objects():
+        if isinstance(item, Tensor) and item.is_npu and item.device.index == index and item.untyped_storage() is not None:
+            held.setdefault(item.untyped_storage().data_ptr(), _describe(item))
+    return held
+
+
+def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
+    """A table of the die's memory for people."""
+    index = device_index(device)
+    stats = memory_stats(index)
+    free, total = mem_get_info(index)
+    rows = [
+        ("total", total, total),
+        ("reserved", stats["reserved_bytes.current"], stats["reserved_bytes.peak"]),
+        ("allocated", stats["allocated_bytes.current"], stats["allocated_bytes.peak"]),
+        ("free for others", free, total),
+    ]
+    lines = [f"npu:{index} ({state.chip.name})  {'MiB now':>14} {'MiB at most':>14}"]
+    lines += [f"  {name:<18}{now / 2**20:>14.1f} {most / 2**20:>14.1f}" for name, now, most in rows]
+    lines.append(f"  {stats['active.current']} blocks in use, {stats['allocation.allocated']} handed out, {stats['num_ooms']} refused")
+    if not abbreviated:
+        lines += [f"  {line}" for line in largest(index)]
+    return "\n".join(lines)
+
+
+def largest(index: int, most: int = 8) -> list[str]:
+    """The kinds of tensors that hold most of a die's memory, largest first, one line each."""
+    held: Counter[str] = Counter()
+    count: Counter[str] = Counter()
+    for block in memory_snapshot(index):
+        held[block["tensor"] or "saved for backward or held by no tensor"] += block["size"]
+        count[block["tensor"] or "saved for backward or held by no tensor"] += 1
+    return [f"{size / 2**20:10.1f} MiB  {count[name]} x {name}" for name, size in held.most_common(most)]
+
+
+def raise_out_of_memory(index: int, nbytes: int) -> None:
+    """Say what was asked for, what is held, and by which tensors."""
+    stats = memory_stats(index)
+    total = state.chip.hbm_bytes
+    raise OutOfMemoryError(
+        f"NPU out of memory. Tried to allocate {nbytes / 2**20:.2f} MiB on npu:{index} ({state.chip.name}, {total / 2**30:.0f} GiB): "
+        f"{stats['allocated_bytes.current'] / 2**20:.2f} MiB are held by tensors, {stats['reserved_bytes.current'] / 2**20:.2f} MiB are reserved, "
+        f"{(total - stats['reserved_bytes.current']) / 2**20:.2f} MiB are free. Held by:\n"
+        + "\n".join(largest(index))
+        + "\nUse smaller batches, checkpointing, a smaller dtype, or delete tensors."
+    )

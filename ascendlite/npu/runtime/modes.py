@@ -1,0 +1,44 @@
+"""Numerics modes: as the card computes, or the same programs with every float widened."""
+
+from __future__ import annotations
+
+from ascendlite.errors import ArgumentError
+from ascendlite.npu import backend
+from ascendlite.npu.runtime.device import state
+
+MODES = tuple(backend.WIDE)
+
+
+def get_numerics() -> str:
+    """The numerics mode that is on."""
+    return state.numerics
+
+
+def _set(mode: str) -> None:
+    if mode == state.numerics:
+        return
+    backend.configure(state.chip, mode)
+    state.numerics = mode
+
+
+class numerics:
+    """Compute in another numerics mode from here on, or inside a `with`. No tensor may be on the device when it changes.
+
+    "device": the card's formats and rounding. "fp32", "fp64": the same programs, addresses and times, but every float is held and
+    computed in 32 or 64 bits, which separates mistakes of an algorithm from rounding.
+
+    >>> with al.npu.numerics("fp64"):
+    ...     y = (al.ones(3, device="npu") / 3).sum().item()
+    """
+
+    def __init__(self, mode: str) -> None:
+        if mode not in MODES:
+            raise ArgumentError(f"numerics: there is no mode {mode!r}; known: {', '.join(MODES)}")
+        self._former = state.numerics
+        _set(mode)
+
+    def __enter__(self) -> numerics:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _set(self._former)

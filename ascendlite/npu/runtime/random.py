@@ -1,0 +1,38 @@
+"""Random numbers of the device: the same sequence as the CPU's, so that a seed gives the same bits on both."""
+
+from __future__ import annotations
+
+from ascendlite.core import Generator, Tensor
+from ascendlite.core._core import default_generator
+
+
+def manual_seed(seed: int) -> Generator:
+    """Start the default random sequence of `seed`; returns the default generator."""
+    return default_generator.manual_seed(seed)
+
+
+def manual_seed_all(seed: int) -> None:
+    """Start the default random sequence of `seed` on all dies: they share it."""
+    default_generator.manual_seed(seed)
+
+
+def seed() -> int:
+    """Start the default random sequence from a seed of the operating system; returns it."""
+    value: int = default_generator.seed()
+    return value
+
+
+def initial_seed() -> int:
+    """The seed that the default random sequence started from."""
+    value: int = default_generator.initial_seed()
+    return value
+
+
+def get_rng_state(device: object = "npu") -> Tensor:
+    """The state of the default random sequence, for `set_rng_state`."""
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state: Tensor, device: object = "npu") -> None:
+    """Go back to a state of the default random sequence."""
+    default_generator.set_state(new_state)

@@ -1,0 +1,47 @@
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "davinci/bind.h"
+#include "davinci/heap.h"
+
+namespace py = pybind11;
+
+namespace al::davinci {
+namespace {
+
+void* heap_alloc(int die, size_t bytes) noexcept {
+  try {
+    return heap(die).alloc(bytes);
+  } catch (...) {
+    return nullptr;
+  }
+}
+void heap_free(int die, void* p) noexcept { heap(die).free(static_cast<char*>(p)); }
+
+Heap& checked(int die) {
+  if (die < 0 || die >= kMaxDies) throw py::index_error("npu: die " + std::to_string(die) + " of " + std::to_string(kMaxDies));
+  return heap(die);
+}
+
+py::dict stats(int die) {
+  HeapStats s = checked(die).stats();
+  py::dict d;
+  d["allocated_bytes.current"] = s.allocated, d["allocated_bytes.peak"] = s.peak_allocated;
+  d["reserved_bytes.current"] = s.reserved, d["reserved_bytes.peak"] = s.peak_reserved;
+  d["active.current"] = s.blocks, d["allocation.allocated"] = s.allocations, d["num_ooms"] = s.failures;
+  return d;
+}
+
+}  // namespace
+
+void bind_heap(py::module_& m) {
+  m.def("heap_functions", [] { return std::make_pair(reinterpret_cast<uintptr_t>(&heap_alloc), reinterpret_cast<uintptr_t>(&heap_free)); });
+  m.def("heap_configure", [](int die, int64_t capacity, int wide) { checked(die).configure(capacity, wide); });
+  m.def("heap_stats", &stats);
+  m.def("heap_live", [](int die) { return checked(die).live(); });
+  m.def("heap_empty_cache", [](int die) { checked(die).empty_cache(); });
+  m.def("heap_reset_peaks", [](int die) { checked(die).reset_peaks(); });
+  m.def("heap_base", [](int die) { return reinterpret_cast<uintptr_t>(checked(die).base()); });
+}
+
+}  // namespace al::davinci

@@ -1,0 +1,68 @@
+"""Every row of the op table on the NPU: values by dtype, gradients, layouts, in-place and out= forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import ascendlite as al
+from tests import opcheck
+from tests.opcase import Case
+from tests.test_ops import ROWS, variants
+
+
+@pytest.fixture(autouse=True)
+def _on_the_npu() -> Iterator[None]:
+    with opcheck.on("npu"):
+        yield
+
+
+def rows(keep: Callable[[Case], bool]) -> Any:
+    return pytest.mark.parametrize("case", [pytest.param(c, id=i) for i, c in ROWS if keep(c)])
+
+
+def rows_by(items: Callable[[Case], Iterator[Any]], name: str) -> Any:
+    return pytest.mark.parametrize(f"case, {name}", [pytest.param(c, x, id=f"{i}-{x}") for i, c in ROWS for x in items(c)])
+
+
+FLOAT64_ONLY = {"float_power", "sum:dtype"}  # their results are float64, which the cards do not have
+
+
+@rows_by(lambda c: iter([] if c.name in FLOAT64_ONLY else [d for d in c.dtypes if d != "float64"]), "dtype")
+def test_the_result_equals_the_reference(case: Case, dtype: str) -> None:
+    opcheck.check_forward(case, dtype)
+
+
+@rows(lambda c: c.grad and "float32" in c.dtypes and c.law is None and c.name not in FLOAT64_ONLY)
+def test_the_gradient_equals_that_of_the_cpu(case: Case) -> None:
+    opcheck.check_gradient_against_cpu(case)
+
+
+@rows(lambda c: bool(c.inplace) and c.dtypes[0] != "float64")
+def test_the_inplace_form_writes_the_result(case: Case) -> None:
+    opcheck.check_inplace(case)
+
+
+@rows(lambda c: c.out and c.dtypes[0] != "float64")
+def test_out_gets_the_result(case: Case) -> None:
+    opcheck.check_out(case)
+
+
+def on_npu(case: Case) -> Iterator[Any]:
+    yield from (variants(case) if set(case.dtypes) != {"float64"} else ())
+
+
+@rows_by(on_npu, "shapes")
+def test_other_shapes_give_the_reference_too(case: Case, shapes: Any) -> None:
+    dtype = next(d for d in ("float32", *case.dtypes) if d in case.dtypes and d != "float64")
+    inputs = opcheck.draw(case, dtype, shapes)
+    opcheck.check_values(case, inputs, opcheck.as_tuple(case.call(*inputs)), f"{case.name} {list(shapes)}")
+
+
+def test_float64_is_refused() -> None:
+    with pytest.raises(al.errors.DTypeError, match="no 64-bit floats"):
+        al.ones(2, dtype=al.float64)
+    with pytest.raises(al.errors.DTypeError, match="no 64-bit floats"):
+        al.float_power(al.ones(2), 2)
