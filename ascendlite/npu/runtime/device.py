@@ -62,8 +62,8 @@ def device_index(device: Any = None) -> int:
     if isinstance(device, int):
         index = device
     else:
-        index = None if device is None else _npu(device)
-    index = state.current if index is None else index
+        named = None if device is None else _npu(device)
+        index = state.current if named is None else named
     if not 0 <= index < device_count():
         raise DeviceError(f"npu: device {index} does not exist; chip {state.chip.name} has {device_count()}")
     return index
@@ -73,7 +73,8 @@ def _npu(device: Any) -> int | None:
     device = _core.Device(device)
     if device.type != "npu":
         raise DeviceError(f"npu: expected a device of type 'npu', got '{device}'")
-    return device.index
+    index: int | None = device.index
+    return index
 
 
 def current_device() -> int:

@@ -266,7 +266,8 @@ class _Order:
     last: dict[int, tuple[dict[int, tuple[int, str]], tuple[int, int, str] | None]] = field(default_factory=dict)
 
     def clear(self) -> None:
-        self.clocks.clear(), self.events.clear(), self.last.clear()
+        for table in (self.clocks, self.events, self.last):
+            table.clear()
 
     def _clock(self, s: Stream) -> dict[int, int]:
         return self.clocks.setdefault(id(s), {id(s): 0})
