@@ -6,11 +6,13 @@ the manifest says; damaged ones are named in a warning. What is restored makes t
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import random
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Mapping
@@ -123,6 +125,27 @@ def save(
     for old in _found(root)[keep_last or sys.maxsize :]:
         remove(old)
     return target
+
+
+def check_room(folder: FilePath, nbytes: int) -> None:
+    """Raise OSError where a checkpoint of `nbytes` could not be written: no such right, no such room. Makes the folder.
+
+    Call it before the work whose result is to be saved.
+    """
+    root = Path(folder)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        remove_stale(root)
+        with replacing(root / ".probe") as aside:
+            aside.write_bytes(b"probe")
+        (root / ".probe").unlink()
+        free = shutil.disk_usage(root).free
+    except OSError as error:
+        raise OSError(error.errno, f"checkpoint: {root} can't be written ({error.strerror}); choose another folder, or make room") from error
+    if free < nbytes:
+        raise OSError(
+            errno.ENOSPC, f"checkpoint: {root} has {free:,} bytes free, a checkpoint needs about {nbytes:,}; delete something, or choose another disk"
+        )
 
 
 # ---- finding

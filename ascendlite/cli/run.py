@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, cast
 
 import ascendlite as al
@@ -21,6 +19,7 @@ from ascendlite.errors import ArgumentError
 from ascendlite.models.gpt import GPT, ByteTokenizer, CharTokenizer, GPTConfig, tokenizer_from_state
 from ascendlite.nn.utils import clip_grad_norm_
 from ascendlite.optim import AdamW
+from ascendlite.posttrain.signals import stop_on_signal
 
 from .report import Metrics
 from .settings import AUTOCAST, Settings
@@ -176,25 +175,6 @@ def saved_model(folder: Path) -> tuple[GPT, CharTokenizer | ByteTokenizer, int]:
 
 
 # ---- the loop
-
-
-@contextlib.contextmanager
-def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Inside, Ctrl-C and SIGTERM only set what the yielded function tells; a second one interrupts at once."""
-    wanted = False
-
-    def want(number: int, frame: FrameType | None) -> None:
-        nonlocal wanted
-        if wanted:
-            raise KeyboardInterrupt
-        wanted = True
-
-    before = {number: signal.signal(number, want) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: wanted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def train(run: Run, metrics: Metrics, tell: Callable[[dict[str, float | int]], None], max_seconds: float) -> str:

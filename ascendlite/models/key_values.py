@@ -64,8 +64,59 @@ class Places:
         return (al.arange(self.end, device=self.device) <= self.positions.unsqueeze(-1)).unsqueeze(1)
 
 
-def places_of(op: str, input_ids: Tensor, cache: KeyValueCache | None, lengths: Sequence[int] | None, most: int) -> Places:
-    """Where the tokens of a call stand, checked: after what the cache holds, or at the beginning of texts of at most `most` tokens."""
+class PackedPlaces(Places):
+    """Places of rows that hold several texts behind one another, which do not see each other; padding sees itself only."""
+
+    def __init__(self, op: str, input_ids: Tensor, documents: Sequence[Sequence[int]], most: int) -> None:
+        counts = row_lengths(op, input_ids, [sum(row) for row in documents], None, input_ids.shape[1])
+        longest = max((n for row in documents for n in row), default=0)
+        if longest > most or min((n for row in documents for n in row), default=1) < 1:
+            raise ArgumentError(f"{op}: documents have lengths up to {longest}; each must have from 1 to {most} tokens")
+        super().__init__((0,) * len(counts), counts, input_ids.shape[1], input_ids.device)
+        object.__setattr__(self, "documents", documents)
+
+    documents: Sequence[Sequence[int]]
+
+    def take(self, table: Tensor) -> Tensor:
+        """Rows of a table by place, (B, T, n)."""
+        return table[self.positions]
+
+    @cached_property
+    def positions(self) -> Tensor:
+        """The places, (B, T), from 0 again in each text."""
+        rows = [[place for n in row for place in range(n)] + [0] * (self.width - sum(row)) for row in self.documents]
+        return al.tensor(rows, device=self.device)
+
+    @property
+    def causal(self) -> bool:
+        """Never: what is visible depends on the texts."""
+        return False
+
+    @cached_property
+    def mask(self) -> Tensor | None:
+        """What each query sees, (B, 1, T, T): earlier places of its own text."""
+        rows = [[number for number, n in enumerate(row) for _ in range(n)] for row in self.documents]
+        numbers = al.tensor([row + list(range(-1, len(row) - self.width - 1, -1)) for row in rows], device=self.device)
+        at = al.arange(self.width, device=self.device)
+        return ((numbers.unsqueeze(2) == numbers.unsqueeze(1)) & (at.unsqueeze(1) >= at)).unsqueeze(1)
+
+
+def places_of(
+    op: str,
+    input_ids: Tensor,
+    cache: KeyValueCache | None,
+    lengths: Sequence[int] | None,
+    most: int,
+    documents: Sequence[Sequence[int]] | None = None,
+) -> Places:
+    """Where the tokens of a call stand, checked: after what the cache holds, or at the beginning of texts of at most `most` tokens.
+
+    `documents`: the lengths of texts that lie packed behind one another in each row.
+    """
+    if documents is not None:
+        if cache is not None or lengths is not None:
+            raise ArgumentError(f"{op}: documents are for packed rows without cache and lengths; leave these away")
+        return PackedPlaces(op, input_ids, documents, most)
     if cache is not None:
         return cache.begin(input_ids, lengths)
     counts = row_lengths(op, input_ids, lengths, None, most)

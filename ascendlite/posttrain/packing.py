@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import ascendlite as al
 from ascendlite.core import Tensor
 from ascendlite.errors import ArgumentError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 IGNORED = -100  # a target that counts for nothing
 
@@ -38,21 +34,26 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows for a model, int64, (B, T): inputs, targets (-100 where none), and the sequence in the row, 0 for padding.
-
-    `positions` start again with each sequence.
-    """
+    """Rows for a model, int64, (B, T): inputs, and targets (-100 where none); `documents`: the lengths of the texts of each row."""
 
     tokens: Tensor
     targets: Tensor
-    segments: Tensor
-    positions: Tensor
-    packed: bool
+    documents: tuple[tuple[int, ...], ...]
 
     @property
     def target_count(self) -> int:
         """How many tokens the loss counts."""
         return int((self.targets != IGNORED).sum().item())
+
+    @property
+    def packed(self) -> bool:
+        """Whether a row holds more than one text."""
+        return any(len(row) > 1 for row in self.documents)
+
+    @property
+    def lengths(self) -> list[int]:
+        """How many places of each row are not padding."""
+        return [sum(row) for row in self.documents]
 
 
 def _rows(lengths: Sequence[int], length: int) -> list[list[int]]:
@@ -71,30 +72,22 @@ def _rows(lengths: Sequence[int], length: int) -> list[list[int]]:
     return rows
 
 
-def _fill(arrays: dict[str, np.ndarray], row: int, start: int, example: Example, segment: int) -> int:
-    n = len(example.tokens) - 1  # the last token is a target only
-    place = slice(start, start + n)
-    arrays["tokens"][row, place] = example.tokens[:-1]
-    learned = example.learned[1:]
-    arrays["targets"][row, place] = [t if keep else IGNORED for t, keep in zip(example.tokens[1:], learned, strict=True)]
-    arrays["segments"][row, place] = segment
-    arrays["positions"][row, place] = range(n)
-    return start + n
-
-
-def _assemble(examples: Sequence[Example], rows: list[list[int]], length: int, pad: int, packed: bool) -> Batch:
+def _assemble(examples: Sequence[Example], rows: list[list[int]], length: int, pad: int) -> Batch:
     import numpy
 
-    shape = (len(rows), length)
-    arrays = {name: numpy.zeros(shape, dtype=numpy.int64) for name in ("tokens", "targets", "segments", "positions")}
-    arrays["tokens"][:] = pad
-    arrays["targets"][:] = IGNORED
+    tokens = numpy.full((len(rows), length), pad, dtype=numpy.int64)
+    targets = numpy.full((len(rows), length), IGNORED, dtype=numpy.int64)
+    documents = tuple(tuple(len(examples[number].tokens) - 1 for number in numbers) for numbers in rows)
     for row, numbers in enumerate(rows):
         start = 0
-        for segment, number in enumerate(numbers, 1):
-            start = _fill(arrays, row, start, examples[number], segment)
-    tensors = {name: al.from_numpy(array) for name, array in arrays.items()}
-    return Batch(packed=packed, **tensors)
+        for number in numbers:
+            example = examples[number]
+            end = start + len(example.tokens) - 1  # the last token is a target only
+            tokens[row, start:end] = example.tokens[:-1]
+            pairs = zip(example.tokens[1:], example.learned[1:], strict=True)
+            targets[row, start:end] = [token if keep else IGNORED for token, keep in pairs]
+            start = end
+    return Batch(al.from_numpy(tokens), al.from_numpy(targets), documents)
 
 
 def _check(examples: Sequence[Example]) -> list[int]:
@@ -109,33 +102,18 @@ def pack(examples: Sequence[Example], length: int, pad: int = 0) -> Batch:
 
     >>> from ascendlite.posttrain import Example, pack
     >>> batch = pack([Example((1, 2, 3), (False, True, True)), Example((4, 5), (False, True))], 4)
-    >>> batch.tokens.tolist(), batch.targets.tolist(), batch.positions.tolist()
-    ([[1, 2, 4, 0]], [[2, 3, 5, -100]], [[0, 1, 0, 0]])
+    >>> batch.tokens.tolist(), batch.targets.tolist(), batch.documents
+    ([[1, 2, 4, 0]], [[2, 3, 5, -100]], ((2, 1),))
     """
     lengths = _check(examples)
     if max(lengths) > length:
         worst = lengths.index(max(lengths))
         raise ArgumentError(f"pack: example {worst} needs {lengths[worst]} places, a row has {length}; cut it, drop it or pack longer rows")
-    return _assemble(examples, _rows(lengths, length), length, pad, packed=True)
+    return _assemble(examples, _rows(lengths, length), length, pad)
 
 
 def pad(examples: Sequence[Example], pad: int = 0, multiple: int = 1) -> Batch:
     """One sequence a row, padded on the right to the longest, or to a multiple."""
     lengths = _check(examples)
     length = -(-max(lengths) // multiple) * multiple
-    return _assemble(examples, [[number] for number in range(len(examples))], length, pad, packed=False)
-
-
-def block_mask(segments: Tensor) -> Tensor:
-    """Which places see which, (B, 1, T, T) of bool: earlier ones of the same sequence; padding sees itself.
-
-    >>> import ascendlite as al
-    >>> al.posttrain.block_mask(al.tensor([[1, 2, 0]]))[0, 0].tolist()
-    [[True, False, False], [False, True, False], [False, False, True]]
-    """
-    T = segments.shape[1]
-    place = al.arange(T, device=segments.device)
-    same = segments.unsqueeze(2) == segments.unsqueeze(1)
-    causal = place.unsqueeze(1) >= place
-    real = (segments != 0).unsqueeze(2) | (place.unsqueeze(1) == place)
-    return (same & causal & real).unsqueeze(1)
+    return _assemble(examples, [[number] for number in range(len(examples))], length, pad)

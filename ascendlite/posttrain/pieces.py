@@ -6,7 +6,7 @@ A text is cut at special tokens, then greedily into the longest piece that fits.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ascendlite.errors import ArgumentError
 
@@ -65,7 +65,26 @@ class PieceTokenizer:
 
     def chat(self, question: str) -> str:
         """A question in DeepSeek-V4's chat format without thinking, up to where the answer begins."""
-        return f"{BOS}{USER}{question}{ASSISTANT}{END_THINK}"
+        return f"{BOS}{USER}{question}{self.opened()}"
+
+    def opened(self) -> str:
+        """What opens an answer."""
+        return f"{ASSISTANT}{END_THINK}"
+
+    def conversation(self, messages: Sequence[Mapping[str, str]]) -> list[tuple[str, bool]]:
+        """The texts of messages and whether each is the assistant's; without what opens and ends an answer.
+
+        >>> PieceTokenizer().conversation([{"role": "user", "content": "2+2"}, {"role": "assistant", "content": "4"}])
+        [('<｜begin▁of▁sentence｜><｜User｜>2+2', False), ('4', True)]
+        """
+        before = {"system": "", "user": USER, "assistant": ""}
+        texts = []
+        for number, message in enumerate(messages):
+            role = message["role"]
+            if role not in before:
+                raise ArgumentError(f"conversation: the role {role!r} is unknown; use one of {', '.join(before)}")
+            texts.append(((BOS if number == 0 else "") + before[role] + message["content"], role == "assistant"))
+        return texts
 
     def state_dict(self) -> dict[str, str | list[str]]:
         """What makes the tokenizer again: `PieceTokenizer(state["pieces"])`."""

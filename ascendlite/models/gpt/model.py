@@ -109,9 +109,19 @@ class GPT(Generates):
             batch, min(max_length, c.length), layers=c.layers, heads=c.heads, head_size=c.head_size, dtype=weight.dtype, device=weight.device
         )
 
-    def hidden(self, input_ids: Tensor, *, cache: KeyValueCache | None = None, lengths: Sequence[int] | None = None) -> Tensor:
-        """What the head reads, (B, T, width), for tokens, (B, T); see `ascendlite.models.cache.CausalLM` for cache and lengths."""
-        places = places_of("GPT", input_ids, cache, lengths, self.config.length)
+    def hidden(
+        self,
+        input_ids: Tensor,
+        *,
+        cache: KeyValueCache | None = None,
+        lengths: Sequence[int] | None = None,
+        documents: Sequence[Sequence[int]] | None = None,
+    ) -> Tensor:
+        """What the head reads, (B, T, width), for tokens, (B, T); see `ascendlite.models.cache.CausalLM` for cache and lengths.
+
+        `documents`: the lengths of texts that lie packed behind one another in each row; none sees another.
+        """
+        places = places_of("GPT", input_ids, cache, lengths, self.config.length, documents)
         x = self.embedding(input_ids)  # (B, T, C)
         rotation = None
         if self.config.positions == "learned":

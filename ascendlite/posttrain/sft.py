@@ -1,0 +1,98 @@
+"""Supervised fine-tuning: cross entropy of answers, divided by the number of learned tokens of the whole optimizer step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+from ascendlite import nn
+from ascendlite.errors import ArgumentError
+from ascendlite.models.cache import CausalLM
+from ascendlite.structure import Value
+
+from .callbacks import TrainerCallback
+from .config import SFTConfig
+from .dataset import Row, Rows, sft_example
+from .forward import hidden_states, target_loss
+from .packing import Batch, Example, pack, pad
+from .protocol import Codec
+from .trainer import Trainer
+
+
+class SFTTrainer(Trainer[Batch]):
+    """Learns the answers of a data set, by TRL's names.
+
+    `train_dataset` has rows with `prompt` and `completion`, with `messages`, or with `text`; `formatting_func` makes a text of a row.
+
+    >>> from ascendlite.models.gpt import GPT, GPTConfig
+    >>> tokenizer = al.posttrain.PieceTokenizer()
+    >>> model = GPT(GPTConfig(tokenizer.vocab_size, length=16, layers=1, heads=1, width=8))
+    >>> rows = [{"prompt": "2+2=", "completion": "4"}, {"prompt": "1+2=", "completion": "3"}]
+    >>> trainer = SFTTrainer(model, SFTConfig(max_steps=2, disable_tqdm=True), rows, processing_class=tokenizer)
+    >>> trainer.train().global_step
+    2
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: SFTConfig | None = None,
+        train_dataset: Rows | None = None,
+        *,
+        processing_class: Codec | None = None,
+        formatting_func: Callable[[Row], str] | None = None,
+        callbacks: Sequence[TrainerCallback] = (),
+        saved_with: Mapping[str, Value] | None = None,
+    ) -> None:
+        if train_dataset is None or processing_class is None:
+            raise ArgumentError("SFTTrainer: it needs train_dataset (rows) and processing_class (a tokenizer)")
+        self.config = args or SFTConfig()
+        self.codec = processing_class
+        self._format = formatting_func
+        self.examples = [self._example(train_dataset[n]) for n in range(len(train_dataset))]
+        super().__init__(model, self.config, len(self.examples), callbacks=callbacks, saved_with=saved_with)
+
+    def _example(self, row: Row) -> Example:
+        if self._format is not None:
+            row = {"text": self._format(row)}
+        example = sft_example(row, self.codec, completion_only=self.config.completion_only_loss, most=self.config.max_length)
+        if not example.targets:
+            raise ArgumentError(
+                f"SFTTrainer: nothing of an example is learned: its prompt fills max_length {self.config.max_length}; "
+                "raise max_length, or leave the example out"
+            )
+        return example
+
+    @property
+    def causal(self) -> CausalLM:
+        """The model by what it can do."""
+        return cast(CausalLM, self.model)
+
+    def rows_per_step(self) -> float:
+        """Examples of an optimizer step."""
+        return self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
+
+    def plan(self) -> list[Batch]:
+        """The next examples, padded or packed."""
+        size = self.args.per_device_train_batch_size
+        numbers = self.order.take(size * self.args.gradient_accumulation_steps)
+        parts = [[self.examples[n] for n in numbers[at : at + size]] for at in range(0, len(numbers), size)]
+        if not self.config.packing:
+            return [pad(part) for part in parts]
+        assert self.config.max_length is not None
+        return [pack(part, self.config.max_length - 1) for part in parts]
+
+    def compute(self, micros: list[Batch]) -> tuple[float, dict[str, float]]:
+        """Summed losses over the count of all learned tokens: how the step is cut does not matter."""
+        total = sum(batch.target_count for batch in micros)
+        loss = 0.0
+        for batch in micros:
+            with self.autocast():
+                part = target_loss(self.causal, batch, hidden_states(self.causal, batch, self.device)) / total
+            part.backward()
+            loss += float(part.item())
+        return loss, {"tokens": sum(sum(batch.lengths) for batch in micros), "target_tokens": total}
+
+    def batch_state(self, micros: list[Batch]) -> Value:
+        """Inputs and targets."""
+        return [{"tokens": batch.tokens, "targets": batch.targets, "documents": batch.documents} for batch in micros]
