@@ -246,3 +246,60 @@ def test_a_stop_text_ends_a_row():
     (row,) = generate(model, "ab", tokenizer=codec, max_new_tokens=12, temperature=0, stop=stop)
     assert row.text == whole[: whole.index(stop)]
     assert row.finish == "stop"
+
+
+# -- DeepSeek-V4: its cache, and guesses of its MTP layer
+
+
+@pytest.fixture(scope="module")
+def v4():
+    from ascendlite.models.deepseek_v4 import DeepseekV4, config_of
+
+    al.manual_seed(0)
+    model = DeepseekV4(config_of("tiny"))
+    with al.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(al.randn(parameter.shape) * 0.05)
+    return model
+
+
+V4_PROMPTS = [[1, 2, 3, 4, 5, 6, 7], [8], [9, 10, 11], list(range(20, 55))]
+
+
+def test_v4_rows_are_the_same_alone_together_and_in_training_bit_for_bit(v4):
+    options = {"max_new_tokens": 40, "logprobs": True, "stop_tokens": [13], "temperature": 1.2}
+    together = generate(v4, V4_PROMPTS, seed=[5, 6, 7, 8], **options)
+    for row, seed in zip(together, (5, 6, 7, 8), strict=True):
+        assert generate(v4, row.prompt, seed=[seed], **options) == [row]
+        logits = v4(al.tensor([row.prompt + row.tokens]))[0, len(row.prompt) - 1 : -1]
+        assert F.log_softmax(logits, -1).gather(1, al.tensor(row.tokens).unsqueeze(1))[:, 0].tolist() == row.logprobs
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": 0.7, "top_p": 0.9}, {"temperature": 0, "repetition_penalty": 1.3}])
+def test_guessing_ahead_changes_nothing_but_the_number_of_passes(v4, options):
+    options = {"max_new_tokens": 40, "stop_tokens": [13], "seed": 3, "logprobs": True, **options}
+    assert v4.generate(V4_PROMPTS, speculate=True, **options) == v4.generate(V4_PROMPTS, **options)
+    assert v4.generate(V4_PROMPTS[:2], speculate=True, samples=2, **options) == v4.generate(V4_PROMPTS[:2], samples=2, **options)
+
+
+def test_right_guesses_are_taken(v4):
+    al.manual_seed(0)
+    optimizer = al.optim.AdamW(v4.parameters(), lr=3e-3)
+    from ascendlite.models.deepseek_v4 import Side
+
+    text = al.tensor([[(7 * i) % 11 + 20 for i in range(24)]])
+    for _ in range(40):
+        side = Side(keep_streams=True)
+        loss = F.cross_entropy(v4(text, side=side)[0, :-1], text[0, 1:])
+        loss = loss + F.cross_entropy(v4.draft(side, text.roll(-1, 1))[0, :-2], text[0, 2:])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    tokens = list(stream(v4, text[0, :6], max_new_tokens=16, temperature=0, speculate=True))
+    assert [t.token for t in tokens] == v4.generate(text[0, :6], max_new_tokens=16, temperature=0)[0].tokens
+    assert sum(t.guessed for t in tokens) >= 5
+
+
+def test_only_a_model_that_guesses_can_speculate():
+    with pytest.raises(ArgumentError, match="GPT has none"):
+        generate(_model(), [1], speculate=True)

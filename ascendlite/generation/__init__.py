@@ -1,9 +1,10 @@
 """Generation for every language model of `ascendlite.models.cache`: sampling, and the loop that writes tokens."""
 
 from .config import GenerationConfig, Options, row_seeds
-from .loop import Completion, Token, generate, stream
+from .loop import Completion, generate, stream
 from .mixin import Generates
 from .protocol import TextCodec
+from .run import Token
 from .sampling import Choice, choose, restrict
 
 __all__ = [

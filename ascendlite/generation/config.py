@@ -28,6 +28,7 @@ class Options(TypedDict, total=False):
     logprobs: bool
     keep_sets: bool
     overflow: str
+    speculate: bool
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class GenerationConfig:
     seed only. `samples`: continuations of each prompt, which is read once. A row ends at a token of `stop_tokens` (kept), or
     before a text of `stop` (needs a tokenizer). `logprobs`: also give logarithms of probabilities; `keep_sets`: also give the tokens
     that the choice was restricted to. `overflow`: what happens when a text is as long as the model allows: it ends ("stop"), or
-    goes on from its last half ("slide").
+    goes on from its last half ("slide"). `speculate`: the model's MTP layer guesses a token ahead, which the model confirms or replaces:
+    the same tokens, in fewer passes.
 
     >>> GenerationConfig(temperature=0.7, top_p=0.9).top_p
     0.9
@@ -59,6 +61,7 @@ class GenerationConfig:
     logprobs: bool = False
     keep_sets: bool = False
     overflow: str = "stop"
+    speculate: bool = False
 
     def __post_init__(self) -> None:
         limits = {

@@ -9,8 +9,9 @@ from ascendlite import nn
 from ascendlite.models.cache import CausalLM
 
 from .config import GenerationConfig, Options
-from .loop import Completion, Prompts, Token, generate, stream
+from .loop import Completion, Prompts, generate, stream
 from .protocol import TextCodec
+from .run import Token
 
 
 class Generates(nn.Module):

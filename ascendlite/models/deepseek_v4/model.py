@@ -12,6 +12,7 @@ from ascendlite import nn
 from ascendlite.autograd import checkpoint
 from ascendlite.core import Device, DType, Tensor, is_grad_enabled, set_grad_enabled
 from ascendlite.errors import ArgumentError
+from ascendlite.generation.mixin import Generates
 from ascendlite.models.cache import row_lengths
 from ascendlite.nn import functional as F
 
@@ -87,7 +88,7 @@ class MTP(nn.Module):
         return self.norm(self.hc_head(result.x)), result
 
 
-class DeepseekV4(nn.Module):
+class DeepseekV4(Generates):
     """Logits of the next token at every place. See `ascendlite.models.cache.CausalLM` for `cache` and `lengths`.
 
     `recompute`: keep only what goes from layer to layer, and compute the rest again in the backward pass.
@@ -193,6 +194,10 @@ class DeepseekV4(nn.Module):
         if cache is not None:
             cache.advance(places.counts)
         return x
+
+    def drafting(self) -> Side:
+        """A `Side` that a pass fills for `draft` to go on from: speculative decoding asks for it."""
+        return Side(keep_streams=True)
 
     def draft_hidden(self, side: Side, next_ids: Tensor, cache: DeepseekV4Cache | None = None) -> Tensor:
         """What the head reads to guess the token after `next_ids`, (B, T), which follow the tokens of the pass that filled `side`.

@@ -1,0 +1,164 @@
+"""The rows that write, and the model's cache of them: one token of each a step. It knows no texts of prompts and collects nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import ascendlite as al
+from ascendlite.core import Tensor, no_grad
+from ascendlite.errors import ArgumentError
+from ascendlite.models.cache import Cache, CausalLM
+
+from .config import GenerationConfig
+from .protocol import TextCodec
+from .sampling import Choice, choose
+from .text import TextStream
+
+
+@dataclass(frozen=True)
+class Token:
+    """One written token. `text` is what it makes certain of the text; `finish` is set on a row's last one.
+
+    `guessed`: a draft that was right (speculate).
+    `finish`: "stop" (a stop token or text), "length" (max_new_tokens), "context" (the model's length).
+    """
+
+    row: int
+    token: int
+    text: str = ""
+    finish: str | None = None
+    logprob: float | None = None
+    drawn_logprob: float | None = None
+    kept: list[int] | None = None
+    guessed: bool = False
+
+
+@dataclass
+class Row:
+    """One text that is being written."""
+
+    number: int
+    seed: int
+    prompt: list[int]
+    window: list[int]  # what the cache holds, or will hold after the next call
+    text: TextStream | None
+    written: list[int] = field(default_factory=list)
+
+
+class Run:
+    """The rows that still write, and the model's cache of them."""
+
+    def __init__(self, model: CausalLM, prompts: list[list[int]], config: GenerationConfig, codec: TextCodec | None) -> None:
+        self.model, self.config = model, config
+        self.device = next(iter(model.parameters())).device
+        self.limit = model.max_length
+        if config.stop_texts and codec is None:
+            raise ArgumentError("generate: stop holds texts but there is no tokenizer; pass tokenizer=, or use stop_tokens")
+        for number, prompt in enumerate(prompts):
+            if not prompt:
+                raise ArgumentError(f"generate: prompt {number} is empty; give at least one token, such as the one that begins a text")
+            if len(prompt) > self.limit and config.overflow == "stop":
+                raise ArgumentError(
+                    f"generate: prompt {number} has {len(prompt)} tokens, the model's length is {self.limit}; cut it, or pass overflow='slide'"
+                )
+        texts = [prompt for prompt in prompts for _ in range(config.samples)]
+        self.rows = [
+            Row(number, seed, prompt, prompt[-self.limit :], None if codec is None else TextStream(codec, config.stop_texts))
+            for number, (seed, prompt) in enumerate(zip(config.seeds(len(texts)), texts, strict=True))
+        ]
+        self.stop_tokens = frozenset(int(t) for t in config.stop_tokens)
+        self.cache: Cache | None = None
+
+    # -- the model
+    def padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, list[int] | None]:
+        """Tokens, (B, T), padded on the right, and how many of each row are real (None: all)."""
+        width = max(map(len, rows))
+        lengths = [len(row) for row in rows]
+        tokens = al.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=self.device)
+        return tokens, None if min(lengths) == width else lengths
+
+    def columns(self, x: Tensor, at: Sequence[int]) -> Tensor:
+        """Column at[b] of each row b of (B, T, C): (B, 1, C)."""
+        return x[al.arange(len(at), device=self.device), al.tensor(list(at), device=self.device)].unsqueeze(1)
+
+    def _forward(self, rows: Sequence[Sequence[int]], cache: Cache) -> Tensor:
+        tokens, lengths = self.padded(rows)
+        with no_grad():
+            hidden = self.model.hidden(tokens, cache=cache, lengths=lengths)  # (B, T, C)
+            logits: Tensor = self.model.head(self.columns(hidden, [len(row) - 1 for row in rows]))
+        return logits[:, 0]
+
+    def room(self) -> int:
+        """The length of a cache for what may come."""
+        if self.config.overflow == "slide":
+            return self.limit
+        return min(self.limit, max(len(row.window) for row in self.rows) + self.config.max_new_tokens)
+
+    def slide(self) -> bool:
+        """Cut windows that are full to their last half; true if any was."""
+        full = [row for row in self.rows if len(row.window) > self.limit]
+        for row in full:
+            row.window = row.window[-max(1, self.limit // 2) :]
+        return bool(full)
+
+    def _read(self) -> Tensor:
+        """Logits after the windows of all rows, with a new cache; rows that are the same text are read once."""
+        distinct: dict[tuple[int, ...], int] = {}
+        places = [distinct.setdefault(tuple(row.window), len(distinct)) for row in self.rows]
+        cache = self.model.new_cache(len(distinct), self.room())
+        logits = self._forward(list(distinct), cache)
+        if len(distinct) < len(places):
+            cache, logits = cache.select(places), logits[al.tensor(places, device=self.device)]
+        self.cache = cache
+        return logits
+
+    def logits(self) -> Tensor:
+        """Logits after what each row holds."""
+        if self.slide() or self.cache is None:
+            return self._read()
+        return self._forward([row.window[-1:] for row in self.rows], self.cache)
+
+    # -- the rows
+    def _end(self, row: Row, token: int) -> str | None:
+        if token in self.stop_tokens or (row.text is not None and row.text.stopped):
+            return "stop"
+        if len(row.written) >= self.config.max_new_tokens:
+            return "length"
+        return "context" if len(row.window) > self.limit and self.config.overflow == "stop" else None
+
+    def note(self, row: Row, at: int, choice: Choice, *, guessed: bool = False) -> Token:
+        """Add entry `at` of a choice to a row."""
+        token = choice.tokens[at]
+        row.written.append(token)
+        row.window.append(token)
+        text = "" if row.text is None or token in self.stop_tokens else row.text.push(token)
+        finish = self._end(row, token)
+        if finish is not None and row.text is not None:
+            text += row.text.finish()
+        return Token(
+            row.number, token, text, finish,
+            None if choice.logprobs is None else choice.logprobs[at],
+            None if choice.drawn_logprobs is None else choice.drawn_logprobs[at],
+            None if choice.sets is None else choice.sets[at],
+            guessed,
+        )  # fmt: skip
+
+    def choose(self, rows: Sequence[Row], logits: Tensor, config: GenerationConfig | None = None) -> Choice:
+        """The next token of each of these rows."""
+        config = config or self.config
+        seen = None if config.repetition_penalty == 1 else [row.prompt + row.written for row in rows]
+        return choose(logits, config, [row.seed for row in rows], [len(row.written) for row in rows], seen)
+
+    def keep(self, live: Sequence[int]) -> None:
+        """Go on with these of the rows only."""
+        if len(live) < len(self.rows):
+            self.rows = [self.rows[at] for at in live]
+            self.cache = self.cache.select(live) if live and self.cache is not None else None
+
+    def step(self) -> list[Token]:
+        """One token of each row that still writes."""
+        choice = self.choose(self.rows, self.logits())
+        tokens = [self.note(row, at, choice) for at, row in enumerate(self.rows)]
+        self.keep([at for at, token in enumerate(tokens) if token.finish is None])
+        return tokens
