@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from ascendlite.errors import AscendLiteError
 
-from . import generate, info, train
+from . import generate, info, model, train
 from .text import TextError
 
-_COMMANDS = (info, train, generate)
+_COMMANDS = (info, train, generate, model)
 _DESCRIPTION = """Tensors, autograd and training with PyTorch's names.
 
 Try first:
