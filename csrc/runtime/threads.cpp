@@ -1,6 +1,9 @@
 // The thread pool: one parallel region at a time; a region inside a region, or beside one, runs in its caller.
-// A region splits [0, n) into pieces; each thread works through a share of its own, then helps the others. Which thread
-// computes an item can't be seen in the result: kernels promise that.
+// Each thread works through a share of [0, n) in pieces that become smaller, then helps the others: a thread whose core is
+// slower for a while holds the region up by one small piece. Which thread computes an item can't be seen in the result:
+// kernels promise that.
+// On a busy machine the scheduler may leave a worker on the core of its caller, where neither spinning nor work gets on; the
+// caller then sends it away.
 // Workers spin for a moment after their work, since the next op is near, then sleep on a futex.
 #include <linux/futex.h>
 #include <pthread.h>
@@ -23,7 +26,8 @@ namespace al {
 namespace {
 
 constexpr int kMaxThreads = 256;
-constexpr int kPiecesPerThread = 4;  // a thread that lost its core for a while is helped by the others
+constexpr int64_t kUnits = 32;  // of a share: a piece holds some of them, the last ones a single unit
+constexpr int64_t kFraction = 4;  // a piece is this part of what is left of its share
 constexpr auto kSpin = std::chrono::microseconds(40);
 enum State : uint32_t { kIdle, kPosted, kAsleep };
 
@@ -52,13 +56,23 @@ bool spin_while(std::atomic<uint32_t>& word, uint32_t value) {
   return false;
 }
 
+// Units that nobody has taken yet.
 struct alignas(128) Share {
   std::atomic<int64_t> next{0};
   int64_t end = 0;
+
+  bool take(int64_t& from, int64_t& to) {
+    from = next.load(std::memory_order_relaxed);
+    do {
+      if (from >= end) return false;
+      to = from + (end - from - 1) / kFraction + 1;
+    } while (!next.compare_exchange_weak(from, to, std::memory_order_relaxed));
+    return true;
+  }
 };
 
 struct Region {
-  int64_t n, piece;
+  int64_t n, unit;  // items, and items in a unit
   int parts;
   ParallelBody body;
   void* context;
@@ -66,6 +80,8 @@ struct Region {
 
 struct alignas(128) Slot {
   std::atomic<uint32_t> state{kIdle};
+  std::atomic<int> core{-1};  // where the worker was seen last
+  std::atomic<pid_t> id{0};   // of the worker's thread, when it runs
   bool started = false;
 };
 
@@ -87,8 +103,7 @@ void run_shares(Pool& p, int part) {
   const Region& r = p.region;
   for (int turn = 0; turn < r.parts; turn++) {
     Share& share = p.shares[(part + turn) % r.parts];
-    for (int64_t k; (k = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;)
-      r.body(r.context, k * r.piece, std::min(r.n, (k + 1) * r.piece));
+    for (int64_t from, to; share.take(from, to);) r.body(r.context, from * r.unit, std::min(r.n, to * r.unit));
   }
 }
 
@@ -106,7 +121,9 @@ void finish(Pool& p) {
 
 void work(Pool& p, int part) {
   auto& state = p.slots[part].state;
+  p.slots[part].id.store(pid_t(syscall(SYS_gettid)), std::memory_order_release);
   for (;;) {
+    p.slots[part].core.store(sched_getcpu(), std::memory_order_relaxed);
     if (!spin_while(state, kIdle)) {
       uint32_t idle = kIdle;
       if (state.compare_exchange_strong(idle, kAsleep))
@@ -162,17 +179,29 @@ Pool& current_pool() {
 }
 
 void split(Pool& p, int64_t n, int64_t grain, int parts, ParallelBody body, void* context) {
-  int64_t pieces = std::min((n - 1) / grain + 1, int64_t(parts) * kPiecesPerThread);
-  int64_t piece = (n - 1) / pieces + 1;
-  pieces = (n - 1) / piece + 1;
-  p.region = {n, piece, parts, body, context};
+  const int64_t unit = std::max(grain, (n - 1) / (parts * kUnits) + 1), units = (n - 1) / unit + 1;
+  p.region = {n, unit, parts, body, context};
   for (int t = 0; t < parts; t++) {
-    p.shares[t].next.store(pieces * t / parts, std::memory_order_relaxed);
-    p.shares[t].end = pieces * (t + 1) / parts;
+    p.shares[t].next.store(units * t / parts, std::memory_order_relaxed);
+    p.shares[t].end = units * (t + 1) / parts;
   }
 }
 
+// Keeps a worker that shares the caller's core off it, where there is another core.
+void part_company(Slot& slot, int core) {
+  const pid_t id = slot.id.load(std::memory_order_acquire);
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  if (id == 0 || sched_getaffinity(0, sizeof cores, &cores) != 0) return;
+  CPU_CLR(core, &cores);
+  if (CPU_COUNT(&cores) > 0) sched_setaffinity(id, sizeof cores, &cores);
+  slot.core.store(-1, std::memory_order_relaxed);
+}
+
 void run_region(Pool& p, int parts) {
+  const int core = sched_getcpu();
+  for (int i = 1; i < parts; i++)
+    if (p.slots[i].core.load(std::memory_order_relaxed) == core) part_company(p.slots[i], core);
   p.pending.store(uint32_t(parts - 1), std::memory_order_relaxed);
   for (int i = 1; i < parts; i++)
     if (p.slots[i].state.exchange(kPosted, std::memory_order_acq_rel) == kAsleep) futex_wake(p.slots[i].state);
