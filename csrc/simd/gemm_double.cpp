@@ -3,6 +3,6 @@
 
 namespace al::gemm {
 
-void native_double(const Problem& p) { Product<MultiplyAdd<double>, double, double>(p).run(); }
+void native_double(const Problem& p) { multiply<MultiplyAdd<double>, double, double>(p); }
 
 }  // namespace al::gemm

@@ -3,6 +3,6 @@
 
 namespace al::gemm {
 
-void native_float(const Problem& p) { Product<MultiplyAdd<float>, float, float>(p).run(); }
+void native_float(const Problem& p) { multiply<MultiplyAdd<float>, float, float>(p); }
 
 }  // namespace al::gemm

@@ -6,9 +6,9 @@ namespace al::gemm {
 
 void native_half(const Problem& p) {
   static const bool pairs = pairs_in_hardware();
-  if (p.dtype == kFloat16) return Product<MultiplyAdd<float>, float16, float16>(p).run();
+  if (p.dtype == kFloat16) return multiply<MultiplyAdd<float>, float16, float16>(p);
   if (pairs || backend() == kPairs) return native_pairs(p);
-  Product<MultiplyAdd<float>, bfloat16, bfloat16>(p).run();
+  multiply<MultiplyAdd<float>, bfloat16, bfloat16>(p);
 }
 
 }  // namespace al::gemm

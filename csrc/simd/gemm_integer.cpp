@@ -5,18 +5,18 @@ namespace al::gemm {
 
 void native_integer(const Problem& p) {
   if (p.dtype == kInt8 && p.out_dtype == kInt32)
-    return Product<MultiplyAdd<uint32_t>, int8_t, int32_t>(p).run();
+    return multiply<MultiplyAdd<uint32_t>, int8_t, int32_t>(p);
   switch (p.dtype) {
     case kInt64:
-      return Product<MultiplyAdd<uint64_t>, int64_t, int64_t>(p).run();
+      return multiply<MultiplyAdd<uint64_t>, int64_t, int64_t>(p);
     case kInt32:
-      return Product<MultiplyAdd<uint32_t>, int32_t, int32_t>(p).run();
+      return multiply<MultiplyAdd<uint32_t>, int32_t, int32_t>(p);
     case kInt16:
-      return Product<MultiplyAdd<uint32_t>, int16_t, int16_t>(p).run();
+      return multiply<MultiplyAdd<uint32_t>, int16_t, int16_t>(p);
     case kInt8:
-      return Product<MultiplyAdd<uint32_t>, int8_t, int8_t>(p).run();
+      return multiply<MultiplyAdd<uint32_t>, int8_t, int8_t>(p);
     default:
-      return Product<MultiplyAdd<uint32_t>, uint8_t, uint8_t>(p).run();
+      return multiply<MultiplyAdd<uint32_t>, uint8_t, uint8_t>(p);
   }
 }
 

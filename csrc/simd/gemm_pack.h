@@ -33,7 +33,7 @@ AL_INLINE Vec<To> load_as(const In* p) {
   }
 }
 
-// Lane l of vector i goes to lane i of vector l, in log2(width) passes of exchanges at distance `s`.
+// Blocks of s lanes of vectors s apart are exchanged: a pass of a transposition.
 template <int s, class T>
 AL_INLINE void exchange(Vec<T>* rows) {
   constexpr int width = Lanes<T>::width;
@@ -52,13 +52,36 @@ AL_INLINE void exchange(Vec<T>* rows) {
   }
 }
 
+// In each 128 bits of four vectors of 32-bit lanes, by the two instructions that lace them: single lanes, then pairs.
+template <class T>
+AL_INLINE void transpose_quads(Vec<T>* rows) {
+  constexpr int width = Lanes<T>::width;
+  Vec<int32_t> single, pair;
+  for (int l = 0; l < width; l++) {
+    single[l] = l / 4 * 4 + l % 4 / 2 + l % 2 * width;
+    pair[l] = l / 4 * 4 + l % 2 + l % 4 / 2 * width;
+  }
+  const Vec<T> low = __builtin_shuffle(rows[0], rows[1], single), high = __builtin_shuffle(rows[0], rows[1], single + 2);
+  const Vec<T> low2 = __builtin_shuffle(rows[2], rows[3], single), high2 = __builtin_shuffle(rows[2], rows[3], single + 2);
+  rows[0] = __builtin_shuffle(low, low2, pair);
+  rows[1] = __builtin_shuffle(low, low2, pair + 2);
+  rows[2] = __builtin_shuffle(high, high2, pair);
+  rows[3] = __builtin_shuffle(high, high2, pair + 2);
+}
+
+// Lane l of vector i goes to lane i of vector l.
 template <class T>
 AL_INLINE void transpose(Vec<T>* rows) {
   constexpr int width = Lanes<T>::width;
   if constexpr (width > 8) exchange<8, T>(rows);
   if constexpr (width > 4) exchange<4, T>(rows);
-  if constexpr (width > 2) exchange<2, T>(rows);
-  exchange<1, T>(rows);
+  if constexpr (sizeof(T) == 4) {
+#pragma GCC unroll 4
+    for (int i = 0; i < width; i += 4) transpose_quads<T>(rows + i);
+  } else {
+    if constexpr (width > 2) exchange<2, T>(rows);
+    exchange<1, T>(rows);
+  }
 }
 
 template <class To, class In>

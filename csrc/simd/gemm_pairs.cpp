@@ -66,6 +66,6 @@ bool pairs_in_hardware() {
 #endif
 }
 
-void native_pairs(const Problem& p) { Product<Pairs, bfloat16, bfloat16>(p).run(); }
+void native_pairs(const Problem& p) { multiply<Pairs, bfloat16, bfloat16>(p); }
 
 }  // namespace al::gemm

@@ -1,0 +1,161 @@
+// A few rows times a matrix: one pass over b where it lies, at the speed of memory.
+#pragma once
+#include "simd/gemm_product.h"
+
+namespace al::gemm {
+
+constexpr int kFew = 4;         // rows
+constexpr int kFewColumns = 2;  // the same where b lies by columns: more keep too few sums in registers
+
+template <class Policy, class In, class Out>
+struct Stream : Product<Policy, In, Out> {
+  using Base = Product<Policy, In, Out>;
+  using typename Base::Acc;
+  using typename Base::Packed;
+  using Base::a, Base::accumulate, Base::b, Base::c, Base::cols, Base::p, Base::width;
+  using Base::Base;
+  static constexpr int64_t kStrip = 1024, kLine = 64 / sizeof(In);
+
+  // Rows of b are contiguous: sums of a strip of columns stay in L1.
+  void by_rows() const {
+    strips(std::min<int64_t>(kStrip, ceil_div(ceil_div(p.n, this->threads()), 64) * 64), &Stream::rows_of_b);
+  }
+  // Columns of b are contiguous, as those of a weight that is used transposed.
+  void by_columns() const { strips(2 * cols, kColumns[p.m - 1]); }
+
+  // The sums over k in [k, end) of the columns [j, j + n), in rows of `strip`.
+  using Block = void (Stream::*)(Acc* sum, int64_t strip, int64_t j, int64_t n, int64_t k, int64_t end) const;
+
+  void strips(int64_t strip, Block block) const {
+    this->share(ceil_div(p.n, strip), this->work(), kParallelStream, [&](int64_t begin, int64_t end) {
+      alignas(64) Acc sum[kFew * kStrip], total[kFew * kStrip];
+      for (int64_t s = begin; s < end; s++) {
+        const int64_t j = s * strip, n = std::min(strip, p.n - j);
+        if (accumulate) load_strip(total, strip, j, n);
+        for (int64_t k = 0; k < p.k; k += kDepth) {
+          (this->*block)(sum, strip, j, n, k, std::min(p.k, k + kDepth));
+          const bool keep = accumulate || k > 0;
+          for (int64_t i = 0; i < p.m; i++)
+            for (int64_t x = i * strip; x < i * strip + n; x++) total[x] = keep ? total[x] + sum[x] : sum[x];
+        }
+        this->finish(total, strip, 0, p.m, j, n);
+      }
+    });
+  }
+  void load_strip(Acc* total, int64_t strip, int64_t j, int64_t n) const {
+    for (int64_t i = 0; i < p.m; i++)
+      for (int64_t x = 0; x < n; x++) total[i * strip + x] = Acc(to_compute(c[i * p.c.row + j + x]));
+  }
+
+  // ---- by rows ----
+
+  void rows_of_b(Acc* sum, int64_t strip, int64_t j, int64_t n, int64_t k, int64_t end) const {
+    const int64_t ld = p.b.row;
+    std::fill(sum, sum + p.m * strip, Acc(0));
+    for (; k + 4 <= end; k += 4)
+      for (int64_t i = 0; i < p.m; i++)
+        stream_four(sum + i * strip, b + k * ld + j, ld, n, a + i * p.a.row + k * p.a.col);
+    for (; k < end; k++)
+      for (int64_t i = 0; i < p.m; i++) {
+        const Vec<Acc> y = splat(Acc(to_compute(a[i * p.a.row + k * p.a.col])));
+        stream_one(sum + i * strip, b + k * ld + j, n, y);
+      }
+  }
+  void stream_one(Acc* s, const In* x, int64_t n, Vec<Acc> y) const {
+    int64_t v = 0;
+    for (; v + width <= n; v += width)
+      store(s + v, Policy::apply(y, load_as<In, Packed>(x + v), load(s + v)));
+    for (; v < n; v++) s[v] = Policy::apply(y, splat(Packed(to_compute(x[v]))), splat(s[v]))[0];
+  }
+  void stream_four(Acc* s, const In* x, int64_t ld, int64_t n, const In* left) const {
+    const In *x1 = x + ld, *x2 = x1 + ld, *x3 = x2 + ld;
+    Vec<Acc> y[4];
+    for (int q = 0; q < 4; q++) y[q] = splat(Acc(to_compute(left[q * p.a.col])));
+    int64_t v = 0;
+    for (; v + width <= n; v += width) {
+      Vec<Acc> t = load(s + v);
+      t = Policy::apply(y[0], load_as<In, Packed>(x + v), t);
+      t = Policy::apply(y[1], load_as<In, Packed>(x1 + v), t);
+      t = Policy::apply(y[2], load_as<In, Packed>(x2 + v), t);
+      t = Policy::apply(y[3], load_as<In, Packed>(x3 + v), t);
+      store(s + v, t);
+      if (v % (64 / int64_t(sizeof(In))) == 0)
+        for (int q = 4; q < 8; q++) __builtin_prefetch(x + q * ld + v);
+    }
+    if (v < n) {
+      stream_one(s + v, x + v, n - v, y[0]);
+      stream_one(s + v, x1 + v, n - v, y[1]);
+      stream_one(s + v, x2 + v, n - v, y[2]);
+      stream_one(s + v, x3 + v, n - v, y[3]);
+    }
+  }
+
+  // ---- by columns ----
+
+  template <int M>
+  void columns_of_b(Acc* sum, int64_t strip, int64_t j, int64_t n, int64_t k, int64_t end) const {
+    constexpr int many = M == 1 ? 2 * kVecs : kVecs;  // enough sums to hide the latency of one
+    int64_t x = 0;
+    for (; x + many * width <= n; x += many * width) lines<M, many>(sum + x, strip, j + x, k, end);
+    for (; x + cols <= n; x += cols) lines<M, kVecs>(sum + x, strip, j + x, k, end);
+    if (x < n) last_lines<M>(sum + x, strip, j + x, int(n - x), k, end);
+  }
+  // V vectors of columns. Cache lines are used whole, since those of one step may compete for one place in L1. Squares of b are transposed in registers: k runs in the order of every other road.
+  template <int M, int V>
+  void lines(Acc* to, int64_t strip, int64_t j, int64_t k, int64_t end) const {
+    const int64_t ld = p.b.col;
+    const In* from = b + j * ld;
+    Vec<Acc> sum[M][V] = {};
+    for (int64_t stop; k + width <= end; k = stop) {
+      stop = std::min(k + kLine, end - (end - k) % width);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; v++) {
+        const In* lines = from + v * width * ld;
+        for (int l = 0; l < width; l++) __builtin_prefetch(lines + l * ld + k + 8 * kLine, 0, 2);
+        for (int64_t at = k; at < stop; at += width) {
+          Vec<Packed> square[width];
+          load_square(lines + at, ld, square);
+#pragma GCC unroll 4
+          for (int i = 0; i < M; i++)
+#pragma GCC unroll 16
+            for (int q = 0; q < width; q++) sum[i][v] = Policy::apply(left(i, at + q), square[q], sum[i][v]);
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < M; i++)
+#pragma GCC unroll 4
+      for (int v = 0; v < V; v++) store(to + i * strip + v * width, sum[i][v]);
+    for (; k < end; k++)
+      for (int l = 0; l < V * width; l++)
+        for (int i = 0; i < M; i++) add_one(to[i * strip + l], i, k, convert<Packed>(from[l * ld + k]));
+  }
+  static AL_INLINE void load_square(const In* at, int64_t ld, Vec<Packed>* square) {
+#pragma GCC unroll 16
+    for (int l = 0; l < width; l++) square[l] = load_as<In, Packed>(at + l * ld);
+    transpose<Packed>(square);
+  }
+  AL_INLINE void add_one(Acc& sum, int64_t i, int64_t k, Packed x) const {
+    sum = Policy::apply(left(i, k), splat(x), splat(sum))[0];
+  }
+  // Fewer than `cols` columns from j on.
+  template <int M>
+  void last_lines(Acc* to, int64_t strip, int64_t j, int n, int64_t k, int64_t end) const {
+    alignas(64) Packed panel[kDepth * cols + kSlack];
+    Vec<Acc> sum[M][kVecs] = {};
+    this->pack_b(k, end - k, j, n, panel);
+    for (const Packed* x = panel; k < end; k++, x += cols)
+#pragma GCC unroll 4
+      for (int i = 0; i < M; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < kVecs; v++) sum[i][v] = Policy::apply(left(i, k), load(x + v * width), sum[i][v]);
+    for (int i = 0; i < M; i++)
+      for (int v = 0; v < kVecs; v++) store(to + i * strip + v * width, sum[i][v]);
+  }
+  AL_INLINE Vec<Packed> left(int64_t i, int64_t k) const {
+    return splat(convert<Packed>(a[i * p.a.row + k * p.a.col]));
+  }
+  static constexpr Block kColumns[kFewColumns] = {&Stream::columns_of_b<1>, &Stream::columns_of_b<2>};
+};
+
+}  // namespace al::gemm
