@@ -26,6 +26,7 @@ from ascendlite import posttrain as posttrain
 from ascendlite import printing as printing
 from ascendlite import safetensors as safetensors
 from ascendlite import serialize as serialize
+from ascendlite import text as text
 from ascendlite import utils as utils
 from typing import Any as Any
 from ascendlite.core._core import DType as DType

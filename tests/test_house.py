@@ -28,7 +28,7 @@ LAYERS = (
     ("cpu", "meta", "npu"),
     ("autograd", "printing", "interop", "files", "structure", "utils", "info", "amp", "safetensors"),
     ("nn", "optim", "data", "checkpoint", "serialize"),
-    ("models", "generation"),
+    ("models", "generation", "text"),
     ("train", "posttrain"),
     ("forecast",),
     ("cli", "__main__"),

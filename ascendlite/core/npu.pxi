@@ -31,6 +31,13 @@ def exchange_dry_backend(backend):
     return former
 
 
+def exchange_npu_backend(backend):
+    """Put another backend in the place of the NPU's; returns the former one."""
+    global npu_backend
+    former, npu_backend = npu_backend, backend
+    return former
+
+
 def exchange_npu_device(int index):
     """Set which die 'npu' means; returns the former index."""
     global npu_current
@@ -57,6 +64,14 @@ cdef char* allocate_on_npu(int device, size_t nbytes) except? NULL:
     if p == NULL:
         npu_backend.out_of_memory(device - NPU, nbytes)
     return p
+
+
+cdef int64_t last_serial = 0
+
+cdef int64_t next_serial() noexcept:
+    global last_serial
+    last_serial += 1
+    return last_serial
 
 
 cdef refuse_on_npu(int dtype):

@@ -11,6 +11,7 @@ cdef class Storage:
     cdef int device
     cdef bint owned       # ptr came from the runtime's allocator
     cdef readonly bint readonly
+    cdef readonly int64_t serial  # on an NPU: tells a block from a later one at the same address
     cdef object owner     # keeps foreign memory alive
     cdef str writer       # name of the op that wrote it last, in place
 
@@ -44,6 +45,7 @@ cdef inline Storage new_storage(size_t nbytes, int device):
         s.owned = True
     elif device >= NPU and nbytes:
         s.ptr = allocate_on_npu(device, nbytes)
+        s.serial = next_serial()
         s.owned = True
     return s
 

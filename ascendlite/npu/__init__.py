@@ -9,6 +9,7 @@ from typing import Any
 _HOMES = {
     "runtime.device": (
         "chip", "set_chip", "is_available", "device_count", "current_device", "set_device", "device", "get_device_name", "get_device_properties",
+        "get_npu_overflow_flag", "clear_npu_overflow_flag", "utilization", "smi",
     ),
     "runtime.stream": ("Stream", "Event", "stream", "set_stream", "current_stream", "default_stream", "synchronize", "StreamOrderError"),
     "runtime.memory": (
@@ -16,10 +17,11 @@ _HOMES = {
         "mem_get_info", "memory_snapshot", "memory_summary",
     ),
     "runtime.random": ("manual_seed", "manual_seed_all", "seed", "initial_seed", "get_rng_state", "set_rng_state"),
+    "runtime.graph": ("NPUGraph", "graph"),
     "runtime.modes": ("numerics", "get_numerics"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("chips", "lang", "ascendc", "runtime", "kernels", "backend")
+_MODULES = ("chips", "lang", "ascendc", "runtime", "kernels", "backend", "profiler")
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ from ascendlite.core import DType, Op, Tensor, _core
 from ascendlite.meta import op_flops
 from ascendlite.npu import wide
 from ascendlite.npu.runtime import stream
+from ascendlite.npu.runtime.stream import shapes
 
 # Six AI CPUs a die (platform ini of the 910B). A task is resolved, scheduled and completed in 200 + 390 + 240 of their cycles at 2 GHz
 # (pypto's cost model), after a register write and read of 0.14 and 0.6 us. What one of them does in a microsecond is not published:
@@ -23,11 +24,7 @@ WORK_PER_US = 1000.0
 def _submit(name: str, work: float, tensors: tuple[Any, ...]) -> None:
     index = next((t.device.index or 0 for t in tensors if isinstance(t, Tensor) and t.is_npu), 0)
     queue = stream.current_stream(index)
-    queue.submit(stream.Task(name, "AI_CPU", TASK_US + work / (CORES * WORK_PER_US), queue.stream_id, index, details=_details(tensors)))
-
-
-def _details(tensors: tuple[Any, ...]) -> tuple[tuple[tuple[int, ...], str], ...]:
-    return tuple((tuple(t.shape), t.dtype.name) for t in tensors if isinstance(t, Tensor))
+    queue.submit(stream.Task(name, "AI_CPU", TASK_US + work / (CORES * WORK_PER_US), queue.stream_id, index, tensors=shapes(tensors)))
 
 
 def _bytes(tensors: tuple[Any, ...]) -> int:

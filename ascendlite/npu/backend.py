@@ -5,6 +5,7 @@ Importing this module gives the core its NPU; `al.device("npu")` does it.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -64,7 +65,7 @@ class Backend:
 
 def _check_order(name: str, outputs: tuple[Any, ...], inputs: tuple[Any, ...]) -> None:
     """Refuse work that another stream's unfinished work may disturb."""
-    blocks = [[t.untyped_storage().data_ptr() for t in tensors if isinstance(t, Tensor) and t.is_npu] for tensors in (inputs, outputs)]
+    blocks = [[t.untyped_storage().serial for t in tensors if isinstance(t, Tensor) and t.is_npu] for tensors in (inputs, outputs)]
     found = stream.order.touch(stream.current_stream(), name, *blocks)
     if found is not None:
         raise stream.StreamOrderError(f"stream race: {found}; record an event after it and make this stream wait for it, as with wait_stream()")
@@ -72,6 +73,7 @@ def _check_order(name: str, outputs: tuple[Any, ...], inputs: tuple[Any, ...]) -
 
 def configure(chip: Chip, numerics: str) -> None:
     """Give every die of a chip an empty memory. Refused while tensors are on the device."""
+    gc.collect()  # tensors in dead cycles hold memory, too
     for index in range(chip.dies):
         _davinci.heap_configure(index, chip.hbm_bytes, WIDE[numerics])
     stream.reset()

@@ -50,4 +50,5 @@ PYBIND11_MODULE(_davinci, m) {
       .def_readonly("name", &Program::name)
       .def_readonly("reads_scalars", &Program::reads_scalars)
       .def("expand", &expand, py::arg("core"), py::arg("block"), py::arg("sub_block") = 0, py::arg("limit") = INT64_MAX);
+  bind_checker(m);
 }

@@ -5,5 +5,6 @@
 namespace al::davinci {
 
 void bind_heap(pybind11::module_& m);
+void bind_checker(pybind11::module_& m);
 
 }  // namespace al::davinci

@@ -141,6 +141,9 @@ class Walker {
   bool next(Instr& out);
   void set_scalar(int slot, int64_t value, double real);
   const double* scalars() const { return reals_.data(); }
+  const Code& code() const { return code_; }
+  const Statement& last() const { return code_.statements[position_ - 1]; }  // of the instruction that next() gave
+  int64_t value(int32_t node) const { return values_[node]; }                // now
 
  private:
   void evaluate(const std::vector<int32_t>& nodes);

@@ -21,7 +21,7 @@ def transfer(target: Tensor, source: Tensor, dry: bool) -> None:
     index = (target if upload else source).device.index or 0
     name = "MemcpyH2D" if upload else "MemcpyD2H"
     queue = stream.current_stream(index)
-    queue.submit(stream.Task(name, "MEMCPY", HOST_LINK_US + source.nbytes / rate, queue.stream_id, index))
+    queue.submit(stream.Task(name, "MEMCPY", HOST_LINK_US + source.nbytes / rate, queue.stream_id, index, tensors=stream.shapes((source,))))
     if not upload:
         queue.synchronize()  # the values are read now
     if not dry:

@@ -20,6 +20,7 @@ class _State:
     chip: Chip = load(_WANTED)
     current: int = 0
     numerics: str = "device"
+    overflow: bool = False
 
 
 state = _State()
@@ -62,8 +63,8 @@ def device_index(device: Any = None) -> int:
     if isinstance(device, int):
         index = device
     else:
-        index = None if device is None else _npu(device)
-    index = state.current if index is None else index
+        named = None if device is None else _npu(device)
+        index = state.current if named is None else named
     if not 0 <= index < device_count():
         raise DeviceError(f"npu: device {index} does not exist; chip {state.chip.name} has {device_count()}")
     return index
@@ -73,7 +74,8 @@ def _npu(device: Any) -> int | None:
     device = _core.Device(device)
     if device.type != "npu":
         raise DeviceError(f"npu: expected a device of type 'npu', got '{device}'")
-    return device.index
+    index: int | None = device.index
+    return index
 
 
 def current_device() -> int:
@@ -115,3 +117,35 @@ def get_device_properties(device: Any = None) -> Chip:
     """Everything known of the die."""
     device_index(device)
     return state.chip
+
+
+def get_npu_overflow_flag() -> bool:
+    """Whether a float operation on the device overflowed since the flag was cleared."""
+    return state.overflow
+
+
+def clear_npu_overflow_flag() -> None:
+    """Forget overflows."""
+    state.overflow = False
+
+
+def utilization(device: Any = None) -> int:
+    """Percent of the virtual time until now in which the die was busy."""
+    from ascendlite.npu.runtime import stream
+
+    stream.synchronize(device)
+    busy = sum(s.busy_us for s in stream.streams_of(device_index(device)))
+    return round(100 * min(1.0, busy / stream.host.now_us)) if stream.host.now_us else 0
+
+
+def smi() -> str:
+    """A picture of the dies in the shape of `npu-smi info`."""
+    from ascendlite.npu.runtime import memory
+
+    line = "+-------------------+-----------------+------------------------------------------------------+"
+    rows = [line, f"| ascendlite npu-smi {'(emulated)':<70} |", line, f"| {'NPU     Name':<17} | {'Health':<15} | {'AICore(%)      Memory-Usage(MB)':<52} |", line]
+    for index in range(device_count()):
+        used, total = memory.memory_reserved(index) / 1e6, state.chip.hbm_bytes / 1e6
+        figures = f"{utilization(index):<14} {used:.0f} / {total:.0f}"
+        rows += [f"| {index:<7} {state.chip.name:<9} | {'OK':<15} | {figures:<52} |", line]
+    return "\n".join(rows)

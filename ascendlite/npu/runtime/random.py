@@ -8,7 +8,8 @@ from ascendlite.core._core import default_generator
 
 def manual_seed(seed: int) -> Generator:
     """Start the default random sequence of `seed`; returns the default generator."""
-    return default_generator.manual_seed(seed)
+    generator: Generator = default_generator.manual_seed(seed)
+    return generator
 
 
 def manual_seed_all(seed: int) -> None:
@@ -30,7 +31,8 @@ def initial_seed() -> int:
 
 def get_rng_state(device: object = "npu") -> Tensor:
     """The state of the default random sequence, for `set_rng_state`."""
-    return default_generator.get_state()
+    state: Tensor = default_generator.get_state()
+    return state
 
 
 def set_rng_state(new_state: Tensor, device: object = "npu") -> None:

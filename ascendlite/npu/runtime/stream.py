@@ -1,13 +1,16 @@
 """Streams, events and tasks on the virtual clock.
 
 Values are computed when an op is called; *when* they would be ready on the card is worked out here: the host spends its dispatch
-time per task, a stream runs its tasks in order, events order streams. Knows no tensor and no kernel: a task brings its duration.
+time per task, a stream runs its tasks in order, events order streams. Knows no kernel: a task brings its duration.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,19 +24,31 @@ GRAPH_LAUNCH_US = 700.0
 _MOST_PENDING = 8192  # tasks whose durations are still unknown; then they are worked out, so that memory stays flat
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a task takes, and where: microseconds on the stream, of a core on average, and busy by pipe of a core on average."""
+
+    us: float
+    core_us: float = 0.0
+    pipes_us: Mapping[str, float] = field(default_factory=dict)
+    blocks: int = 0
+
+
 @dataclass(slots=True)
 class Task:
     """One piece of work of a stream. `duration` is microseconds, or a function that gives them (asked when first needed)."""
 
     name: str
     kind: str  # AI_VECTOR_CORE, AI_CORE, MIX_AIC, AI_CPU, MEMCPY, EVENT
-    duration: float | Callable[[], float]
+    duration: float | Callable[[], Timing]
     stream: int
     device: int
     dispatched_us: float = 0.0
     start_us: float = 0.0
     duration_us: float = 0.0
-    details: Any = None  # what a profiler writes beside it: shapes, dtypes, the timed program
+    timing: Timing | None = None
+    tensors: tuple[tuple[tuple[int, ...], str], ...] = ()  # shapes and dtypes, for a profiler
+    program: Any = None  # of a kernel: what was timed
 
 
 @dataclass(slots=True)
@@ -50,6 +65,11 @@ class StreamOrderError(DeviceError):
     """Two streams use one piece of memory, one of them writing, and no event orders them."""
 
 
+def shapes(tensors: Iterable[Any]) -> tuple[tuple[tuple[int, ...], str], ...]:
+    """Shapes and dtypes of the tensors among some operands."""
+    return tuple((tuple(t.shape), t.dtype.name) for t in tensors if hasattr(t, "dtype") and hasattr(t, "shape"))
+
+
 class _Host:
     """The host's side of the clock: what time it is for the Python program, and who listens to finished tasks."""
 
@@ -61,7 +81,9 @@ class _Host:
 
 
 host = _Host()
-_STREAMS: dict[int, list[Stream]] = {}
+_STREAMS: dict[int, list[weakref.ref[Stream]]] = {}
+_DEFAULT: dict[int, Stream] = {}
+_SERIALS = itertools.count()
 _current = threading.local()
 
 
@@ -81,9 +103,17 @@ class Stream:
         self.priority = priority
         streams = _STREAMS.setdefault(self.device_index, [])
         self.stream_id = len(streams)
+        self.serial = next(_SERIALS)
         self.free_us = 0.0
+        self.busy_us = 0.0
         self.pending: list[Task | _Wait | _Record] = []
-        streams.append(self)
+        streams.append(weakref.ref(self))
+        if self.stream_id == 0:
+            _DEFAULT[self.device_index] = self
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # at exit the module may be gone
+            self.settle()
 
     def __repr__(self) -> str:
         return f"<ascendlite.npu.Stream device=npu:{self.device_index} stream_id={self.stream_id}>"
@@ -101,9 +131,11 @@ class Stream:
         pending, self.pending = self.pending, []
         for item in pending:
             if isinstance(item, Task):
-                item.duration_us = item.duration() if callable(item.duration) else item.duration
+                item.timing = item.duration() if callable(item.duration) else Timing(item.duration)
+                item.duration_us = item.timing.us
                 item.start_us = max(self.free_us, item.dispatched_us)
                 self.free_us = item.start_us + item.duration_us
+                self.busy_us += item.duration_us
                 for listener in host.listeners:
                     listener(item)
             elif isinstance(item, _Wait):
@@ -115,6 +147,7 @@ class Stream:
     def synchronize(self) -> None:
         """Make the host wait until the stream is done."""
         host.now_us = max(host.now_us, self.settle())
+        order.host_follows(order.clock(self))
 
     def query(self) -> bool:
         """Whether all work of the stream is done at the host's time."""
@@ -177,6 +210,7 @@ class Event:
     def synchronize(self) -> None:
         """Make the host wait for the event."""
         host.now_us = max(host.now_us, self._time())
+        order.host_follows(order.events.get(id(self), {}))
 
     def query(self) -> bool:
         """Whether the event is reached at the host's time; an event that was never recorded is."""
@@ -203,9 +237,7 @@ def default_stream(device: Any = None) -> Stream:
     from ascendlite.npu.runtime.device import device_index
 
     index = device_index(device)
-    if not _STREAMS.get(index):
-        Stream(index)
-    return _STREAMS[index][0]
+    return _DEFAULT.get(index) or Stream(index)
 
 
 def current_stream(device: Any = None) -> Stream:
@@ -240,18 +272,24 @@ def synchronize(device: Any = None) -> None:
     """Make the host wait until all work of a die is done."""
     from ascendlite.npu.runtime.device import device_index
 
-    for s in list(_STREAMS.get(device_index(device), ())):
+    for s in streams_of(device_index(device)):
         s.synchronize()
+
+
+def streams_of(device: int) -> list[Stream]:
+    """The streams of a die."""
+    return [s for ref in _STREAMS.get(device, ()) if (s := ref()) is not None]
 
 
 def several(device: int) -> bool:
     """Whether a die has more than its default stream."""
-    return len(_STREAMS.get(device, ())) > 1
+    return len(_STREAMS.get(device, ())) > 1 and len(streams_of(device)) > 1
 
 
 def reset() -> None:
     """Forget all streams and start the clock at zero: what a change of the chip does."""
     _STREAMS.clear()
+    _DEFAULT.clear()
     _stack().clear()
     host.now_us = 0.0
     order.clear()
@@ -261,39 +299,55 @@ def reset() -> None:
 class _Order:
     """Which work of other streams each stream is known to follow: one vector clock a stream, tickets per memory block."""
 
-    clocks: dict[int, dict[int, int]] = field(default_factory=dict)
-    events: dict[int, dict[int, int]] = field(default_factory=dict)
-    last: dict[int, tuple[dict[int, tuple[int, str]], tuple[int, int, str] | None]] = field(default_factory=dict)
+    clocks: dict[int, dict[int, int]] = field(default_factory=dict)  # by the serial of the stream
+    events: dict[int, dict[int, int]] = field(default_factory=dict)  # by the identity of the event
+    host: dict[int, int] = field(default_factory=dict)  # what the host waited for: all later work follows it
+    last: dict[int, tuple[dict[int, tuple[int, str]], tuple[int, int, str] | None]] = field(default_factory=dict)  # block: readers, writer
 
     def clear(self) -> None:
-        self.clocks.clear(), self.events.clear(), self.last.clear()
+        for table in (self.clocks, self.events, self.host, self.last):
+            table.clear()
 
-    def _clock(self, s: Stream) -> dict[int, int]:
-        return self.clocks.setdefault(id(s), {id(s): 0})
+    def clock(self, s: Stream) -> dict[int, int]:
+        return self.clocks.setdefault(s.serial, {s.serial: 0})
 
     def record(self, s: Stream, event: Event) -> None:
-        self.events[id(event)] = dict(self._clock(s))
+        self.events[id(event)] = dict(self.clock(s))
 
     def wait(self, s: Stream, event: Event) -> None:
-        mine = self._clock(s)
-        for key, ticket in self.events.get(id(event), {}).items():
-            mine[key] = max(mine.get(key, 0), ticket)
+        _follow(self.clock(s), self.events.get(id(event), {}))
+
+    def host_follows(self, clock: dict[int, int]) -> None:
+        _follow(self.host, clock)
+        if len(self.last) > _MOST_PENDING:
+            self.last = {block: users for block, users in self.last.items() if not self._done(users)}
+
+    def _done(self, users: tuple[dict[int, tuple[int, str]], tuple[int, int, str] | None]) -> bool:
+        readers, writer = users
+        return all(self.host.get(k, 0) >= t for k, (t, _) in readers.items()) and (writer is None or self.host.get(writer[0], 0) >= writer[1])
 
     def touch(self, s: Stream, name: str, reads: list[int], writes: list[int]) -> str | None:
         """Note that a task of `s` reads and writes memory blocks; the description of a race, if it makes one."""
-        mine = self._clock(s)
-        mine[id(s)] += 1
+        mine = self.clock(s)
+        _follow(mine, self.host)
+        mine[s.serial] += 1
         found = None
         for block, writing in [(b, False) for b in reads] + [(b, True) for b in writes]:
             readers, writer = self.last.get(block, ({}, None))
-            earlier = [(key, *writer[1:])] if writer is not None and (key := writer[0]) != id(s) else []
+            earlier = [writer] if writer is not None else []
             if writing:
-                earlier += [(key, ticket, who) for key, (ticket, who) in readers.items() if key != id(s)]
+                earlier += [(key, ticket, who) for key, (ticket, who) in readers.items()]
             for key, ticket, who in earlier:
-                if mine.get(key, 0) < ticket and found is None:
+                if key != s.serial and mine.get(key, 0) < ticket and found is None:
                     found = f"{name} {'writes' if writing else 'reads'} memory that {who} of another stream may still use"
-            self.last[block] = ({}, (id(s), mine[id(s)], name)) if writing else ({**readers, id(s): (mine[id(s)], name)}, writer)
+            now = (mine[s.serial], name)
+            self.last[block] = ({}, (s.serial, *now)) if writing else ({**readers, s.serial: now}, writer)
         return found
+
+
+def _follow(clock: dict[int, int], other: dict[int, int]) -> None:
+    for key, ticket in other.items():
+        clock[key] = max(clock.get(key, 0), ticket)
 
 
 order = _Order()

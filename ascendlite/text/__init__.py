@@ -1,0 +1,11 @@
+"""Text to tokens and back, and conversations to text: tokenizers of files, chat templates, DeepSeek-V4's chat format."""
+
+from .bpe import tokenizer_from_gguf
+from .chat import ChatFormat, Message, PlainChat, TemplateChat
+from .deepseek_v4 import DeepseekV4Chat, deepseek_tokenizer
+from .tokenizer import Tokenizer, load_tokenizer
+
+__all__ = [
+    "ChatFormat", "DeepseekV4Chat", "Message", "PlainChat", "TemplateChat", "Tokenizer", "deepseek_tokenizer", "load_tokenizer",
+    "tokenizer_from_gguf",
+]  # fmt: skip

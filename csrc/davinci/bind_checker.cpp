@@ -1,0 +1,56 @@
+// The Python face of the hazard check: findings as tuples.
+#include <pybind11/stl.h>
+
+#include "davinci/bind.h"
+#include "davinci/checker.h"
+
+namespace py = pybind11;
+
+namespace al::davinci {
+namespace {
+
+py::dict party_dict(const Party& p) {
+  using namespace pybind11::literals;
+  return py::dict("core"_a = p.core, "pipe"_a = p.pipe, "memory"_a = p.memory, "access"_a = p.access, "tensor"_a = p.tensor,
+                  "opcode"_a = p.opcode, "site"_a = p.site, "ordinal"_a = p.ordinal, "block"_a = p.block, "low"_a = p.low,
+                  "high"_a = p.high, "args"_a = p.args);
+}
+
+py::dict finding_dict(const Finding& f) {
+  using namespace pybind11::literals;
+  py::list parties;
+  for (const Party& p : f.parties) parties.append(party_dict(p));
+  return py::dict("rule"_a = f.rule, "reason"_a = f.reason, "parties"_a = parties, "low"_a = f.low, "high"_a = f.high,
+                  "count"_a = f.count, "blocks"_a = f.blocks, "numbers"_a = f.numbers);
+}
+
+py::dict run_check(const Program& program, int64_t blocks, const std::vector<int64_t>& bytes, const std::vector<int64_t>& align,
+                   const std::vector<int64_t>& cores, bool split_cores, const std::vector<int64_t>& storage,
+                   const std::vector<int64_t>& offset) {
+  using namespace pybind11::literals;
+  if (bytes.size() != kNumMemories || align.size() != kNumMemories || cores.size() != 2)
+    throw py::value_error("check: capacities and alignments are one number a memory, cores are AIC and AIV");
+  if (storage.size() != offset.size() || (!storage.empty() && storage.size() != program.tensor_bytes.size()))
+    throw py::value_error("check: storages and offsets are one number an argument");
+  Limits limits{};
+  for (int m = 0; m < kNumMemories; ++m) limits.bytes[m] = bytes[m], limits.align[m] = align[m] > 0 ? align[m] : 1;
+  limits.cores[0] = cores[0], limits.cores[1] = cores[1], limits.split_cores = split_cores;
+  CheckReport report;
+  {
+    py::gil_scoped_release release;
+    report = check(program, blocks, limits, storage, offset);
+  }
+  py::list findings;
+  for (const Finding& f : report.findings) findings.append(finding_dict(f));
+  return py::dict("findings"_a = findings, "classes"_a = report.classes, "instructions"_a = report.instructions,
+                  "used"_a = std::vector<int64_t>(report.used, report.used + kNumMemories));
+}
+
+}  // namespace
+
+void bind_checker(py::module_& m) {
+  m.def("check", &run_check, py::arg("program"), py::arg("blocks"), py::arg("bytes"), py::arg("align"), py::arg("cores"),
+        py::arg("split_cores") = true, py::arg("storage") = std::vector<int64_t>{}, py::arg("offset") = std::vector<int64_t>{});
+}
+
+}  // namespace al::davinci

@@ -1,0 +1,169 @@
+#include "davinci/checker_range.h"
+
+#include <algorithm>
+
+namespace al::davinci {
+namespace {
+
+constexpr int64_t kFar = int64_t{1} << 52;  // beyond every address: a bound that overflowed
+
+int64_t clip(__int128 x) { return x > kFar ? kFar : x < -kFar ? -kFar : static_cast<int64_t>(x); }
+
+int64_t floor_div(int64_t a, int64_t b) {
+  int64_t q = a / b;
+  return q * b != a && (a < 0) != (b < 0) ? q - 1 : q;
+}
+
+Range product(Range a, Range b) {
+  const int64_t p[4] = {clip(static_cast<__int128>(a.low) * b.low), clip(static_cast<__int128>(a.low) * b.high),
+                        clip(static_cast<__int128>(a.high) * b.low), clip(static_cast<__int128>(a.high) * b.high)};
+  return {*std::min_element(p, p + 4), *std::max_element(p, p + 4)};
+}
+
+Range modulo(Range a, int64_t m) {
+  if (m > 0 && floor_div(a.low, m) == floor_div(a.high, m))
+    return {a.low - floor_div(a.low, m) * m, a.high - floor_div(a.high, m) * m};
+  return m > 0 ? Range{0, m - 1} : Range{m + 1, 0};
+}
+
+// Bits of numbers that are not negative: neither result is larger than the larger power of two.
+Range bitwise(int64_t op, Range a, Range b) {
+  if (a.low < 0 || b.low < 0) return {-kFar, kFar};
+  if (op == kAnd) return {0, std::min(a.high, b.high)};
+  int64_t top = 1;
+  while (top <= std::max(a.high, b.high) && top < kFar) top *= 2;
+  return {0, top - 1};
+}
+
+Range shifted(int64_t op, Range a, Range b) {
+  if (b.low < 0 || b.high > 50) return {-kFar, kFar};
+  if (op == kShl) return product(a, {int64_t{1} << b.low, int64_t{1} << b.high});
+  return {std::min(a.low >> b.low, a.low >> b.high), std::max(a.high >> b.low, a.high >> b.high)};
+}
+
+Range compared(int64_t op, Range a, Range b) {
+  const bool apart = a.high < b.low || b.high < a.low, same = a.single() && b.single() && a.low == b.low;
+  switch (op) {
+    case kEq:
+      return {same, !apart};
+    case kNe:
+      return {apart, !same};
+    case kLt:
+      return {a.high < b.low, a.low < b.high};
+    default:
+      return {a.high <= b.low, a.low <= b.high};
+  }
+}
+
+}  // namespace
+
+Ranges::Ranges(const Program& program)
+    : program_(&program),
+      any_(program.reads_scalars),
+      varies_(program.exprs.size()),
+      slots_(program.scalars),
+      known_(program.exprs.size()),
+      when_(program.exprs.size()) {
+  for (const auto& nodes : program.scalar_nodes)
+    for (int32_t n : nodes) varies_[n] = 1;
+}
+
+bool Ranges::depends_on_scalar(const Walker& walker) const {
+  const Statement& s = walker.last();
+  const Code& code = walker.code();
+  for (int i = 0; i < s.noperands; ++i) {
+    const OperandTemplate& o = code.operands[s.first_operand + i];
+    bool varies = varies_[o.base] || varies_[o.bytes];
+    for (int d = 0; d < o.ndim; ++d) varies = varies || varies_[o.count[d]] || varies_[o.stride[d]];
+    if (varies) return true;
+  }
+  for (int i = 0; i < s.nargs; ++i)
+    if (varies_[code.arg_nodes[s.first_arg + i]]) return true;
+  return false;
+}
+
+Range Ranges::range(const Walker& walker, int32_t node) const {
+  if (!varies_[node]) return {walker.value(node), walker.value(node)};
+  if (when_[node] != round_) {
+    known_[node] = combine(walker, program_->exprs[node]);
+    when_[node] = round_;
+  }
+  return known_[node];
+}
+
+Range Ranges::combine(const Walker& walker, const Expr& e) const {
+  if (e.op == kScalar) return slots_[e.a];
+  const Range a = range(walker, static_cast<int32_t>(e.a)), b = range(walker, static_cast<int32_t>(e.b));
+  switch (e.op) {
+    case kAdd:
+      return {clip(static_cast<__int128>(a.low) + b.low), clip(static_cast<__int128>(a.high) + b.high)};
+    case kSub:
+      return {clip(static_cast<__int128>(a.low) - b.high), clip(static_cast<__int128>(a.high) - b.low)};
+    case kMul:
+      return product(a, b);
+    case kFloorDiv:
+      return b.low > 0 ? Range{floor_div(a.low, b.low), floor_div(a.high, b.low)}
+                       : Range{floor_div(a.high, b.low), floor_div(a.low, b.low)};
+    case kMod:
+      return modulo(a, b.low);
+    case kMin:
+      return {std::min(a.low, b.low), std::min(a.high, b.high)};
+    case kMax:
+      return {std::max(a.low, b.low), std::max(a.high, b.high)};
+    case kAnd:
+    case kOr:
+    case kXor:
+      return bitwise(e.op, a, b);
+    case kShl:
+    case kShr:
+      return shifted(e.op, a, b);
+    case kEq:
+    case kNe:
+    case kLt:
+    case kLe:
+      return compared(e.op, a, b);
+    default:
+      break;
+  }
+  const Range c = range(walker, static_cast<int32_t>(e.c));  // kSelect
+  if (a.low > 0 || a.high < 0) return b;
+  return a.single() ? c : Range{std::min(b.low, c.low), std::max(b.high, c.high)};
+}
+
+uint64_t Ranges::widen(const Walker& walker, Instr& instr, bool& args_vary) const {
+  const Statement& s = walker.last();
+  const Code& code = walker.code();
+  uint64_t widened = 0;
+  ++round_;
+  for (int i = 0; i < s.noperands; ++i) {
+    const OperandTemplate& o = code.operands[s.first_operand + i];
+    const Range base = range(walker, o.base), bytes = range(walker, o.bytes);
+    bool single = base.single() && bytes.single();
+    __int128 low = base.low, high = static_cast<__int128>(base.high) + std::max<int64_t>(bytes.high, 0);
+    for (int d = 0; d < o.ndim; ++d) {
+      const Range count = range(walker, o.count[d]), stride = range(walker, o.stride[d]);
+      single = single && count.single() && stride.single();
+      const Range reach = product({0, std::max<int64_t>(count.high - 1, 0)}, stride);
+      low += std::min<int64_t>(reach.low, 0), high += std::max<int64_t>(reach.high, 0);
+    }
+    if (single) continue;
+    widened |= uint64_t{1} << i;
+    Region& r = instr.regions[i];
+    r.ndim = 0, r.base = clip(low), r.bytes = clip(high - low);
+  }
+  args_vary = false;
+  for (int i = 0; i < s.nargs; ++i)
+    if (!range(walker, code.arg_nodes[s.first_arg + i]).single()) args_vary = true;
+  return widened;
+}
+
+bool Ranges::flow_depends(const Program& program, const Code& code) {
+  const Ranges ranges(program);
+  for (const Statement& s : code.statements)
+    if ((s.kind == kLoop || s.kind == kIf) &&
+        (ranges.varies_[s.a] || (s.kind == kLoop && (ranges.varies_[s.b] || ranges.varies_[s.c]))))
+      return true;
+  return false;
+}
+
+}  // namespace al::davinci

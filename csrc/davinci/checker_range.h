@@ -1,0 +1,42 @@
+// Operands whose place depends on scalars that a kernel reads from memory: their footprint over the whole declared range.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "davinci/program.h"
+
+namespace al::davinci {
+
+struct Range {
+  int64_t low, high;
+  bool single() const { return low == high; }
+};
+
+// The declared ranges of a core's scalar slots, and interval arithmetic over the expressions that use them.
+class Ranges {
+ public:
+  explicit Ranges(const Program& program);
+  void declare(int slot, int64_t low, int64_t high) { slots_[slot] = {low, high}; }
+  // Whether the last statement of the walker has an operand or argument that depends on a scalar.
+  bool concerns(const Walker& walker) const { return any_ && depends_on_scalar(walker); }
+  // Widens the regions of the walker's last instruction to all they may be; bit i of the result: region i was widened.
+  // `args_vary`: an argument is not one number.
+  uint64_t widen(const Walker& walker, Instr& instr, bool& args_vary) const;
+  // Whether loops or conditions of the code depend on scalars.
+  static bool flow_depends(const Program& program, const Code& code);
+
+ private:
+  bool depends_on_scalar(const Walker& walker) const;
+  Range range(const Walker& walker, int32_t node) const;
+  Range combine(const Walker& walker, const Expr& e) const;
+
+  const Program* program_;
+  bool any_;
+  std::vector<char> varies_;  // by node
+  std::vector<Range> slots_;
+  mutable std::vector<Range> known_;  // ranges of nodes, good in round `round_`
+  mutable std::vector<uint32_t> when_;
+  mutable uint32_t round_ = 0;
+};
+
+}  // namespace al::davinci
