@@ -62,6 +62,10 @@ def _rebuild_meta(
     return _dressed(plain, kind, requires_grad, attributes)
 
 
+def _rebuild_on(kind: type[Tensor], values: Tensor, device: str, requires_grad: bool, attributes: dict[str, object] | None) -> Tensor:
+    return _dressed(values.to(device), kind, requires_grad, attributes)
+
+
 def reduce_tensor(t: Tensor) -> tuple[object, ...]:
     """What `Tensor.__reduce_ex__` returns: the storage, and where in it the tensor lies."""
     if not t.is_leaf:
@@ -72,6 +76,8 @@ def reduce_tensor(t: Tensor) -> tuple[object, ...]:
     attributes = _attributes(t)
     if t.is_meta:
         return _rebuild_meta, (type(t), t.dtype, _geometry(t), t.requires_grad, attributes)
+    if not t.is_cpu:
+        return _rebuild_on, (type(t), t.detach().cpu(), str(t.device), t.requires_grad, attributes)
     storage = t.untyped_storage()
     return _rebuild, (type(t), storage, t.dtype, _geometry(t), t.requires_grad, attributes)
 
@@ -92,6 +98,8 @@ def deepcopy_tensor(t: Tensor, memo: dict[int, object]) -> Tensor:
         )
     if t.is_meta:
         plain = empty_strided(t.shape, t.stride(), dtype=t.dtype, device="meta")
+    elif not t.is_cpu:
+        plain = t.detach().clone()
     else:
         plain = window(_copied_block(t.untyped_storage(), memo), t.dtype, *_geometry(t))
     copied = _dressed(plain, type(t), t.requires_grad, None)

@@ -21,7 +21,7 @@ def _specs(tensors: Mapping[str, Tensor], op: str) -> tuple[dict[str, library.Te
             raise TypeError(f"{op}: expected names and tensors, got {name!r}: {type(t).__name__}; ascendlite.save takes nested values")
         if t.dtype.name not in NAMES:
             raise DTypeError(f"{op}: {name!r} is {t.dtype!r}, which the format can't name; ascendlite.save can store it")
-        whole = t.detach().contiguous()
+        whole = t.detach().cpu().contiguous()
         kept.append(whole)
         nbytes = len(tensor_bytes(whole, op))
         specs[name] = library.TensorSpec(

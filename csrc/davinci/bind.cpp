@@ -3,10 +3,12 @@
 
 #include <pybind11/stl.h>
 
+#include "abi.h"
 #include "davinci/program.h"
 
 namespace py = pybind11;
 using namespace al::davinci;
+extern "C" void al_register_kernels(const al::Runtime*);
 
 namespace {
 
@@ -44,11 +46,14 @@ py::list expand(const Program& program, int core, int64_t block, int64_t sub_blo
 }  // namespace
 
 PYBIND11_MODULE(_davinci, m) {
+  // Threads, memory and the loops of the machine's instruction set are the native runtime's.
+  al_register_kernels(py::module_::import("ascendlite._native").attr("runtime").cast<py::capsule>().get_pointer<al::Runtime>());
   bind_heap(m);
   py::class_<Program, std::shared_ptr<Program>>(m, "Program")
       .def(py::init(&make_program))
       .def_readonly("name", &Program::name)
       .def_readonly("reads_scalars", &Program::reads_scalars)
       .def("expand", &expand, py::arg("core"), py::arg("block"), py::arg("sub_block") = 0, py::arg("limit") = INT64_MAX);
+  bind_executor(m);
   bind_checker(m);
 }

@@ -1,0 +1,40 @@
+// Runs a program's blocks: alone, or in phases where they meet; on several threads with the same bytes.
+#pragma once
+#include <map>
+#include <mutex>
+
+#include "davinci/group.h"
+
+namespace al::davinci {
+
+struct Launch {
+  int64_t blocks;
+  const std::vector<int64_t>& pointers;  // address of each GM argument
+  Numerics numerics;
+  bool one_thread = false;
+};
+
+class Executor {
+ public:
+  explicit Executor(std::shared_ptr<const Program> program);
+  // Returns whether a result overflowed (kSaturate only: INF/NAN mode shows overflow in the data). Throws what a meaning throws.
+  bool run(const Launch& launch);
+
+ private:
+  using Cached = std::vector<GroupSteps>;
+  using Key = std::array<int64_t, 3>;  // mode, options, blocks
+
+  bool replay(const Launch& launch, const Cached& groups) const;
+  bool run_apart(const Launch& launch, Cached* keep) const;
+  bool run_in_phases(const Launch& launch, Cached* keep) const;
+  void keep_if_small(const Key& key, Cached&& groups);
+
+  std::shared_ptr<const Program> program_;
+  int cores_;
+  bool meets_ = false;   // groups wait for each other
+  bool atomics_ = false; // groups add to the same bytes: their order must not depend on threads
+  std::mutex mutex_;
+  std::map<Key, std::shared_ptr<const Cached>> cached_;
+};
+
+}  // namespace al::davinci

@@ -1,0 +1,236 @@
+#include "davinci/group.h"
+
+#include <algorithm>
+
+#include "float8.h"
+
+namespace al::davinci {
+namespace {
+
+int64_t footprint(const Instr& i) {
+  int64_t all = 0;
+  for (int k = 0; k < i.nregions; ++k) {
+    int64_t bytes = i.regions[k].bytes;
+    for (int d = 0; d < i.regions[k].ndim; ++d) bytes *= i.regions[k].count[d];
+    all += bytes;
+  }
+  return all;
+}
+
+// The emulated card has no bytes outside of its memories; what a program was not proved for must not reach ours.
+void check_bounds(const Program& program, const Instr& i) {
+  for (int k = 0; k < i.nregions; ++k) {
+    const Region& r = i.regions[k];
+    int64_t low = r.base, high = r.base + r.bytes;
+    bool empty = r.bytes <= 0;
+    for (int d = 0; d < r.ndim; ++d) {
+      empty = empty || r.count[d] <= 0;
+      const int64_t reach = (r.count[d] - 1) * r.stride[d];
+      (reach < 0 ? low : high) += reach;
+    }
+    if (r.memory == kGM && (r.tensor < 0 || r.tensor >= static_cast<int64_t>(program.tensor_bytes.size())))
+      throw std::out_of_range(program.declarations[i.opcode].name + ": operand " + std::to_string(k) + " is in GM but belongs to no argument");
+    const int64_t room = r.memory == kGM ? program.tensor_bytes[r.tensor] : kMemoryBytes[r.memory];
+    if (!empty && (low < 0 || high > room))
+      throw std::out_of_range(program.declarations[i.opcode].name + ": operand " + std::to_string(k) + " takes bytes " + std::to_string(low) + ".." +
+                              std::to_string(high) + " of " + std::to_string(room) + "; check the kernel to see where");
+  }
+}
+
+// 0: the cube core, 1 and 2: the vector cores.
+int place_in_group(const GroupCore& core) { return core.kind == kAIC ? 0 : 1 + core.vector; }
+
+}  // namespace
+
+Scalar load_scalar(const char* at, int held_format) {
+  Scalar s{};
+  if (dispatch_integer_format(held_format, [&]<class T>(Type<T>) {
+        T x;
+        std::memcpy(&x, at, sizeof x);
+        s.integer = static_cast<int64_t>(x);
+        s.real = static_cast<double>(x);
+      }))
+    return s;
+  const bool known = dispatch_types<float, double, bfloat16, float16, float8_e4m3fn, float8_e5m2, hifloat8>(held_format, [&]<class T>(Type<T>) {
+    T x;
+    std::memcpy(&x, at, sizeof x);
+    s.real = to_compute(x);
+    s.integer = float_to_int<int64_t>(s.real);
+  });
+  if (!known) throw std::invalid_argument(std::string("GetValue: no scalar can hold ") + format_name(held_format));
+  return s;
+}
+
+Group::Group(const Program& program, const Numerics& numerics, int64_t block, const std::vector<int64_t>& pointers,
+             const std::vector<LocalMemories*>& memories)
+    : program_(program), numerics_(numerics) {
+  for (const Declaration& d : program.declarations) {
+    const Meaning meaning = d.sync == kNoSync ? find_meaning(d.meaning) : nullptr;
+    if (d.sync == kNoSync && !meaning) throw std::invalid_argument(d.name + ": the executor has no meaning '" + d.meaning + "'");
+    meanings_.push_back(meaning);
+  }
+  auto add = [&](CoreKind kind, int vector) {
+    GroupCore core{kind, vector, Walker(program, kind, block, vector), {}, {}, {}, {}, {}, {}};
+    for (int m = 0; m < kNumMemories; ++m) core.state.bases.push_back(memories[cores_.size()]->at(m));
+    for (int64_t p : pointers) core.state.bases.push_back(reinterpret_cast<char*>(p));
+    cores_.push_back(std::move(core));
+  };
+  if (program.has_cube()) add(kAIC, 0);
+  for (int v = 0; v < program.vectors_per_group(); ++v) add(kAIV, v);
+}
+
+bool Group::done() const {
+  return std::all_of(cores_.begin(), cores_.end(), [](const GroupCore& c) { return c.halt == Halt::kDone; });
+}
+
+bool Group::overflow() const {
+  return std::any_of(cores_.begin(), cores_.end(), [](const GroupCore& c) { return c.state.overflow; });
+}
+
+std::string Group::stuck() const {
+  std::string text;
+  for (const GroupCore& c : cores_) {
+    text += c.kind == kAIC ? " AIC" : " AIV" + std::to_string(c.vector);
+    if (c.halt == Halt::kDone) text += " is done,";
+    else if (c.halt == Halt::kGlobal) text += " waits for the other groups,";
+    else text += " waits for flag " + std::to_string(c.flag) + ",";
+  }
+  if (!text.empty()) text.pop_back();
+  return text;
+}
+
+bool Group::advance(const Released& released, GroupSteps* keep) {
+  keep_ = keep;
+  bool moved = false, again = true;
+  while (again) {
+    again = false;
+    for (size_t i = 0; i < cores_.size(); ++i) again |= move(static_cast<int>(i), released);
+    moved |= again;
+  }
+  if (keep && !done()) keep->segments.push_back({-1, 0, 0});
+  return moved;
+}
+
+// Runs one core until it halts; false when it could not start.
+bool Group::move(int index, const Released& released) {
+  GroupCore& core = cores_[index];
+  if (core.halt == Halt::kDone || (core.halt != Halt::kNone && !passes(core, released))) return false;
+  core.halt = Halt::kNone;
+  Steps& steps = keep_ ? keep_->steps : scratch_;
+  begin_ = steps.size();
+  Instr i;
+  while (core.halt == Halt::kNone) {
+    if (!core.walker.next(i)) {
+      core.halt = Halt::kDone;
+      break;
+    }
+    switch (i.sync) {
+      case kNoSync: build(core, i); break;
+      case kGetValue:
+        flush(index);
+        read_scalar(core, i);
+        break;
+      case kCrossSet: set_flag(index, i.args[0], i.args[1]); break;
+      case kCrossWait:
+      case kSyncAll:
+        if (i.sync == kSyncAll) ++(i.args[0] ? core.arrived.kind : core.arrived.all);
+        core.pending = i;
+        if (!passes(core, released)) core.flag = static_cast<int>(i.args[0]);
+        break;
+      default: break;  // flags and barriers of one core: its steps run in program order
+    }
+  }
+  flush(index);
+  return true;
+}
+
+void Group::build(GroupCore& core, const Instr& i) {
+  Steps& steps = keep_ ? keep_->steps : scratch_;
+  check_bounds(program_, i);
+  if (keep_) keep_->bytes += footprint(i);
+  Building b{program_, i, numerics_, core.walker.scalars(), steps};
+  meanings_[i.opcode](b);
+}
+
+// Runs what was built since the last flush.
+void Group::flush(int index) {
+  Steps& steps = keep_ ? keep_->steps : scratch_;
+  if (steps.size() > begin_) {
+    steps.run(cores_[index].state, begin_, steps.size());
+    if (keep_) keep_->segments.push_back({index, begin_, steps.size()});
+  }
+  if (!keep_) steps.clear();
+  begin_ = steps.size();
+}
+
+void Group::read_scalar(GroupCore& core, const Instr& i) {
+  const Region& r = i.regions[0];
+  const int32_t slot = r.memory == kGM ? int32_t(kNumMemories) + r.tensor : int32_t(r.memory);
+  const Scalar s = load_scalar(core.state.at({slot, r.base * numerics_.scale()}), numerics_.held(r.dtype));
+  if (i.nargs >= 3 && (s.integer < i.args[1] || s.integer > i.args[2]))
+    throw std::out_of_range("GetValue: the value is " + std::to_string(s.integer) + ", but the kernel declares " + std::to_string(i.args[1]) +
+                            ".." + std::to_string(i.args[2]) + "; correct the data or the declared range");
+  core.walker.set_scalar(static_cast<int>(i.args[0]), s.integer, s.real);
+}
+
+void Group::set_flag(int index, int64_t mode, int64_t flag) {
+  GroupCore& core = cores_[index];
+  if (flag < 0 || flag >= kFlagIds) throw std::invalid_argument("CrossCoreSetFlag: the flag is " + std::to_string(flag) + "; use 0..15");
+  const int from = place_in_group(core);
+  if (mode == 0) {
+    ++core.arrived.flags[flag];
+  } else if (mode == 1) {
+    for (int to : {1, 2}) ++flags_[to][flag][3 + from];
+  } else if (mode == 2) {
+    if (from == 0) {
+      for (int to : {1, 2}) ++flags_[to][flag][0];
+    } else {
+      ++flags_[0][flag][from];
+    }
+  } else if (mode == 4) {
+    if (from == 0) ++flags_[flag < 16 ? 1 : 2][flag % 16][6];
+    else ++flags_[0][flag + (from == 2 && flag < 16 ? 16 : 0)][6];
+  } else {
+    throw std::invalid_argument("CrossCoreSetFlag: the mode is " + std::to_string(mode) + "; use 0, 1, 2 or 4");
+  }
+}
+
+// Takes one complete set of a flag, if it is there.
+bool Group::take(GroupCore& core, int flag) {
+  const int to = place_in_group(core);
+  auto& have = flags_[to][flag];
+  auto take_all = [&](std::initializer_list<int> columns) {
+    for (int c : columns)
+      if (have[c] == 0) return false;
+    for (int c : columns) --have[c];
+    return true;
+  };
+  if (to == 0) return (program_.vectors_per_group() == 2 ? take_all({1, 2}) : take_all({1})) || take_all({6});
+  return take_all({0}) || take_all({4, 5}) || take_all({6});
+}
+
+bool Group::take_global(GroupCore& core, int flag, const Released& released) {
+  if (core.arrived.flags[flag] <= core.waited[flag]) return false;
+  core.halt = Halt::kGlobal;
+  if (released.of[core.kind].flags[flag] <= core.waited[flag]) return false;
+  ++core.waited[flag];
+  return true;
+}
+
+// Whether the wait that a core stopped at is over; says in core.halt what for if not.
+bool Group::passes(GroupCore& core, const Released& released) {
+  core.halt = Halt::kFlag;
+  bool over;
+  if (core.pending.sync == kSyncAll) {
+    core.halt = Halt::kGlobal;
+    over = core.pending.args[0] ? released.of[core.kind].kind >= core.arrived.kind : released.all >= core.arrived.all;
+  } else {
+    const int flag = static_cast<int>(core.pending.args[0]);
+    if (flag < 0 || flag >= kFlagIds) throw std::invalid_argument("CrossCoreWaitFlag: the flag is " + std::to_string(flag) + "; use 0..15");
+    over = take(core, flag) || take_global(core, flag, released);
+  }
+  if (over) core.halt = Halt::kNone;
+  return over;
+}
+
+}  // namespace al::davinci

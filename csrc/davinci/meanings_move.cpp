@@ -1,0 +1,193 @@
+// Elements moved within UB: broadcast to blocks, gathered and scattered by byte offsets, packed, transposed.
+#include "davinci/vector.h"
+
+namespace al::davinci {
+namespace {
+
+struct MoveStep {
+  Lanes lanes;
+  Elements operands[3];  // dst, src, index or mask
+  Place counted;         // GatherMask: where the number goes
+  int64_t base, room;    // scaled first byte of the table; bytes that offsets may reach
+  int64_t scale, pattern, per_repeat;
+  int64_t dst_row, src_row, rows, columns;  // Transpose: scaled bytes, elements
+  bool counts;
+};
+
+// A byte offset of an index, refused where it leaves the memory that the table lies in.
+int64_t offset_of(const MoveStep& s, const char* index, int64_t item) {
+  uint32_t offset;
+  std::memcpy(&offset, index, sizeof offset);
+  const int64_t at = s.base + static_cast<int64_t>(offset) * s.scale;
+  if (at < 0 || at + item > s.room)
+    throw std::out_of_range("Gather or Scatter: the index " + std::to_string(offset) + " leaves UB; keep offsets within the tensor");
+  return at;
+}
+
+template <class F>
+void by_item(int64_t bytes, F&& f) {
+  switch (bytes) {
+    case 1: return f(Type<uint8_t>{});
+    case 2: return f(Type<uint16_t>{});
+    case 4: return f(Type<uint32_t>{});
+    default: return f(Type<uint64_t>{});
+  }
+}
+
+void run_gather(Core& core, const MoveStep& s) {
+  const Elements operands[2] = {s.operands[0], s.operands[2]};
+  const char* table = core.bases[s.operands[1].place.slot];
+  const int64_t item = s.operands[0].item;
+  for_runs(core, s.lanes, operands, true, [&](char* const* data, int64_t, int64_t begin, int64_t n) {
+    by_item(item, [&]<class T>(Type<T>) {
+      for (int64_t i = 0; i < n; ++i)
+        if (s.lanes.active(begin + i)) std::memcpy(data[0] + i * item, table + offset_of(s, data[1] + i * 4, item), sizeof(T));
+    });
+  });
+}
+
+void run_scatter(Core& core, const MoveStep& s) {
+  char* table = core.bases[s.operands[0].place.slot];
+  const int64_t item = s.operands[1].item;
+  alignas(64) char values[kChunk * 8], indices[kChunk * 4];
+  for (int64_t r = 0; r < s.lanes.repeats; ++r)
+    for (int64_t begin = 0; begin < s.lanes.lanes; begin += kChunk) {
+      const int64_t n = std::min(kChunk, s.lanes.lanes - begin);
+      gather_lanes(s.operands[1], core.at(s.operands[1].place) + r * s.operands[1].repeat, begin, n, values);
+      gather_lanes(s.operands[2], core.at(s.operands[2].place) + r * s.operands[2].repeat, begin, n, indices);
+      for (int64_t i = 0; i < n; ++i)
+        if (s.lanes.active(begin + i))
+          std::memcpy(table + offset_of(s, indices + i * 4, item), values + i * item, static_cast<size_t>(item));
+    }
+}
+
+void run_gather_blocks(Core& core, const MoveStep& s) {
+  const int64_t block = kBlockBytes * s.scale;
+  const char* table = core.bases[s.operands[1].place.slot];
+  for (int64_t r = 0; r < s.lanes.repeats; ++r)
+    for (int64_t j = 0; j < 8; ++j) {
+      const char* index = core.at(s.operands[2].place) + (8 * r + j) * 4 * s.scale;
+      std::memcpy(core.at(s.operands[0].place) + r * s.operands[0].repeat + j * s.operands[0].block, table + offset_of(s, index, block),
+                  static_cast<size_t>(block));
+    }
+}
+
+MoveStep moved(const Building& b, int widest) {
+  MoveStep s{};
+  s.scale = b.numerics.scale();
+  s.lanes = lanes_of(b, widest);
+  constexpr int blocks[] = {kHeadDstBlock, kHeadSrc0Block, kHeadSrc1Block}, repeats[] = {kHeadDstRep, kHeadSrc0Rep, kHeadSrc1Rep};
+  for (int i = 0; i < std::min<int>(3, b.instr.nregions); ++i) s.operands[i] = elements_of(b, s.lanes, i, blocks[i], repeats[i]);
+  return s;
+}
+
+// Offsets count from the start of the table's tensor: `table` names its region.
+void with_table(const Building& b, MoveStep& s, int table) {
+  s.base = (b.region(table).base + b.arg_or(kHeadEnd, 0)) * s.scale;
+  s.room = kMemoryBytes[b.region(table).memory] * s.scale;
+}
+
+void gather(Building& b) {
+  MoveStep s = moved(b, item_size(b.region(0).dtype));
+  with_table(b, s, 1);
+  if (s.lanes.repeats > 0 && s.lanes.lanes > 0) b.add<run_gather>(s);
+}
+void scatter(Building& b) {
+  MoveStep s = moved(b, item_size(b.region(1).dtype));
+  with_table(b, s, 0);
+  if (s.lanes.repeats > 0 && s.lanes.lanes > 0) b.add<run_scatter>(s);
+}
+void gather_blocks(Building& b) {
+  MoveStep s = moved(b, item_size(b.region(0).dtype));
+  with_table(b, s, 1);
+  if (s.lanes.repeats > 0) b.add<run_gather_blocks>(s);
+}
+
+// ---- GatherMask: 0: bits of a mask; 1, 2: every even, odd one; 3-6: one of each four; 7: all ----
+
+bool chosen(const MoveStep& s, const char* mask, int64_t element) {
+  if (s.pattern == 0) return mask[element / 8 * s.scale] >> (element % 8) & 1;
+  if (s.pattern <= 2) return element % 2 == s.pattern - 1;
+  return s.pattern == 7 || element % 4 == s.pattern - 3;
+}
+
+void run_gather_mask(Core& core, const MoveStep& s) {
+  const Elements &dst = s.operands[0], &src = s.operands[1];
+  const char* mask = s.pattern == 0 ? core.at(s.operands[2].place) : nullptr;
+  int64_t count = 0;
+  for (int64_t r = 0; r < s.lanes.repeats; ++r)
+    for (int64_t lane = 0; lane < s.lanes.lanes; ++lane) {
+      if (!s.lanes.active(lane) || !chosen(s, mask, r * s.per_repeat + lane)) continue;
+      const char* from = core.at(src.place) + r * src.repeat + lane / src.per_block * src.block + lane % src.per_block * src.step;
+      std::memcpy(core.at(dst.place) + count++ * dst.step, from, static_cast<size_t>(dst.item));
+    }
+  const int32_t number = static_cast<int32_t>(count);
+  if (s.counts) std::memcpy(core.at(s.counted), &number, sizeof number);
+}
+
+void gather_mask(Building& b) {
+  enum Arg : int { kPattern = kHeadEnd, kCounted };
+  const int size = item_size(b.region(0).dtype);
+  MoveStep s = moved(b, size);
+  s.pattern = b.arg(kPattern), s.per_repeat = b.arg(kHeadMode) == 0 ? 0 : kRepeatBytes / size;
+  if (s.pattern < 0 || s.pattern > 7) b.refuse("the pattern is " + std::to_string(s.pattern) + "; it must be 0..7");
+  s.counts = b.arg_or(kCounted, 0) == 1;
+  if (s.counts) s.counted = b.place(b.instr.nregions - 1);
+  if (s.lanes.repeats > 0 && s.lanes.lanes > 0) b.add<run_gather_mask>(s);
+}
+
+// ---- Brcb: element j of a repeat's eight fills block j ----
+
+void run_brcb(Core& core, const MoveStep& s) {
+  const Elements &dst = s.operands[0], &src = s.operands[1];
+  for (int64_t r = 0; r < s.lanes.repeats; ++r)
+    for (int64_t j = 0; j < 8; ++j) {
+      const char* from = core.at(src.place) + (r * 8 + j) * src.step;
+      char* to = core.at(dst.place) + r * dst.repeat + j * dst.block;
+      by_item(src.item, [&]<class T>(Type<T>) {
+        T value;
+        std::memcpy(&value, from, sizeof value);
+        for (int64_t i = 0; i < dst.per_block; ++i) std::memcpy(to + i * dst.step, &value, sizeof value);
+      });
+    }
+}
+
+void brcb(Building& b) {
+  MoveStep s = moved(b, item_size(b.region(0).dtype));
+  s.lanes.repeats = b.arg(kHeadRepeat);
+  s.operands[0].block = b.arg(kHeadDstBlock) * kBlockBytes * s.scale, s.operands[0].repeat = b.arg(kHeadDstRep) * kBlockBytes * s.scale;
+  if (s.lanes.repeats > 0) b.add<run_brcb>(s);
+}
+
+// ---- Transpose: rows of 32 bytes ----
+
+void run_transpose(Core& core, const MoveStep& s) {
+  const Elements &dst = s.operands[0], &src = s.operands[1];
+  alignas(64) char rows[32 * kBlockBytes * 8];
+  const int64_t row = kBlockBytes * s.scale;
+  for (int64_t rep = 0; rep < s.lanes.repeats; ++rep) {
+    for (int64_t r = 0; r < s.rows; ++r)
+      std::memcpy(rows + r * row, core.at(src.place) + rep * src.repeat + r * s.src_row, static_cast<size_t>(row));
+    for (int64_t c = 0; c < s.columns; ++c)
+      for (int64_t r = 0; r < s.rows; ++r)
+        std::memcpy(core.at(dst.place) + rep * dst.repeat + c * s.dst_row + r * dst.step, rows + r * row + c * src.step, static_cast<size_t>(dst.item));
+  }
+}
+
+void transpose(Building& b) {
+  enum Arg : int { kSrcRow = kHeadEnd, kDstRow };
+  const int size = item_size(b.region(0).dtype);
+  MoveStep s = moved(b, size);
+  s.lanes.repeats = b.arg(kHeadRepeat);
+  s.operands[0].repeat = b.arg(kHeadDstRep) * kBlockBytes * s.scale, s.operands[1].repeat = b.arg(kHeadSrc0Rep) * kBlockBytes * s.scale;
+  s.rows = size == 1 ? 32 : 16, s.columns = kBlockBytes / size;
+  s.src_row = b.arg(kSrcRow) * s.scale, s.dst_row = b.arg(kDstRow) * s.scale;
+  if (s.lanes.repeats > 0) b.add<run_transpose>(s);
+}
+
+constexpr MeaningEntry kEntries[] = {{"gather", gather}, {"scatter", scatter}, {"gather_blocks", gather_blocks},
+                                     {"gather_mask", gather_mask}, {"brcb", brcb}, {"transpose", transpose}};
+const MeaningTable table(kEntries);
+
+}  // namespace
+}  // namespace al::davinci

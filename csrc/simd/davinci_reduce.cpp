@@ -1,0 +1,83 @@
+// Reductions of at most 128 numbers, as the emulated vector unit makes them; selection by flags; random words.
+#include <algorithm>
+
+#include "kernel.h"
+#include "simd/loops.h"
+#include "simd/philox.h"
+
+namespace al {
+namespace {
+
+constexpr int kMost = 128;
+enum Op : int64_t { kSum, kMax, kMin };
+
+template <class T> AL_INLINE T better(T a, T b, bool largest) {  // NaN wins
+  const bool first = a != a || (largest ? a > b : a < b);
+  return first ? a : b;
+}
+
+// Neighbours are added, level by level; 16-bit formats are rounded at each.
+template <class T> compute_t<T> tree_sum(compute_t<T>* x, int64_t n) {
+  int64_t width = 1;
+  while (width < n) width *= 2;
+  for (int64_t i = n; i < width; i++) x[i] = 0;
+  T rounded[kMost];
+  for (width /= 2; width > 0; width /= 2) {
+    for (int64_t i = 0; i < width; i++) x[i] = x[2 * i] + x[2 * i + 1];
+    if constexpr (!std::is_same_v<T, compute_t<T>>) {
+      store_floats(x, rounded, width);
+      load_floats(rounded, x, width);
+    }
+  }
+  return x[0];
+}
+
+template <class T> compute_t<T> extreme(const compute_t<T>* x, int64_t n, bool largest, int64_t* index) {
+  auto best = x[0];
+  for (int64_t i = 1; i < n; i++) best = better(best, x[i], largest);
+  *index = 0;
+  while (*index < n - 1 && !(x[*index] == best || x[*index] != x[*index])) ++*index;
+  return best;
+}
+
+// data: one value, n numbers, index (int64); size: the Op.
+template <class T> void reduce(char* const* data, const int64_t* size, int64_t n) {
+  alignas(64) compute_t<T> x[kMost];
+  load_floats(reinterpret_cast<const T*>(data[1]), x, n);
+  auto* index = reinterpret_cast<int64_t*>(data[2]);
+  const auto value = size[0] == kSum ? tree_sum<T>(x, n) : extreme<T>(x, n, size[0] == kMax, index);
+  *reinterpret_cast<T*>(data[0]) = from_float<T>(value);
+}
+
+struct Select {
+  template <class T> AL_INLINE T operator()(bool flag, T a, T b) const { return flag ? a : b; }
+};
+
+// data: words; size: seed, number of the first element.
+void philox_words(char* const* data, const int64_t* size, int64_t n) {
+  auto* to = reinterpret_cast<uint32_t*>(data[0]);
+  Words words;
+  for (int64_t i = 0; i < n;) {
+    const uint64_t element = uint64_t(size[1] + i), within = element % 64;
+    philox(uint64_t(size[0]), element / 64, kStream32, words);
+    const int64_t some = std::min<int64_t>(n - i, int64_t(64 - within));
+    std::memcpy(to + i, words.w + within, size_t(some) * 4);
+    i += some;
+  }
+}
+
+AL_REGISTER() {
+  KernelEntry* entry = runtime->entry("davinci.reduce");
+  entry->loops[kFloat16] = reduce<float16>;
+  entry->loops[kBFloat16] = reduce<bfloat16>;
+  entry->loops[kFloat32] = reduce<float>;
+  entry->loops[kFloat64] = reduce<double>;
+  add_loop<Select, uint8_t, bool, uint8_t, uint8_t>("davinci.select", kUInt8);
+  add_loop<Select, int16_t, bool, int16_t, int16_t>("davinci.select", kInt16);
+  add_loop<Select, int32_t, bool, int32_t, int32_t>("davinci.select", kInt32);
+  add_loop<Select, int64_t, bool, int64_t, int64_t>("davinci.select", kInt64);
+  runtime->entry("davinci.philox")->loops[0] = philox_words;
+}
+
+}  // namespace
+}  // namespace al
