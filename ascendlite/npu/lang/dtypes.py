@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DType:
     """A number format: `code` as in csrc/abi.h (32 and up: formats of local memory only), `itemsize` in bytes.
 

@@ -1,0 +1,160 @@
+"""Which bytes a vector operand touches, and whether the fields of an instruction can say so (rules R02, R11-R13, R15)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ascendlite.npu.errors import KernelError, refuse
+from ascendlite.npu.lang import sym
+from ascendlite.npu.lang.instructions import Instruction
+from ascendlite.npu.lang.sym import Sym
+from ascendlite.npu.lang.tensors import LocalTensor
+from ascendlite.npu.lang.trace import Index, Tracer
+
+BLOCK = 32
+REPEAT_BYTES = 256
+ACCUMULATING = frozenset(("Add", "Sub", "Mul", "Max", "Min"))  # may read in a repeat what an earlier one wrote, when dst is a source (manual)
+
+
+class Shape(NamedTuple):
+    """Words of a region after its base, and how many bytes it spans at most."""
+
+    words: tuple[int, ...]
+    extent: int
+
+
+class Lanes(NamedTuple):
+    """What one instruction covers. mode 0: `active` elements; else `repeat` repeats of the lanes of `active` (mode 2: a bitmap, with `mask_hi`)."""
+
+    mode: int
+    active: Index
+    mask_hi: int
+    repeat: Index
+
+    def span(self) -> tuple[int, int, bool]:
+        """First and last active lane + 1, and whether all between are active."""
+        if self.mode == 1:
+            return 0, sym.bounds(self.active)[1], True
+        bits = int(self.active) % (1 << 64) | self.mask_hi % (1 << 64) << 64
+        low, high = (bits & -bits).bit_length() - 1, bits.bit_length()
+        return low, high, bits == (1 << high) - (1 << low)
+
+
+def run(tracer: Tracer, itemsize: int, count: Index) -> Shape:
+    """`count` elements in a row."""
+    key = (itemsize, count if not isinstance(count, Sym) else -1 - count.node)
+    words = tracer.memo.get(key)
+    if words is None:
+        words = tracer.memo[key] = (tracer.table.node(count * itemsize), 0)
+    return Shape(words, sym.bounds(count)[1] * itemsize)
+
+
+def repeated(tracer: Tracer, itemsize: int, lanes: Lanes, block: int, rep: int) -> Shape:
+    """The active lanes of every repeat, blocks `block` and repeats `rep` blocks of 32 bytes apart; lane 0 is at the base."""
+    repeat = lanes.repeat
+    last = lanes.span()[1]
+    node = tracer.table.node
+    per_block = BLOCK // itemsize
+    dims: list[int] = []
+    if block == 1 or last <= per_block:
+        size = last * itemsize
+    else:
+        size = BLOCK
+        dims += (node(-(-last // per_block)), node(block * BLOCK))
+    inner = (dims and (-(-last // per_block) - 1) * block * BLOCK) or 0
+    extent = inner + size + (sym.bounds(repeat)[1] - 1) * rep * BLOCK
+    if repeat != 1 and rep:
+        if not dims and rep * BLOCK == size:
+            return Shape((node(repeat * size), 0), extent)
+        dims = [node(repeat), node(rep * BLOCK), *dims]
+    return Shape((node(size), len(dims) // 2, *dims), extent)
+
+
+def check_lanes(tracer: Tracer, instruction: Instruction, lanes: Lanes, width: int, strides: tuple[int, ...]) -> None:
+    """R12 and R13 for the mask and repeat form; strides: block strides, then repeat strides."""
+    name, site = instruction.name, tracer.here
+    low, high = sym.bounds(lanes.repeat)
+    if low < 0 or high > instruction.max_repeat:
+        what = f"{low}..{high}" if isinstance(lanes.repeat, Sym) else str(low)
+        raise refuse("R12", f"{name}: the repeat count is {what}; it fits 0..{instruction.max_repeat}", site(),
+                     "use the count form, or several instructions" if high > 255 else "bound it with ac.max(0, ...)")
+    half = len(strides) // 2
+    for index, stride in enumerate(strides):
+        limit = instruction.max_block_stride if index < half else instruction.max_repeat_stride
+        kind = "block" if index < half else "repeat"
+        if not 0 <= stride <= limit:
+            raise refuse("R13", f"{name}: a {kind} stride is {stride} blocks of 32 bytes; its field holds 0..{limit}", site(),
+                         "work on narrower rows, or issue one instruction a row")
+    if lanes.mode == 1:
+        least, most = sym.bounds(lanes.active)
+        if least < 1 or most > width:
+            raise refuse("R12", f"{name}: the mask is {least if least == most else f'{least}..{most}'}; a repeat has 1..{width} lanes of this format", site())
+    elif not lanes.active and not lanes.mask_hi:
+        raise refuse("R12", f"{name}: the bitmap mask has no bit set", site())
+    elif lanes.span()[1] > width:
+        raise refuse("R12", f"{name}: the bitmap mask sets lane {lanes.span()[1] - 1}; a repeat has {width} lanes of this format", site())
+
+
+def check_place(tracer: Tracer, name: str, what: str, tensor: LocalTensor, extent: int, align: int) -> None:
+    """R02 and R15 for one operand."""
+    base = tensor.base
+    if isinstance(base, int) and base % align:
+        raise refuse("R02", f"{name}: {what} starts at byte {base} of {tensor.memory.name}; it must be a multiple of {align}", tracer.here(),
+                     f"offsets into {tensor.dtype.name} tensors must be multiples of {align // tensor.dtype.itemsize} elements")
+    room = sym.bounds(tensor.size)[1] * tensor.dtype.itemsize
+    if extent > room:
+        raise refuse("R15", f"{name}: {what} takes {extent} bytes; the tensor has {room} from here on", tracer.here(),
+                     "lower the count or the repeats, allocate more, or bound an expression with ac.min")
+
+
+def _first_repeat(itemsize: int, lanes: Lanes, block: int, width: int) -> tuple[int, int]:
+    """Bytes that a repeat of an operand spans, and from one repeat to the next in count mode."""
+    if lanes.mode == 0:
+        return min(sym.bounds(lanes.active)[1], width) * itemsize, width * itemsize
+    last = lanes.span()[1]
+    per_block = BLOCK // itemsize
+    if block == 1 or last <= per_block:
+        return last * itemsize, 0
+    return (-(-last // per_block) - 1) * block * BLOCK + BLOCK, 0
+
+
+def check_overlap(tracer: Tracer, instruction: Instruction, dst: LocalTensor, src: LocalTensor, lanes: Lanes, width: int,
+                  dst_strides: tuple[int, int], src_strides: tuple[int, int]) -> None:
+    """R11: within a repeat dst and a source are the same bytes or disjoint; no repeat reads what an earlier one wrote."""
+    base, other = dst.base, src.base
+    if isinstance(base, Sym) or isinstance(other, Sym):
+        return
+    same_size = dst.dtype.itemsize == src.dtype.itemsize
+    if base == other and same_size and dst_strides == src_strides and (lanes.mode == 0 or dst_strides[1] or lanes.repeat == 1):
+        return
+    repeats = -(-sym.bounds(lanes.active)[1] // width) if lanes.mode == 0 else sym.bounds(lanes.repeat)[1]
+    span_d, step_d = _first_repeat(dst.dtype.itemsize, lanes, dst_strides[0], width)
+    span_s, step_s = _first_repeat(src.dtype.itemsize, lanes, src_strides[0], width)
+    step_d, step_s = step_d or dst_strides[1] * BLOCK, step_s or src_strides[1] * BLOCK
+    if base + step_d * (repeats - 1) + span_d <= other or other + step_s * (repeats - 1) + span_s <= base:
+        return
+    error = _collision(base, other, (span_d, step_d), (span_s, step_s), repeats, base == other and same_size and dst_strides[0] == src_strides[0])
+    if error == "later" and instruction.name in ACCUMULATING and base == other and dst_strides == src_strides:
+        return
+    if error:
+        raise _overlap_error(tracer, instruction, dst, src, error)
+
+
+def _collision(base: int, other: int, dst: tuple[int, int], src: tuple[int, int], repeats: int, equal: bool) -> str:
+    """"within" if a repeat's operands overlap in part, "later" if a repeat reads what an earlier one wrote, else ""."""
+    (span_d, step_d), (span_s, step_s) = dst, src
+    for r in range(repeats):
+        d, s = base + r * step_d, other + r * step_s
+        if d < s + span_s and s < d + span_d and not (equal and d == s):
+            return "within"
+        # dst of repeats 0..r-1 spans [base, base + (r-1) step_d + span_d) when its step is not negative
+        if r and s < base + (r - 1) * step_d + span_d and base < s + span_s and any(
+                base + q * step_d < s + span_s and s < base + q * step_d + span_d for q in range(r)):
+            return "later"
+    return ""
+
+
+def _overlap_error(tracer: Tracer, instruction: Instruction, dst: LocalTensor, src: LocalTensor, kind: str) -> KernelError:
+    text = {"within": "dst and a source overlap in part within a repeat; they must be the same bytes or disjoint",
+            "later": "a repeat reads what an earlier repeat of the same instruction wrote"}[kind]
+    return refuse("R11", f"{instruction.name}: {text}: dst {dst}, source {src}", tracer.here(), "write to another buffer")

@@ -1,0 +1,241 @@
+"""What orders instructions, what a core knows of itself, and scalars read and written one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+
+from ascendlite.npu.errors import KernelError, refuse
+from ascendlite.npu.lang import sym
+from ascendlite.npu.lang.declare import READ, WRITE, Memory, Pipe
+from ascendlite.npu.lang.events import HardEvent
+from ascendlite.npu.lang.instructions import INSTRUCTIONS
+from ascendlite.npu.lang.movement import check_room
+from ascendlite.npu.lang.sym import Sym
+from ascendlite.npu.lang.tensors import GlobalTensor, Tensor, memory_state
+from ascendlite.npu.lang.trace import Index, Tracer, current
+from ascendlite.npu.lang.vector import FloatScalar, Scalar, scalar_of
+
+PIPE_S, PIPE_V, PIPE_M, PIPE_MTE1, PIPE_MTE2, PIPE_MTE3, PIPE_FIX = Pipe
+PIPE_ALL = None
+_PIPES_OF = {"aiv": {Pipe.S, Pipe.V, Pipe.MTE2, Pipe.MTE3}, "aic": {Pipe.S, Pipe.M, Pipe.MTE1, Pipe.MTE2, Pipe.MTE3, Pipe.FIX}}
+EVENTS = 8
+KEPT_BY_PIPE = 6  # ids from here on belong to TPipe when it is used (R05)
+MODES = {"1001": (), "2201": (0, 1, 2), "3510": (0, 1, 2, 4)}  # of cross-core flags
+LARGEST_CROSS_FLAG = 15
+
+
+def _event(tracer: Tracer, name: str, event: HardEvent, number: Index) -> None:
+    """R04 and R05."""
+    have = _PIPES_OF[tracer.core]
+    if tracer.generation != "1001" and not (event.source in have and event.target in have):
+        kind = "vector" if tracer.core == "aiv" else "cube"
+        raise refuse("R04", f"{name}: a {kind} core has no event {event.name}; its pipes are {', '.join(sorted(p.name for p in have))}", tracer.here())
+    low, high = sym.bounds(number)
+    if low < 0 or high >= EVENTS:
+        raise refuse("R05", f"{name}: the event id is {low if low == high else f'{low}..{high}'}; ids are 0..{EVENTS - 1}", tracer.here())
+    if high >= KEPT_BY_PIPE and memory_state(tracer).uses_pipe:
+        raise refuse("R05", f"{name}: event id {high} belongs to TPipe; a kernel that uses it has 0..{KEPT_BY_PIPE - 1}", tracer.here())
+
+
+def _flag(name: str, event: HardEvent, number: Index, pipe: Pipe, other: Pipe) -> None:
+    tracer = current()
+    key = (name, event, number if isinstance(number, int) else (number.node,), tracer.core)
+    args = tracer.memo.get(key)
+    if args is None:
+        _event(tracer, name, event, number)
+        args = tracer.memo[key] = (tracer.table.node(int(other)), tracer.table.node(number))
+    tracer.emit(tracer.opcode(INSTRUCTIONS[name]), int(pipe), 0, (), args)
+
+
+def SetFlag(event: HardEvent, event_id: Index) -> None:
+    """The destination pipe may go on past its WaitFlag when all earlier work of the source pipe is done."""
+    _flag("SetFlag", event, event_id, event.source, event.target)
+
+
+def WaitFlag(event: HardEvent, event_id: Index) -> None:
+    """Holds the destination pipe until the source pipe has set the flag, and clears it."""
+    _flag("WaitFlag", event, event_id, event.target, event.source)
+
+
+def PipeBarrier(pipe: Pipe | None) -> None:
+    """Later work of the pipe waits for its earlier work; PIPE_ALL: of all pipes of the core."""
+    tracer = current()
+    everything = pipe is PIPE_ALL
+    where = Pipe.S if pipe is None else pipe
+    if not everything and where not in _PIPES_OF[tracer.core] and tracer.generation != "1001":
+        raise refuse("R22", f"PipeBarrier: this core has no pipe {where.name}; it has {', '.join(sorted(p.name for p in _PIPES_OF[tracer.core]))}", tracer.here())
+    tracer.emit(tracer.opcode(INSTRUCTIONS["PipeBarrier"]), int(where), 0, (), (tracer.table.node(int(everything)),))
+
+
+def _cross(name: str, flag_id: Index) -> Tracer:
+    """R19 as far as it shows before the program runs."""
+    tracer = current()
+    low, high = sym.bounds(flag_id)
+    if low < 0 or high > LARGEST_CROSS_FLAG:
+        raise refuse("R19", f"{name}: the flag id is {low if low == high else f'{low}..{high}'}; ids are 0..{LARGEST_CROSS_FLAG}", tracer.here())
+    return tracer
+
+
+def CrossCoreSetFlag(mode: int, pipe: Pipe, flag_id: Index) -> None:
+    """Tells other cores that the earlier work of the pipe is done. Mode 0: all of this kind; 1: both vector cores of a group; 2: cube and vector cores."""
+    tracer = _cross("CrossCoreSetFlag", flag_id)
+    if mode not in MODES[tracer.generation]:
+        raise refuse("R22", f"CrossCoreSetFlag: mode {mode} is not one of {MODES[tracer.generation]} on {tracer.chip.name} ({tracer.generation})", tracer.here())
+    if pipe not in _PIPES_OF[tracer.core]:
+        raise refuse("R22", f"CrossCoreSetFlag: this core has no pipe {pipe.name}", tracer.here())
+    node = tracer.table.node
+    tracer.emit(tracer.opcode(INSTRUCTIONS["CrossCoreSetFlag"]), int(pipe), 0, (), (node(mode), node(flag_id)))
+
+
+def CrossCoreWaitFlag(flag_id: Index) -> None:
+    """Holds all later instructions of this core until the flag was set, once for each wait."""
+    tracer = _cross("CrossCoreWaitFlag", flag_id)
+    tracer.emit(tracer.opcode(INSTRUCTIONS["CrossCoreWaitFlag"]), int(Pipe.S), 0, (), (tracer.table.node(flag_id),))
+
+
+def SyncAll(isAIVOnly: bool = True) -> None:
+    """All cores wait for each other; in a mixed kernel isAIVOnly=False means cube and vector cores together."""
+    tracer = current()
+    own = int(isAIVOnly or tracer.kind != "mix")
+    tracer.emit(tracer.opcode(INSTRUCTIONS["SyncAll"]), int(Pipe.S), 0, (), (tracer.table.node(own),))
+
+
+# -- what a core knows of itself
+
+
+def GetBlockIdx() -> Index:
+    """The index of this core: of the block; on the vector cores of a mixed kernel, of the core (2 * group + sub-block)."""
+    tracer = current()
+    block = tracer.block_index()
+    return block * 2 + tracer.sub_block_index() if tracer.kind == "mix" and tracer.core == "aiv" else block
+
+
+def GetBlockNum() -> int:
+    """Blocks of this launch (groups, in a mixed kernel)."""
+    return current().blocks
+
+
+def GetSubBlockIdx() -> Index:
+    """0 or 1: which vector core of the group of a mixed kernel; else 0."""
+    return current().sub_block_index()
+
+
+def GetSubBlockNum() -> int:
+    """Vector cores in a group."""
+    return 2 if current().kind == "mix" else 1
+
+
+def IsAIC() -> bool:
+    """Whether this is the code of a cube core."""
+    return current().core == "aic"
+
+
+def IsAIV() -> bool:
+    """Whether this is the code of a vector core."""
+    return current().core == "aiv"
+
+
+# -- integers of the program
+
+
+def CeilDiv(a: Index, b: Index) -> Index:
+    """a / b, rounded up."""
+    return (a + b - 1) // b
+
+
+def CeilAlign(a: Index, b: Index) -> Index:
+    """a rounded up to a multiple of b."""
+    return (a + b - 1) // b * b
+
+
+def min(a: Index, b: Index, *more: Index) -> Index:
+    """The smallest, also of integers that are known per block or iteration only."""
+    for other in (b, *more):
+        a = sym.minimum(a, other)
+    return a
+
+
+def max(a: Index, b: Index, *more: Index) -> Index:
+    """The largest, also of integers that are known per block or iteration only."""
+    for other in (b, *more):
+        a = sym.maximum(a, other)
+    return a
+
+
+def select(condition: Index, a: Index, b: Index) -> Index:
+    """a where the condition holds, else b: a choice between integers."""
+    return sym.select(condition, a, b)
+
+
+def range(start: Index, stop: Index | None = None, step: Index = 1) -> Iterator[Index]:
+    """A loop that stays a loop in the program; its index is an expression. Python's range unrolls instead.
+
+    The body is traced twice, to see that no Python variable carries something from one iteration to the next.
+    """
+    return current().loop(*((0, start) if stop is None else (start, stop)), step)
+
+
+def If(condition: Index) -> AbstractContextManager[None]:
+    """`with ac.If(condition):` runs its block where the condition holds, which may depend on the loop or on data."""
+    return current().branch(condition)
+
+
+def Else() -> AbstractContextManager[None]:
+    """`with ac.Else():` right after the block of an If."""
+    return current().otherwise()
+
+
+# -- scalars
+
+
+def _element(name: str, tensor: Tensor, index: Index) -> Tensor:
+    tracer = current()
+    if tensor.memory not in (Memory.GM, Memory.UB):
+        raise refuse("R22", f"{name}: the tensor lies in {tensor.memory.name}; scalars are read and written in GM and UB", tracer.here())
+    one = tensor[index]
+    check_room(tracer, name, "the element", one, one.dtype.itemsize, one.dtype.itemsize)
+    return one
+
+
+def GetValue(tensor: Tensor, index: Index, lowest: int | None = None, highest: int | None = None) -> Sym | FloatScalar:
+    """Reads one element. An integer must be declared to lie in lowest..highest, which bounds what is computed from it.
+
+    A real number can be the scalar of a vector instruction.
+    """
+    tracer = current()
+    one = _element("GetValue", tensor, index)
+    whole = not one.dtype.is_floating_point
+    if whole and (lowest is None or highest is None):
+        raise refuse("trace", "GetValue: the range of the integer is not declared", tracer.here(), "GetValue(tensor, index, lowest, highest)")
+    low, high = (int(lowest or 0), int(highest or 0)) if whole else (0, 0)
+    slot = tracer.scalars
+    tracer.scalars += 1
+    node = tracer.table.node
+    operands = one.words(READ) + (node(one.dtype.itemsize), 0)
+    tracer.emit(tracer.opcode(INSTRUCTIONS["GetValue"]), int(Pipe.S), 1, operands, (node(slot), node(low), node(high)))
+    return tracer.table.source(sym.SCALAR, slot, low, high, None) if whole else FloatScalar(slot)
+
+
+def SetValue(tensor: Tensor, index: Index, value: Scalar) -> None:
+    """Writes one element."""
+    tracer = current()
+    one = _element("SetValue", tensor, index)
+    (kind, integer), words = scalar_of("SetValue", value, one.dtype)
+    node = tracer.table.node
+    tracer.emit(tracer.opcode(INSTRUCTIONS["SetValue"]), int(Pipe.S), 1, one.words(WRITE) + (node(one.dtype.itemsize), 0), (node(kind), node(integer)),
+                (1, *words))
+
+
+def DataCacheCleanAndInvalid(tensor: GlobalTensor, count: Index | None = None) -> None:
+    """Scalar writes to `count` elements of GM (default: all of the window) become visible to other pipes and cores."""
+    tracer = current()
+    if not isinstance(tensor, GlobalTensor):
+        raise KernelError(f"DataCacheCleanAndInvalid: it takes a GlobalTensor, not a {type(tensor).__name__}")
+    size = (tensor.size if count is None else count) * tensor.dtype.itemsize
+    tracer.emit(tracer.opcode(INSTRUCTIONS["DataCacheCleanAndInvalid"]), int(Pipe.S), 1, tensor.words(WRITE) + (tracer.table.node(size), 0), ())
+
+
+__all__ = ["CeilAlign", "CeilDiv", "CrossCoreSetFlag", "CrossCoreWaitFlag", "DataCacheCleanAndInvalid", "Else", "GetBlockIdx", "GetBlockNum",
+           "GetSubBlockIdx", "GetSubBlockNum", "GetValue", "HardEvent", "If", "IsAIC", "IsAIV", "PIPE_ALL", "PIPE_FIX", "PIPE_M", "PIPE_MTE1",
+           "PIPE_MTE2", "PIPE_MTE3", "PIPE_S", "PIPE_V", "PipeBarrier", "SetFlag", "SetValue", "SyncAll", "WaitFlag", "max", "min", "range", "select"]

@@ -1,0 +1,195 @@
+"""TPipe, TQue and TBuf: buffers handed from pipe to pipe, lowered to addresses and flags as they are used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ascendlite.npu.errors import KernelError, refuse
+from ascendlite.npu.lang import dtypes
+from ascendlite.npu.lang.declare import Memory, Pipe
+from ascendlite.npu.lang.events import HardEvent
+from ascendlite.npu.lang.order import KEPT_BY_PIPE, SetFlag, WaitFlag
+from ascendlite.npu.lang.tensors import LocalTensor, TPosition, allocate, memory_state
+from ascendlite.npu.lang.trace import Tracer, current
+
+# Who fills a queue's buffers and who empties them, by position.
+_ENDS = {
+    "VECIN": (Pipe.MTE2, Pipe.V), "VECOUT": (Pipe.V, Pipe.MTE3), "A1": (Pipe.MTE2, Pipe.MTE1), "B1": (Pipe.MTE2, Pipe.MTE1),
+    "C1": (Pipe.MTE2, Pipe.MTE1), "A2": (Pipe.MTE1, Pipe.M), "B2": (Pipe.MTE1, Pipe.M), "C2": (Pipe.MTE1, Pipe.M), "CO1": (Pipe.M, Pipe.FIX),
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Ids:
+    """Event ids in use, by event."""
+
+    taken: dict[HardEvent, int] = field(default_factory=dict)
+
+    def save(self) -> object:
+        return dict(self.taken)
+
+    def restore(self, state: object) -> None:
+        assert isinstance(state, dict)
+        self.taken = dict(state)
+
+
+def _ids(tracer: Tracer) -> _Ids:
+    for one in tracer.stateful:
+        if isinstance(one, _Ids):
+            return one
+    tracer.stateful.append(made := _Ids())
+    return made
+
+
+def _take(event: HardEvent, count: int) -> list[int]:
+    """The next free ids of an event (R05)."""
+    ids = _ids(current())
+    first = ids.taken.get(event, 0)
+    if first + count > KEPT_BY_PIPE:
+        raise refuse("R05", f"TQue: {first + count} ids of {event.name} are needed; a kernel with TPipe has {KEPT_BY_PIPE}", current().here(),
+                     "use fewer queues or slots, or one queue for several tensors")
+    ids.taken[event] = first + count
+    return list(range(first, first + count))
+
+
+class TPipe:
+    """Gives queues and buffers their memory."""
+
+    def __init__(self) -> None:
+        memory_state().uses_pipe = True
+
+    def InitBuffer(self, queue: TQue | TBuf, slots_or_bytes: int, nbytes: int | None = None) -> None:
+        """`InitBuffer(queue, slots, bytes)` or `InitBuffer(buffer, bytes)`."""
+        if isinstance(queue, TBuf):
+            queue._init(slots_or_bytes if nbytes is None else nbytes)
+        elif nbytes is None:
+            raise KernelError("InitBuffer: a TQue takes the number of slots and the bytes of each")
+        else:
+            queue._init(slots_or_bytes, nbytes)
+
+    def Destroy(self) -> None:
+        """Nothing is left to do: queues drain themselves at the end of the kernel."""
+
+
+class TBuf:
+    """One buffer for temporary values."""
+
+    def __init__(self, position: TPosition = TPosition.VECCALC) -> None:
+        self.position = position
+        self._tensor: LocalTensor | None = None
+
+    def _init(self, nbytes: int) -> None:
+        self._tensor = allocate(self.position.memory, dtypes.u8, nbytes, position=self.position)[0]
+
+    def Get(self, dtype: object, size: int | None = None) -> LocalTensor:
+        """The buffer as `size` elements (default: all that fit)."""
+        if self._tensor is None:
+            raise refuse("trace", "TBuf: Get before InitBuffer", current().here(), "pipe.InitBuffer(buffer, bytes)")
+        whole = self._tensor.ReinterpretCast(dtype)
+        return whole if size is None else whole[:size]
+
+
+class TQue:
+    """A queue of buffers between the pipe that fills them and the pipe that empties them.
+
+    AllocTensor waits until the emptying pipe has freed the slot; EnQue says that it is full; DeQue waits for that; FreeTensor frees it.
+    """
+
+    def __init__(self, position: TPosition, depth: int = 1) -> None:
+        if position.name not in _ENDS:
+            raise KernelError(f"TQue: there is no queue at {position.name}; positions are {', '.join(_ENDS)}")
+        source, target = _ENDS[position.name]
+        self.position, self.depth = position, depth
+        self.full, self.free = HardEvent[f"{source.name}_{target.name}"], HardEvent[f"{target.name}_{source.name}"]
+        self.slots: list[LocalTensor] = []
+        self._full_ids: list[int] = []
+        self._free_ids: list[int] = []
+        self._state = _QueueState()
+
+    def _init(self, slots: int, nbytes: int) -> None:
+        memory = self.position.memory
+        if memory is Memory.GM or slots < 1:
+            raise KernelError(f"InitBuffer: {slots} slots at {self.position.name}; it takes at least one")
+        self.slots = allocate(memory, dtypes.u8, nbytes, slots, self.position)
+        self._full_ids, self._free_ids = _take(self.full, slots), _take(self.free, slots)
+        self._state = _QueueState(allocated=0, busy={})
+        tracer = current()
+        tracer.stateful.append(self._state)
+        for number in self._free_ids:
+            SetFlag(self.free, number)
+        tracer.at_end.append(self._drain)
+
+    def _drain(self) -> None:
+        """Leaves no flag set: waits for the free flags of all slots."""
+        if self._state.busy:
+            raise KernelError(f"TQue at {self.position.name}: {len(self._state.busy)} tensors were not freed at the end; FreeTensor each")
+        for number in self._free_ids:
+            WaitFlag(self.free, number)
+
+    def AllocTensor(self, dtype: object) -> LocalTensor:
+        """The next slot, when the emptying pipe has left it."""
+        state = self._state
+        if not self.slots:
+            raise refuse("trace", "TQue: AllocTensor before InitBuffer", current().here(), "pipe.InitBuffer(queue, slots, bytes)")
+        slot = state.allocated % len(self.slots)
+        if slot in state.busy:
+            raise refuse("trace", f"TQue at {self.position.name}: all {len(self.slots)} slots are in use", current().here(),
+                         "FreeTensor what was dequeued, or give the queue more slots")
+        WaitFlag(self.free, self._free_ids[slot])
+        state.allocated += 1
+        state.busy[slot] = "allocated"
+        return self.slots[slot].ReinterpretCast(dtype)
+
+    def _slot(self, tensor: LocalTensor) -> int:
+        for slot, one in enumerate(self.slots):
+            if one.base == tensor.base:
+                return slot
+        raise refuse("trace", f"TQue at {self.position.name}: {tensor} is not one of its slots", current().here())
+
+    def _move(self, name: str, slot: int, before: str, after: str | None) -> None:
+        state = self._state.busy.get(slot)
+        if state != before:
+            raise refuse("trace", f"TQue at {self.position.name}: {name} of slot {slot}, which is {state or 'free'}; it must be {before}", current().here())
+        if after is None:
+            del self._state.busy[slot]
+        else:
+            self._state.busy[slot] = after
+
+    def EnQue(self, tensor: LocalTensor) -> None:
+        """The slot is filled when the filling pipe has done its earlier work."""
+        slot = self._slot(tensor)
+        self._move("EnQue", slot, "allocated", "full")
+        self._state.order.append((slot, tensor.dtype))
+        SetFlag(self.full, self._full_ids[slot])
+
+    def DeQue(self, dtype: object = None) -> LocalTensor:
+        """The slot that was enqueued first, when it is filled."""
+        if not self._state.order:
+            raise refuse("trace", f"TQue at {self.position.name}: DeQue, but nothing is enqueued", current().here())
+        slot, was = self._state.order.pop(0)
+        self._move("DeQue", slot, "full", "dequeued")
+        WaitFlag(self.full, self._full_ids[slot])
+        return self.slots[slot].ReinterpretCast(was if dtype is None else dtype)
+
+    def FreeTensor(self, tensor: LocalTensor) -> None:
+        """The slot may be filled again when the emptying pipe has done its earlier work."""
+        slot = self._slot(tensor)
+        self._move("FreeTensor", slot, "dequeued", None)
+        SetFlag(self.free, self._free_ids[slot])
+
+
+@dataclass(slots=True)
+class _QueueState:
+    """Where a queue stands: slots handed out so far, what each is, which are enqueued."""
+
+    allocated: int = 0
+    busy: dict[int, str] = field(default_factory=dict)
+    order: list[tuple[int, dtypes.DType]] = field(default_factory=list)
+
+    def save(self) -> object:
+        return self.allocated, dict(self.busy), list(self.order)
+
+    def restore(self, state: object) -> None:
+        assert isinstance(state, tuple)
+        self.allocated, busy, order = state
+        self.busy, self.order = dict(busy), list(order)

@@ -1,0 +1,312 @@
+"""Vector instructions whose result has another shape than their source: reductions, broadcasts, gathers, transposes, sorting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ascendlite.npu.errors import KernelError, refuse
+from ascendlite.npu.lang import dtypes, sym
+from ascendlite.npu.lang.declare import PARTIAL, READ, WRITE
+from ascendlite.npu.lang.footprint import REPEAT_BYTES, Lanes, Shape, check_lanes, repeated, run
+from ascendlite.npu.lang.tensors import LocalTensor
+from ascendlite.npu.lang.trace import Index, current
+from ascendlite.npu.lang.vector import Call, Mask, check_formats, empty, lanes_of, local
+from ascendlite.npu.lang.vector_instructions import REDUCE_OPS, REDUCE_ORDERS
+
+
+def _results(call: Call, each: int, count: Index, step: int) -> Shape:
+    """`count` results of `each` bytes, `step` bytes apart."""
+    if step == each:
+        return run(call.tracer, 1, count * each)
+    node = call.tracer.table.node
+    return Shape((node(each), 1, node(count), node(step)), (sym.bounds(count)[1] - 1) * step + each)
+
+
+def _of_repeats(name: str, dst: LocalTensor, src: LocalTensor, lanes: Lanes, strides: tuple[int, int, int], result: tuple[int, int],
+                extra: tuple[int, ...]) -> None:
+    """strides: dst repeat, src block, src repeat. result: bytes that a repeat writes and the unit of the dst stride in bytes."""
+    if empty(lanes):
+        return
+    local(name, dst, src)
+    call = Call(name, lanes, REPEAT_BYTES // src.dtype.itemsize)
+    check_formats(call.tracer, call.instruction, (dst, src))
+    dst_rep, src_block, src_rep = strides
+    check_lanes(call.tracer, call.instruction, lanes, call.width, (src_block, src_rep))
+    each, unit = result
+    call.add("dst", dst, WRITE, _results(call, each, lanes.repeat, dst_rep * unit), dst.dtype.itemsize)
+    call.add("src", src, READ, call.shape(src, src_block, src_rep))
+    call.finish((1, src_block, 0, dst_rep, src_rep, 0), extra=extra)
+
+
+def ReduceRepeat(kind: str, dst: LocalTensor, src: LocalTensor, mask: Mask, repeat: Index, dstRepStride: int = 1, srcBlkStride: int = 1,
+                 srcRepStride: int = 8, order: str = "ORDER_ONLY_VALUE") -> None:
+    """One value a repeat: the "SUM", "MAX" or "MIN" of its active lanes, dstRepStride elements (or pairs) apart.
+
+    order, for MAX and MIN: "ORDER_VALUE_INDEX" and "ORDER_INDEX_VALUE" write pairs, "ORDER_ONLY_VALUE", "ORDER_ONLY_INDEX" one element.
+    """
+    if kind not in REDUCE_OPS or order not in REDUCE_ORDERS or (kind == "SUM" and order != "ORDER_ONLY_VALUE"):
+        raise KernelError(f"ReduceRepeat: {kind!r} with {order!r}; kinds are {', '.join(REDUCE_OPS)}, orders {', '.join(REDUCE_ORDERS)} (SUM: ORDER_ONLY_VALUE)")
+    which = REDUCE_ORDERS.index(order)
+    each = dst.dtype.itemsize * (2 if which < 2 else 1)
+    _of_repeats(f"ReduceRepeat{kind.title()}", dst, src, lanes_of(mask, repeat), (dstRepStride, srcBlkStride, srcRepStride), (each, each),
+                (REDUCE_OPS.index(kind), which))
+
+
+def WholeReduceSum(dst: LocalTensor, src: LocalTensor, mask: Mask, repeat: Index, dstRepStride: int = 1, srcBlkStride: int = 1, srcRepStride: int = 8) -> None:
+    """The former name of ReduceRepeat("SUM", ...)."""
+    ReduceRepeat("SUM", dst, src, mask, repeat, dstRepStride, srcBlkStride, srcRepStride)
+
+
+def WholeReduceMax(dst: LocalTensor, src: LocalTensor, mask: Mask, repeat: Index, dstRepStride: int = 1, srcBlkStride: int = 1,
+                   srcRepStride: int = 8, order: str = "ORDER_VALUE_INDEX") -> None:
+    """The former name of ReduceRepeat("MAX", ...); pairs by default."""
+    ReduceRepeat("MAX", dst, src, mask, repeat, dstRepStride, srcBlkStride, srcRepStride, order)
+
+
+def WholeReduceMin(dst: LocalTensor, src: LocalTensor, mask: Mask, repeat: Index, dstRepStride: int = 1, srcBlkStride: int = 1,
+                   srcRepStride: int = 8, order: str = "ORDER_VALUE_INDEX") -> None:
+    """The former name of ReduceRepeat("MIN", ...); pairs by default."""
+    ReduceRepeat("MIN", dst, src, mask, repeat, dstRepStride, srcBlkStride, srcRepStride, order)
+
+
+def BlockReduce(kind: str, dst: LocalTensor, src: LocalTensor, repeat: Index, mask: Mask, dstRepStride: int = 1, srcBlkStride: int = 1,
+                srcRepStride: int = 8) -> None:
+    """One value a block of 32 bytes, 8 a repeat, dstRepStride times 8 elements apart."""
+    if kind not in REDUCE_OPS:
+        raise KernelError(f"BlockReduce: {kind!r} is not one of {', '.join(REDUCE_OPS)}")
+    lanes = lanes_of(mask, repeat)
+    results = -(-lanes.span()[1] * src.dtype.itemsize // 32)
+    _of_repeats(f"BlockReduce{kind.title()}", dst, src, lanes, (dstRepStride, srcBlkStride, srcRepStride),
+                (results * dst.dtype.itemsize, 8 * dst.dtype.itemsize), (REDUCE_OPS.index(kind),))
+
+
+def _block_reduce(kind: str) -> Callable[..., None]:
+    def issue(dst: LocalTensor, src: LocalTensor, repeat: Index, mask: Mask, dstRepStride: int = 1, srcBlkStride: int = 1, srcRepStride: int = 8) -> None:
+        BlockReduce(kind, dst, src, repeat, mask, dstRepStride, srcBlkStride, srcRepStride)
+
+    issue.__name__ = issue.__qualname__ = f"BlockReduce{kind.title()}"
+    issue.__doc__ = f'BlockReduce("{kind}", ...).'
+    return issue
+
+
+BlockReduceSum, BlockReduceMax, BlockReduceMin = map(_block_reduce, REDUCE_OPS)
+
+
+def PairReduceSum(dst: LocalTensor, src: LocalTensor, repeat: Index, mask: Mask, dstRepStride: int = 1, srcBlkStride: int = 1, srcRepStride: int = 8) -> None:
+    """dst[i] = src[2 i] + src[2 i + 1]; dstRepStride in steps of 128 bytes."""
+    lanes = lanes_of(mask, repeat)
+    _of_repeats("PairReduceSum", dst, src, lanes, (dstRepStride, srcBlkStride, srcRepStride), ((lanes.span()[1] + 1) // 2 * dst.dtype.itemsize, 128), (0,))
+
+
+def _reduce(kind: str, dst: LocalTensor, src: LocalTensor, work: LocalTensor, count: Index, with_index: bool) -> None:
+    name = f"Reduce{kind.title()}"
+    lanes = Lanes(0, count, 0, 1)
+    if empty(lanes):
+        raise KernelError(f"{name}: there is nothing to reduce; the count must be positive")
+    local(name, dst, src, work)
+    call = Call(name, lanes, REPEAT_BYTES // src.dtype.itemsize)
+    check_formats(call.tracer, call.instruction, (dst, src))
+    size = src.dtype.itemsize
+    call.add("dst", dst, WRITE, run(call.tracer, size, 2 if with_index else 1), size)
+    # the card folds repeats into `work` first: a value (or pair) for each of them
+    partial = -(-sym.bounds(count)[1] // call.width) * (2 if with_index else 1)
+    call.add("work", work, WRITE | PARTIAL, run(call.tracer, size, partial))
+    call.add("src", src, READ, run(call.tracer, size, count))
+    call.finish((1, 1, 0, 8, 8, 0), extra=(REDUCE_OPS.index(kind), int(with_index)))
+
+
+def ReduceSum(dst: LocalTensor, src: LocalTensor, work: LocalTensor, count: Index) -> None:
+    """dst[0] = the sum of count elements; `work` has room for one value a repeat."""
+    _reduce("SUM", dst, src, work, count, False)
+
+
+def ReduceMax(dst: LocalTensor, src: LocalTensor, work: LocalTensor, count: Index, calIndex: bool = False) -> None:
+    """dst[0] = the largest of count elements; calIndex: dst[1] = its first index, as an integer in dst's bits."""
+    _reduce("MAX", dst, src, work, count, calIndex)
+
+
+def ReduceMin(dst: LocalTensor, src: LocalTensor, work: LocalTensor, count: Index, calIndex: bool = False) -> None:
+    """dst[0] = the smallest of count elements; calIndex: dst[1] = its first index, as an integer in dst's bits."""
+    _reduce("MIN", dst, src, work, count, calIndex)
+
+
+# -- broadcasts, gathers, transposes
+
+
+def Brcb(dst: LocalTensor, src: LocalTensor, repeat: Index, params: Sequence[int] = (1, 8)) -> None:
+    """Each of 8 elements a repeat fills one block of 32 bytes. params: block and repeat stride of dst."""
+    block, rep = params
+    per_block = 32 // dst.dtype.itemsize
+    lanes = Lanes(1, 8 * per_block, 0, repeat)
+    if empty(lanes):
+        return
+    local("Brcb", dst, src)
+    call = Call("Brcb", lanes, 8 * per_block)
+    check_formats(call.tracer, call.instruction, (dst, src))
+    check_lanes(call.tracer, call.instruction, lanes, call.width, (block, rep))
+    call.add("dst", dst, WRITE, repeated(call.tracer, dst.dtype.itemsize, lanes, block, rep))
+    call.add("src", src, READ, run(call.tracer, src.dtype.itemsize, repeat * 8))
+    call.finish((block, 1, 0, rep, 1, 0))
+
+
+def _index_format(name: str, index: LocalTensor) -> None:
+    if index.dtype is not dtypes.u32:
+        raise refuse("R22", f"{name}: the index is {index.dtype.name}; it must be u32 byte offsets", current().here(), "use ReinterpretCast(npu.u32)")
+
+
+def Gather(dst: LocalTensor, src: LocalTensor, index: LocalTensor, base: int, mask: Mask, repeat: Index | None = None, dstRepStride: int = 8) -> None:
+    """dst[i] = the element of src at byte offset base + index[i]. The offsets are data: all of src counts as read."""
+    lanes = lanes_of(mask, repeat)
+    if empty(lanes):
+        return
+    local("Gather", dst, src, index)
+    _index_format("Gather", index)
+    call = Call("Gather", lanes, REPEAT_BYTES // max(4, dst.dtype.itemsize))
+    check_formats(call.tracer, call.instruction, (dst, src))
+    if lanes.mode:
+        check_lanes(call.tracer, call.instruction, lanes, call.width, (1, dstRepStride))
+    call.add("dst", dst, WRITE, call.shape(dst, 1, dstRepStride))
+    call.add("src", src[base // src.dtype.itemsize :], READ, run(call.tracer, 1, (src.size * src.dtype.itemsize) - base), src.dtype.itemsize)
+    call.add("index", index, READ, call.shape(index, 1, 8))
+    call.finish((1, 1, 1, dstRepStride, 0, 8), extra=(0,))
+
+
+def Gatherb(dst: LocalTensor, src: LocalTensor, index: LocalTensor, repeat: Index, params: Sequence[int] = (1, 8)) -> None:
+    """Block j of repeat r of dst = the block of 32 bytes of src at byte offset index[8 r + j]. params: block and repeat stride of dst."""
+    lanes = Lanes(1, REPEAT_BYTES // dst.dtype.itemsize, 0, repeat)
+    if empty(lanes):
+        return
+    local("GatherBlocks", dst, src, index)
+    _index_format("Gatherb", index)
+    call = Call("GatherBlocks", lanes, REPEAT_BYTES // dst.dtype.itemsize)
+    check_formats(call.tracer, call.instruction, (dst, src))
+    check_lanes(call.tracer, call.instruction, lanes, call.width, tuple(params))
+    call.add("dst", dst, WRITE, call.shape(dst, params[0], params[1]))
+    call.add("src", src, READ, run(call.tracer, src.dtype.itemsize, src.size))
+    call.add("index", index, READ, run(call.tracer, 4, repeat * 8))
+    call.finish((params[0], 1, 1, params[1], 0, 1))
+
+
+def Scatter(dst: LocalTensor, src: LocalTensor, index: LocalTensor, base: int, count: Index) -> None:
+    """The element of dst at byte offset base + index[i] = src[i]. The offsets are data: any byte of dst may be written."""
+    lanes = Lanes(0, count, 0, 1)
+    if empty(lanes):
+        return
+    local("Scatter", dst, src, index)
+    _index_format("Scatter", index)
+    call = Call("Scatter", lanes, REPEAT_BYTES // 4)
+    check_formats(call.tracer, call.instruction, (dst, src))
+    call.add("dst", dst[base // dst.dtype.itemsize :], WRITE | PARTIAL, run(call.tracer, 1, dst.size * dst.dtype.itemsize - base), dst.dtype.itemsize)
+    call.add("src", src, READ, run(call.tracer, src.dtype.itemsize, count))
+    call.add("index", index, READ, run(call.tracer, 4, count))
+    call.finish((1, 1, 1, 8, 8, 8), extra=(0,))
+
+
+_KEPT = {1: 2, 2: 2, 3: 4, 4: 4, 5: 4, 6: 4, 7: 1}  # one of how many
+
+
+def GatherMask(dst: LocalTensor, src: LocalTensor, pattern: int | LocalTensor, count: Index, counted: LocalTensor | None = None) -> None:
+    """Packs chosen elements of src[:count] into dst: those whose bit of the mask tensor is set, or a fixed pattern.
+
+    pattern 1: even ones; 2: odd ones; 3-6: the first to fourth of each four; 7: all. counted: an i32 tensor whose first element becomes
+    the number of chosen elements (the card returns it in a register).
+    """
+    lanes = Lanes(0, count, 0, 1)
+    if empty(lanes):
+        return
+    bits, number = (pattern, 0) if isinstance(pattern, LocalTensor) else (None, pattern)
+    if bits is None and number not in _KEPT:
+        raise KernelError(f"GatherMask: the pattern is {number}; it must be 1..7 or a tensor of bits")
+    local("GatherMask", dst, src, *([bits] if bits else []), *([counted] if counted else []))
+    call = Call("GatherMask", lanes, REPEAT_BYTES // src.dtype.itemsize)
+    check_formats(call.tracer, call.instruction, (dst, src))
+    each = _KEPT.get(number, 1)
+    kept = (count + each - 1) // each
+    call.add("dst", dst, WRITE | PARTIAL if bits is not None else WRITE, run(call.tracer, dst.dtype.itemsize, kept))
+    call.add("src", src, READ, run(call.tracer, src.dtype.itemsize, count))
+    if bits is not None:
+        call.add("mask", bits, READ, run(call.tracer, 1, (count + 7) // 8))
+    if counted is not None:
+        if counted.dtype is not dtypes.i32:
+            raise refuse("R22", f"GatherMask: counted is {counted.dtype.name}; it must be i32", call.tracer.here())
+        call.add("counted", counted, WRITE, run(call.tracer, 4, 1))
+    call.finish((1, 1, 1, 8, 8, 8), extra=(number, int(counted is not None)))
+
+
+def TransDataTo5HD(dst: LocalTensor, src: LocalTensor, dst_row: int, src_row: int, repeat: int = 1, dstRepStride: int = 0, srcRepStride: int = 0) -> None:
+    """Transposes R rows of 32 bytes (R = 16; 32 for 1-byte formats) a repeat; rows lie src_row and dst_row bytes apart.
+
+    The card takes lists of row addresses; here they are evenly spaced.
+    """
+    size = src.dtype.itemsize
+    rows, columns = (32 if size == 1 else 16), 32 // size
+    lanes = Lanes(1, columns, 0, repeat)
+    local("Transpose", dst, src)
+    call = Call("Transpose", lanes, columns)
+    check_formats(call.tracer, call.instruction, (dst, src))
+    check_lanes(call.tracer, call.instruction, lanes, call.width, (1, 1, dstRepStride, srcRepStride))
+    if dst_row % 32 or src_row % 32:
+        raise refuse("R02", f"TransDataTo5HD: rows are {dst_row} and {src_row} bytes apart; both must be multiples of 32", call.tracer.here())
+    node = call.tracer.table.node
+
+    def grid(run_bytes: int, count: int, pitch: int, rep: int) -> Shape:
+        return Shape((node(run_bytes), 2, node(repeat), node(rep * 32), node(count), node(pitch)),
+                     (repeat - 1) * rep * 32 + (count - 1) * pitch + run_bytes)
+
+    call.add("dst", dst, WRITE, grid(rows * size, columns, dst_row, dstRepStride))
+    call.add("src", src, READ, grid(32, rows, src_row, srcRepStride))
+    call.finish((1, 1, 0, dstRepStride, srcRepStride, 0), extra=(src_row, dst_row))
+
+
+def Transpose(dst: LocalTensor, src: LocalTensor) -> None:
+    """A 16 x 16 block of 2-byte elements, contiguous on both sides."""
+    if src.dtype.itemsize != 2:
+        raise refuse("R22", f"Transpose: the format is {src.dtype.name}; it takes 2-byte formats", current().here(), "use TransDataTo5HD")
+    TransDataTo5HD(dst, src, 32, 32)
+
+
+# -- sorting
+
+
+
+
+def Sort32(dst: LocalTensor, src: LocalTensor, index: LocalTensor, repeat: Index) -> None:
+    """Each repeat sorts 32 elements, largest first: pairs of 8 bytes (value, u32 index) to dst."""
+    lanes = Lanes(1, 32, 0, repeat)
+    if empty(lanes):
+        return
+    local("Sort32", dst, src, index)
+    _index_format("Sort32", index)
+    call = Call("Sort32", lanes, 32)
+    check_formats(call.tracer, call.instruction, (dst, src))
+    check_lanes(call.tracer, call.instruction, lanes, 32, (1, 1))
+    call.add("dst", dst, WRITE, run(call.tracer, 8, repeat * 32))
+    call.add("src", src, READ, run(call.tracer, src.dtype.itemsize, repeat * 32))
+    call.add("index", index, READ, run(call.tracer, 4, repeat * 32))
+    call.finish((1, 1, 1, 8, src.dtype.itemsize, 4))
+
+
+def MrgSort(dst: LocalTensor, sources: Sequence[LocalTensor], lengths: Sequence[Index]) -> None:
+    """Merges 2-4 sorted lists of pairs into dst, largest first; ties go to the earlier list. lengths: pairs in each list."""
+    if not 2 <= len(sources) == len(lengths) <= 4:
+        raise KernelError(f"MrgSort: {len(sources)} lists with {len(lengths)} lengths; it takes 2 to 4 of each")
+    local("MrgSort", dst, *sources)
+    total = sum(lengths[1:], lengths[0])
+    call = Call("MrgSort", Lanes(0, total, 0, 1), 32)
+    check_formats(call.tracer, call.instruction, (dst, sources[0], sources[0], sources[0], sources[0]))
+    call.add("dst", dst, WRITE, run(call.tracer, 8, total))
+    for i, (src, length) in enumerate(zip(sources, lengths)):
+        call.add(f"src{i}", src, READ, run(call.tracer, 8, length), 8)
+    call.finish((1, 1, 1, 8, 8, 8), extra=(len(sources), *lengths, *(0,) * (4 - len(lengths))))
+
+
+def Extract(values: LocalTensor, indices: LocalTensor, pairs: LocalTensor, count: int) -> None:
+    """The values and the u32 indices of `count` sorted pairs: two GatherMasks."""
+    narrow = values.dtype.itemsize == 2
+    GatherMask(values, pairs.ReinterpretCast(values.dtype), 3 if narrow else 1, count * (4 if narrow else 2))
+    GatherMask(indices, pairs.ReinterpretCast(dtypes.u32), 2, count * 2)
+
+
+__all__ = ["BlockReduce", "BlockReduceMax", "BlockReduceMin", "BlockReduceSum", "Brcb", "Extract", "Gather", "GatherMask", "Gatherb", "MrgSort",
+           "PairReduceSum", "ReduceMax", "ReduceMin", "ReduceRepeat", "ReduceSum", "Scatter", "Sort32", "TransDataTo5HD", "Transpose",
+           "WholeReduceMax", "WholeReduceMin", "WholeReduceSum"]

@@ -1,0 +1,311 @@
+"""Windows on a core's memories and on the kernel's arguments, and who hands out addresses."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from ascendlite.npu.errors import KernelError, Site, refuse
+from ascendlite.npu.lang import dtypes, sym
+from ascendlite.npu.lang.declare import ALIGNMENT, CORE_OF, Memory
+from ascendlite.npu.lang.dtypes import DType
+from ascendlite.npu.lang.sym import Sym
+from ascendlite.npu.lang.trace import Index, Tracer, current
+
+RESERVED_UB = {"2201": 8 * 1024}  # the framework's part of UB (manual: local memory of the static-tensor style)
+MIXED_UB = 256  # taken by the messages between cube and vector cores in a mixed kernel (R01)
+
+
+class Hardware(Enum):
+    """A memory, for LocalMemAllocator."""
+
+    UB, L1, L0A, L0B, L0C, BIAS, FIXBUF = (Memory.UB, Memory.L1, Memory.L0A, Memory.L0B, Memory.L0C, Memory.BT, Memory.FB)
+
+
+class TPosition(Enum):
+    """A logical place; each lies in one memory."""
+
+    GM, VECIN, VECOUT, VECCALC, A1, B1, C1, A2, B2, C2, CO1, C2PIPE2GM = range(12)
+
+    @property
+    def memory(self) -> Memory:
+        return _MEMORY_OF[self.name]
+
+
+_MEMORY_OF = {
+    "GM": Memory.GM, "VECIN": Memory.UB, "VECOUT": Memory.UB, "VECCALC": Memory.UB, "A1": Memory.L1, "B1": Memory.L1, "C1": Memory.L1,
+    "A2": Memory.L0A, "B2": Memory.L0B, "C2": Memory.BT, "CO1": Memory.L0C, "C2PIPE2GM": Memory.FB,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """A tensor that the kernel was called with: its place among the arguments, shape and format. Its data is not known."""
+
+    index: int
+    dtype: DType
+    shape: tuple[int, ...]
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def numel(self) -> int:
+        count = 1
+        for size in self.shape:
+            count *= size
+        return count
+
+    @property
+    def nbytes(self) -> int:
+        return self.numel() * self.itemsize
+
+
+@dataclass(slots=True)
+class Buffer:
+    """A piece of local memory: what a message about it shows."""
+
+    memory: Memory
+    base: int
+    nbytes: int
+    slots: int
+    dtype: DType
+    size: int
+    site: Site
+    name: str
+
+
+class LocalTensor:
+    """`size` elements of a local memory from byte `base` on. `t[n:]` and `t[n]` are the rest from element n on."""
+
+    __slots__ = ("_words", "base", "buffer", "dtype", "memory", "position", "size")
+
+    def __init__(self, position: TPosition | Memory, base: Index, dtype: object, size: int, buffer: int = -1) -> None:
+        self.memory = position.memory if isinstance(position, TPosition) else position
+        self.position = position if isinstance(position, TPosition) else None
+        self.base: Index = base
+        self.dtype: DType = dtypes.as_dtype(dtype)
+        self.size: Index = size
+        self.buffer = buffer
+        self._words: dict[int, tuple[int, ...]] = {}
+        if buffer < 0:
+            self.buffer = _own_buffer(self)
+
+    def __repr__(self) -> str:
+        return f"{self.dtype.name}[{self.size}] in {self.memory.name} at {self.base}"
+
+    def __getitem__(self, key: slice | Index) -> LocalTensor:
+        start, size = _window(key, self.size)
+        if start is None:
+            return self._view(self.base, self.dtype, size)
+        return self._view(self.base + start * self.dtype.itemsize, self.dtype, size)
+
+    def _view(self, base: Index, dtype: DType, size: Index) -> LocalTensor:
+        new = LocalTensor.__new__(LocalTensor)
+        new.memory, new.position, new.base, new.dtype, new.size, new.buffer = self.memory, self.position, base, dtype, size, self.buffer
+        new._words = {}
+        return new
+
+    def ReinterpretCast(self, dtype: object) -> LocalTensor:
+        """The same bytes in another format."""
+        new = dtypes.as_dtype(dtype)
+        return self._view(self.base, new, self.size * self.dtype.itemsize // new.itemsize)
+
+    def GetSize(self) -> Index:
+        return self.size
+
+    def words(self, access: int) -> tuple[int, ...]:
+        """The first words of an operand: memory, format, access, buffer, base."""
+        found = self._words.get(access)
+        if found is None:
+            found = (int(self.memory), self.dtype.code, access, self.buffer + 1, current().table.node(self.base))
+            self._words[access] = found
+        return found
+
+
+class GlobalTensor:
+    """A window on an argument of the kernel. `g[n:]` and `g[n]` are the rest from element n on."""
+
+    __slots__ = ("argument", "base", "dtype", "size")
+    memory = Memory.GM
+
+    def __init__(self, argument: Argument | GlobalTensor, base: Index = 0, dtype: object = None, size: Index | None = None) -> None:
+        if not isinstance(argument, (Argument, GlobalTensor)):
+            raise refuse("trace", f"GlobalTensor: {type(argument).__name__} is not a tensor argument of the kernel", current().here(),
+                         "pass the array or tensor to the kernel")
+        window = argument if isinstance(argument, GlobalTensor) else None
+        self.argument: Argument = window.argument if window else argument  # type: ignore[assignment]
+        self.base: Index = base + (window.base if window else 0)
+        self.dtype: DType = argument.dtype if dtype is None else dtypes.as_dtype(dtype)
+        whole: Index = window.size if window else self.argument.nbytes // self.dtype.itemsize
+        self.size: Index = whole if size is None else size
+
+    def __repr__(self) -> str:
+        return f"{self.dtype.name}[{self.size}] of argument {self.argument.index} at byte {self.base}"
+
+    def __getitem__(self, key: slice | Index) -> GlobalTensor:
+        new = GlobalTensor.__new__(GlobalTensor)
+        new.argument, new.dtype = self.argument, self.dtype
+        start, new.size = _window(key, self.size)
+        new.base = self.base if start is None else self.base + start * self.dtype.itemsize
+        return new
+
+    def ReinterpretCast(self, dtype: object) -> GlobalTensor:
+        """The same bytes in another format."""
+        new = dtypes.as_dtype(dtype)
+        return GlobalTensor(self.argument, self.base, new, self.size * self.dtype.itemsize // new.itemsize)
+
+    def words(self, access: int) -> tuple[int, ...]:
+        return (0, self.dtype.code, access, self.argument.index + 1, current().table.node(self.base))
+
+
+Tensor = LocalTensor | GlobalTensor
+
+
+def _window(key: slice | Index, size: Index) -> tuple[Index | None, Index]:
+    """Start and size of a window."""
+    if not isinstance(key, slice):
+        return key, size - key
+    if key.step is not None and key.step != 1:
+        raise refuse("trace", f"slice: the step is {key.step}; windows are contiguous", current().here(), "use the strides of the instruction")
+    stop = size if key.stop is None else key.stop
+    if key.start is None:
+        return None, stop
+    return key.start, stop - key.start
+
+
+# -- allocation
+
+
+class _State:
+    """What one trace has handed out."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self.tracer = tracer
+        self.buffers: list[Buffer] = []
+        self.top: dict[Memory, int] = dict.fromkeys(Memory, 0)
+        self.uses_pipe = False
+        self.overflow: set[Memory] = set()
+
+    def save(self) -> object:
+        return len(self.buffers), dict(self.top)
+
+    def restore(self, state: object) -> None:
+        assert isinstance(state, tuple)
+        self.top = dict(state[1])
+        del self.buffers[state[0] :]
+
+
+def memory_state(tracer: Tracer | None = None) -> _State:
+    """The allocations of the running trace."""
+    tracer = tracer or current()
+    for one in tracer.stateful:
+        if isinstance(one, _State):
+            return one
+    made = _State(tracer)
+    tracer.stateful.append(made)
+    return made
+
+
+def capacity(tracer: Tracer, memory: Memory) -> int:
+    """Bytes of a memory that a kernel may use."""
+    whole = tracer.chip.memory[memory.name]
+    if memory is Memory.UB:
+        whole -= RESERVED_UB.get(tracer.generation, 0) + (MIXED_UB if tracer.kind == "mix" else 0)
+    return whole
+
+
+def allocate(memory: Memory, dtype: DType, size: int, slots: int = 1, position: TPosition | None = None) -> list[LocalTensor]:
+    """`slots` tensors of `size` elements, each from an aligned address on."""
+    tracer, state = current(), memory_state()
+    core = CORE_OF.get(memory)
+    if core != tracer.core and tracer.generation != "1001":
+        raise refuse("R22", f"{memory.name} belongs to the {'vector' if core == 'aiv' else 'cube'} core; this is the code of the other", tracer.here(),
+                     "in a mixed kernel branch on ac.IsAIC()")
+    if isinstance(size, Sym) or size <= 0:
+        raise refuse("R01", f"Alloc: the size is {size}; it must be a positive number known when the kernel is traced", tracer.here())
+    align = ALIGNMENT[memory]
+    each = -(-size * dtype.itemsize // align) * align
+    base = -(-state.top[memory] // align) * align
+    state.top[memory] = base + each * slots
+    if state.top[memory] > capacity(tracer, memory):
+        state.overflow.add(memory)
+    site = tracer.here()
+    state.buffers.append(Buffer(memory, base, each * slots, slots, dtype, size, site, _name(state, site)))
+    index = len(state.buffers) - 1
+    return [LocalTensor(position or memory, base + i * each, dtype, size, index) for i in range(slots)]
+
+
+def _own_buffer(tensor: LocalTensor) -> int:
+    """A buffer for a tensor at an address that the kernel chose."""
+    tracer, state = current(), memory_state()
+    if tensor.memory is Memory.GM:
+        raise KernelError("LocalTensor: GM is not a local memory; use GlobalTensor")
+    if not isinstance(tensor.base, Sym) and tensor.base % ALIGNMENT[tensor.memory]:
+        raise refuse("R02", f"LocalTensor at byte {tensor.base} of {tensor.memory.name}; it must start at a multiple of {ALIGNMENT[tensor.memory]}",
+                     tracer.here())
+    size = sym.bounds(tensor.size)[1]
+    end = sym.bounds(tensor.base)[1] + size * tensor.dtype.itemsize
+    if end > tracer.chip.memory[tensor.memory.name]:
+        raise refuse("R01", f"LocalTensor ends at byte {end}; {tensor.memory.name} has {tracer.chip.memory[tensor.memory.name]}", tracer.here())
+    site = tracer.here()
+    base = sym.bounds(tensor.base)[0]
+    state.buffers.append(Buffer(tensor.memory, base, end - base, 1, tensor.dtype, size, site, _name(state, site)))
+    return len(state.buffers) - 1
+
+
+def _name(state: _State, site: Site) -> str:
+    """What the kernel calls the buffer: the names before the `=` of its line, in turn."""
+    left, equals, _ = site.text.partition("=")
+    names = re.findall(r"[A-Za-z_]\w*", left.rpartition(";")[2]) if equals else []
+    earlier = sum(b.site == site for b in state.buffers)
+    return names[min(earlier, len(names) - 1)] if names else f"buffer {len(state.buffers)}"
+
+
+class LocalMemAllocator:
+    """Hands out a memory from its start on. Allocators of the same memory continue each other.
+
+    >>> ub = ac.LocalMemAllocator(ac.Hardware.UB)       # doctest: +SKIP
+    >>> x = ub.Alloc(npu.f16, 8192)                     # doctest: +SKIP
+    """
+
+    def __init__(self, hardware: Hardware) -> None:
+        self.memory = hardware.value
+        memory_state()
+
+    def Alloc(self, dtype: object, size: int) -> LocalTensor:
+        """`size` elements from the next aligned address on."""
+        return allocate(self.memory, dtypes.as_dtype(dtype), size)[0]
+
+    def AllocSlots(self, dtype: object, size: int, slots: int) -> Slots:
+        """`slots` buffers of `size` elements each, chosen by an index that may be an expression."""
+        tensors = allocate(self.memory, dtypes.as_dtype(dtype), size, slots)
+        return Slots(tensors)
+
+    def GetCurAddr(self) -> int:
+        return memory_state().top[self.memory]
+
+
+class Slots:
+    """Equal buffers one after the other: `slots[i % n]` with an index of ac.range is a tensor whose address is an expression."""
+
+    def __init__(self, tensors: list[LocalTensor]) -> None:
+        self.tensors = tensors
+        self.pitch = int(tensors[1].base) - int(tensors[0].base) if len(tensors) > 1 else 0  # addresses of allocations are numbers
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def __getitem__(self, index: Index) -> LocalTensor:
+        if not isinstance(index, Sym):
+            return self.tensors[index]
+        low, high = sym.bounds(index)
+        if low < 0 or high >= len(self):
+            raise refuse("trace", f"slot {low}..{high} of {len(self)}; the index must lie within", current().here(), f"use i % {len(self)}")
+        first = self.tensors[0]
+        return first._view(first.base + index * self.pitch, first.dtype, first.size)

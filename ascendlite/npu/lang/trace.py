@@ -1,0 +1,285 @@
+"""Runs a kernel's Python once per class of blocks and writes down its instructions as the words of a program.
+
+The block index stays an expression. Where Python needs a value, that of one block (the witness) is taken, and the trace holds for the blocks
+that have the same value there; the others are traced again. Knows nothing about what instructions mean.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ascendlite.npu.chips import Chip
+from ascendlite.npu.errors import KernelError, Site, refuse
+from ascendlite.npu.lang import sym
+from ascendlite.npu.lang.instructions import INSTRUCTIONS, Instruction
+from ascendlite.npu.lang.sym import Sym, Table
+
+_HERE: Final = str(Path(__file__).parent)
+_INSTR, _LOOP, _IF, _ELSE, _END = range(5)
+Words = list[int]
+Index = int | Sym
+
+_ARRAYS: Final[dict[int, Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]]] = {
+    sym.ADD: np.add, sym.SUB: np.subtract, sym.MUL: np.multiply, sym.FLOOR_DIV: np.floor_divide, sym.MOD: np.mod, sym.MIN: np.minimum,
+    sym.MAX: np.maximum, sym.AND: np.bitwise_and, sym.OR: np.bitwise_or, sym.XOR: np.bitwise_xor, sym.SHL: np.left_shift,
+    sym.SHR: np.right_shift, sym.EQ: np.equal, sym.NE: np.not_equal, sym.LT: np.less, sym.LE: np.less_equal,
+}  # fmt: skip
+
+
+class Stateful(Protocol):
+    """Something that changes while a kernel is traced and must be as before when a loop's body is traced again."""
+
+    def save(self) -> object: ...
+    def restore(self, state: object) -> None: ...
+
+
+class Tracer:
+    """One program in the making: the code of one kind of core at a time."""
+
+    def __init__(self, chip: Chip, blocks: int, kind: str) -> None:
+        self.chip, self.generation, self.blocks, self.kind = chip, chip.generation, blocks, kind
+        self.table = Table(self)
+        self.opcodes: dict[str, int] = {}
+        self.sites: list[Site] = []
+        self._site_numbers: dict[tuple[object, int], int] = {}
+        self._inside: dict[object, bool] = {}
+        self.core = "aiv"
+        self.loops = self.scalars = self.deepest_loops = self.deepest_scalars = 0
+        self.words: Words = []
+        self.open: list[str] = []
+        self.stateful: list[Stateful] = []
+        self.at_end: list[Callable[[], None]] = []
+        self.memo: dict[object, tuple[int, ...]] = {}
+        self._ready: dict[str, int] = {}
+        self._pairs, self._mask = np.zeros((0, 2), np.int64), np.zeros(0, bool)
+        self._arrays: dict[int, NDArray[np.int64]] = {}
+        self.witness = (0, 0)
+
+    # -- classes of blocks
+
+    def classes(self, core: str, body: Callable[[], None]) -> Words:
+        """The code of one kind of core, for all blocks: `body` runs once a class."""
+        self.core, self._ready, self._arrays = core, {}, {}
+        subs = 2 if self.kind == "mix" and core == "aiv" else 1
+        self._pairs = np.array([(b, s) for b in range(self.blocks) for s in range(subs)], np.int64)
+        left = np.ones(len(self._pairs), bool)
+        parts: list[tuple[NDArray[np.bool_], Words]] = []
+        while left.any():
+            first = int(np.argmax(left))
+            self._mask = left.copy()
+            self.witness = (int(self._pairs[first, 0]), int(self._pairs[first, 1]))
+            self.table.single = bool(left.sum() == 1)
+            self._begin()
+            body()
+            for finish in self.at_end:
+                finish()
+            if self.open:
+                raise KernelError(f"kernel: {self.open[-1]} is still open at the end")
+            self._deepen()
+            parts.append((self._mask, self.words))
+            left &= ~self._mask
+        return self._join(parts, subs)
+
+    def _begin(self) -> None:
+        self.words, self.open, self.loops, self.scalars, self.stateful, self.at_end = [], [], 0, 0, [], []
+
+    def _join(self, parts: list[tuple[NDArray[np.bool_], Words]], subs: int) -> Words:
+        """An if chain over the classes, each a set of places."""
+        code = parts[-1][1]
+        self.table.single = False
+        place = self.block_index() if subs == 1 else self.block_index() * 2 + self.sub_block_index()
+        for mask, words in reversed(parts[:-1]):
+            code = [_IF, self.table.node(_among(place, mask)), *words, _ELSE, *code, _END]
+        return code
+
+    def block_index(self) -> Index:
+        """The block, of the group in a mixed kernel."""
+        return self._source(sym.BLOCK, self.blocks, self.witness[0])
+
+    def sub_block_index(self) -> Index:
+        return self._source(sym.SUB_BLOCK, 2 if self.kind == "mix" and self.core == "aiv" else 1, self.witness[1])
+
+    def _source(self, op: int, count: int, value: int) -> Index:
+        return value if self.table.single or count == 1 else self.table.source(op, 0, 0, count - 1, value)
+
+    def decide(self, value: Sym) -> int:
+        """What the witness has; only blocks that have the same stay in this class."""
+        known = value.value
+        if known is None:
+            raise refuse("trace", "Python needs the value of an integer that only the device knows (a loop index of ac.range, or a GetValue)", self.here(),
+                         "use ac.If, ac.range, ac.min/ac.max and Select, or Python's range, which unrolls")
+        if not self.table.single:
+            self._mask &= self.array(value.node) == known
+            self.table.single = bool(self._mask.sum() == 1)
+        return known
+
+    def array(self, node: int) -> NDArray[np.int64]:
+        """The value of an expression for every block (and sub-block) of this kind of core."""
+        found = self._arrays.get(node)
+        if found is None:
+            op, a, b, c = self.table.words[4 * node : 4 * node + 4]
+            if op <= sym.SUB_BLOCK:
+                found = np.full(len(self._pairs), a) if op == sym.CONST else self._pairs[:, op - sym.BLOCK]
+            elif op == sym.SELECT:
+                found = np.where(self.array(a), self.array(b), self.array(c))
+            else:
+                found = _ARRAYS[op](self.array(a), self.array(b)).astype(np.int64)
+            self._arrays[node] = found
+        return found
+
+    # -- places in the source
+
+    def site(self) -> int:
+        """The number of the kernel's line that is being traced."""
+        frame = sys._getframe(2)
+        inside = self._inside
+        while True:
+            code = frame.f_code
+            ours = inside.get(code)
+            if ours is None:
+                ours = inside[code] = code.co_filename.startswith(_HERE)
+            if not ours or frame.f_back is None:
+                break
+            frame = frame.f_back
+        key = (code, frame.f_lineno)
+        found = self._site_numbers.get(key)
+        if found is None:
+            found = self._site_numbers[key] = len(self.sites)
+            self.sites.append(Site(code.co_filename, frame.f_lineno))
+        return found
+
+    def here(self) -> Site:
+        return self.sites[self.site()]
+
+    # -- instructions
+
+    def opcode(self, instruction: Instruction) -> int:
+        """The number of the instruction in this program, after a look whether this core and chip have it (R22)."""
+        found = self._ready.get(instruction.name)
+        if found is None:
+            if self.core not in instruction.cores and self.generation != "1001":
+                cores = {"aiv": "a vector core", "aic": "a cube core"}
+                raise refuse("R22", f"{instruction.name} runs on {cores[instruction.cores[0]]}; this is the code of {cores[self.core]}", self.here(),
+                             'in a mixed kernel branch on ac.IsAIC(); else choose kind="aic" or "aiv"')
+            if self.generation not in instruction.generations:
+                raise refuse("R22", f"{self.chip.name} ({self.generation}) has no {instruction.name}; chips of {', '.join(instruction.generations)} have",
+                             self.here())
+            found = self._ready[instruction.name] = self.opcodes.setdefault(instruction.name, len(self.opcodes))
+        return found
+
+    def emit(self, opcode: int, pipe: int, count: int, operands: tuple[int, ...], args: tuple[int, ...], floats: tuple[int, ...] = (0,)) -> None:
+        """One instruction: operands and floats in the words of csrc/davinci/program.cpp (floats: how many, then two words each)."""
+        self.words += (_INSTR, opcode, pipe, self.site(), count, *operands, len(args), *args, *floats)
+
+    def declarations(self) -> list[tuple[str, str, str, int, int]]:
+        used = (INSTRUCTIONS[name] for name in self.opcodes)
+        return [(i.name, i.meaning, i.cost, int(i.pipe), int(i.sync)) for i in used]
+
+    # -- loops and branches
+
+    def loop(self, start: Index, stop: Index, step: Index) -> Iterator[Index]:
+        """A loop that stays one: its body is traced, and again to see that it does not depend on what an iteration leaves behind in Python."""
+        if not isinstance(step, Sym) and step <= 0:
+            raise refuse("trace", f"range: the step is {step}; it must be positive", self.here())
+        ends = sym.bounds(sym.combine(sym.LT, start, stop))
+        if ends[1] == 0:
+            return
+        if sym.bounds(sym.combine(sym.LE, stop, start + step))[0] == 1 and ends[0] == 1:
+            yield start
+            return
+        number, site = self.loops, self.here()
+        table = self.table
+        self.loops += 1
+        self.words += (_LOOP, number, table.node(start), table.node(stop), table.node(step))
+        index = table.source(sym.LOOP_INDEX, number, sym.bounds(start)[0], max(sym.bounds(stop)[1] - 1, sym.bounds(start)[0]), None)
+        mark = f"ac.range at {site.place}"
+        self.open.append(mark)
+        before = self._snapshot()
+        begin = len(self.words)
+        yield index
+        self._close(mark)
+        middle = len(self.words)
+        self._restore(before)
+        self.open.append(mark)
+        yield index
+        self._close(mark)
+        if self.words[begin:middle] != self.words[middle:]:
+            raise refuse("trace", "the body of ac.range does something else the second time: a Python variable (or a queue) changes from iteration to iteration",
+                         site, "compute it from the loop's index (for example slot = i % 2 with AllocSlots), or use Python's range, which unrolls")
+        del self.words[middle:]
+        self.words.append(_END)
+
+    def _snapshot(self) -> tuple[int, int, list[tuple[Stateful, object]]]:
+        return self.loops, self.scalars, [(s, s.save()) for s in self.stateful]
+
+    def _restore(self, state: tuple[int, int, list[tuple[Stateful, object]]]) -> None:
+        self._deepen()
+        self.loops, self.scalars, kept = state
+        for one, saved in kept:
+            one.restore(saved)
+        self.stateful = [one for one, _ in kept]
+
+    def _deepen(self) -> None:
+        self.deepest_loops, self.deepest_scalars = max(self.loops, self.deepest_loops), max(self.scalars, self.deepest_scalars)
+
+    def _close(self, mark: str) -> None:
+        if not self.open or self.open.pop() != mark:
+            raise KernelError(f"kernel: {mark} ends within another loop or If; close the inner one first")
+
+    @contextmanager
+    def branch(self, condition: Index) -> Iterator[None]:
+        """Code that runs where the condition holds."""
+        mark = f"ac.If at {self.here().place}"
+        self.words += (_IF, self.table.node(condition))
+        self.open.append(mark)
+        yield
+        self._close(mark)
+        self.words.append(_END)
+
+    @contextmanager
+    def otherwise(self) -> Iterator[None]:
+        """The other side of the If that was just closed."""
+        if not self.words or self.words[-1] != _END:
+            raise refuse("trace", "ac.Else does not follow an ac.If", self.here(), "write `with ac.Else():` right after the block of `with ac.If(...):`")
+        self.words[-1] = _ELSE
+        mark = f"ac.Else at {self.here().place}"
+        self.open.append(mark)
+        yield
+        self._close(mark)
+        self.words.append(_END)
+
+
+def _among(place: Index, mask: NDArray[np.bool_]) -> Index:
+    """1 where the place is one of the set."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
+    condition: Index = 0
+    for low, high in zip(edges[::2].tolist(), edges[1::2].tolist()):
+        condition = condition | ((place >= low) & (place < high))
+    return condition
+
+
+_ACTIVE: list[Tracer] = []
+
+
+def current() -> Tracer:
+    """The trace that is running."""
+    if not _ACTIVE:
+        raise KernelError("kernel language: no kernel is being traced; call this in a function under @npu.kernel")
+    return _ACTIVE[-1]
+
+
+@contextmanager
+def tracing(tracer: Tracer) -> Iterator[Tracer]:
+    """Makes the trace the current one."""
+    _ACTIVE.append(tracer)
+    try:
+        yield tracer
+    finally:
+        _ACTIVE.remove(tracer)
