@@ -7,6 +7,13 @@ from typing import Any
 
 # Where each public name lives; imported when first used, so that kernels can be written without the device and `import` stays cheap.
 _HOMES = {
+    "kernel": ("kernel", "Kernel", "cores", "on_chip"),
+    "lang.tiles": ("my_tiles",),
+    "errors": ("KernelError", "HazardError"),
+    "lang.dtypes": (
+        "bool8", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "f16", "bf16", "f32", "f64", "f8e4m3", "f8e5m2", "f8e8m0", "hif8",
+        "f4e2m1x2", "f4e1m2x2", "i4x2",
+    ),
     "runtime.device": (
         "chip", "set_chip", "is_available", "device_count", "current_device", "set_device", "device", "get_device_name", "get_device_properties",
         "get_npu_overflow_flag", "clear_npu_overflow_flag", "utilization", "smi",

@@ -9,6 +9,7 @@ from ascendlite.npu.lang import sym
 from ascendlite.npu.lang.data_instructions import QUANT_MODES
 from ascendlite.npu.lang.declare import READ, WRITE, Memory, Pipe
 from ascendlite.npu.lang.instructions import INSTRUCTIONS
+from ascendlite.npu.lang.memo import remembered
 from ascendlite.npu.lang.movement import BLOCK, Rows, check_room, destination
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.tensors import LocalTensor, Tensor
@@ -69,6 +70,7 @@ def _load(name: str, dst: LocalTensor, src: LocalTensor, to: int | Sym, of: Rows
     tracer.emit(opcode, int(Pipe.MTE1), 2, operands, tuple(map(node, args)))
 
 
+@remembered
 def LoadA(dst: LocalTensor, src: LocalTensor, m: Index, k: Index, k0: Index = 0, rows: Index | None = None, trans: bool = False, m0: Index = 0) -> None:
     """m x k of the matrix in L1, from row m0 and column k0 on, to L0A.
 
@@ -90,6 +92,7 @@ def LoadA(dst: LocalTensor, src: LocalTensor, m: Index, k: Index, k0: Index = 0,
     _load("LoadA", dst, src, to, of, across // c0 * pitch * BLOCK + along * BLOCK, (m, k, pitch, int(trans), _layout(current()), 1))
 
 
+@remembered
 def LoadB(dst: LocalTensor, src: LocalTensor, k: Index, n: Index, k0: Index = 0, rows: Index | None = None, trans: bool = False, n0: Index = 0) -> None:
     """k x n of the matrix in L1, from row k0 and column n0 on, to L0B.
 
@@ -112,6 +115,7 @@ def LoadB(dst: LocalTensor, src: LocalTensor, k: Index, n: Index, k0: Index = 0,
     _load("LoadB", dst, src, to, of, across // c0 * pitch * BLOCK + along * BLOCK, (k, n, pitch, int(trans), 0, loads))
 
 
+@remembered
 def LoadData(dst: LocalTensor, src: LocalTensor, repeat: Index, src_stride: int = 1, dst_gap: int = 0, trans: bool = False) -> None:
     """`repeat` fractals of 512 bytes; src_stride: fractals from one to the next in src; dst_gap: fractals between two in dst."""
     _in("LoadData", dst, Memory.L0A, Memory.L0B)
@@ -198,9 +202,12 @@ def _hf32(tracer: Tracer) -> _HF32:
 
 def SetHF32Mode(on: bool) -> None:
     """The Mmads of f32 that follow cut their inputs to 10 bits of mantissa, at twice the rate."""
-    _hf32(current()).on = bool(on)
+    tracer = current()
+    _hf32(tracer).on = bool(on)
+    tracer.known.clear()
 
 
+@remembered
 def Mmad(c: LocalTensor, a: LocalTensor, b: LocalTensor, m: Index, n: Index, k: Index, init: Index = True, unitFlag: int = 0,
          bias: LocalTensor | None = None) -> None:
     """c = a b (init), or c + a b. With bias (in BT, n numbers): c = bias + a b where init holds. unitFlag: 0, 2 or 3."""

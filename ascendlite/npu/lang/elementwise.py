@@ -9,6 +9,7 @@ from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.declare import READ, WRITE
 from ascendlite.npu.lang.footprint import REPEAT_BYTES, Lanes, Shape, check_lanes, run
 from ascendlite.npu.lang.instructions import CASTS, INSTRUCTIONS, ROUNDING
+from ascendlite.npu.lang.memo import remembered
 from ascendlite.npu.lang.tensors import LocalTensor
 from ascendlite.npu.lang.trace import Index, Tracer, current
 from ascendlite.npu.lang.vector import (
@@ -35,14 +36,14 @@ def _binary(name: str, inplace: bool = False) -> Binary:
     def issue(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, mask: Mask, repeat: Index | None = None, params: Strides = None) -> None:
         elementwise(name, dst, (src0, src1), lanes_of(mask, repeat), params, inplace=inplace)
 
-    return _named(issue, name, "(dst, src0, src1, count) or (dst, src0, src1, mask, repeat, BinaryRepeatParams)")
+    return _named(remembered(issue), name, "(dst, src0, src1, count) or (dst, src0, src1, mask, repeat, BinaryRepeatParams)")
 
 
 def _unary(name: str) -> Binary:
     def issue(dst: LocalTensor, src: LocalTensor, mask: Mask, repeat: Index | None = None, params: Strides = None) -> None:
         elementwise(name, dst, (src,), lanes_of(mask, repeat), params)
 
-    return _named(issue, name, "(dst, src, count) or (dst, src, mask, repeat, UnaryRepeatParams)")
+    return _named(remembered(issue), name, "(dst, src, count) or (dst, src, mask, repeat, UnaryRepeatParams)")
 
 
 def _scalar(name: str, inplace: bool = False) -> Binary:
@@ -50,7 +51,7 @@ def _scalar(name: str, inplace: bool = False) -> Binary:
         kind, words = scalar_of(name, scalar, dst.dtype)
         elementwise(name, dst, (src,), lanes_of(mask, repeat), params, scalar=kind, floats=(1, *words), inplace=inplace)
 
-    return _named(issue, name, "(dst, src, scalar, count) or (dst, src, scalar, mask, repeat, UnaryRepeatParams)")
+    return _named(remembered(issue), name, "(dst, src, scalar, count) or (dst, src, scalar, mask, repeat, UnaryRepeatParams)")
 
 
 def _named(function: Binary, name: str, call: str) -> Binary:
@@ -91,9 +92,12 @@ def _deq_scale(tracer: Tracer) -> _DeqScale:
 
 def SetDeqScale(scale: float) -> None:
     """The factor of the Casts from i32 to f16 that follow."""
-    _deq_scale(current()).value = scale
+    tracer = current()
+    _deq_scale(tracer).value = scale
+    tracer.known.clear()
 
 
+@remembered
 def Cast(dst: LocalTensor, src: LocalTensor, mode: str, mask: Mask, repeat: Index | None = None, params: Strides = None) -> None:
     """dst = src in dst's format, rounded by `mode` ("CAST_NONE", "CAST_RINT", ...). Raises R22 for a pair or mode that the chip lacks."""
     local("Cast", dst, src)
@@ -110,6 +114,7 @@ def Cast(dst: LocalTensor, src: LocalTensor, mode: str, mask: Mask, repeat: Inde
     elementwise("Cast", dst, (src,), lanes_of(mask, repeat), params, extra=(ROUNDING.index(mode),), floats=(1, *scale))
 
 
+@remembered
 def Duplicate(dst: LocalTensor, scalar: Scalar, mask: Mask, repeat: Index | None = None, dstBlkStride: int = 1, dstRepStride: int = 8) -> None:
     """dst = scalar."""
     kind, words = scalar_of("Duplicate", scalar, dst.dtype)
@@ -121,6 +126,7 @@ def CreateVecIndex(dst: LocalTensor, first: Scalar, count: Index) -> None:
     ArithProgression(dst, first, 1, count)
 
 
+@remembered
 def ArithProgression(dst: LocalTensor, first: Scalar, step: int | float, count: Index) -> None:
     """dst[i] = first + i * step."""
     kind, words = scalar_of("CreateVecIndex", first, dst.dtype)
@@ -131,11 +137,13 @@ def ArithProgression(dst: LocalTensor, first: Scalar, step: int | float, count: 
                 floats=(2, *words, *float_words(float(step))))
 
 
+@remembered
 def Copy(dst: LocalTensor, src: LocalTensor, mask: Mask, repeat: Index, params: Strides = None) -> None:
     """dst = src within UB, by mask and repeats."""
     elementwise("Copy", dst, (src,), lanes_of(mask, repeat), params)
 
 
+@remembered
 def Philox(dst: LocalTensor, seed: Index, offset: Index, count: Index) -> None:
     """dst[i] = random word of element offset + i, the same bits as on the CPU device."""
     elementwise("Philox", dst, (), Lanes(0, count, 0, 1), None, extra=(seed, offset))
@@ -183,11 +191,13 @@ def _compare_strides(name: str, params: Strides, sources: int) -> tuple[int, ...
     return (*params[:n], *pad, *params[n:], *pad)
 
 
+@remembered
 def Compare(dst: LocalTensor, src0: LocalTensor, src1: LocalTensor, op: str, mask: Mask, repeat: Index | None = None, params: Strides = None) -> None:
     """Bit i of dst = src0[i] op src1[i]; op: "LT", "GT", "EQ", "LE", "GE", "NE". The bits of all repeats follow each other."""
     _compared("Compare", dst, (src0, src1), op, lanes_of(mask, repeat), params, (0, 0), (0,))
 
 
+@remembered
 def CompareScalar(dst: LocalTensor, src: LocalTensor, scalar: Scalar, op: str, mask: Mask, repeat: Index | None = None, params: Strides = None) -> None:
     """Bit i of dst = src[i] op scalar."""
     kind, words = scalar_of("CompareScalar", scalar, src.dtype)
@@ -197,6 +207,7 @@ def CompareScalar(dst: LocalTensor, src: LocalTensor, scalar: Scalar, op: str, m
 Compares = CompareScalar
 
 
+@remembered
 def Select(dst: LocalTensor, mask_bits: LocalTensor, src0: LocalTensor, src1: LocalTensor | Scalar, mode: str, mask: Mask,
            repeat: Index | None = None, params: Strides = None) -> None:
     """dst[i] = bit i of mask_bits ? src0[i] : src1[i]; mode as on the card: "VSEL_CMPMASK_SPR", "VSEL_TENSOR_SCALAR_MODE", "VSEL_TENSOR_TENSOR_MODE"."""

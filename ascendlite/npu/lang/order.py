@@ -10,6 +10,7 @@ from ascendlite.npu.lang import sym
 from ascendlite.npu.lang.declare import READ, WRITE, Memory, Pipe
 from ascendlite.npu.lang.events import HardEvent
 from ascendlite.npu.lang.instructions import INSTRUCTIONS
+from ascendlite.npu.lang.memo import remembered
 from ascendlite.npu.lang.movement import check_room
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.tensors import GlobalTensor, Tensor, memory_state
@@ -40,24 +41,24 @@ def _event(tracer: Tracer, name: str, event: HardEvent, number: Index) -> None:
 
 def _flag(name: str, event: HardEvent, number: Index, pipe: Pipe, other: Pipe) -> None:
     tracer = current()
-    key = (name, event, number if isinstance(number, int) else (number.node,), tracer.core)
-    args = tracer.memo.get(key)
-    if args is None:
-        _event(tracer, name, event, number)
-        args = tracer.memo[key] = (tracer.table.node(int(other)), tracer.table.node(number))
-    tracer.emit(tracer.opcode(INSTRUCTIONS[name]), int(pipe), 0, (), args)
+    _event(tracer, name, event, number)
+    node = tracer.table.node
+    tracer.emit(tracer.opcode(INSTRUCTIONS[name]), int(pipe), 0, (), (node(int(other)), node(number)))
 
 
+@remembered
 def SetFlag(event: HardEvent, event_id: Index) -> None:
     """The destination pipe may go on past its WaitFlag when all earlier work of the source pipe is done."""
     _flag("SetFlag", event, event_id, event.source, event.target)
 
 
+@remembered
 def WaitFlag(event: HardEvent, event_id: Index) -> None:
     """Holds the destination pipe until the source pipe has set the flag, and clears it."""
     _flag("WaitFlag", event, event_id, event.target, event.source)
 
 
+@remembered
 def PipeBarrier(pipe: Pipe | None) -> None:
     """Later work of the pipe waits for its earlier work; PIPE_ALL: of all pipes of the core."""
     tracer = current()

@@ -8,6 +8,7 @@ from ascendlite.npu.errors import KernelError, refuse
 from ascendlite.npu.lang import dtypes, sym
 from ascendlite.npu.lang.declare import PARTIAL, READ, WRITE
 from ascendlite.npu.lang.footprint import REPEAT_BYTES, Lanes, Shape, check_lanes, repeated, run
+from ascendlite.npu.lang.memo import remembered
 from ascendlite.npu.lang.tensors import LocalTensor
 from ascendlite.npu.lang.trace import Index, current
 from ascendlite.npu.lang.vector import Call, Mask, check_formats, empty, lanes_of, local
@@ -38,6 +39,7 @@ def _of_repeats(name: str, dst: LocalTensor, src: LocalTensor, lanes: Lanes, str
     call.finish((1, src_block, 0, dst_rep, src_rep, 0), extra=extra)
 
 
+@remembered
 def ReduceRepeat(kind: str, dst: LocalTensor, src: LocalTensor, mask: Mask, repeat: Index, dstRepStride: int = 1, srcBlkStride: int = 1,
                  srcRepStride: int = 8, order: str = "ORDER_ONLY_VALUE") -> None:
     """One value a repeat: the "SUM", "MAX" or "MIN" of its active lanes, dstRepStride elements (or pairs) apart.
@@ -69,6 +71,7 @@ def WholeReduceMin(dst: LocalTensor, src: LocalTensor, mask: Mask, repeat: Index
     ReduceRepeat("MIN", dst, src, mask, repeat, dstRepStride, srcBlkStride, srcRepStride, order)
 
 
+@remembered
 def BlockReduce(kind: str, dst: LocalTensor, src: LocalTensor, repeat: Index, mask: Mask, dstRepStride: int = 1, srcBlkStride: int = 1,
                 srcRepStride: int = 8) -> None:
     """One value a block of 32 bytes, 8 a repeat, dstRepStride times 8 elements apart."""
@@ -92,12 +95,14 @@ def _block_reduce(kind: str) -> Callable[..., None]:
 BlockReduceSum, BlockReduceMax, BlockReduceMin = map(_block_reduce, REDUCE_OPS)
 
 
+@remembered
 def PairReduceSum(dst: LocalTensor, src: LocalTensor, repeat: Index, mask: Mask, dstRepStride: int = 1, srcBlkStride: int = 1, srcRepStride: int = 8) -> None:
     """dst[i] = src[2 i] + src[2 i + 1]; dstRepStride in steps of 128 bytes."""
     lanes = lanes_of(mask, repeat)
     _of_repeats("PairReduceSum", dst, src, lanes, (dstRepStride, srcBlkStride, srcRepStride), ((lanes.span()[1] + 1) // 2 * dst.dtype.itemsize, 128), (0,))
 
 
+@remembered
 def _reduce(kind: str, dst: LocalTensor, src: LocalTensor, work: LocalTensor, count: Index, with_index: bool) -> None:
     name = f"Reduce{kind.title()}"
     lanes = Lanes(0, count, 0, 1)
@@ -133,6 +138,7 @@ def ReduceMin(dst: LocalTensor, src: LocalTensor, work: LocalTensor, count: Inde
 # -- broadcasts, gathers, transposes
 
 
+@remembered
 def Brcb(dst: LocalTensor, src: LocalTensor, repeat: Index, params: Sequence[int] = (1, 8)) -> None:
     """Each of 8 elements a repeat fills one block of 32 bytes. params: block and repeat stride of dst."""
     block, rep = params
@@ -154,6 +160,7 @@ def _index_format(name: str, index: LocalTensor) -> None:
         raise refuse("R22", f"{name}: the index is {index.dtype.name}; it must be u32 byte offsets", current().here(), "use ReinterpretCast(npu.u32)")
 
 
+@remembered
 def Gather(dst: LocalTensor, src: LocalTensor, index: LocalTensor, base: int, mask: Mask, repeat: Index | None = None, dstRepStride: int = 8) -> None:
     """dst[i] = the element of src at byte offset base + index[i]. The offsets are data: all of src counts as read."""
     lanes = lanes_of(mask, repeat)
@@ -171,6 +178,7 @@ def Gather(dst: LocalTensor, src: LocalTensor, index: LocalTensor, base: int, ma
     call.finish((1, 1, 1, dstRepStride, 0, 8), extra=(0,))
 
 
+@remembered
 def Gatherb(dst: LocalTensor, src: LocalTensor, index: LocalTensor, repeat: Index, params: Sequence[int] = (1, 8)) -> None:
     """Block j of repeat r of dst = the block of 32 bytes of src at byte offset index[8 r + j]. params: block and repeat stride of dst."""
     lanes = Lanes(1, REPEAT_BYTES // dst.dtype.itemsize, 0, repeat)
@@ -187,6 +195,7 @@ def Gatherb(dst: LocalTensor, src: LocalTensor, index: LocalTensor, repeat: Inde
     call.finish((params[0], 1, 1, params[1], 0, 1))
 
 
+@remembered
 def Scatter(dst: LocalTensor, src: LocalTensor, index: LocalTensor, base: int, count: Index) -> None:
     """The element of dst at byte offset base + index[i] = src[i]. The offsets are data: any byte of dst may be written."""
     lanes = Lanes(0, count, 0, 1)
@@ -205,6 +214,7 @@ def Scatter(dst: LocalTensor, src: LocalTensor, index: LocalTensor, base: int, c
 _KEPT = {1: 2, 2: 2, 3: 4, 4: 4, 5: 4, 6: 4, 7: 1}  # one of how many
 
 
+@remembered
 def GatherMask(dst: LocalTensor, src: LocalTensor, pattern: int | LocalTensor, count: Index, counted: LocalTensor | None = None) -> None:
     """Packs chosen elements of src[:count] into dst: those whose bit of the mask tensor is set, or a fixed pattern.
 
@@ -233,6 +243,7 @@ def GatherMask(dst: LocalTensor, src: LocalTensor, pattern: int | LocalTensor, c
     call.finish((1, 1, 1, 8, 8, 8), extra=(number, int(counted is not None)))
 
 
+@remembered
 def TransDataTo5HD(dst: LocalTensor, src: LocalTensor, dst_row: int, src_row: int, repeat: int = 1, dstRepStride: int = 0, srcRepStride: int = 0) -> None:
     """Transposes R rows of 32 bytes (R = 16; 32 for 1-byte formats) a repeat; rows lie src_row and dst_row bytes apart.
 
@@ -270,6 +281,7 @@ def Transpose(dst: LocalTensor, src: LocalTensor) -> None:
 
 
 
+@remembered
 def Sort32(dst: LocalTensor, src: LocalTensor, index: LocalTensor, repeat: Index) -> None:
     """Each repeat sorts 32 elements, largest first: pairs of 8 bytes (value, u32 index) to dst."""
     lanes = Lanes(1, 32, 0, repeat)
@@ -286,6 +298,7 @@ def Sort32(dst: LocalTensor, src: LocalTensor, index: LocalTensor, repeat: Index
     call.finish((1, 1, 1, 8, src.dtype.itemsize, 4))
 
 
+@remembered
 def MrgSort(dst: LocalTensor, sources: Sequence[LocalTensor], lengths: Sequence[Index]) -> None:
     """Merges 2-4 sorted lists of pairs into dst, largest first; ties go to the earlier list. lengths: pairs in each list."""
     if not 2 <= len(sources) == len(lengths) <= 4:

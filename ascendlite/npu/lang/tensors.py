@@ -66,7 +66,7 @@ class Argument:
         return self.numel() * self.itemsize
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Buffer:
     """A piece of local memory: what a message about it shows."""
 
@@ -115,6 +115,11 @@ class LocalTensor:
         """The same bytes in another format."""
         new = dtypes.as_dtype(dtype)
         return self._view(self.base, new, self.size * self.dtype.itemsize // new.itemsize)
+
+    def key(self) -> tuple[object, ...]:
+        """What two equal windows of one trace share."""
+        base = self.base
+        return self.memory, (base.node,) if isinstance(base, Sym) else base, self.dtype.code, self.size, self.buffer
 
     def GetSize(self) -> Index:
         return self.size
@@ -192,6 +197,11 @@ class _State:
         self.uses_pipe = False
         self.overflow: set[Memory] = set()
 
+    def add(self, buffer: Buffer) -> int:
+        """The number of a buffer, the same in all classes of blocks."""
+        self.buffers.append(buffer)
+        return self.tracer.buffers.setdefault(buffer, len(self.tracer.buffers))
+
     def save(self) -> object:
         return len(self.buffers), dict(self.top)
 
@@ -236,8 +246,7 @@ def allocate(memory: Memory, dtype: DType, size: int, slots: int = 1, position: 
     if state.top[memory] > capacity(tracer, memory):
         state.overflow.add(memory)
     site = tracer.here()
-    state.buffers.append(Buffer(memory, base, each * slots, slots, dtype, size, site, _name(state, site)))
-    index = len(state.buffers) - 1
+    index = state.add(Buffer(memory, base, each * slots, slots, dtype, size, site, _name(state, site)))
     return [LocalTensor(position or memory, base + i * each, dtype, size, index) for i in range(slots)]
 
 
@@ -255,8 +264,7 @@ def _own_buffer(tensor: LocalTensor) -> int:
         raise refuse("R01", f"LocalTensor ends at byte {end}; {tensor.memory.name} has {tracer.chip.memory[tensor.memory.name]}", tracer.here())
     site = tracer.here()
     base = sym.bounds(tensor.base)[0]
-    state.buffers.append(Buffer(tensor.memory, base, end - base, 1, tensor.dtype, size, site, _name(state, site)))
-    return len(state.buffers) - 1
+    return state.add(Buffer(tensor.memory, base, end - base, 1, tensor.dtype, size, site, _name(state, site)))
 
 
 def _name(state: _State, site: Site) -> str:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,10 @@ class Tracer:
         self.open: list[str] = []
         self.stateful: list[Stateful] = []
         self.at_end: list[Callable[[], None]] = []
+        self.buffers: dict[Any, int] = {}  # pieces of local memory that this kind of core uses, and their numbers
         self.memo: dict[object, tuple[int, ...]] = {}
+        self.known: dict[object, tuple[tuple[int, ...], tuple[int, ...]]] = {}  # of memo.remembered: words before and after the site
+        self.emitted = 0
         self._ready: dict[str, int] = {}
         self._pairs, self._mask = np.zeros((0, 2), np.int64), np.zeros(0, bool)
         self._arrays: dict[int, NDArray[np.int64]] = {}
@@ -66,7 +69,7 @@ class Tracer:
 
     def classes(self, core: str, body: Callable[[], None]) -> Words:
         """The code of one kind of core, for all blocks: `body` runs once a class."""
-        self.core, self._ready, self._arrays = core, {}, {}
+        self.core, self._ready, self._arrays, self.known, self.buffers = core, {}, {}, {}, {}
         subs = 2 if self.kind == "mix" and core == "aiv" else 1
         self._pairs = np.array([(b, s) for b in range(self.blocks) for s in range(subs)], np.int64)
         left = np.ones(len(self._pairs), bool)
@@ -177,6 +180,12 @@ class Tracer:
     def emit(self, opcode: int, pipe: int, count: int, operands: tuple[int, ...], args: tuple[int, ...], floats: tuple[int, ...] = (0,)) -> None:
         """One instruction: operands and floats in the words of csrc/davinci/program.cpp (floats: how many, then two words each)."""
         self.words += (_INSTR, opcode, pipe, self.site(), count, *operands, len(args), *args, *floats)
+        self.emitted += 1
+
+    def repeat(self, words: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+        """An instruction that was written down before, at another place in the source."""
+        self.words += (*words[0], self.site(), *words[1])
+        self.emitted += 1
 
     def declarations(self) -> list[tuple[str, str, str, int, int]]:
         used = (INSTRUCTIONS[name] for name in self.opcodes)

@@ -1,0 +1,231 @@
+"""`@npu.kernel`: a Python function becomes programs, one for each kind of call, which are checked, timed and run.
+
+A program is made once for the formats and shapes of the tensors, the values of everything else, the number of blocks and the chip.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, ParamSpec
+
+import numpy as np
+
+from ascendlite import _davinci
+from ascendlite.errors import ArgumentError
+from ascendlite.npu import chips
+from ascendlite.npu.chips import Chip
+from ascendlite.npu.errors import KernelError, Site
+from ascendlite.npu.lang import dtypes
+from ascendlite.npu.lang.capacity import check_capacity
+from ascendlite.npu.lang.tensors import Argument, Buffer
+from ascendlite.npu.lang.trace import Tracer, tracing
+
+P = ParamSpec("P")
+KINDS = {"aic": 0, "aiv": 1, "mix": 2}  # ProgramKind
+_LOCK = threading.RLock()  # one trace at a time
+_SETTINGS = threading.local()
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A program with what its messages and its clock need: the lines it came from, its buffers, its launch."""
+
+    program: _davinci.Program
+    executor: _davinci.Executor
+    name: str
+    kind: str
+    blocks: int
+    chip: Chip
+    sites: tuple[Site, ...]
+    buffers: Mapping[str, tuple[Buffer, ...]]  # by kind of core; a region's `tensor` is an index into them
+    arguments: tuple[str, ...]  # names of the tensor arguments, in order
+    words: Mapping[str, tuple[int, ...]]  # expressions, and the code of either kind of core
+    names: tuple[str, ...]  # of the instructions, by opcode
+
+    def run(self, pointers: list[int], mode: int = 0, options: int = 0) -> bool:
+        """Executes all blocks on tensors at these addresses; whether a number overflowed."""
+        return bool(self.executor.run(self.blocks, pointers, mode, options))
+
+
+def is_tensor(value: object) -> bool:
+    """Whether a kernel takes the value as a tensor in global memory."""
+    return hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, np.generic)
+
+
+def address(value: Any) -> int:
+    """Where a tensor's bytes lie. They must be contiguous."""
+    if isinstance(value, np.ndarray):
+        if not value.flags.c_contiguous:
+            raise ArgumentError(f"kernel: an array of shape {value.shape} has strides {value.strides}; pass np.ascontiguousarray of it")
+        return int(value.ctypes.data)
+    if hasattr(value, "is_contiguous") and not value.is_contiguous():
+        raise ArgumentError(f"kernel: a tensor of shape {tuple(value.shape)} has strides {value.stride()}; pass .contiguous()")
+    return int(value.data_ptr())
+
+
+def _constant(value: object) -> object:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+class Kernel(Generic[P]):
+    """A kernel: call it to run it on all cores of its kind, or `kernel[blocks](...)` on so many blocks."""
+
+    def __init__(self, function: Callable[P, None], kind: str) -> None:
+        if kind not in KINDS:
+            raise ArgumentError(f"kernel: kind is {kind!r}; it must be one of {', '.join(KINDS)}")
+        self.function, self.kind = function, kind
+        self.signature = inspect.signature(function)
+        self.__name__, self.__doc__, self.__module__ = function.__name__, function.__doc__, function.__module__
+        self._programs: dict[object, Traced] = {}
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.__name__} ({self.kind})>"
+
+    def __getitem__(self, launch: int | tuple[int, Any]) -> Launch[P]:
+        blocks, stream = launch if isinstance(launch, tuple) else (launch, None)
+        return Launch(self, int(blocks), stream)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run on all cores of the kernel's kind."""
+        Launch(self, None, None)(*args, **kwargs)
+
+    def trace(self, *args: P.args, **kwargs: P.kwargs) -> Traced:
+        """The program for such a call."""
+        return Launch(self, None, None).trace(*args, **kwargs)
+
+    def dump(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """The program for such a call as text, one instruction a line."""
+        return Launch(self, None, None).dump(*args, **kwargs)
+
+    def program(self, blocks: int | None, chip: Chip, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Traced, list[Any]]:
+        """The program for a call, made now if it is new, and the call's tensors."""
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        count = blocks or cores(self.kind, chip)
+        tensors: list[Any] = []
+        key: list[object] = [chip.name, count]
+        values: dict[str, object] = {}
+        names: list[str] = []
+        for name, value in bound.arguments.items():
+            if is_tensor(value):
+                argument = Argument(len(tensors), dtypes.as_dtype(value.dtype), tuple(int(s) for s in value.shape))
+                tensors.append(value)
+                names.append(name)
+                key.append((argument.dtype.code, argument.shape))
+                values[name] = argument
+            else:
+                values[name] = _constant(value)
+                key.append((type(value), values[name]))
+        found = self._programs.get(hashable := tuple(key))
+        if found is None:
+            with _LOCK:
+                found = self._programs[hashable] = trace(self.function, self.kind, count, chip, bound, values, tuple(names))
+        return found, tensors
+
+
+def trace(function: Callable[..., None], kind: str, blocks: int, chip: Chip, bound: inspect.BoundArguments, values: dict[str, object],
+          names: tuple[str, ...]) -> Traced:
+    """Runs the function for each kind of core and class of blocks and makes its program."""
+    if blocks < 1:
+        raise ArgumentError(f"kernel {function.__name__}: {blocks} blocks; at least 1")
+    bound.arguments.update(values)
+    tracer = Tracer(chip, blocks, kind)
+    buffers: dict[str, tuple[Buffer, ...]] = {}
+    constants = ", ".join(f"{n}={v}" for n, v in values.items() if isinstance(v, int))
+
+    def body() -> None:
+        function(*bound.args, **bound.kwargs)
+        check_capacity(tracer, function.__name__, constants)
+        buffers[tracer.core] = tuple(tracer.buffers)
+
+    kinds = ("aic", "aiv") if kind == "mix" else (kind,)
+    with tracing(tracer):
+        code = {core: tracer.classes(core, body) for core in kinds}
+    sizes = [v.nbytes for v in values.values() if isinstance(v, Argument)]
+    words = {"expressions": tuple(tracer.table.words), **{core: tuple(w) for core, w in code.items()}}
+    program = _davinci.Program(function.__name__, KINDS[kind], tracer.declarations(), tracer.table.words, code.get("aic", []), code.get("aiv", []),
+                               sizes, tracer.deepest_loops, tracer.deepest_scalars)
+    return Traced(program, _davinci.Executor(program), function.__name__, kind, blocks, chip, tuple(tracer.sites), buffers, names, words,
+                  tuple(tracer.opcodes))
+
+
+class Launch(Generic[P]):
+    """A kernel with its number of blocks and its stream."""
+
+    def __init__(self, kernel: Kernel[P], blocks: int | None, stream: Any) -> None:
+        self.kernel, self.blocks, self.stream = kernel, blocks, stream
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run: now, or in the order of the stream."""
+        traced, tensors = self.kernel.program(self.blocks, chip(), args, kwargs)
+        pointers = [address(t) for t in tensors]
+        if self.stream is None:
+            traced.run(pointers)
+        else:
+            self.stream.launch(traced, pointers)
+
+    def trace(self, *args: P.args, **kwargs: P.kwargs) -> Traced:
+        """The program for such a call."""
+        return self.kernel.program(self.blocks, chip(), args, kwargs)[0]
+
+    def dump(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """The program for such a call as text, one instruction a line."""
+        from ascendlite.npu.listing import listing
+
+        return listing(self.trace(*args, **kwargs))
+
+
+def kernel(function: Callable[P, None] | None = None, *, kind: str = "aiv") -> Any:
+    """Makes a kernel of a function in the kernel language. kind: "aiv" (vector cores), "aic" (cube cores), "mix" (groups of 1 and 2).
+
+    >>> import numpy as np, ascendlite.npu as npu, ascendlite.npu.ascendc as ac
+    >>> @npu.kernel(kind="aiv")
+    ... def double(x, y, n):
+    ...     t = ac.LocalMemAllocator(ac.Hardware.UB).Alloc(x.dtype, n)
+    ...     ac.DataCopy(t, ac.GlobalTensor(x), n)
+    ...     ac.SetFlag(ac.HardEvent.MTE2_V, 0); ac.WaitFlag(ac.HardEvent.MTE2_V, 0)
+    ...     ac.Adds(t, t, 1.0, n)
+    ...     ac.SetFlag(ac.HardEvent.V_MTE3, 0); ac.WaitFlag(ac.HardEvent.V_MTE3, 0)
+    ...     ac.DataCopy(ac.GlobalTensor(y), t, n)
+    >>> x, y = np.ones(16, np.float32), np.empty(16, np.float32)
+    >>> double[1](x, y, 16)
+    >>> y[:3].tolist()
+    [2.0, 2.0, 2.0]
+    """
+    if function is None:
+        return lambda f: Kernel(f, kind)
+    return Kernel(function, kind)
+
+
+def cores(kind: str, on: Chip | None = None) -> int:
+    """How many blocks of a kind run at once: cube cores, vector cores, or groups of them."""
+    on = on or chip()
+    if kind not in KINDS:
+        raise ArgumentError(f"cores: kind is {kind!r}; it must be one of {', '.join(KINDS)}")
+    return on.aiv if kind == "aiv" else on.aic
+
+
+def chip() -> Chip:
+    """The chip that kernels are written for at the moment."""
+    from ascendlite.npu.runtime.device import state
+
+    chosen: Chip | None = getattr(_SETTINGS, "chip", None)
+    return chosen or state.chip
+
+
+@contextmanager
+def on_chip(name: str | Chip) -> Iterator[Chip]:
+    """Kernels of this block are made for that chip."""
+    before = getattr(_SETTINGS, "chip", None)
+    _SETTINGS.chip = chips.load(name)
+    try:
+        yield _SETTINGS.chip
+    finally:
+        _SETTINGS.chip = before
+
+
+__all__ = ["Kernel", "KernelError", "Launch", "Traced", "address", "chip", "cores", "kernel", "on_chip"]
