@@ -21,7 +21,7 @@ from ascendlite.npu.chips import Chip
 from ascendlite.npu.errors import KernelError, Site
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.capacity import check_capacity
-from ascendlite.npu.lang.tensors import Argument, Buffer
+from ascendlite.npu.lang.tensors import Argument, Buffer, named
 from ascendlite.npu.lang.trace import Tracer, tracing
 
 P = ParamSpec("P")
@@ -140,7 +140,7 @@ def trace(function: Callable[..., None], kind: str, blocks: int, chip: Chip, bou
     def body() -> None:
         function(*bound.args, **bound.kwargs)
         check_capacity(tracer, function.__name__, constants)
-        buffers[tracer.core] = tuple(tracer.buffers)
+        buffers[tracer.core] = named(tracer.buffers)
 
     kinds = ("aic", "aiv") if kind == "mix" else (kind,)
     with tracing(tracer):

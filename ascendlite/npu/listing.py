@@ -98,11 +98,14 @@ def _instruction(traced: Traced, words: Sequence[int], at: int, names: _Names, c
     at += 1 + nargs
     reals = [f"s{words[at + 1 + 2 * i] - 1}" if words[at + 1 + 2 * i] else f"{_real(words[at + 2 + 2 * i]):g}" for i in range(words[at])]
     at += 1 + 2 * words[at]
-    shown = [f"{k}={v}" for k, v in zip(declared.args, values) if v != "0" and k not in _QUIET] + [f"{k}={v}" for k, v in zip(declared.floats, reals)]
+    quiet = _QUIET | _COUNTED if declared.args[:1] == ("mode",) and values[0] == "0" else _QUIET
+    shown = [f"{k}={Pipe(int(v)).name if k == 'pipe' else v}" for k, v in zip(declared.args, values) if (v != "0" or k == "event") and k not in quiet]
+    shown += [f"{k}={v}" for k, v in zip(declared.floats, reals) if v != "0"]
     return at, f"{pipe:<5}{name:<18}{'  '.join(operands)}{'  ' if operands else ''}{' '.join(shown)}  # {site.place}"
 
 
 _QUIET = frozenset(("mode", "dst_block", "src0_block", "src1_block", "scalar_kind", "outer", "dst_outer", "src_outer"))
+_COUNTED = frozenset(("repeat", "dst_rep", "src0_rep", "src1_rep"))
 
 
 def _real(bits: int) -> float:

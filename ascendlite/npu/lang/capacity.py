@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ascendlite.npu.errors import KernelError
 from ascendlite.npu.lang.declare import Memory
-from ascendlite.npu.lang.tensors import Buffer, capacity, memory_state
+from ascendlite.npu.lang.tensors import Buffer, capacity, memory_state, named
 from ascendlite.npu.lang.trace import Tracer
 
 _SMALL = 4096  # buffers below this share a line
@@ -22,7 +22,7 @@ def check_capacity(tracer: Tracer, kernel: str, constants: str) -> None:
         lines = [f"error[R01]: {memory.name} overflow in `{kernel}`{f' ({constants})' if constants else ''}: "
                  f"{state.top[memory] / 1024:.1f} KiB live, {room / 1024:.1f} KiB available{kept}"]
         used = lifetimes(tracer.words)
-        groups = _groups([(tracer.buffers[b], b) for b in state.buffers if b.memory is memory])
+        groups = _groups([(tracer.buffers[b], n) for b, n in zip(state.buffers, named(state.buffers)) if b.memory is memory])
         lines += _table(tracer, groups, used)
         largest = max(groups, key=lambda g: sum(b.nbytes for _, b in g))[0][1]
         lines.append(f"   = help: {state.top[memory] - room} bytes too many; a smaller tile, or fewer slots of `{largest.name}`")

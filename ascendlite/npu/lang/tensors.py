@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from ascendlite.npu.errors import KernelError, Site, refuse
@@ -77,7 +78,7 @@ class Buffer:
     dtype: DType
     size: int
     site: Site
-    name: str
+    name: str = ""
 
 
 class LocalTensor:
@@ -246,7 +247,7 @@ def allocate(memory: Memory, dtype: DType, size: int, slots: int = 1, position: 
     if state.top[memory] > capacity(tracer, memory):
         state.overflow.add(memory)
     site = tracer.here()
-    index = state.add(Buffer(memory, base, each * slots, slots, dtype, size, site, _name(state, site)))
+    index = state.add(Buffer(memory, base, each * slots, slots, dtype, size, site))
     return [LocalTensor(position or memory, base + i * each, dtype, size, index) for i in range(slots)]
 
 
@@ -264,15 +265,21 @@ def _own_buffer(tensor: LocalTensor) -> int:
         raise refuse("R01", f"LocalTensor ends at byte {end}; {tensor.memory.name} has {tracer.chip.memory[tensor.memory.name]}", tracer.here())
     site = tracer.here()
     base = sym.bounds(tensor.base)[0]
-    return state.add(Buffer(tensor.memory, base, end - base, 1, tensor.dtype, size, site, _name(state, site)))
+    return state.add(Buffer(tensor.memory, base, end - base, 1, tensor.dtype, size, site))
 
 
-def _name(state: _State, site: Site) -> str:
-    """What the kernel calls the buffer: the names before the `=` of its line, in turn."""
-    left, equals, _ = site.text.partition("=")
-    names = re.findall(r"[A-Za-z_]\w*", left.rpartition(";")[2]) if equals else []
-    earlier = sum(b.site == site for b in state.buffers)
-    return names[min(earlier, len(names) - 1)] if names else f"buffer {len(state.buffers)}"
+def named(buffers: Iterable[Buffer]) -> tuple[Buffer, ...]:
+    """The buffers with what the kernel calls them: the names before the `=` of their line, shared out in order."""
+    by_site: dict[Site, list[Buffer]] = {}
+    for one in (all_of := tuple(buffers)):
+        by_site.setdefault(one.site, []).append(one)
+    names: dict[Buffer, str] = {}
+    for site, here in by_site.items():
+        left, equals, _ = site.text.partition("=")
+        words = re.findall(r"[A-Za-z_]\w*", left.rpartition(";")[2]) if equals else ["buffer"]
+        for i, one in enumerate(here):
+            names[one] = words[i * len(words) // len(here)] if len(here) % len(words) == 0 else words[min(i, len(words) - 1)]
+    return tuple(replace(one, name=names[one]) for one in all_of)
 
 
 class LocalMemAllocator:
