@@ -187,10 +187,11 @@ void mmad(Building& b) {
   const int format = b.region(1).dtype, result = b.region(0).dtype, held = b.numerics.held(format);
   if (item_size(result) != 4) b.refuse(std::string("results are float32 or int32 on the emulated cube, not ") + format_name(result));
   if (b.numerics.wide() && is_packed(format)) b.refuse(std::string("has no wide form of ") + format_name(format) + "; use the mode \"device\"");
-  const std::string name = (b.numerics.wide() ? "davinci.mmad_wide " : "davinci.mmad ") + std::string(format_name(held));
+  const std::string name = std::string(b.numerics.wide() ? "davinci.mmad_wide " : "davinci.mmad ") + format_name(held) + " " +
+                           format_name(b.numerics.held(b.region(2).dtype));
   MmadStep s{};
   s.product = find_loop(name.c_str(), 0);
-  if (!s.product || format != b.region(2).dtype)
+  if (!s.product || item_size(format) != item_size(b.region(2).dtype))
     b.refuse(std::string("no product of ") + format_name(format) + " and " + format_name(b.region(2).dtype));
   s.c = b.place(0), s.a = b.place(1), s.b = b.place(2);
   const bool towards_zero = b.numerics.options & kHf32TowardZero;

@@ -7,6 +7,8 @@
 #include "kernel.h"
 #include "simd/gemm_pack.h"
 
+#include <string>
+
 namespace al::davinci {
 namespace {
 
@@ -94,15 +96,16 @@ template <class Acc> void times_panel(const Acc* a, int64_t ld, int64_t m, const
   }
 }
 
-template <class T, class Acc> void mmad(char* const* data, const int64_t* size, int64_t) {
-  constexpr int c0 = kRowNumbers<T>;
+template <class A, class B, class Acc> void mmad(char* const* data, const int64_t* size, int64_t) {
+  constexpr int c0 = kRowNumbers<A>;
+  static_assert(c0 == kRowNumbers<B>);
   const int64_t m = size[kMmadM], n = size[kMmadN], k = size[kMmadK], ld = (k + c0 - 1) / c0 * c0, m16 = (m + kSide - 1) / kSide * kSide;
   Scratch<Acc> a(m * ld), panel(ld * kSide + gemm::kSlack);
-  unpack_a<T>(data[1], size, a.data, ld);
+  unpack_a<A>(data[1], size, a.data, ld);
   cut_to_hf32(a.data, m * ld, size[kMmadHf32]);
   auto* c = reinterpret_cast<Acc*>(data[0]);
   for (int64_t j = 0; j * kSide < n; j++) {
-    unpack_b<T>(data[2], size, j, panel.data);
+    unpack_b<B>(data[2], size, j, panel.data);
     cut_to_hf32(panel.data, k * kSide, size[kMmadHf32]);
     times_panel(a.data, ld, m, panel.data, k, c + j * m16 * kSide, size[kMmadAdd]);
   }
@@ -131,23 +134,33 @@ template <class T, class Acc> void mmad_wide(char* const* data, const int64_t* s
   }
 }
 
+template <class A, class B, class Acc> void add_mmad(const char* formats) {
+  runtime->entry((std::string("davinci.mmad ") + formats).c_str())->loops[0] = mmad<A, B, Acc>;
+}
+template <class A, class B, class Acc> void add_wide(const char* formats) {
+  static_assert(std::is_same_v<A, B>);
+  runtime->entry((std::string("davinci.mmad_wide ") + formats).c_str())->loops[0] = mmad_wide<A, Acc>;
+}
+
 AL_REGISTER() {
-  auto put = [](const char* name, LoopFn f) { runtime->entry(name)->loops[0] = f; };
-  put("davinci.mmad float16", mmad<float16, float>);
-  put("davinci.mmad bfloat16", mmad<bfloat16, float>);
-  put("davinci.mmad float32", mmad<float, float>);
-  put("davinci.mmad float8_e4m3fn", mmad<float8_e4m3fn, float>);
-  put("davinci.mmad float8_e5m2", mmad<float8_e5m2, float>);
-  put("davinci.mmad hifloat8", mmad<hifloat8, float>);
-  put("davinci.mmad float4_e2m1fn_x2", mmad<Fp4, float>);
-  put("davinci.mmad float4_e1m2x2", mmad<Fp4Wide, float>);
-  put("davinci.mmad int8", mmad<int8_t, uint32_t>);
-  put("davinci.mmad uint8", mmad<uint8_t, uint32_t>);
-  put("davinci.mmad int4x2", mmad<Int4x2, uint32_t>);
-  put("davinci.mmad_wide float32", mmad_wide<float, float>);
-  put("davinci.mmad_wide float64", mmad_wide<double, double>);
-  put("davinci.mmad_wide int8", mmad_wide<int8_t, uint32_t>);
-  put("davinci.mmad_wide uint8", mmad_wide<uint8_t, uint32_t>);
+  add_mmad<float16, float16, float>("float16 float16");
+  add_mmad<bfloat16, bfloat16, float>("bfloat16 bfloat16");
+  add_mmad<float, float, float>("float32 float32");
+  add_mmad<float8_e4m3fn, float8_e4m3fn, float>("float8_e4m3fn float8_e4m3fn");
+  add_mmad<float8_e4m3fn, float8_e5m2, float>("float8_e4m3fn float8_e5m2");
+  add_mmad<float8_e5m2, float8_e4m3fn, float>("float8_e5m2 float8_e4m3fn");
+  add_mmad<float8_e5m2, float8_e5m2, float>("float8_e5m2 float8_e5m2");
+  add_mmad<hifloat8, hifloat8, float>("hifloat8 hifloat8");
+  add_mmad<Fp4, Fp4, float>("float4_e2m1fn_x2 float4_e2m1fn_x2");
+  add_mmad<Fp4Wide, Fp4Wide, float>("float4_e1m2x2 float4_e1m2x2");
+  add_mmad<int8_t, int8_t, uint32_t>("int8 int8");
+  add_mmad<uint8_t, uint8_t, uint32_t>("uint8 uint8");
+  add_mmad<uint8_t, int8_t, uint32_t>("uint8 int8");
+  add_mmad<Int4x2, Int4x2, uint32_t>("int4x2 int4x2");
+  add_wide<float, float, float>("float32 float32");
+  add_wide<double, double, double>("float64 float64");
+  add_wide<int8_t, int8_t, uint32_t>("int8 int8");
+  add_wide<uint8_t, uint8_t, uint32_t>("uint8 uint8");
 }
 
 }  // namespace

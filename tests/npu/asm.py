@@ -121,7 +121,7 @@ def widen(array: Array, dtype: str, mode: int) -> Array:
 
 def narrow(wide: Array, dtype: str, mode: int, shape: tuple[int, ...]) -> Array:
     if mode == 0:
-        return wide.reshape(shape)
+        return wide.view(as_numpy(dtype)).reshape(shape)
     held = np.dtype(HELD[mode]) if is_float(dtype) else as_numpy(dtype)
     return np.ascontiguousarray(wide[:, : held.itemsize]).view(held).reshape(shape)
 
