@@ -6,6 +6,7 @@ from typing import Any
 class Program:
     name: str
     reads_scalars: bool
+    tensor_bytes: list[int]
     def __init__(
         self, name: str, kind: int, declared: Sequence[tuple[str, str, str, int, int]], exprs: Sequence[int], cube: Sequence[int],
         vector: Sequence[int], tensor_bytes: Sequence[int], loops: int, scalars: int,
@@ -28,4 +29,17 @@ def heap_base(die: int) -> int: ...
 def check(
     program: Program, blocks: int, bytes: Sequence[int], align: Sequence[int], cores: Sequence[int], split_cores: bool = True,
     storage: Sequence[int] = (), offset: Sequence[int] = (),
+) -> dict[str, Any]: ...
+
+class ClockModel:
+    def __init__(self, constants: dict[str, float], vector: dict[str, list[float]], macs: dict[int, float]) -> None: ...
+
+class L2:
+    held_bytes: float
+    def __init__(self, capacity_bytes: int, line_bytes: int) -> None: ...
+    def clear(self) -> None: ...
+
+def schedule(
+    program: Program, model: ClockModel, l2: L2, blocks: int, bases: Sequence[int], past_l2: Sequence[bool], spans_of: Sequence[int] = (),
+    scale: Sequence[tuple[str, float]] = (),
 ) -> dict[str, Any]: ...

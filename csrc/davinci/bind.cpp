@@ -53,7 +53,9 @@ PYBIND11_MODULE(_davinci, m) {
       .def(py::init(&make_program))
       .def_readonly("name", &Program::name)
       .def_readonly("reads_scalars", &Program::reads_scalars)
+      .def_readonly("tensor_bytes", &Program::tensor_bytes)
       .def("expand", &expand, py::arg("core"), py::arg("block"), py::arg("sub_block") = 0, py::arg("limit") = INT64_MAX);
   bind_executor(m);
   bind_checker(m);
+  bind_clock(m);
 }

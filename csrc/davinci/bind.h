@@ -5,6 +5,7 @@
 namespace al::davinci {
 
 void bind_executor(pybind11::module_& m);
+void bind_clock(pybind11::module_& m);
 void bind_heap(pybind11::module_& m);
 void bind_checker(pybind11::module_& m);
 

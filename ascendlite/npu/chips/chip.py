@@ -76,7 +76,7 @@ class Figure:
         return self.value * UNITS[self.unit]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chip:
     """One device of the emulated Ascend family: of a 910C, which shows its two dies as two devices, one die.
 

@@ -1,0 +1,108 @@
+#include "davinci/l2.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace al::davinci {
+namespace {
+constexpr int64_t kLines = 64;   // of a block: the bits of a word
+constexpr int64_t kPage = 4096;  // blocks in one table
+}  // namespace
+
+L2::L2(int64_t capacity_bytes, int64_t line_bytes)
+    : line_(line_bytes), block_bytes_(kLines * line_bytes), capacity_(capacity_bytes / line_bytes) {}
+
+void L2::clear() {
+  blocks_.clear(), free_.clear(), pages_.clear();
+  last_page_ = -1, last_ = nullptr, oldest_ = newest_ = -1, held_ = 0;
+}
+
+int32_t L2::find(int64_t id) {
+  const int64_t page = id / kPage;
+  if (page != last_page_) {
+    auto& table = pages_[page];
+    if (table.empty()) table.assign(kPage, -1);
+    last_page_ = page, last_ = &table;
+  }
+  int32_t& at = (*last_)[id % kPage];
+  if (at >= 0) return at;
+  if (free_.empty()) {
+    at = static_cast<int32_t>(blocks_.size());
+    blocks_.push_back({id, 0, 0, -1, -1});
+  } else {
+    at = free_.back();
+    free_.pop_back();
+    blocks_[at] = {id, 0, 0, -1, -1};
+  }
+  blocks_[at].older = newest_;
+  if (newest_ >= 0) blocks_[newest_].newer = at;
+  newest_ = at;
+  if (oldest_ < 0) oldest_ = at;
+  return at;
+}
+
+void L2::unlink(int32_t block) {
+  const Block& b = blocks_[block];
+  (b.older >= 0 ? blocks_[b.older].newer : oldest_) = b.newer;
+  (b.newer >= 0 ? blocks_[b.newer].older : newest_) = b.older;
+}
+
+void L2::use(int32_t block) {
+  if (block == newest_) return;
+  unlink(block);
+  blocks_[block].older = newest_, blocks_[block].newer = -1;
+  blocks_[newest_].newer = block;
+  newest_ = block;
+}
+
+void L2::make_room(Traffic& out) {
+  while (held_ > capacity_ && oldest_ >= 0 && oldest_ != newest_) {
+    const int32_t victim = oldest_;
+    const Block b = blocks_[victim];
+    out.evicted += std::popcount(b.dirty);
+    held_ -= std::popcount(b.present);
+    unlink(victim);
+    pages_[b.id / kPage][b.id % kPage] = -1;
+    free_.push_back(victim);
+  }
+}
+
+// Bytes [first, last): every line that they touch.
+void L2::touch_run(int64_t first, int64_t last, bool write, Traffic& out) {
+  int64_t line = first / line_;
+  const int64_t end = (last + line_ - 1) / line_;
+  while (line < end) {
+    const int64_t id = line / kLines, from = line % kLines, to = std::min(kLines, from + end - line);
+    const uint64_t mask = (to - from == kLines ? ~uint64_t{0} : ((uint64_t{1} << (to - from)) - 1)) << from;
+    const int32_t at = find(id);
+    use(at);
+    Block& b = blocks_[at];
+    const int fresh = std::popcount(mask & ~b.present);
+    out.miss += fresh;
+    out.hit += static_cast<double>(to - from - fresh);
+    held_ += fresh;
+    b.present |= mask;
+    if (write) b.dirty |= mask;
+    line += to - from;
+  }
+}
+
+Traffic L2::touch(const Region& r, int64_t base, bool write) {
+  Traffic out;
+  int64_t index[kMaxRegionDims] = {};
+  if (r.bytes <= 0) return out;
+  for (int d = 0; d < r.ndim; ++d)
+    if (r.count[d] <= 0) return out;
+  for (;;) {
+    int64_t at = base + r.base;
+    for (int d = 0; d < r.ndim; ++d) at += index[d] * r.stride[d];
+    touch_run(at, at + r.bytes, write, out);
+    int d = r.ndim - 1;
+    for (; d >= 0 && ++index[d] == r.count[d]; --d) index[d] = 0;
+    if (d < 0) break;
+  }
+  make_room(out);
+  return out;
+}
+
+}  // namespace al::davinci
