@@ -66,7 +66,9 @@ class Assembler:
     def wait(self, source: int, destination: int, event: Number = 0, site: int = 0) -> None:
         self.emit("WaitFlag", "sync", destination, WAIT, args=(source, event), site=site)
 
-    def load(self, tensor: int, offset: Number, size: Number, at: Number = 0, rows: Number = 1, pitch: Number = 0, memory: int = UB, site: int = 0) -> None:
+    def load(
+        self, tensor: int, offset: Number, size: Number, at: Number = 0, rows: Number = 1, pitch: Number = 0, memory: int = UB, site: int = 0
+    ) -> None:
         source = (GM, F16, READ, tensor, offset, size, *(((rows, pitch),) if rows != 1 else ()))
         target = (memory, F16, WRITE, -1, at, size, *(((rows, size),) if rows != 1 else ()))
         self.emit("DataCopy", "copy" if memory == UB else "nd2nz", MTE2, regions=(target, source), site=site)

@@ -8,7 +8,7 @@ import pytest
 
 from ascendlite.errors import FileFormatError
 from ascendlite.npu import chips, clock
-from tests.npu.assembler import F32, FIX, GM, L0A, L0B, L0C, L1, M, MTE1, MTE2, MTE3, READ, S, UB, V, WRITE, Assembler
+from tests.npu.assembler import F32, FIX, GM, L0A, L0B, L0C, L1, MTE1, MTE2, MTE3, READ, UB, WRITE, Assembler, M, S, V
 
 CHIP = chips.load("910b1")
 CYCLE_NS = 1e9 / CHIP.clock_hz
@@ -53,8 +53,13 @@ def test_a_barrier_shows_the_tail_of_an_instruction() -> None:
 
 
 def mmad(a: Assembler, dtype: int, m: int = 128, n: int = 256, k: int = 64) -> None:
-    a.emit("Mmad", "mmad", M, regions=((L0C, F32, WRITE, -1, 0, m * n * 4), (L0A, dtype, READ, -1, 0, m * k * 2), (L0B, dtype, READ, -1, 0, n * k * 2)),
-           args=(m, n, k, 1, 0, 0, 0))
+    a.emit(
+        "Mmad",
+        "mmad",
+        M,
+        regions=((L0C, F32, WRITE, -1, 0, m * n * 4), (L0A, dtype, READ, -1, 0, m * k * 2), (L0B, dtype, READ, -1, 0, n * k * 2)),
+        args=(m, n, k, 1, 0, 0, 0),
+    )
 
 
 @pytest.mark.parametrize(("dtype", "cycles"), [(6, 512), (7, 512), (2, 256), (F32, 2048)])
@@ -144,13 +149,23 @@ def tile(a: Assembler, unit: int) -> None:
     """Three Mmads and their Fixpipe, handed over by unit flags or by an event."""
     for k in range(3):
         flag = (3 if k == 2 else 2) if unit else 0
-        a.emit("Mmad", "mmad", M, regions=((L0C, F32, WRITE, -1, 0, 131072), (L0A, 6, READ, -1, 0, 16384), (L0B, 6, READ, -1, 0, 32768)),
-               args=(128, 256, 64, k == 0, flag, 0, 0))
+        a.emit(
+            "Mmad",
+            "mmad",
+            M,
+            regions=((L0C, F32, WRITE, -1, 0, 131072), (L0A, 6, READ, -1, 0, 16384), (L0B, 6, READ, -1, 0, 32768)),
+            args=(128, 256, 64, k == 0, flag, 0, 0),
+        )
     if not unit:
         a.set(M, FIX)
         a.wait(M, FIX)
-    a.emit("Fixpipe", "fixpipe", FIX, regions=((GM, 6, WRITE, 0, 0, 65536), (L0C, F32, READ, -1, 0, 131072)),
-           args=(128, 256, 512, 128, 1, 0, 3 if unit else 0, 0, 0, 1, 0, 0))
+    a.emit(
+        "Fixpipe",
+        "fixpipe",
+        FIX,
+        regions=((GM, 6, WRITE, 0, 0, 65536), (L0C, F32, READ, -1, 0, 131072)),
+        args=(128, 256, 512, 128, 1, 0, 3 if unit else 0, 0, 0, 1, 0, 0),
+    )
     if not unit:
         a.set(FIX, M)
         a.wait(FIX, M)
@@ -208,8 +223,8 @@ def test_pipes_of_l1_and_l0_take_their_rates() -> None:
 def test_writes_past_the_cache_leave_the_reads_alone() -> None:
     def both(**options: Any) -> float:
         a = Assembler()
-        start = a.expr(7, a.expr(1), 32768 * 64)
-        with a.loop(64) as i:
+        start = a.expr(7, a.expr(1), 32768 * 160)
+        with a.loop(160) as i:
             at = a.expr(5, start, a.expr(7, i, 32768))
             a.load(0, at, 32768)
             a.store(1, at, 32768, UB)
