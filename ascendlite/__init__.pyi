@@ -255,6 +255,7 @@ from ascendlite.core._core import set_default_dtype as set_default_dtype
 from ascendlite.core.modes import set_detect_anomaly as set_detect_anomaly
 from ascendlite.core.modes import set_grad_enabled as set_grad_enabled
 from ascendlite.ops.special import sinc as sinc
+from ascendlite.ops.sinkhorn import sinkhorn as sinkhorn
 from ascendlite.ops.pieces import slice_scatter as slice_scatter
 from ascendlite.ops.softmax import softmax as softmax
 from ascendlite.ops.sort import sort as sort

@@ -11,7 +11,7 @@ import pytest
 import ascendlite as al
 from ascendlite.errors import ArgumentError, ShapeError
 from ascendlite.models.deepseek_v4 import CONFIGS, DeepseekV4, DeepseekV4Config, Side, config_of, names
-from ascendlite.models.deepseek_v4.hyper import sinkhorn
+from ascendlite.nn.functional import sinkhorn
 from tests.deepseek_v4_reference import Losses, Reference
 from tests.goldenfile import arrays
 from tests.goldens.deepseek_v4_inputs import LENGTH, digest, tokens, uniform, weight

@@ -55,6 +55,7 @@ from ..ops.rectifier import (
     threshold,
 )
 from ..ops.rope import rope
+from ..ops.sinkhorn import sinkhorn
 from ..ops.softmax import log_softmax, softmax, softmin
 from ..ops.sparse_attention import sparse_attention, sparse_attention_mass
 from ..ops.unpool import max_unpool1d, max_unpool2d, max_unpool3d
@@ -205,6 +206,7 @@ __all__ = [
     "silu",
     "smooth_l1_loss",
     "soft_margin_loss",
+    "sinkhorn",
     "softmax",
     "softmin",
     "softplus",

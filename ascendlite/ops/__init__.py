@@ -48,6 +48,7 @@ from ascendlite.ops import (
     scan,
     scatter,
     search,
+    sinkhorn,
     softmax,
     sort,
     sparse_attention,

@@ -13,16 +13,6 @@ from ascendlite.nn import functional as F
 from .config import DeepseekV4Config
 
 
-def sinkhorn(logits: Tensor, iterations: int, eps: float) -> Tensor:
-    """Matrices, (..., n, n), whose columns sum to 1 and whose rows nearly do; the softmax counts as the first step of rows."""
-    a = logits.softmax(-1) + eps
-    a = a / (a.sum(-2, keepdim=True) + eps)
-    for _ in range(iterations - 1):
-        a = a / (a.sum(-1, keepdim=True) + eps)
-        a = a / (a.sum(-2, keepdim=True) + eps)
-    return a
-
-
 def initial_fn(rows: int, columns: int, std: float) -> nn.Parameter:
     return nn.Parameter(al.randn(rows, columns, dtype=float32) * std)
 
@@ -47,7 +37,7 @@ class HyperConnection(nn.Module):
         m = F.linear(flat, self.fn) * self.scale.index_select(0, self.which) + self.base
         pre = m[..., :n].sigmoid() + self.eps
         post = m[..., n : 2 * n].sigmoid() * 2
-        mix = sinkhorn(m[..., 2 * n :].reshape(B, T, n, n), self.iterations, self.eps)
+        mix = F.sinkhorn(m[..., 2 * n :].reshape(B, T, n, n), self.iterations, self.eps)
         return collapse(x, pre), post, mix
 
 
