@@ -8,16 +8,17 @@ from collections.abc import Sequence
 
 from ascendlite.errors import AscendLiteError
 
-from . import generate, info, model, train
+from . import chat, fetch, generate, info, model, train
 from .text import TextError
 
-_COMMANDS = (info, train, generate, model)
+_COMMANDS = (info, train, generate, chat, model, fetch)
 _DESCRIPTION = """Tensors, autograd and training with PyTorch's names.
 
 Try first:
   ascendlite info                      what this machine and this build are
   ascendlite train                     train a small GPT on Shakespeare's plays, a few minutes
-  ascendlite generate runs/gpt-1       write more text with what was trained"""
+  ascendlite generate runs/gpt-1       write more text with what was trained
+  ascendlite chat smollm2              converse with SmolLM2 (first: ascendlite fetch smollm2)"""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         return int(options.run(options))
-    except (AscendLiteError, TextError, OSError) as error:
+    except (AscendLiteError, TextError, OSError, ImportError) as error:
         if options.traceback:
             raise
         print(f"ascendlite {options.command}: {error}", file=sys.stderr)

@@ -4,10 +4,10 @@ from .config import GenerationConfig, Options, row_seeds
 from .loop import Completion, generate, stream
 from .mixin import Generates
 from .protocol import TextCodec
-from .run import Token
+from .run import Past, Token
 from .sampling import Choice, choose, restrict
 
 __all__ = [
-    "Choice", "Completion", "Generates", "GenerationConfig", "Options", "TextCodec", "Token", "choose", "generate", "restrict",
+    "Choice", "Completion", "Generates", "GenerationConfig", "Options", "Past", "TextCodec", "Token", "choose", "generate", "restrict",
     "row_seeds", "stream",
 ]  # fmt: skip

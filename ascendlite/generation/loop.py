@@ -12,7 +12,7 @@ from ascendlite.models.cache import CausalLM
 
 from .config import GenerationConfig, Options
 from .protocol import TextCodec
-from .run import Run, Token
+from .run import Past, Run, Token
 from .speculative import SpeculativeRun
 
 Prompts = Tensor | str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]
@@ -73,9 +73,12 @@ def stream(
     config: GenerationConfig | None = None,
     *,
     tokenizer: TextCodec | None = None,
+    past: Past | None = None,
     **options: Unpack[Options],
 ) -> Iterator[Token]:
     """Tokens as they are written: one of each row that has not ended, row by row; see `GenerationConfig` for the options.
+
+    `past`, for one prompt: what it holds of the prompt's beginning is not read again, and it takes what is read and written now.
 
     >>> from ascendlite.models.gpt import GPT, GPTConfig
     >>> model = GPT(GPTConfig(10, length=8, layers=1, heads=1, width=8))
@@ -84,7 +87,7 @@ def stream(
     """
     chosen = _config(config, options)
     kind = SpeculativeRun if chosen.speculate else Run
-    return _written(kind(model, _as_rows(prompts, tokenizer), chosen, tokenizer))
+    return _written(kind(model, _as_rows(prompts, tokenizer), chosen, tokenizer, past))
 
 
 def _written(run: Run) -> Iterator[Token]:

@@ -11,7 +11,7 @@ from ascendlite.models.cache import CausalLM
 from .config import GenerationConfig, Options
 from .loop import Completion, Prompts, generate, stream
 from .protocol import TextCodec
-from .run import Token
+from .run import Past, Token
 
 
 class Generates(nn.Module):
@@ -24,7 +24,13 @@ class Generates(nn.Module):
         return generate(cast(CausalLM, self), prompts, config, tokenizer=tokenizer, **options)
 
     def stream(
-        self, prompts: Prompts, config: GenerationConfig | None = None, *, tokenizer: TextCodec | None = None, **options: Unpack[Options]
+        self,
+        prompts: Prompts,
+        config: GenerationConfig | None = None,
+        *,
+        tokenizer: TextCodec | None = None,
+        past: Past | None = None,
+        **options: Unpack[Options],
     ) -> Iterator[Token]:
         """Tokens as they are written; see `ascendlite.generation.stream`."""
-        return stream(cast(CausalLM, self), prompts, config, tokenizer=tokenizer, **options)
+        return stream(cast(CausalLM, self), prompts, config, tokenizer=tokenizer, past=past, **options)

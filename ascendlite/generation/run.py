@@ -46,11 +46,33 @@ class Row:
     written: list[int] = field(default_factory=list)
 
 
+@dataclass
+class Past:
+    """What an earlier run left of one text, for the next one to go on from: a chat reads only what is new."""
+
+    tokens: list[int] = field(default_factory=list)
+    cache: Cache | None = None
+
+    def shared(self, text: Sequence[int]) -> int:
+        """How many tokens at the beginning of a text the cache holds; the last token of the text is always left to be read."""
+        held = 0 if self.cache is None else min(self.cache.lengths[0], len(text) - 1)
+        return next((n for n in range(held) if self.tokens[n] != text[n]), held)
+
+
 class Run:
     """The rows that still write, and the model's cache of them."""
 
-    def __init__(self, model: CausalLM, prompts: list[list[int]], config: GenerationConfig, codec: TextCodec | None) -> None:
-        self.model, self.config = model, config
+    def __init__(
+        self,
+        model: CausalLM,
+        prompts: list[list[int]],
+        config: GenerationConfig,
+        codec: TextCodec | None,
+        past: Past | None = None,
+    ) -> None:
+        self.model, self.config, self.past = model, config, past
+        if past is not None and len(prompts) * config.samples != 1:
+            raise ArgumentError(f"generate: {len(prompts) * config.samples} rows with the past of one text; give one prompt and samples=1")
         self.device = next(iter(model.parameters())).device
         self.limit = model.max_length
         if config.stop_texts and codec is None:
@@ -104,6 +126,8 @@ class Run:
 
     def _read(self) -> Tensor:
         """Logits after the windows of all rows, with a new cache; rows that are the same text are read once."""
+        if self.past is not None:
+            return self._read_on(self.past, self.rows[0])
         distinct: dict[tuple[int, ...], int] = {}
         places = [distinct.setdefault(tuple(row.window), len(distinct)) for row in self.rows]
         cache = self.model.new_cache(len(distinct), self.room())
@@ -112,6 +136,19 @@ class Run:
             cache, logits = cache.select(places), logits[al.tensor(places, device=self.device)]
         self.cache = cache
         return logits
+
+    def _read_on(self, past: Past, row: Row) -> Tensor:
+        """Logits after the window of the only row, of which what the past holds is not read again."""
+        known = past.shared(row.window)
+        try:
+            if past.cache is not None:
+                past.cache.rewind([known])
+        except ArgumentError:  # it can't forget so much
+            past.cache = None
+        if past.cache is None:
+            known, past.cache = 0, self.model.new_cache(1, self.limit)
+        self.cache, past.tokens = past.cache, row.window  # which grows as the row is written
+        return self._forward([row.window[known:]], past.cache)
 
     def logits(self) -> Tensor:
         """Logits after what each row holds."""

@@ -17,7 +17,7 @@ from ascendlite.models.cache import Cache, CausalLM
 
 from .config import GenerationConfig
 from .protocol import TextCodec
-from .run import Run, Token
+from .run import Past, Run, Token
 
 
 class Drafting(Protocol):
@@ -39,8 +39,17 @@ class Drafting(Protocol):
 class SpeculativeRun(Run):
     """A run that writes one or two tokens of a row a step."""
 
-    def __init__(self, model: CausalLM, prompts: list[list[int]], config: GenerationConfig, codec: TextCodec | None) -> None:
+    def __init__(
+        self,
+        model: CausalLM,
+        prompts: list[list[int]],
+        config: GenerationConfig,
+        codec: TextCodec | None,
+        past: Past | None = None,
+    ) -> None:
         super().__init__(model, prompts, config, codec)
+        if past is not None:
+            raise ArgumentError("generate: speculate reads a text from its beginning; leave past away")
         if not hasattr(model, "drafting"):
             raise ArgumentError(f"generate: speculate needs a model with an MTP layer; {type(model).__name__} has none")
         self.drafter = cast(Drafting, model)

@@ -47,8 +47,11 @@ class CausalLM(Protocol):
         cache = cache.select([1])                                    # row 0 has ended
     """
 
-    head: nn.Linear
     training: bool
+
+    @property
+    def head(self) -> nn.Linear:
+        """What makes logits of hidden states."""
 
     @property
     def vocab_size(self) -> int:

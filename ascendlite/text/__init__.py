@@ -3,9 +3,9 @@
 from .bpe import tokenizer_from_gguf
 from .chat import ChatFormat, Message, PlainChat, TemplateChat
 from .deepseek_v4 import DeepseekV4Chat, deepseek_tokenizer
-from .tokenizer import Tokenizer, load_tokenizer
+from .tokenizer import Tokenizer, load_tokenizer, tokenizer_from_saved
 
 __all__ = [
     "ChatFormat", "DeepseekV4Chat", "Message", "PlainChat", "TemplateChat", "Tokenizer", "deepseek_tokenizer", "load_tokenizer",
-    "tokenizer_from_gguf",
+    "tokenizer_from_gguf", "tokenizer_from_saved",
 ]  # fmt: skip

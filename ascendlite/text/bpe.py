@@ -150,7 +150,8 @@ def tokenizer_from_gguf(values: Mapping[str, object], path: str = "the file") ->
     return Tokenizer(
         inner,
         begin=numbers["bos"],
+        end=numbers["eos"],
         adds_begin=keys.flag("add_bos_token", kind == "llama"),
-        stop_tokens=[numbers[name] for name in ("eos", "eot", "eom") if numbers[name] is not None],  # type: ignore[misc]
+        stop_tokens=[numbers[name] for name in ("eot", "eom") if numbers[name] is not None],  # type: ignore[misc]
         template=template if isinstance(template, str) else None,
     )

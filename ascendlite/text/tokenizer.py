@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ascendlite.errors import FileFormatError
+from ascendlite.errors import ArgumentError, FileFormatError
 
 if TYPE_CHECKING:
     import tokenizers as library
@@ -41,6 +41,7 @@ class Tokenizer:
         inner: library.Tokenizer,
         *,
         begin: int | None = None,
+        end: int | None = None,
         adds_begin: bool = False,
         stop_tokens: Iterable[int] = (),
         template: str | None = None,
@@ -48,12 +49,29 @@ class Tokenizer:
         self.inner = inner
         self.begin, self.adds_begin, self.template = begin, adds_begin, template
         ends = (inner.token_to_id(text) for text in _ENDS)
-        self.stop_tokens = tuple(sorted({*stop_tokens, *(token for token in ends if token is not None)}))
+        self.stop_tokens = tuple(sorted({*stop_tokens, *(token for token in (end, *ends) if token is not None)}))
+        self._end = end
+
+    kind = "tokenizers"
+
+    def state_dict(self) -> dict[str, object]:
+        """What makes the tokenizer again, see `tokenizer_from_saved`; plain values, the whole vocabulary among them."""
+        return {
+            "kind": self.kind, "json": self.inner.to_str(), "begin": self.begin, "end": self._end, "adds_begin": self.adds_begin,
+            "stop_tokens": list(self.stop_tokens), "template": self.template,
+        }  # fmt: skip
 
     @property
     def vocab_size(self) -> int:
         """How many tokens there are."""
         return int(self.inner.get_vocab_size(with_added_tokens=True))
+
+    @property
+    def eos_token_id(self) -> int:
+        """The token that ends an answer."""
+        if self._end is None and not self.stop_tokens:
+            raise ArgumentError("tokenizer: it has no token that ends an answer; the model was made to go on")
+        return self.stop_tokens[0] if self._end is None else self._end
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
         """Token numbers; `special`: with the tokens that the model expects around a text. Special tokens written in it are understood."""
@@ -66,6 +84,10 @@ class Tokenizer:
         """The text; special tokens are left out unless `special`."""
         return str(self.inner.decode([int(token) for token in tokens], skip_special_tokens=not special))
 
+    def shown(self) -> Shown:
+        """The same, with special tokens as text: what a chat format reads."""
+        return Shown(self)
+
     def token(self, text: str) -> int | None:
         """The number of the token with exactly this text, if there is one."""
         found = self.inner.token_to_id(text)
@@ -74,6 +96,33 @@ class Tokenizer:
     def text_of(self, token: int | None) -> str:
         """The text of one token, special or not; nothing for None."""
         return "" if token is None else self.inner.id_to_token(token) or ""
+
+
+class Shown:
+    """A tokenizer that leaves no token out of the text."""
+
+    def __init__(self, inner: Tokenizer) -> None:
+        self.inner = inner
+
+    def encode(self, text: str) -> list[int]:
+        """Token numbers of a text whose special tokens are written in it."""
+        return self.inner.encode(text, special=False)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text, with its special tokens."""
+        return self.inner.decode(tokens, special=True)
+
+
+def tokenizer_from_saved(state: Mapping[str, object]) -> Tokenizer:
+    """The tokenizer that a `state_dict()` describes."""
+    values: dict[str, Any] = {name: state.get(name) for name in ("begin", "end", "adds_begin", "stop_tokens", "template")}
+    try:
+        inner = tokenizers_package().Tokenizer.from_str(str(state["json"]))
+    except ImportError:
+        raise
+    except Exception as error:  # the library raises bare Exceptions
+        raise FileFormatError(f"tokenizer: the saved state is damaged ({str(error)[:150]})") from error
+    return Tokenizer(inner, **values)
 
 
 def _read_json(path: Path) -> dict[str, object]:
@@ -122,11 +171,8 @@ def load_tokenizer(folder: FilePath) -> Tokenizer:
         for name in ("config.json", "generation_config.json")
         for token in _numbers(_read_json(root / name).get("eos_token_id"))
     ]
-    last = None if end is None else inner.token_to_id(end)
-    stops += [] if last is None else [last]
-    return Tokenizer(
-        inner, begin=None if begin is None else inner.token_to_id(begin), stop_tokens=stops, template=_template_of(config, root)
-    )
+    first, last = (None if text is None else inner.token_to_id(text) for text in (begin, end))
+    return Tokenizer(inner, begin=first, end=last, stop_tokens=stops, template=_template_of(config, root))
 
 
 def read_tokenizer_json(file: Path) -> library.Tokenizer:

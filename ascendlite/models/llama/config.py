@@ -25,6 +25,7 @@ class RopeScaling:
     factors: tuple[float, ...] = ()  # one a frequency, by which it is divided
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "factors", tuple(self.factors))
         if self.kind not in _SCALINGS:
             raise ArgumentError(f"rope scaling: {self.kind!r} is unknown; known: {', '.join(_SCALINGS)}")
         if self.kind in ("linear", "llama3", "yarn") and not self.factor >= 1:
@@ -65,6 +66,8 @@ class LlamaConfig:
     initializer_range: float = 0.02
 
     def __post_init__(self) -> None:
+        if isinstance(self.rope_scaling, dict):  # of a state_dict
+            object.__setattr__(self, "rope_scaling", RopeScaling(**self.rope_scaling))
         sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings")
         for name in (*sizes, *(n for n in ("num_key_value_heads", "head_dim") if getattr(self, n) is not None)):
             value = getattr(self, name)
@@ -83,6 +86,10 @@ class LlamaConfig:
         for name in ("rms_norm_eps", "rope_theta"):
             if not getattr(self, name) > 0:
                 raise ArgumentError(f"LlamaConfig: {name} is {getattr(self, name)!r}; it must be above 0")
+
+    def state_dict(self) -> dict[str, object]:
+        """The values, to make the config again with `LlamaConfig(**values)`."""
+        return asdict(self)
 
     @property
     def key_value_heads(self) -> int:

@@ -138,9 +138,19 @@ class Llama(Generates):
             batch, length, layers=c.num_hidden_layers, heads=c.key_value_heads, head_size=c.head_size, dtype=like.dtype, device=like.device
         )
 
-    def hidden(self, input_ids: Tensor, *, cache: KeyValueCache | None = None, lengths: Sequence[int] | None = None) -> Tensor:
-        """What the head reads, (B, T, width), for tokens, (B, T); see `ascendlite.models.cache.CausalLM` for cache and lengths."""
-        places = places_of("Llama", input_ids, cache, lengths, self.max_length)
+    def hidden(
+        self,
+        input_ids: Tensor,
+        *,
+        cache: KeyValueCache | None = None,
+        lengths: Sequence[int] | None = None,
+        documents: Sequence[Sequence[int]] | None = None,
+    ) -> Tensor:
+        """What the head reads, (B, T, width), for tokens, (B, T); see `ascendlite.models.cache.CausalLM` for cache and lengths.
+
+        `documents`: the lengths of texts that lie packed behind one another in each row; none sees another.
+        """
+        places = places_of("Llama", input_ids, cache, lengths, self.max_length, documents)
         cos, sin = self._tables.upto(places.end, input_ids.device)
         rotation = places.take_rows(cos), places.take_rows(sin)
         x = self.model.embed_tokens(input_ids)  # (B, T, C)

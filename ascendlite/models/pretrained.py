@@ -1,0 +1,72 @@
+"""Models as they are passed around: a Hugging Face folder, a GGUF file, or the name of one that a package brings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from ascendlite.core import Device, DType
+from ascendlite.errors import FileFormatError
+from ascendlite.models.cache import CausalLM
+from ascendlite.text import ChatFormat, DeepseekV4Chat, PlainChat, TemplateChat, Tokenizer, load_tokenizer, tokenizer_from_gguf
+
+from .llama import find_smollm2, load_gguf, load_hf
+from .llama.gguf_file import GGUFFile
+from .llama.hub import read_json
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A model with its tokenizer and the way it converses."""
+
+    model: CausalLM
+    tokenizer: Tokenizer
+    chat: ChatFormat
+    path: Path
+
+
+NAMED: dict[str, Callable[[], Path]] = {"smollm2": find_smollm2}
+
+
+def chat_of(tokenizer: Tokenizer, source: str) -> ChatFormat:
+    """The chat format of a tokenizer: its template, DeepSeek-V4's if it has these tokens, plain lines elsewhere."""
+    if tokenizer.template is not None:
+        end = tokenizer.text_of(tokenizer.eos_token_id) if tokenizer.stop_tokens else ""
+        return TemplateChat(tokenizer.template, begin=tokenizer.text_of(tokenizer.begin), end=end, source=source)
+    return DeepseekV4Chat() if tokenizer.token("<｜Assistant｜>") is not None else PlainChat()
+
+
+def _from_gguf(path: Path, dtype: DType | None, device: Device | str) -> tuple[CausalLM, Tokenizer]:
+    with GGUFFile(path) as file:
+        tokenizer = tokenizer_from_gguf(file.values, str(path))
+    return cast(CausalLM, load_gguf(path, dtype=dtype, device=device)), tokenizer
+
+
+def _from_hf(path: Path, dtype: DType | None, device: Device | str) -> tuple[CausalLM, Tokenizer]:
+    return cast(CausalLM, load_hf(path, dtype=dtype, device=device)), load_tokenizer(path)
+
+
+_BY_TYPE: dict[str, Callable[[Path, DType | None, Device | str], tuple[CausalLM, Tokenizer]]] = {
+    "llama": _from_hf, "mistral": _from_hf, "qwen2": _from_hf, "qwen3": _from_hf,
+}  # fmt: skip
+
+
+def load_pretrained(source: str | os.PathLike[str], *, dtype: DType | None = None, device: Device | str = "cpu") -> Pretrained:
+    """The model that a name ("smollm2"), a GGUF file or a Hugging Face folder is, with its tokenizer and chat format.
+
+    `dtype` None keeps that of the file (float32 for quantised weights).
+    """
+    path = NAMED[source]() if isinstance(source, str) and source in NAMED else Path(source)
+    if path.is_file():
+        model, tokenizer = _from_gguf(path, dtype, device)
+    elif (path / "config.json").is_file():
+        kind = read_json(path / "config.json").get("model_type")
+        if kind not in _BY_TYPE:
+            raise FileFormatError(f"{path / 'config.json'}: model_type is {kind!r}; known: {', '.join(_BY_TYPE)}")
+        model, tokenizer = _BY_TYPE[str(kind)](path, dtype, device)
+    else:
+        raise FileNotFoundError(f"{path}: no GGUF file and no folder with a config.json; models with a name: {', '.join(NAMED)}")
+    return Pretrained(model, tokenizer, chat_of(tokenizer, str(path)), path)
