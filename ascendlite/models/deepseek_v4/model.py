@@ -93,6 +93,7 @@ class DeepseekV4(Generates):
 
     `recompute`: keep only what goes from layer to layer, and compute the rest again in the backward pass.
 
+    >>> from ascendlite.models.deepseek_v4 import config_of
     >>> model = DeepseekV4(config_of("tiny"))
     >>> model(al.tensor([[1, 2, 3]])).shape
     (1, 3, 256)
