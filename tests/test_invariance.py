@@ -1,0 +1,104 @@
+"""A row's result does not depend on the rows beside it: the law that batch-invariant generation stands on, op by op.
+
+Each op is run on many rows at once and on slices of them down to one row, on one and two threads; every bit must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import ascendlite as al
+from ascendlite.core import Tensor
+from ascendlite.nn import functional as F
+
+CUTS = (1, 2, 3, 4, 5, 7, 8, 13, 16, 31, 64, 193)  # rows of a slice: around register tiles, panels and blocks
+ROWS = 200
+
+
+def _weights(n: int, k: int, dtype: str) -> Tensor:
+    return (al.randn(n, k) / k**0.5).to(getattr(al, dtype))
+
+
+# Shapes of products in models: short and long sums, widths that are no multiple of a vector, a vocabulary.
+PRODUCTS = {"square": (64, 64), "odd": (51, 37), "long": (96, 1100), "wide": (1536, 576), "vocabulary": (3001, 96)}
+
+OPS: dict[str, tuple[int, Callable[[Tensor], Tensor]]] = {
+    "rms_norm": (577, lambda x: F.rms_norm(x, 577, al.linspace(0.5, 1, 577).to(x.dtype), 1e-6)),
+    "layer_norm": (577, lambda x: F.layer_norm(x, (577,))),
+    "softmax": (1001, lambda x: F.softmax(x, -1)),
+    "log_softmax": (1001, lambda x: F.log_softmax(x, -1)),
+    "silu": (77, F.silu),
+    "gelu": (77, lambda x: F.gelu(x, approximate="tanh")),
+    "swiglu": (77, lambda x: F.swiglu(x, x * 2)),
+    "exp": (77, al.exp),
+    "cumsum": (1001, lambda x: x.cumsum(-1)),
+    "sum": (1001, lambda x: x.sum(-1)),
+    "sort": (101, lambda x: al.sort(x, -1)[0]),
+}
+
+
+def _bits(x: Tensor) -> list:
+    return x.float().tolist()
+
+
+def _check(fn: Callable[[Tensor], Tensor], x: Tensor) -> None:
+    whole = fn(x)
+    for cut in CUTS:
+        for start in (0, ROWS - cut):
+            assert _bits(fn(x[start : start + cut])) == _bits(whole[start : start + cut]), f"{cut} rows from {start}"
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    before = al.get_num_threads()
+    al.set_num_threads(request.param)
+    yield request.param
+    al.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_row_of_a_product_does_not_feel_the_others(name, dtype, threads):
+    al.manual_seed(0)
+    n, k = PRODUCTS[name]
+    weight, bias = _weights(n, k, dtype), _weights(n, 1, dtype)[:, 0]
+    x = al.randn(ROWS, k).to(getattr(al, dtype))
+    for fn in (lambda x: F.linear(x, weight), lambda x: F.linear(x, weight, bias), lambda x: x @ weight.T.contiguous()):
+        _check(fn, x)
+
+
+# Generation sorts and sums in float32 and float64 only.
+@pytest.mark.parametrize(("name", "dtype"), [(n, d) for n in OPS for d in ("float32", "bfloat16") if d == "float32" or n not in ("cumsum", "sort")])
+def test_a_row_of_an_op_does_not_feel_the_others(name, dtype, threads):
+    al.manual_seed(1)
+    width, fn = OPS[name]
+    _check(fn, (al.randn(ROWS, width) * 3).to(getattr(al, dtype)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("groups", "size"), [(4, 64), (1, 40), (2, 7)])
+def test_a_query_does_not_feel_the_queries_beside_it_nor_later_keys(dtype, groups, size, threads):
+    al.manual_seed(2)
+    T, H = 300, 4
+    q, k, v = (al.randn(1, n, T, size).to(getattr(al, dtype)) for n in (H, groups, groups))
+    whole = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    for end in (1, 2, 47, 48, 49, 127, 128, 129, 200, 257, 300):
+        alone = F.scaled_dot_product_attention(q[:, :, end - 1 : end], k[:, :, :end], v[:, :, :end], enable_gqa=True)
+        assert _bits(alone[0, :, 0]) == _bits(whole[0, :, end - 1])
+        chunk = max(0, end - 5)
+        mask = al.arange(T) <= al.arange(chunk, end).unsqueeze(1)  # a chunk of queries, keys beyond it masked
+        some = F.scaled_dot_product_attention(q[:, :, chunk:end], k, v, mask, enable_gqa=True)
+        assert _bits(some[0]) == _bits(whole[0, :, chunk:end])
+
+
+def test_a_row_of_a_ragged_product_does_not_feel_its_group(threads):
+    al.manual_seed(3)
+    x, w = al.randn(40, 300), al.randn(3, 300, 70)
+    whole = F.grouped_mm(x, w, offs=al.tensor([11, 25, 40], dtype=al.int32))
+    for number, (start, end) in enumerate(((0, 11), (11, 25), (25, 40))):
+        for row in (start, (start + end) // 2, end - 1):
+            ends = [0] * number + [1] * (3 - number)
+            alone = F.grouped_mm(x[row : row + 1], w, offs=al.tensor(ends, dtype=al.int32))
+            assert _bits(alone[0]) == _bits(whole[row])
