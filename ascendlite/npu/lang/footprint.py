@@ -63,7 +63,7 @@ def repeated(tracer: Tracer, itemsize: int, lanes: Lanes, block: int, rep: int) 
         dims += (node(-(-last // per_block)), node(block * BLOCK))
     inner = (dims and (-(-last // per_block) - 1) * block * BLOCK) or 0
     extent = inner + size + (sym.bounds(repeat)[1] - 1) * rep * BLOCK
-    if repeat != 1 and rep:
+    if (isinstance(repeat, Sym) or repeat != 1) and rep:
         if not dims and rep * BLOCK == size:
             return Shape((node(repeat * size), 0), extent)
         dims = [node(repeat), node(rep * BLOCK), *dims]
@@ -125,7 +125,7 @@ def check_overlap(tracer: Tracer, instruction: Instruction, dst: LocalTensor, sr
     if isinstance(base, Sym) or isinstance(other, Sym):
         return
     same_size = dst.dtype.itemsize == src.dtype.itemsize
-    if base == other and same_size and dst_strides == src_strides and (lanes.mode == 0 or dst_strides[1] or lanes.repeat == 1):
+    if base == other and same_size and dst_strides == src_strides and (lanes.mode == 0 or dst_strides[1] or (isinstance(lanes.repeat, int) and lanes.repeat == 1)):
         return
     repeats = -(-sym.bounds(lanes.active)[1] // width) if lanes.mode == 0 else sym.bounds(lanes.repeat)[1]
     span_d, step_d = _first_repeat(dst.dtype.itemsize, lanes, dst_strides[0], width)

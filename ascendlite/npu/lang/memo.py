@@ -25,10 +25,8 @@ def remembered(function: Callable[P, None]) -> Callable[P, None]:
         key: list[Any] = [function]
         for a in args if not kwargs else (*args, *kwargs, *kwargs.values()):
             kind = a.__class__
-            if kind is LocalTensor:
+            if kind is LocalTensor or kind is Sym:
                 key.append(a.key())  # type: ignore[attr-defined]
-            elif kind is Sym:
-                key.append((a.node,))  # type: ignore[attr-defined]
             elif kind is list:
                 key.append(tuple(a))  # type: ignore[arg-type]
             else:

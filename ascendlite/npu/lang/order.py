@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
@@ -93,6 +94,35 @@ def CrossCoreWaitFlag(flag_id: Index) -> None:
     """Holds all later instructions of this core until the flag was set, once for each wait."""
     tracer = _cross("CrossCoreWaitFlag", flag_id)
     tracer.emit(tracer.opcode(INSTRUCTIONS["CrossCoreWaitFlag"]), int(Pipe.S), 0, (), (tracer.table.node(flag_id),))
+
+
+class _Ids:
+    """Event ids that queues and pipelines have taken, by event."""
+
+    def __init__(self) -> None:
+        self.taken: dict[HardEvent, int] = {}
+
+    def save(self) -> object:
+        return dict(self.taken)
+
+    def restore(self, state: object) -> None:
+        assert isinstance(state, dict)
+        self.taken = dict(state)
+
+
+def take_events(event: HardEvent, count: int) -> list[int]:
+    """The next free ids of an event (R05)."""
+    tracer = current()
+    ids = next((one for one in tracer.stateful if isinstance(one, _Ids)), None)
+    if ids is None:
+        tracer.stateful.append(ids := _Ids())
+    first = ids.taken.get(event, 0)
+    limit = KEPT_BY_PIPE if memory_state(tracer).uses_pipe else EVENTS
+    if first + count > limit:
+        raise refuse("R05", f"{first + count} ids of {event.name} are needed; the kernel has {limit}", tracer.here(),
+                     "use fewer queues or slots, or one queue for several tensors")
+    ids.taken[event] = first + count
+    return [*builtins.range(first, first + count)]
 
 
 def SyncAll(isAIVOnly: bool = True) -> None:

@@ -8,48 +8,15 @@ from ascendlite.npu.errors import KernelError, refuse
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.declare import Memory, Pipe
 from ascendlite.npu.lang.events import HardEvent
-from ascendlite.npu.lang.order import KEPT_BY_PIPE, SetFlag, WaitFlag
+from ascendlite.npu.lang.order import SetFlag, WaitFlag, take_events
 from ascendlite.npu.lang.tensors import LocalTensor, TPosition, allocate, memory_state
-from ascendlite.npu.lang.trace import Tracer, current
+from ascendlite.npu.lang.trace import current
 
 # Who fills a queue's buffers and who empties them, by position.
 _ENDS = {
     "VECIN": (Pipe.MTE2, Pipe.V), "VECOUT": (Pipe.V, Pipe.MTE3), "A1": (Pipe.MTE2, Pipe.MTE1), "B1": (Pipe.MTE2, Pipe.MTE1),
     "C1": (Pipe.MTE2, Pipe.MTE1), "A2": (Pipe.MTE1, Pipe.M), "B2": (Pipe.MTE1, Pipe.M), "C2": (Pipe.MTE1, Pipe.M), "CO1": (Pipe.M, Pipe.FIX),
 }  # fmt: skip
-
-
-@dataclass(slots=True)
-class _Ids:
-    """Event ids in use, by event."""
-
-    taken: dict[HardEvent, int] = field(default_factory=dict)
-
-    def save(self) -> object:
-        return dict(self.taken)
-
-    def restore(self, state: object) -> None:
-        assert isinstance(state, dict)
-        self.taken = dict(state)
-
-
-def _ids(tracer: Tracer) -> _Ids:
-    for one in tracer.stateful:
-        if isinstance(one, _Ids):
-            return one
-    tracer.stateful.append(made := _Ids())
-    return made
-
-
-def _take(event: HardEvent, count: int) -> list[int]:
-    """The next free ids of an event (R05)."""
-    ids = _ids(current())
-    first = ids.taken.get(event, 0)
-    if first + count > KEPT_BY_PIPE:
-        raise refuse("R05", f"TQue: {first + count} ids of {event.name} are needed; a kernel with TPipe has {KEPT_BY_PIPE}", current().here(),
-                     "use fewer queues or slots, or one queue for several tensors")
-    ids.taken[event] = first + count
-    return list(range(first, first + count))
 
 
 class TPipe:
@@ -112,7 +79,7 @@ class TQue:
         if memory is Memory.GM or slots < 1:
             raise KernelError(f"InitBuffer: {slots} slots at {self.position.name}; it takes at least one")
         self.slots = allocate(memory, dtypes.u8, nbytes, slots, self.position)
-        self._full_ids, self._free_ids = _take(self.full, slots), _take(self.free, slots)
+        self._full_ids, self._free_ids = take_events(self.full, slots), take_events(self.free, slots)
         self._state = _QueueState(allocated=0, busy={})
         tracer = current()
         tracer.stateful.append(self._state)

@@ -31,13 +31,14 @@ class Owner(Protocol):
 class Table:
     """The expressions of one program, four words a node, and the number of each node."""
 
-    __slots__ = ("constants", "numbers", "owner", "single", "words")
+    __slots__ = ("constants", "numbers", "owner", "single", "stops", "words")
 
     def __init__(self, owner: Owner) -> None:
         self.words: list[int] = []
         self.numbers: dict[tuple[int, int, int, int], int] = {}
         self.constants: dict[int, int] = {}
         self.owner = owner
+        self.stops: dict[int, int] = {}  # of a loop's index: the node that it stays below
         self.single = False  # the code is for one block: what depends on the block only is a number
 
     def number(self, op: int, a: int = 0, b: int = 0, c: int = 0) -> int:
@@ -109,6 +110,8 @@ def combine(op: int, a: int | Sym, b: int | Sym) -> int | Sym:
         if not isinstance(a, Sym) and ((a == 0 and op == ADD) or (a == 1 and op == MUL)):
             return b
         low, high = _range(op, a, b)
+        if op == SUB and isinstance(a, Sym) and isinstance(b, Sym) and table.stops.get(b.node) == a.node:
+            low = max(low, 1)  # a loop's index is less than its end
         if low == high:
             return low
         if op in (MIN, MAX):
@@ -160,6 +163,10 @@ class Sym:
 
     def __init__(self, table: Table, node: int, low: int, high: int, value: int | None) -> None:
         self.table, self.node, self.low, self.high, self.value = table, node, low, high, value
+
+    def key(self) -> tuple[int, int, int]:
+        """What two equal expressions share; the range too, as the number of a loop is used again."""
+        return self.node, self.low, self.high
 
     def __repr__(self) -> str:
         return f"Sym({self.low}..{self.high})"

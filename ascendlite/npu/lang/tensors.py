@@ -119,8 +119,9 @@ class LocalTensor:
 
     def key(self) -> tuple[object, ...]:
         """What two equal windows of one trace share."""
-        base = self.base
-        return self.memory, (base.node,) if isinstance(base, Sym) else base, self.dtype.code, self.size, self.buffer
+        base, size = self.base, self.size
+        return (self.memory, base.key() if isinstance(base, Sym) else base, self.dtype.code, size.key() if isinstance(size, Sym) else size,
+                self.buffer)
 
     def GetSize(self) -> Index:
         return self.size

@@ -1,24 +1,138 @@
-"""What many kernels share: the tiles of a tensor over the cores."""
+"""What the library's kernels share: the part of a tensor that a core works on, and tiles that stream through UB with two buffers each.
+
+`pipeline` places every flag of a kernel that reads tiles, works on them and writes tiles; the kernel says only what happens to a tile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from ascendlite.npu.lang.order import CeilAlign, CeilDiv, GetBlockIdx
+from ascendlite.npu.lang import order
+from ascendlite.npu.lang.declare import Memory
+from ascendlite.npu.lang.dtypes import DType
+from ascendlite.npu.lang.events import HardEvent
+from ascendlite.npu.lang.movement import DataCopy, DataCopyExtParams, DataCopyPad
+from ascendlite.npu.lang.order import CeilAlign, CeilDiv, GetBlockIdx, SetFlag, WaitFlag, take_events
+from ascendlite.npu.lang.tensors import Argument, GlobalTensor, LocalTensor, Slots, allocate
 from ascendlite.npu.lang.trace import Index, current
 
-LINE = 512  # bytes of GM that two cores must not share: a line of L2
+LINE = 512  # bytes of GM that two cores should not share: a line of L2
+BLOCK = 32
+
+
+def core_count() -> int:
+    """Cores that run this code."""
+    tracer = current()
+    return tracer.blocks * (2 if tracer.kind == "mix" and tracer.core == "aiv" else 1)
+
+
+def my_part(n: int, align: int) -> tuple[Index, Index]:
+    """(start, size) of this core's part of n items: contiguous, cut at multiples of `align`; the last cores may have less, or nothing."""
+    part = CeilAlign(CeilDiv(n, core_count()), align)
+    start = GetBlockIdx() * part
+    return start, order.max(0, order.min(part, n - start))
 
 
 def my_tiles(n: int, tile: int, align: int = 256) -> Iterator[tuple[Index, Index]]:
-    """(offset, size) of this core's tiles of n elements: a contiguous part for each core, cut at multiples of `align`; the last tile is shorter.
+    """(offset, size) of this core's tiles of n elements, one by one (unrolled): a contiguous part for each core, the last tile shorter.
 
-    Tiles of a part are unrolled. With n elements of b bytes choose align * b = 512, so that no two cores share a line.
+    With elements of b bytes choose align * b = 512, so that no two cores share a line of L2.
     """
-    tracer = current()
-    cores = tracer.blocks * (2 if tracer.kind == "mix" and tracer.core == "aiv" else 1)
-    part = CeilAlign(CeilDiv(n, cores), align)
-    base = GetBlockIdx() * part
-    count = max(0, min(part, n - base))
+    part = CeilAlign(CeilDiv(n, core_count()), align)
+    start = GetBlockIdx() * part
+    count = max(0, min(part, n - start))
     for i in range(CeilDiv(count, tile)):
-        yield base + i * tile, min(tile, count - i * tile)
+        yield start + i * tile, min(tile, count - i * tile)
+
+
+def scratch(dtype: DType, size: int) -> LocalTensor:
+    """A buffer in UB that only the vector pipe uses."""
+    return allocate(Memory.UB, dtype, size)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One tile: its items are `start .. start + count`; `ins` are filled, `outs` are free to be written. `index` counts this core's tiles."""
+
+    index: Index
+    start: Index
+    count: Index
+    ins: tuple[LocalTensor, ...]
+    outs: tuple[LocalTensor, ...]
+
+
+class _Port:
+    """A tensor whose tiles pass through slots of UB: `width` elements an item, in rows of `pitch` elements."""
+
+    def __init__(self, tensor: Argument | GlobalTensor, tile: int, width: int, pitch: int, slots: int) -> None:
+        self.window = tensor if isinstance(tensor, GlobalTensor) else GlobalTensor(tensor)
+        self.width, self.pitch = width, pitch
+        self.slots = Slots(allocate(Memory.UB, self.window.dtype, tile * pitch, slots))
+
+    def _rows(self, items: Index) -> DataCopyExtParams | Index:
+        size = self.window.dtype.itemsize
+        if self.width == self.pitch:
+            return items * self.width
+        gap = (self.pitch * size - CeilAlign(self.width * size, BLOCK)) // BLOCK
+        return DataCopyExtParams(items, self.width * size, 0, gap)
+
+    def load(self, slot: Index, start: Index, items: Index) -> None:
+        """Rows of GM to rows of UB."""
+        how = self._rows(items)
+        self._copy(self.slots[slot], self.window[start * self.width :], how)
+
+    def store(self, slot: Index, start: Index, items: Index) -> None:
+        """Rows of UB to rows of GM."""
+        how = self._rows(items)
+        if isinstance(how, DataCopyExtParams):
+            how = DataCopyExtParams(how.blockCount, how.blockLen, how.dstStride, 0)
+        self._copy(self.window[start * self.width :], self.slots[slot], how)
+
+    def _copy(self, dst: LocalTensor | GlobalTensor, src: LocalTensor | GlobalTensor, how: DataCopyExtParams | Index) -> None:
+        whole = not isinstance(how, DataCopyExtParams) and self.width * self.window.dtype.itemsize % BLOCK == 0
+        if whole and not isinstance(how, DataCopyExtParams):
+            DataCopy(dst, src, how)
+        else:
+            DataCopyPad(dst, src, how)
+
+
+def pipeline(n: int, tile: int, ins: Sequence[Argument | GlobalTensor], outs: Sequence[Argument | GlobalTensor], *, width: int = 1,
+             pitch: int | None = None, slots: int = 2, align: int | None = None) -> Iterator[Tile]:
+    """This core's tiles of n items, streamed: inputs arrive in the next slots while this tile is worked on and the last one leaves.
+
+    An item is an element, or a row of `width` elements that lies in UB `pitch` elements apart (default: width; else each row starts at a
+    block of 32 bytes). The loop stays a loop, so its body may use Python variables only that do not change from tile to tile.
+
+        for t in tiles.pipeline(n, 8192, ins=(x, y), outs=(z,)):
+            ac.Add(t.outs[0], t.ins[0], t.ins[1], t.count)
+    """
+    pitch = width if pitch is None else pitch
+    smallest = min(GlobalTensor(t).dtype.itemsize for t in (*ins, *outs))
+    start, size = my_part(n, align or max(1, LINE // (width * smallest)))
+    sources, targets = ([_Port(t, tile, width, pitch, slots) for t in group] for group in (ins, outs))
+    free_in, full_in = (take_events(e, slots)[0] for e in (HardEvent.V_MTE2, HardEvent.MTE2_V))
+    free_out, full_out = (take_events(e, slots)[0] for e in (HardEvent.MTE3_V, HardEvent.V_MTE3))
+    for number in range(slots):
+        SetFlag(HardEvent.V_MTE2, free_in + number)
+        SetFlag(HardEvent.MTE3_V, free_out + number)
+    for done in order.range(0, size, tile):
+        i = done // tile
+        s = i % slots
+        first, items = start + done, order.min(tile, size - done)
+        WaitFlag(HardEvent.V_MTE2, free_in + s)
+        for port in sources:
+            port.load(s, first, items)
+        SetFlag(HardEvent.MTE2_V, full_in + s)
+        WaitFlag(HardEvent.MTE2_V, full_in + s)
+        WaitFlag(HardEvent.MTE3_V, free_out + s)
+        yield Tile(i, first, items, tuple(p.slots[s] for p in sources), tuple(p.slots[s] for p in targets))
+        SetFlag(HardEvent.V_MTE2, free_in + s)
+        SetFlag(HardEvent.V_MTE3, full_out + s)
+        WaitFlag(HardEvent.V_MTE3, full_out + s)
+        for port in targets:
+            port.store(s, first, items)
+        SetFlag(HardEvent.MTE3_V, free_out + s)
+    for number in range(slots):
+        WaitFlag(HardEvent.V_MTE2, free_in + number)
+        WaitFlag(HardEvent.MTE3_V, free_out + number)

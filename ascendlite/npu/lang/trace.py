@@ -208,6 +208,10 @@ class Tracer:
         self.loops += 1
         self.words += (_LOOP, number, table.node(start), table.node(stop), table.node(step))
         index = table.source(sym.LOOP_INDEX, number, sym.bounds(start)[0], max(sym.bounds(stop)[1] - 1, sym.bounds(start)[0]), None)
+        if isinstance(stop, Sym):
+            table.stops[index.node] = stop.node
+        else:
+            table.stops.pop(index.node, None)
         mark = f"ac.range at {site.place}"
         self.open.append(mark)
         before = self._snapshot()
