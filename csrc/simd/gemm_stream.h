@@ -14,7 +14,7 @@ struct Stream : Product<Policy, In, Out> {
   using typename Base::Packed;
   using Base::a, Base::accumulate, Base::b, Base::c, Base::cols, Base::p, Base::width;
   using Base::Base;
-  static constexpr int64_t kStrip = 1024, kLine = 64 / sizeof(In);
+  static constexpr int64_t kStrip = 1024, kLine = 64 / sizeof(In), kPage = 4096;
 
   // Rows of b are contiguous: sums of a strip of columns stay in L1.
   void by_rows() const {
@@ -94,31 +94,35 @@ struct Stream : Product<Policy, In, Out> {
 
   template <int M>
   void columns_of_b(Acc* sum, int64_t strip, int64_t j, int64_t n, int64_t k, int64_t end) const {
-    constexpr int many = M == 1 ? 2 * kVecs : kVecs;  // enough sums to hide the latency of one
     int64_t x = 0;
-    for (; x + many * width <= n; x += many * width) lines<M, many>(sum + x, strip, j + x, k, end);
+    if (M == 1 && p.b.col * int64_t(sizeof(In)) >= kPage)  // more of them hide the latency of memory
+      for (; x + 2 * cols <= n; x += 2 * cols) lines<M, 2 * kVecs>(sum + x, strip, j + x, k, end);
     for (; x + cols <= n; x += cols) lines<M, kVecs>(sum + x, strip, j + x, k, end);
     if (x < n) last_lines<M>(sum + x, strip, j + x, int(n - x), k, end);
   }
-  // V vectors of columns. Cache lines are used whole, since those of one step may compete for one place in L1. Squares of b are transposed in registers: k runs in the order of every other road.
+  // V vectors of columns. Squares of b are transposed in registers, so k runs in the order of every other road. Cache lines are used
+  // whole, since those of one step may compete for one place in L1.
   template <int M, int V>
   void lines(Acc* to, int64_t strip, int64_t j, int64_t k, int64_t end) const {
-    const int64_t ld = p.b.col;
-    const In* from = b + j * ld;
+    constexpr int64_t item = sizeof(In), step = width * item;
+    const int64_t pitch = p.b.col * item;
+    const In* from = b + j * p.b.col;
+    const bool far = pitch >= kPage;  // the machine does not fetch ahead on so many pages
     Vec<Acc> sum[M][V] = {};
     for (int64_t stop; k + width <= end; k = stop) {
       stop = std::min(k + kLine, end - (end - k) % width);
 #pragma GCC unroll 4
       for (int v = 0; v < V; v++) {
-        const In* lines = from + v * width * ld;
-        for (int l = 0; l < width; l++) __builtin_prefetch(lines + l * ld + k + 8 * kLine, 0, 2);
-        for (int64_t at = k; at < stop; at += width) {
-          Vec<Packed> square[width];
-          load_square(lines + at, ld, square);
+        const char* square = (const char*)(from + k) + v * width * pitch;
+        if (far)
+          for (int l = 0; l < width; l++) __builtin_prefetch(square + l * pitch + 8 * 64, 0, 2);
+        for (int64_t at = k; at < stop; at += width, square += step) {
+          Vec<Packed> x[width];
+          load_square(square, pitch, x);
 #pragma GCC unroll 4
           for (int i = 0; i < M; i++)
 #pragma GCC unroll 16
-            for (int q = 0; q < width; q++) sum[i][v] = Policy::apply(left(i, at + q), square[q], sum[i][v]);
+            for (int q = 0; q < width; q++) sum[i][v] = Policy::apply(left(i, at + q), x[q], sum[i][v]);
         }
       }
     }
@@ -128,12 +132,19 @@ struct Stream : Product<Policy, In, Out> {
       for (int v = 0; v < V; v++) store(to + i * strip + v * width, sum[i][v]);
     for (; k < end; k++)
       for (int l = 0; l < V * width; l++)
-        for (int i = 0; i < M; i++) add_one(to[i * strip + l], i, k, convert<Packed>(from[l * ld + k]));
+        for (int i = 0; i < M; i++) add_one(to[i * strip + l], i, k, convert<Packed>(from[l * p.b.col + k]));
   }
-  static AL_INLINE void load_square(const In* at, int64_t ld, Vec<Packed>* square) {
+  static AL_INLINE void load_square(const char* at, int64_t pitch, Vec<Packed>* x) {
+#if defined(__x86_64__)
+    asm volatile("" : "+r"(at));  // or the compiler keeps a pointer for every line, in memory
+#endif
+    const int64_t three = 3 * pitch;
 #pragma GCC unroll 16
-    for (int l = 0; l < width; l++) square[l] = load_as<In, Packed>(at + l * ld);
-    transpose<Packed>(square);
+    for (int l = 0; l < width; l++) {
+      const char* line = at + l / 4 * (4 * pitch) + (l % 4 == 3 ? three : l % 4 * pitch);
+      x[l] = load_as<In, Packed>(reinterpret_cast<const In*>(line));
+    }
+    transpose<Packed>(x);
   }
   AL_INLINE void add_one(Acc& sum, int64_t i, int64_t k, Packed x) const {
     sum = Policy::apply(left(i, k), splat(x), splat(sum))[0];
