@@ -181,25 +181,30 @@ bool Executor::run_apart(const Launch& launch, Cached* keep) const {
   return overflow;
 }
 
+void run_phases(const Program& program, std::vector<Group>& groups, std::vector<GroupSteps>* keep, bool one_thread) {
+  const auto blocks = static_cast<int64_t>(groups.size());
+  Released released;
+  for (bool all_done = false; !all_done;) {
+    std::atomic<bool> moved{false};
+    share(blocks, one_thread, [&](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b)
+        if (!groups[b].done() && groups[b].advance(released, keep ? &(*keep)[b] : nullptr)) moved = true;
+    });
+    all_done = true;
+    for (const Group& g : groups) all_done = all_done && g.done();
+    for (int64_t b = 0; b < blocks && !all_done && !moved; ++b)
+      if (!groups[b].done()) deadlock(program, b, groups[b]);
+    released = meet(groups);
+  }
+}
+
 bool Executor::run_in_phases(const Launch& launch, Cached* keep) const {
   auto memories = borrow(static_cast<int>(launch.blocks) * cores_, launch.numerics.scale());
   std::vector<Group> groups;
   groups.reserve(launch.blocks);
   for (int64_t b = 0; b < launch.blocks; ++b)
     groups.emplace_back(*program_, launch.numerics, b, launch.pointers, handles(memories, b * cores_, cores_));
-  Released released;
-  for (bool all_done = false; !all_done;) {
-    std::atomic<bool> moved{false};
-    share(launch.blocks, launch.one_thread || atomics_, [&](int64_t begin, int64_t end) {
-      for (int64_t b = begin; b < end; ++b)
-        if (!groups[b].done() && groups[b].advance(released, keep ? &(*keep)[b] : nullptr)) moved = true;
-    });
-    all_done = true;
-    for (const Group& g : groups) all_done = all_done && g.done();
-    for (int64_t b = 0; b < launch.blocks && !all_done && !moved; ++b)
-      if (!groups[b].done()) deadlock(*program_, b, groups[b]);
-    released = meet(groups);
-  }
+  run_phases(*program_, groups, keep, launch.one_thread || atomics_);
   bool overflow = false;
   for (const Group& g : groups) overflow = overflow || g.overflow();
   return overflow;

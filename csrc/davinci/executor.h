@@ -14,11 +14,15 @@ struct Launch {
   bool one_thread = false;
 };
 
+// Runs groups that wait for each other to their end. `keep`: collects their steps.
+void run_phases(const Program& program, std::vector<Group>& groups, std::vector<GroupSteps>* keep, bool one_thread);
+
 class Executor {
  public:
   explicit Executor(std::shared_ptr<const Program> program);
   // Returns whether a result overflowed (kSaturate only: INF/NAN mode shows overflow in the data). Throws what a meaning throws.
   bool run(const Launch& launch);
+  const Program& program() const { return *program_; }
 
  private:
   using Cached = std::vector<GroupSteps>;

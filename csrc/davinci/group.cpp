@@ -17,7 +17,11 @@ int64_t footprint(const Instr& i) {
   return all;
 }
 
-// The emulated card has no bytes outside of its memories; what a program was not proved for must not reach ours.
+// 0: the cube core, 1 and 2: the vector cores.
+int place_in_group(const GroupCore& core) { return core.kind == kAIC ? 0 : 1 + core.vector; }
+
+}  // namespace
+
 void check_bounds(const Program& program, const Instr& i) {
   for (int k = 0; k < i.nregions; ++k) {
     const Region& r = i.regions[k];
@@ -37,10 +41,19 @@ void check_bounds(const Program& program, const Instr& i) {
   }
 }
 
-// 0: the cube core, 1 and 2: the vector cores.
-int place_in_group(const GroupCore& core) { return core.kind == kAIC ? 0 : 1 + core.vector; }
+std::vector<Meaning> meanings_of(const Program& program) {
+  std::vector<Meaning> all;
+  for (const Declaration& d : program.declarations) {
+    const Meaning meaning = d.sync == kNoSync ? find_meaning(d.meaning) : nullptr;
+    if (d.sync == kNoSync && !meaning) throw std::invalid_argument(d.name + ": the executor has no meaning '" + d.meaning + "'");
+    all.push_back(meaning);
+  }
+  return all;
+}
 
-}  // namespace
+Place place_of(const Region& r, int64_t scale) {
+  return {r.memory == kGM ? int32_t(kNumMemories) + r.tensor : int32_t(r.memory), r.base * scale};
+}
 
 Scalar load_scalar(const char* at, int held_format) {
   Scalar s{};
@@ -63,12 +76,7 @@ Scalar load_scalar(const char* at, int held_format) {
 
 Group::Group(const Program& program, const Numerics& numerics, int64_t block, const std::vector<int64_t>& pointers,
              const std::vector<LocalMemories*>& memories)
-    : program_(program), numerics_(numerics) {
-  for (const Declaration& d : program.declarations) {
-    const Meaning meaning = d.sync == kNoSync ? find_meaning(d.meaning) : nullptr;
-    if (d.sync == kNoSync && !meaning) throw std::invalid_argument(d.name + ": the executor has no meaning '" + d.meaning + "'");
-    meanings_.push_back(meaning);
-  }
+    : program_(program), numerics_(numerics), meanings_(meanings_of(program)), flags_(program.vectors_per_group()) {
   auto add = [&](CoreKind kind, int vector) {
     GroupCore core{kind, vector, Walker(program, kind, block, vector), {}, {}, {}, {}, {}, {}};
     for (int m = 0; m < kNumMemories; ++m) core.state.bases.push_back(memories[cores_.size()]->at(m));
@@ -85,6 +93,12 @@ bool Group::done() const {
 
 bool Group::overflow() const {
   return std::any_of(cores_.begin(), cores_.end(), [](const GroupCore& c) { return c.state.overflow; });
+}
+
+std::vector<Core*> Group::states() {
+  std::vector<Core*> all;
+  for (GroupCore& c : cores_) all.push_back(&c.state);
+  return all;
 }
 
 std::string Group::stuck() const {
@@ -125,11 +139,13 @@ bool Group::move(int index, const Released& released) {
       break;
     }
     switch (i.sync) {
-      case kNoSync: build(core, i); break;
-      case kGetValue:
+      case kNoSync: build(index, i); break;
+      case kGetValue: {
         flush(index);
-        read_scalar(core, i);
+        const Scalar s = read_scalar(core.state, i, numerics_);
+        core.walker.set_scalar(static_cast<int>(i.args[0]), s.integer, s.real);
         break;
+      }
       case kCrossSet: set_flag(index, i.args[0], i.args[1]); break;
       case kCrossWait:
       case kSyncAll:
@@ -144,12 +160,17 @@ bool Group::move(int index, const Released& released) {
   return true;
 }
 
-void Group::build(GroupCore& core, const Instr& i) {
+void Group::build(int index, const Instr& i) {
   Steps& steps = keep_ ? keep_->steps : scratch_;
   check_bounds(program_, i);
   if (keep_) keep_->bytes += footprint(i);
-  Building b{program_, i, numerics_, core.walker.scalars(), steps};
+  if (observer_) observer_->before(index, i);
+  const double* scalars = cores_[index].walker.scalars();
+  Building b{program_, i, numerics_, scalars, steps};
   meanings_[i.opcode](b);
+  if (!observer_) return;
+  flush(index);
+  observer_->after(index, i, scalars);
 }
 
 // Runs what was built since the last flush.
@@ -163,50 +184,18 @@ void Group::flush(int index) {
   begin_ = steps.size();
 }
 
-void Group::read_scalar(GroupCore& core, const Instr& i) {
-  const Region& r = i.regions[0];
-  const int32_t slot = r.memory == kGM ? int32_t(kNumMemories) + r.tensor : int32_t(r.memory);
-  const Scalar s = load_scalar(core.state.at({slot, r.base * numerics_.scale()}), numerics_.held(r.dtype));
+Scalar read_scalar(const Core& core, const Instr& i, const Numerics& numerics) {
+  const Scalar s = load_scalar(core.at(place_of(i.regions[0], numerics.scale())), numerics.held(i.regions[0].dtype));
   if (i.nargs >= 3 && (s.integer < i.args[1] || s.integer > i.args[2]))
     throw std::out_of_range("GetValue: the value is " + std::to_string(s.integer) + ", but the kernel declares " + std::to_string(i.args[1]) +
                             ".." + std::to_string(i.args[2]) + "; correct the data or the declared range");
-  core.walker.set_scalar(static_cast<int>(i.args[0]), s.integer, s.real);
+  return s;
 }
 
-void Group::set_flag(int index, int64_t mode, int64_t flag) {
-  GroupCore& core = cores_[index];
-  if (flag < 0 || flag >= kFlagIds) throw std::invalid_argument("CrossCoreSetFlag: the flag is " + std::to_string(flag) + "; use 0..15");
-  const int from = place_in_group(core);
-  if (mode == 0) {
-    ++core.arrived.flags[flag];
-  } else if (mode == 1) {
-    for (int to : {1, 2}) ++flags_[to][flag][3 + from];
-  } else if (mode == 2) {
-    if (from == 0) {
-      for (int to : {1, 2}) ++flags_[to][flag][0];
-    } else {
-      ++flags_[0][flag][from];
-    }
-  } else if (mode == 4) {
-    if (from == 0) ++flags_[flag < 16 ? 1 : 2][flag % 16][6];
-    else ++flags_[0][flag + (from == 2 && flag < 16 ? 16 : 0)][6];
-  } else {
-    throw std::invalid_argument("CrossCoreSetFlag: the mode is " + std::to_string(mode) + "; use 0, 1, 2 or 4");
-  }
-}
-
-// Takes one complete set of a flag, if it is there.
-bool Group::take(GroupCore& core, int flag) {
-  const int to = place_in_group(core);
-  auto& have = flags_[to][flag];
-  auto take_all = [&](std::initializer_list<int> columns) {
-    for (int c : columns)
-      if (have[c] == 0) return false;
-    for (int c : columns) --have[c];
-    return true;
-  };
-  if (to == 0) return (program_.vectors_per_group() == 2 ? take_all({1, 2}) : take_all({1})) || take_all({6});
-  return take_all({0}) || take_all({4, 5}) || take_all({6});
+void Group::set_flag(int index, int64_t mode, int64_t id) {
+  const int flag = checked_flag("CrossCoreSetFlag", id);
+  if (mode == 0) ++cores_[index].arrived.flags[flag];
+  else flags_.set(place_in_group(cores_[index]), mode, flag);
 }
 
 bool Group::take_global(GroupCore& core, int flag, const Released& released) {
@@ -225,9 +214,8 @@ bool Group::passes(GroupCore& core, const Released& released) {
     core.halt = Halt::kGlobal;
     over = core.pending.args[0] ? released.of[core.kind].kind >= core.arrived.kind : released.all >= core.arrived.all;
   } else {
-    const int flag = static_cast<int>(core.pending.args[0]);
-    if (flag < 0 || flag >= kFlagIds) throw std::invalid_argument("CrossCoreWaitFlag: the flag is " + std::to_string(flag) + "; use 0..15");
-    over = take(core, flag) || take_global(core, flag, released);
+    const int flag = checked_flag("CrossCoreWaitFlag", core.pending.args[0]);
+    over = flags_.take(place_in_group(core), flag) || take_global(core, flag, released);
   }
   if (over) core.halt = Halt::kNone;
   return over;

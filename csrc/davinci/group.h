@@ -1,14 +1,12 @@
 // The cores that one block of a launch gives work: their programs are put in one order that respects the flags between cores, and run.
 #pragma once
 #include <array>
-#include <optional>
 #include <vector>
 
+#include "davinci/flags.h"
 #include "davinci/steps.h"
 
 namespace al::davinci {
-
-constexpr int kFlagIds = 32;  // 0-15, and the second vector core's 16-31 in mode 4
 
 // How often a core has arrived at a point where cores of all groups meet.
 struct Arrivals {
@@ -49,6 +47,14 @@ struct GroupCore {
   std::array<int, kFlagIds> waited{};  // waits in mode 0 that are over
 };
 
+// Sees each instruction just after it ran, and before the next is built.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void before(int core, const Instr& i) = 0;
+  virtual void after(int core, const Instr& i, const double* scalars) = 0;
+};
+
 class Group {
  public:
   // `pointers`: the arguments' addresses. The memories belong to the caller: one for each core.
@@ -58,37 +64,45 @@ class Group {
   static int cores_of(const Program& p) { return (p.has_cube() ? 1 : 0) + p.vectors_per_group(); }
   // Runs until every core is done or waits for other groups; false when nothing could move. `keep`: collects the steps.
   bool advance(const Released& released, GroupSteps* keep);
+  void observe(Observer* observer) { observer_ = observer; }
   bool done() const;
   bool overflow() const;
   std::string stuck() const;  // what each core waits for
   const std::vector<GroupCore>& cores() const { return cores_; }
+  std::vector<Core*> states();
 
  private:
   bool move(int index, const Released& released);
   bool passes(GroupCore& core, const Released& released);
-  bool take(GroupCore& core, int flag);
   bool take_global(GroupCore& core, int flag, const Released& released);
   void set_flag(int index, int64_t mode, int64_t flag);
-  void read_scalar(GroupCore& core, const Instr& i);
-  void build(GroupCore& core, const Instr& i);
+  void build(int index, const Instr& i);
   void flush(int index);
 
   const Program& program_;
   const Numerics& numerics_;
   std::vector<Meaning> meanings_;
   std::vector<GroupCore> cores_;
-  // Sets that no wait has taken: by receiving core, flag, sending core; column 3 + sender: mode 1; column 6: mode 4.
-  std::array<std::array<std::array<int, 7>, kFlagIds>, 3> flags_{};
+  CrossFlags flags_;
   Steps scratch_;
+  Observer* observer_ = nullptr;
   GroupSteps* keep_ = nullptr;
   size_t begin_ = 0;
 };
+
+// The functions of a program's meanings, by opcode; null for what only orders others.
+std::vector<Meaning> meanings_of(const Program& program);
+// Throws std::out_of_range when an operand leaves its memory or argument: what a program was not proved for must not reach ours.
+void check_bounds(const Program& program, const Instr& i);
+// Where an operand lies in a core of scale 1, 4 or 8.
+Place place_of(const Region& r, int64_t scale);
 
 // What a GetValue reads: the value as an integer and as a real number.
 struct Scalar {
   int64_t integer;
   double real;
 };
+Scalar read_scalar(const Core& core, const Instr& i, const Numerics& numerics);
 Scalar load_scalar(const char* at, int held_format);
 
 }  // namespace al::davinci

@@ -88,6 +88,11 @@ class Asm:
         args = [outer, inner, nbytes, dst_outer, dst_inner, src_outer, src_inner, left, right, fill, atomic]
         self.op("DataCopy", "copy", [dst, src], args, [pad], pipe=MTE2)
 
+    def flag(self, source: int, destination: int, event: int = 0) -> None:
+        """Later work of the destination pipe waits for earlier work of the source pipe."""
+        self.op("SetFlag", "none", [], [destination, event], pipe=source, sync=SET_FLAG)
+        self.op("WaitFlag", "none", [], [source, event], pipe=destination, sync=WAIT_FLAG)
+
     def tensor(self, nbytes: int) -> int:
         self.tensors.append(nbytes)
         return len(self.tensors) - 1
