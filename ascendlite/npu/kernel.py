@@ -12,16 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec
 
-import numpy as np
-
 from ascendlite import _davinci
 from ascendlite.errors import ArgumentError
 from ascendlite.npu import chips
+from ascendlite.npu.arguments import CallArguments, address
 from ascendlite.npu.chips import Chip
 from ascendlite.npu.errors import KernelError, Site
-from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.capacity import check_capacity
-from ascendlite.npu.lang.tensors import Argument, Buffer, named
+from ascendlite.npu.lang.tensors import Buffer, named
 from ascendlite.npu.lang.trace import Tracer, tracing
 
 P = ParamSpec("P")
@@ -49,26 +47,6 @@ class Traced:
     def run(self, pointers: list[int], mode: int = 0, options: int = 0) -> bool:
         """Executes all blocks on tensors at these addresses; whether a number overflowed."""
         return bool(self.executor.run(self.blocks, pointers, mode, options))
-
-
-def is_tensor(value: object) -> bool:
-    """Whether a kernel takes the value as a tensor in global memory."""
-    return hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, np.generic)
-
-
-def address(value: Any) -> int:
-    """Where a tensor's bytes lie. They must be contiguous."""
-    if isinstance(value, np.ndarray):
-        if not value.flags.c_contiguous:
-            raise ArgumentError(f"kernel: an array of shape {value.shape} has strides {value.strides}; pass np.ascontiguousarray of it")
-        return int(value.ctypes.data)
-    if hasattr(value, "is_contiguous") and not value.is_contiguous():
-        raise ArgumentError(f"kernel: a tensor of shape {tuple(value.shape)} has strides {value.stride()}; pass .contiguous()")
-    return int(value.data_ptr())
-
-
-def _constant(value: object) -> object:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 class Kernel(Generic[P]):
@@ -106,36 +84,22 @@ class Kernel(Generic[P]):
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         count = blocks or cores(self.kind, chip)
-        tensors: list[Any] = []
-        key: list[object] = [chip.name, count]
-        values: dict[str, object] = {}
-        names: list[str] = []
-        for name, value in bound.arguments.items():
-            if is_tensor(value):
-                argument = Argument(len(tensors), dtypes.as_dtype(value.dtype), tuple(int(s) for s in value.shape))
-                tensors.append(value)
-                names.append(name)
-                key.append((argument.dtype.code, argument.shape))
-                values[name] = argument
-            else:
-                values[name] = _constant(value)
-                key.append((type(value), values[name]))
-        found = self._programs.get(hashable := tuple(key))
+        call = CallArguments(key=[chip.name, count]).take(bound.arguments)
+        found = self._programs.get(key := tuple(call.key))
         if found is None:
             with _LOCK:
-                found = self._programs[hashable] = trace(self.function, self.kind, count, chip, bound, values, tuple(names))
-        return found, tensors
+                bound.arguments.update(call.values)
+                found = self._programs[key] = trace(self.function, self.kind, count, chip, bound, call)
+        return found, call.tensors
 
 
-def trace(function: Callable[..., None], kind: str, blocks: int, chip: Chip, bound: inspect.BoundArguments, values: dict[str, object],
-          names: tuple[str, ...]) -> Traced:
+def trace(function: Callable[..., None], kind: str, blocks: int, chip: Chip, bound: inspect.BoundArguments, call: CallArguments) -> Traced:
     """Runs the function for each kind of core and class of blocks and makes its program."""
     if blocks < 1:
         raise ArgumentError(f"kernel {function.__name__}: {blocks} blocks; at least 1")
-    bound.arguments.update(values)
     tracer = Tracer(chip, blocks, kind)
     buffers: dict[str, tuple[Buffer, ...]] = {}
-    constants = ", ".join(f"{n}={v}" for n, v in values.items() if isinstance(v, int))
+    constants = ", ".join(f"{n}={v}" for n, v in call.values.items() if isinstance(v, int))
 
     def body() -> None:
         function(*bound.args, **bound.kwargs)
@@ -145,11 +109,10 @@ def trace(function: Callable[..., None], kind: str, blocks: int, chip: Chip, bou
     kinds = ("aic", "aiv") if kind == "mix" else (kind,)
     with tracing(tracer):
         code = {core: tracer.classes(core, body) for core in kinds}
-    sizes = [v.nbytes for v in values.values() if isinstance(v, Argument)]
     words = {"expressions": tuple(tracer.table.words), **{core: tuple(w) for core, w in code.items()}}
     program = _davinci.Program(function.__name__, KINDS[kind], tracer.declarations(), tracer.table.words, code.get("aic", []), code.get("aiv", []),
-                               sizes, tracer.deepest_loops, tracer.deepest_scalars)
-    return Traced(program, _davinci.Executor(program), function.__name__, kind, blocks, chip, tuple(tracer.sites), buffers, names, words,
+                               call.sizes, tracer.deepest_loops, tracer.deepest_scalars)
+    return Traced(program, _davinci.Executor(program), function.__name__, kind, blocks, chip, tuple(tracer.sites), buffers, tuple(call.names), words,
                   tuple(tracer.opcodes))
 
 

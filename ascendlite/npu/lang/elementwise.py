@@ -21,7 +21,6 @@ from ascendlite.npu.lang.vector import (
     dst_access,
     elementwise,
     empty,
-    float_words,
     lanes_of,
     local,
     scalar_of,
@@ -48,8 +47,7 @@ def _unary(name: str) -> Binary:
 
 def _scalar(name: str, inplace: bool = False) -> Binary:
     def issue(dst: LocalTensor, src: LocalTensor, scalar: Scalar, mask: Mask, repeat: Index | None = None, params: Strides = None) -> None:
-        kind, words = scalar_of(name, scalar, dst.dtype)
-        elementwise(name, dst, (src,), lanes_of(mask, repeat), params, scalar=kind, floats=(1, *words), inplace=inplace)
+        elementwise(name, dst, (src,), lanes_of(mask, repeat), params, scalar=scalar, inplace=inplace)
 
     return _named(remembered(issue), name, "(dst, src, scalar, count) or (dst, src, scalar, mask, repeat, UnaryRepeatParams)")
 
@@ -110,15 +108,14 @@ def Cast(dst: LocalTensor, src: LocalTensor, mode: str, mask: Mask, repeat: Inde
     if mode not in modes:
         raise refuse("R22", f"Cast: {src.dtype.name} -> {dst.dtype.name} does not round by {mode}; it takes {', '.join(modes)}", tracer.here())
     scaled = (src.dtype, dst.dtype) == (dtypes.i32, dtypes.f16)
-    scale = float_words(_deq_scale(tracer).value if scaled else 1.0)
-    elementwise("Cast", dst, (src,), lanes_of(mask, repeat), params, extra=(ROUNDING.index(mode),), floats=(1, *scale))
+    scale = _deq_scale(tracer).value if scaled else 1.0
+    elementwise("Cast", dst, (src,), lanes_of(mask, repeat), params, extra=(ROUNDING.index(mode),), more=(scale,))
 
 
 @remembered
 def Duplicate(dst: LocalTensor, scalar: Scalar, mask: Mask, repeat: Index | None = None, dstBlkStride: int = 1, dstRepStride: int = 8) -> None:
     """dst = scalar."""
-    kind, words = scalar_of("Duplicate", scalar, dst.dtype)
-    elementwise("Duplicate", dst, (), lanes_of(mask, repeat), (dstBlkStride, dstRepStride), scalar=kind, floats=(1, *words))
+    elementwise("Duplicate", dst, (), lanes_of(mask, repeat), (dstBlkStride, dstRepStride), scalar=scalar)
 
 
 def CreateVecIndex(dst: LocalTensor, first: Scalar, count: Index) -> None:
@@ -129,12 +126,10 @@ def CreateVecIndex(dst: LocalTensor, first: Scalar, count: Index) -> None:
 @remembered
 def ArithProgression(dst: LocalTensor, first: Scalar, step: int | float, count: Index) -> None:
     """dst[i] = first + i * step."""
-    kind, words = scalar_of("CreateVecIndex", first, dst.dtype)
     whole = not dst.dtype.is_floating_point
     if whole and step != int(step):
         raise KernelError(f"ArithProgression: the step is {step}; for {dst.dtype.name} it must be an integer")
-    elementwise("CreateVecIndex", dst, (), Lanes(0, count, 0, 1), None, scalar=kind, extra=(int(whole), int(step) if whole else 0),
-                floats=(2, *words, *float_words(float(step))))
+    elementwise("CreateVecIndex", dst, (), Lanes(0, count, 0, 1), None, scalar=first, extra=(int(whole), int(step) if whole else 0), more=(float(step),))
 
 
 @remembered

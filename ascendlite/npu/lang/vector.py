@@ -160,15 +160,19 @@ def empty(lanes: Lanes) -> bool:
 _COUNT = (1, 1, 1, 8, 8, 8)
 
 
-def elementwise(name: str, dst: LocalTensor, sources: tuple[LocalTensor, ...], lanes: Lanes, given: Strides, *, scalar: tuple[int, Index] = (0, 0),
-                extra: tuple[Index, ...] = (), floats: tuple[int, ...] = (0,), inplace: bool = False) -> None:
-    """dst and each source cover the same lanes. given: strides in the order of BinaryRepeatParams or UnaryRepeatParams."""
+def elementwise(name: str, dst: LocalTensor, sources: tuple[LocalTensor, ...], lanes: Lanes, given: Strides, *, scalar: Scalar | None = None,
+                more: tuple[float, ...] = (), extra: tuple[Index, ...] = (), inplace: bool = False) -> None:
+    """dst and each source cover the same lanes. given: strides in the order of BinaryRepeatParams or UnaryRepeatParams.
+
+    Real arguments are the scalar, if there is one, and then `more`.
+    """
     if empty(lanes):
         return
     local(name, dst, *sources)
     itemsize = max(t.dtype.itemsize for t in (dst, *sources))
     call = Call(name, lanes, REPEAT_BYTES // itemsize)
     check_formats(call.tracer, call.instruction, (dst, *sources))
+    kind, words = ((0, 0), ()) if scalar is None else scalar_of(name, scalar, dst.dtype)
     strides = spread(name, dst, sources, call.width, given) if lanes.mode else _COUNT
     if lanes.mode:
         check_lanes(call.tracer, call.instruction, lanes, call.width, strides)
@@ -177,7 +181,8 @@ def elementwise(name: str, dst: LocalTensor, sources: tuple[LocalTensor, ...], l
         block, rep = strides[1 + i], strides[4 + i]
         call.add(f"src{i}", src, READ, call.shape(src, block, rep))
         check_overlap(call.tracer, call.instruction, dst, src, lanes, call.width, (strides[0], strides[3]), (block, rep))
-    call.finish(strides, scalar, extra, floats)
+    floats = (len(words) // 2 + len(more), *words, *(w for value in more for w in float_words(value)))
+    call.finish(strides, kind, extra, floats)
 
 
 def dst_access(lanes: Lanes, dst: LocalTensor, block: int, inplace: bool = False) -> int:
@@ -204,7 +209,7 @@ def spread(name: str, dst: LocalTensor, sources: tuple[LocalTensor, ...], width:
     return (*blocks, *pad, *reps, *pad)
 
 
-def scalar_of(name: str, value: Scalar, dtype: DType) -> tuple[tuple[int, Index], tuple[int, int]]:
+def scalar_of(name: str, value: Scalar, dtype: DType) -> tuple[tuple[int, Index], tuple[int, ...]]:
     """(kind, integer) of the head and the words of floats[0]."""
     if isinstance(value, FloatScalar):
         return (0, 0), float_words(0.0, value.slot)

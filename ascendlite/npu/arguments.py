@@ -1,0 +1,61 @@
+"""What a kernel is called with: tensors become `Argument`s, everything else a constant; together they are the key of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ascendlite.errors import ArgumentError
+from ascendlite.npu.lang import dtypes
+from ascendlite.npu.lang.tensors import Argument
+
+
+def is_tensor(value: object) -> bool:
+    """Whether a kernel takes the value as a tensor in global memory."""
+    return hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, np.generic)
+
+
+def address(value: Any) -> int:
+    """Where a tensor's bytes lie. They must be contiguous."""
+    if isinstance(value, np.ndarray):
+        if not value.flags.c_contiguous:
+            raise ArgumentError(f"kernel: an array of shape {value.shape} has strides {value.strides}; pass np.ascontiguousarray of it")
+        return int(value.ctypes.data)
+    if hasattr(value, "is_contiguous") and not value.is_contiguous():
+        raise ArgumentError(f"kernel: a tensor of shape {tuple(value.shape)} has strides {value.stride()}; pass .contiguous()")
+    return int(value.data_ptr())
+
+
+@dataclass(slots=True)
+class CallArguments:
+    """One call: `values` are what the kernel's function is traced with, `tensors` what it runs on, `names` how messages call these."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    tensors: list[Any] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)  # bytes of each tensor
+    key: list[object] = field(default_factory=list)
+
+    def take(self, arguments: Mapping[str, Any]) -> CallArguments:
+        """Adds all arguments of a call."""
+        for name, value in arguments.items():
+            self.values[name] = self._one(name, value)
+        return self
+
+    def _one(self, name: str, value: Any) -> Any:
+        if is_tensor(value):
+            argument = Argument(len(self.tensors), dtypes.as_dtype(value.dtype), tuple(int(s) for s in value.shape))
+            self.tensors.append(value)
+            self.names.append(name)
+            self.sizes.append(argument.nbytes)
+            self.key.append((argument.dtype.code, argument.shape))
+            return argument
+        if isinstance(value, (tuple, list)):
+            self.key.append((type(value), len(value)))
+            return type(value)([self._one(f"{name}[{i}]", v) for i, v in enumerate(value)])
+        constant = value.item() if isinstance(value, np.generic) else value
+        self.key.append((type(constant), constant))
+        return constant
