@@ -130,6 +130,8 @@ from ascendlite.ops.turning import flipud as flipud
 from ascendlite.ops.arithmetic import float_power as float_power
 from ascendlite.ops.arithmetic import floor_divide as floor_divide
 from ascendlite.ops.arithmetic import fmod as fmod
+from ascendlite.ops.codec import fp4_decode as fp4_decode
+from ascendlite.ops.codec import fp4_encode as fp4_encode
 from ascendlite.ops.parts import frexp as frexp
 from ascendlite.interop.dlpack import from_dlpack as from_dlpack
 from ascendlite.core._core import from_numpy as from_numpy

@@ -6,6 +6,7 @@ from ascendlite.ops import (
     aliases,
     arithmetic,
     attention,
+    codec,
     combine,
     compare,
     conv,

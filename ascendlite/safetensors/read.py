@@ -114,6 +114,10 @@ class safe_open:
             raise KeyError(f"{self._path}: there is no tensor {name!r}; keys() lists the {len(self._where)} that are there")
         return self._where[name]
 
+    def nbytes(self, name: str) -> int:
+        """How many bytes of the file a tensor takes."""
+        return self._find(name)[1].nbytes
+
     def get_tensor(self, name: str) -> Tensor:
         """Read one tensor."""
         number, entry = self._find(name)

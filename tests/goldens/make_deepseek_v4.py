@@ -1,15 +1,19 @@
-"""Makes deepseek_v4.npz with transformers >= 5.8 and torch: logits and gradients of a tiny DeepSeek-V4 in float32.
+"""Makes deepseek_v4.npz with transformers >= 5.8 and torch: logits and gradients of a tiny DeepSeek-V4 in float32; and
+deepseek_v4_keys.json: names and shapes of its modules' weights and of those that save_pretrained writes, with its config.json.
 
 python tests/goldens/make_deepseek_v4.py
 """
 
 from __future__ import annotations
 
+import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from deepseek_v4_inputs import HF_CONFIG, digest, tokens, weight
+from safetensors import safe_open
 from transformers import DeepseekV4Config, DeepseekV4ForCausalLM
 from transformers import __version__ as transformers_version
 
@@ -57,8 +61,20 @@ def case(out: dict[str, np.ndarray], prefix: str, topk: int, seed: str) -> None:
             out[f"{prefix}norm/{name}"] = np.array(p.grad.norm().item())
 
 
+def write_keys(made: DeepseekV4ForCausalLM) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        made.save_pretrained(folder)
+        with safe_open(Path(folder, "model.safetensors"), "pt") as file:
+            saved = {key: file.get_slice(key).get_shape() for key in sorted(file.keys())}
+        config = json.loads(Path(folder, "config.json").read_text())
+    modules = {name: list(t.shape) for name, t in sorted(made.state_dict().items())}
+    keys = {"modules": modules, "saved": saved, "config": config}
+    Path(__file__).with_name("deepseek_v4_keys.json").write_text(json.dumps(keys) + "\n")
+
+
 def main() -> None:
     out: dict[str, np.ndarray] = {}
+    write_keys(model(4))
     seed = max((f"tokens {i}" for i in range(60)), key=lambda s: index_gap(model(4), torch.from_numpy(tokens(s + " ids")), 4))
     gap = index_gap(model(4), torch.from_numpy(tokens(seed + " ids")), 4)
     case(out, "all/", 32, seed)

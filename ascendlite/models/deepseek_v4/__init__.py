@@ -2,8 +2,10 @@
 
 from .cache import DeepseekV4Cache
 from .config import CONFIGS, DeepseekV4Config, config_of
+from .load import load_config, load_hf
 from .model import DeepseekV4
 from .objective import Losses, LossWeights, objective, update_biases
+from .save import save_hf
 from .side import Side
 
-__all__ = ["CONFIGS", "DeepseekV4", "DeepseekV4Cache", "DeepseekV4Config", "LossWeights", "Losses", "Side", "config_of", "objective", "update_biases"]
+__all__ = ["CONFIGS", "DeepseekV4", "DeepseekV4Cache", "DeepseekV4Config", "LossWeights", "Losses", "Side", "config_of", "load_config", "load_hf", "objective", "save_hf", "update_biases"]

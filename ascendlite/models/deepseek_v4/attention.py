@@ -31,8 +31,7 @@ class Attention(nn.Module):
         self.wo_a = projection(H * D // config.o_groups, config.o_groups * config.o_lora_rank, std, dtype)
         self.wo_b = projection(config.o_groups * config.o_lora_rank, d, std, dtype)
         self.attn_sink = nn.Parameter(al.zeros(H, dtype=float32))
-        frequency = rotary.frequencies(config, D, compressed=self.ratio > 0)
-        self.register_buffer("frequency", al.tensor(frequency, dtype=float32), persistent=False)
+        self.frequency = rotary.frequencies(config, D, compressed=self.ratio > 0)
         overlap = config.layer_kind(layer) == CSA
         self.compressor = Compressor(config, D, self.ratio, overlap) if self.ratio else None
         self.indexer = Indexer(config, self.ratio, dtype) if overlap else None

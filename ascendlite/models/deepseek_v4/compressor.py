@@ -48,7 +48,7 @@ class Compressor(nn.Module):
         self.ape = nn.Parameter(al.zeros(ratio, wide, dtype=float32))
         self.norm = Norm(width, config.rms_norm_eps)
 
-    def forward(self, x: Tensor, places: Places, frequency: Tensor, cache: BlockCache | None) -> Tensor | None:
+    def forward(self, x: Tensor, places: Places, frequency: tuple[float, ...], cache: BlockCache | None) -> Tensor | None:
         """The new entries, (B, K, width) in x's dtype, turned by the position of their block's first token; None: no block is full.
 
         With a cache they are written there, and so is the tail.
@@ -97,7 +97,7 @@ class Compressor(nn.Module):
     def _halves(self, t: Tensor) -> Tensor:
         return al.cat((t[:, :, : self.ratio, : self.width], t[:, :, self.ratio :, self.width :]), 2)
 
-    def _entries(self, values: Tensor, scores: Tensor, blocks: Blocks, frequency: Tensor) -> Tensor:
+    def _entries(self, values: Tensor, scores: Tensor, blocks: Blocks, frequency: tuple[float, ...]) -> Tensor:
         pooled = (scores.softmax(2) * values).sum(2)  # (B, K, width)
         return rotary.turn(self.norm(pooled), rotary.tables(blocks.positions, frequency))
 

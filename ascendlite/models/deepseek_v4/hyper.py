@@ -27,14 +27,13 @@ class HyperConnection(nn.Module):
         self.fn = initial_fn(n * (n + 2), n * config.hidden_size, config.initializer_range)
         self.base = nn.Parameter(al.zeros(n * (n + 2), dtype=float32))
         self.scale = nn.Parameter(al.ones(3, dtype=float32))
-        which = [0] * n + [1] * n + [2] * n * n
-        self.register_buffer("which", al.tensor(which), persistent=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The sub-layer's input, (B, T, d), then `post`, (B, T, n), and `mix`, (B, T, n, n), for `join`, of streams (B, T, n, d)."""
         B, T, n, d = x.shape
         flat = F.rms_norm(x.reshape(B, T, n * d).float(), (n * d,), eps=self.norm_eps)
-        m = F.linear(flat, self.fn) * self.scale.index_select(0, self.which) + self.base
+        scale = al.cat([self.scale[i : i + 1].expand(count) for i, count in enumerate((n, n, n * n))])
+        m = F.linear(flat, self.fn) * scale + self.base
         pre = m[..., :n].sigmoid() + self.eps
         post = m[..., n : 2 * n].sigmoid() * 2
         mix = F.sinkhorn(m[..., 2 * n :].reshape(B, T, n, n), self.iterations, self.eps)

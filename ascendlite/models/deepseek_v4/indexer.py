@@ -51,8 +51,7 @@ class Indexer(nn.Module):
         self.wq_b = projection(config.q_lora_rank, self.heads * self.width, std, dtype)
         self.weights_proj = projection(config.hidden_size, self.heads, std, dtype)
         self.compressor = Compressor(config, self.width, ratio, overlap=True)
-        frequency = rotary.frequencies(config, self.width, compressed=True)
-        self.register_buffer("frequency", al.tensor(frequency, dtype=al.float32), persistent=False)
+        self.frequency = rotary.frequencies(config, self.width, compressed=True)
 
     def forward(self, x: Tensor, latent: Tensor, places: Places, cache: BlockCache | None, *, learn: bool, dense: bool) -> Choice:
         """The choice for x, (B, T, d), and the latent query; `learn`: keep scores for the loss; `dense`: choose all entries."""

@@ -102,6 +102,7 @@ class DeepseekV4(Generates):
     def __init__(self, config: DeepseekV4Config, *, dtype: DType | None = None, recompute: bool = False) -> None:
         super().__init__()
         self.config, self.recompute = config, recompute
+        self.stored_scales: dict[str, Tensor] = {}  # e8m0, of the checkpoint that was read: see save_hf
         self.embed = nn.Embedding(config.vocab_size, config.hidden_size, dtype=dtype)
         nn.init.normal_(self.embed.weight, std=config.initializer_range)
         self.layers = nn.ModuleList([Block(config, i, dtype) for i in range(config.num_hidden_layers)])

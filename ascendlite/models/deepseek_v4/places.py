@@ -67,7 +67,7 @@ class Places:
     def _count_column(self) -> Tensor:
         return self.keep("counts", lambda: al.tensor(list(self.counts), dtype=al.int64, device=self.device).unsqueeze(1))
 
-    def rotation(self, frequency: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    def rotation(self, frequency: tuple[float, ...], name: str) -> tuple[Tensor, Tensor]:
         """Tables for the tokens, (B or 1, T, pairs)."""
         return self.keep(("rotation", name), lambda: rotary.tables(self.positions, frequency))
 

@@ -14,13 +14,13 @@ from ascendlite.core import Tensor
 from .config import DeepseekV4Config
 
 
-def frequencies(config: DeepseekV4Config, head_dim: int, compressed: bool) -> list[float]:
+def frequencies(config: DeepseekV4Config, head_dim: int, compressed: bool) -> tuple[float, ...]:
     """Radians a position for each pair of a head, the first (head_dim - qk_rope_head_dim) / 2 of them 0."""
     dim = config.qk_rope_head_dim
     theta = config.compress_rope_theta if compressed else config.rope_theta
     plain = [theta ** (-2 * i / dim) for i in range(dim // 2)]
     turning = [w * (1 - r) + w / config.rope_factor * r for w, r in zip(plain, _ramp(config, theta), strict=True)] if compressed else plain
-    return [0.0] * ((head_dim - dim) // 2) + turning
+    return (0.0,) * ((head_dim - dim) // 2) + tuple(turning)
 
 
 def _ramp(config: DeepseekV4Config, theta: float) -> list[float]:
@@ -36,9 +36,9 @@ def _ramp(config: DeepseekV4Config, theta: float) -> list[float]:
     return [min(max((i - low) / width, 0.0), 1.0) for i in range(dim // 2)]
 
 
-def tables(positions: Tensor, frequency: Tensor) -> tuple[Tensor, Tensor]:
+def tables(positions: Tensor, frequency: tuple[float, ...]) -> tuple[Tensor, Tensor]:
     """Cosines and sines, (*positions, pairs), of float32 angles, as the reference has them."""
-    angles = positions.float().unsqueeze(-1) * frequency
+    angles = positions.float().unsqueeze(-1) * al.tensor(frequency, dtype=al.float32, device=positions.device)
     return angles.cos(), angles.sin()
 
 
