@@ -13,6 +13,7 @@ from ascendlite.errors import FileFormatError
 from ascendlite.models.cache import CausalLM
 from ascendlite.text import ChatFormat, DeepseekV4Chat, PlainChat, TemplateChat, Tokenizer, load_tokenizer, tokenizer_from_gguf
 
+from . import deepseek_v4
 from .llama import find_smollm2, load_gguf, load_hf
 from .llama.gguf_file import GGUFFile
 from .llama.hub import read_json
@@ -49,8 +50,12 @@ def _from_hf(path: Path, dtype: DType | None, device: Device | str) -> tuple[Cau
     return cast(CausalLM, load_hf(path, dtype=dtype, device=device)), load_tokenizer(path)
 
 
+def _from_deepseek_v4(path: Path, dtype: DType | None, device: Device | str) -> tuple[CausalLM, Tokenizer]:
+    return cast(CausalLM, deepseek_v4.load_hf(path, dtype=dtype, device=device)), load_tokenizer(path)
+
+
 _BY_TYPE: dict[str, Callable[[Path, DType | None, Device | str], tuple[CausalLM, Tokenizer]]] = {
-    "llama": _from_hf, "mistral": _from_hf, "qwen2": _from_hf, "qwen3": _from_hf,
+    "llama": _from_hf, "mistral": _from_hf, "qwen2": _from_hf, "qwen3": _from_hf, "deepseek_v4": _from_deepseek_v4,
 }  # fmt: skip
 
 
