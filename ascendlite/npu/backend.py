@@ -13,7 +13,7 @@ from ascendlite import _davinci
 from ascendlite.core import DType, Op, Tensor, _core
 from ascendlite.npu import aicpu
 from ascendlite.npu.chips import Chip
-from ascendlite.npu.kernels import KERNELS, POINTWISE, copies
+from ascendlite.npu.kernels import KERNELS, POINTWISE, copies, elementwise
 from ascendlite.npu.runtime import memory, stream
 from ascendlite.npu.runtime.device import state
 
@@ -80,4 +80,5 @@ def configure(chip: Chip, numerics: str) -> None:
     _core.install_npu(Backend(), chip.dies, *_davinci.heap_functions())
 
 
+elementwise.register()
 configure(state.chip, state.numerics)

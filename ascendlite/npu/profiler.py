@@ -126,7 +126,7 @@ class profile:
 
     def op_summary(self) -> list[dict[str, Any]]:
         """One row a kernel, with the vendor's columns."""
-        rows = []
+        rows: list[dict[str, Any]] = []
         for t in self._kernels():
             timing = t.timing or Timing(t.duration_us)
             row: dict[str, Any] = {
@@ -157,7 +157,7 @@ class profile:
 
     def step_trace_time(self) -> list[dict[str, Any]]:
         """One row a step: computing, copying, and waiting for the host."""
-        rows = []
+        rows: list[dict[str, Any]] = []
         for step in self.steps:
             if not step.tasks:
                 continue

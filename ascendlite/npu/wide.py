@@ -11,6 +11,15 @@ from ascendlite.npu.runtime.device import state
 _WIDENED = {"fp32": (_core.DTYPE_NAMES["float32"], 4), "fp64": (_core.DTYPE_NAMES["float64"], 8)}
 
 
+def address(t: Tensor) -> int:
+    """Where the host finds the first element of a tensor of the device."""
+    nominal: int = t.data_ptr()
+    if state.numerics == "device":
+        return nominal
+    base: int = _davinci.heap_base(t.device.index or 0)
+    return base + (nominal - base) * _WIDENED[state.numerics][1]
+
+
 def on_host(t: Any) -> Any:
     """A CPU tensor on the same memory; what is no tensor of the NPU stays as it is.
 
@@ -20,12 +29,9 @@ def on_host(t: Any) -> Any:
         return t
     if not t.numel():
         return _core.empty(t.shape, dtype=t.dtype, device="cpu")
-    address = t.data_ptr()
     if state.numerics == "device":
-        return _core.from_pointer(address, None, t.shape, t.stride(), t.dtype, t)
+        return _core.from_pointer(address(t), None, t.shape, t.stride(), t.dtype, t)
     widened, room = _WIDENED[state.numerics]
-    base = _davinci.heap_base(t.device.index or 0)
-    address = base + (address - base) * room
     if t.dtype.is_floating_point:
-        return _core.from_pointer(address, None, t.shape, tuple(s * t.itemsize for s in t.stride()), widened, t)
-    return _core.from_pointer(address, None, t.shape, tuple(s * room for s in t.stride()), t.dtype, t)
+        return _core.from_pointer(address(t), None, t.shape, tuple(s * t.itemsize for s in t.stride()), widened, t)
+    return _core.from_pointer(address(t), None, t.shape, tuple(s * room for s in t.stride()), t.dtype, t)

@@ -94,11 +94,14 @@ void run_select(Core& core, const SelectStep& s) {
   std::copy(s.operands, s.operands + N, operands);
   for_runs(core, s.lanes, operands, false, [&](char* const* data, int64_t r, int64_t begin, int64_t n) {
     const char* mask = core.at(s.mask);
-    const int64_t first = (s.mode == kSameBits ? 0 : r * s.per_repeat) + begin;
-    for (int64_t i = 0; i < n; ++i) flags[i] = mask[(first + i) / 8 * s.byte_step] >> ((first + i) % 8) & 1;
-    char* all[4] = {data[0], flags, data[1], N == 3 ? data[N - 1] : reinterpret_cast<char*>(const_cast<int64_t*>(&s.scalar))};
     const int64_t item = operands[0].item, strides[4] = {item, 1, item, N == 3 ? item : 0};
-    s.loop(all, strides, n);
+    for (int64_t done = 0; done < n; done += kChunk) {  // a direct run may be longer than the flags
+      const int64_t first = (s.mode == kSameBits ? 0 : r * s.per_repeat) + begin + done, m = std::min(kChunk, n - done);
+      for (int64_t i = 0; i < m; ++i) flags[i] = mask[(first + i) / 8 * s.byte_step] >> ((first + i) % 8) & 1;
+      char* other = N == 3 ? data[N - 1] + done * item : reinterpret_cast<char*>(const_cast<int64_t*>(&s.scalar));
+      char* all[4] = {data[0] + done * item, flags, data[1] + done * item, other};
+      s.loop(all, strides, m);
+    }
   });
 }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ascendlite.core import Tensor, _core
 from ascendlite.npu import wide
+from ascendlite.npu.kernels import elementwise
 from ascendlite.npu.runtime import stream
 
 # A host-device copy crosses the NPU-CPU link: 151 GB/s read and 110 GB/s write inside a node, 1.0 us (CloudMatrix384, arXiv 2506.12708, table 1).
@@ -30,9 +31,11 @@ def transfer(target: Tensor, source: Tensor, dry: bool) -> None:
 
 def on_device(target: Tensor, source: Tensor) -> Any:
     """Between tensors of one die."""
+    if target.is_contiguous() and source.is_contiguous():
+        return elementwise.convert(target, source)
     return NotImplemented
 
 
 def fill(target: Tensor, value: float) -> Any:
     """Set every element."""
-    return NotImplemented
+    return elementwise.fill(target, value) if target.is_contiguous() else NotImplemented

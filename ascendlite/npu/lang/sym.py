@@ -134,7 +134,11 @@ def combine(op: int, a: int | Sym, b: int | Sym) -> int | Sym:
 
 def bounds(value: int | Sym) -> tuple[int, int]:
     """The least and the greatest that the integer can be."""
-    return (value.low, value.high) if isinstance(value, Sym) else (value, value)
+    if not isinstance(value, Sym):
+        return value, value
+    if value.value is not None and value.table.single:  # made before the code was narrowed to one block
+        return value.value, value.value
+    return value.low, value.high
 
 
 def minimum(a: int | Sym, b: int | Sym) -> int | Sym:

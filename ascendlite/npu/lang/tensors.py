@@ -165,7 +165,8 @@ class GlobalTensor:
     def ReinterpretCast(self, dtype: object) -> GlobalTensor:
         """The same bytes in another format."""
         new = dtypes.as_dtype(dtype)
-        return GlobalTensor(self.argument, self.base, new, self.size * self.dtype.itemsize // new.itemsize)
+        same = new.itemsize == self.dtype.itemsize
+        return GlobalTensor(self.argument, self.base, new, self.size if same else self.size * self.dtype.itemsize // new.itemsize)
 
     def words(self, access: int) -> tuple[int, ...]:
         return (0, self.dtype.code, access, self.argument.index + 1, current().table.node(self.base))

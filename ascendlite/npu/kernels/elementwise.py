@@ -1,0 +1,198 @@
+"""The one template of all pointwise kernels: tiles come in by one queue, a planned formula runs on them, results leave by another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, Final
+
+from ascendlite.core import DType, Tensor, _core
+from ascendlite.npu import ascendc as ac
+from ascendlite.npu.kernel import kernel
+from ascendlite.npu.kernels import POINTWISE
+from ascendlite.npu.kernels.expression import ITEMSIZE, Plan, Value, cast, constant, maximum, where
+from ascendlite.npu.kernels.formulas import FLOAT, MASKS, NATIVE
+from ascendlite.npu.lang import dtypes
+from ascendlite.npu.lang.tiles import my_tiles
+from ascendlite.npu.runtime.launch import launch
+
+# The format that a tensor's elements have in a formula, and the casts that lead there from memory.
+LOADS: Final = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32", "int16": "i16", "bool": "u8", "uint8": "u8"}
+UB_BUDGET: Final = 176 * 1024  # of 192 KiB less what TPipe keeps; the rest pads tiles to 32 bytes
+LARGEST_TILE: Final = 8192  # elements: 32 KiB of float32, above the 16 KiB that a transfer needs for full rate
+
+
+@dataclass(frozen=True)
+class Job:
+    """A formula for given formats: what a kernel is traced from. Equal jobs share programs."""
+
+    formula: str
+    loads: tuple[str, ...]  # formats of the tensors in memory
+    store: str
+    scalars: tuple[tuple[int, float], ...]  # (position among the operands, number)
+    compute: str
+
+    def plan(self) -> Plan:
+        """The formula as instructions."""
+        return _plan(self)
+
+    def tile(self) -> int:
+        """Elements of a tile: two slots of inputs and outputs, and the temporaries, fit the unified buffer."""
+        plan = self.plan()
+        moved = sum(ITEMSIZE[f] for f in self.loads) + ITEMSIZE[self.store]
+        most = UB_BUDGET / (2 * moved + sum(plan.slots))
+        return max(256, min(LARGEST_TILE, int(most) // 256 * 256))
+
+
+@cache
+def _plan(job: Job) -> Plan:
+    if job.formula == "fill":
+        return Plan((), constant(job.scalars[0][1], Value("input", job.compute)))
+    formula, inputs = FORMULAS[job.formula], [Value("input", f) for f in job.loads]
+    tiles = iter(inputs)
+    numbers = dict(job.scalars)
+    operands: list[Value | float] = []
+    for k in range(len(inputs) + len(numbers)):
+        operands.append(numbers[k] if k in numbers else widened(next(tiles), job.compute))
+    first = next(v for v in operands if isinstance(v, Value))
+    if not isinstance(operands[0], Value):
+        operands[0] = constant(operands[0], first)
+    result = formula(*operands)
+    return Plan(inputs, stored(result, job.store))
+
+
+def widened(x: Value, compute: str) -> Value:
+    """A tile as it comes from memory, in the format that the formula computes in."""
+    if x.format == "u8" and compute != "u8":
+        x = cast(x, "f16")
+    if x.format == compute:
+        return x
+    return cast(x, compute)
+
+
+def stored(x: Value, store: str) -> Value:
+    """A result in the format of memory: masks become bytes of 0 and 1."""
+    if x.format == "mask":
+        like = Value("input", "f16")
+        x = where(x, constant(1.0, like), constant(0.0, like))
+    if x.format == store and x.op == "input":
+        return maximum(x, x)  # a copy through the unified buffer that keeps every bit, NaN included
+    if store == "u8" and x.format == "f32":
+        x = cast(x, "f16")
+    return cast(x, store)
+
+
+FORMULAS: Final[dict[str, Callable[..., Value]]] = {**FLOAT, **NATIVE, **MASKS, "copy": lambda x: x}
+
+
+@kernel(kind="aiv")  # type: ignore[untyped-decorator]
+def pointwise(job: Job, n: int, out: Any, a: Any = None, b: Any = None, c: Any = None, d: Any = None) -> None:
+    """out = formula(a, b, c, d) over n contiguous elements."""
+    plan, tile = job.plan(), job.tile()
+    sources = [_global(t) for t in (a, b, c, d) if t is not None]
+    target = _global(out)
+    pipe, moved_in, moved_out = ac.TPipe(), ac.TQue(ac.TPosition.VECIN, 2), ac.TQue(ac.TPosition.VECOUT, 2)
+    widths = [tile * t.dtype.itemsize for t in sources]
+    if sources:
+        pipe.InitBuffer(moved_in, 2, sum(widths))
+    pipe.InitBuffer(moved_out, 2, tile * target.dtype.itemsize)
+    temporaries = [ac.TBuf() for _ in plan.slots]
+    for buffer, size in zip(temporaries, plan.slots, strict=True):
+        pipe.InitBuffer(buffer, max(32, math.ceil(tile * size / 32) * 32))
+    rooms = [buffer.Get(dtypes.u8) for buffer in temporaries]
+    for offset, count in my_tiles(n, tile, 512):
+        tiles = []
+        if sources:
+            slot = moved_in.AllocTensor(dtypes.u8)
+            for k, source in enumerate(sources):
+                ac.DataCopyPad(_part(slot, widths, k, source.dtype), source[offset:], count)
+            moved_in.EnQue(slot)
+            slot = moved_in.DeQue()
+            tiles = [_part(slot, widths, k, source.dtype) for k, source in enumerate(sources)]
+        result = moved_out.AllocTensor(target.dtype)
+        plan.issue(tiles, rooms, result, count)
+        moved_out.EnQue(result)
+        if sources:
+            moved_in.FreeTensor(slot)
+        result = moved_out.DeQue()
+        ac.DataCopyPad(target[offset:], result, count)
+        moved_out.FreeTensor(result)
+
+
+def backend_copy(target: Tensor, source: Tensor) -> None:
+    """Write values into a tensor of another layout."""
+    target.detach().copy_(source)
+
+
+def _global(t: Any) -> Any:
+    """A tensor of the device; bools are bytes."""
+    g = ac.GlobalTensor(t)
+    return g.ReinterpretCast(dtypes.u8) if g.dtype is dtypes.bool8 else g
+
+
+def _part(slot: Any, widths: Sequence[int], k: int, dtype: Any) -> Any:
+    return slot[sum(widths[:k]) :].ReinterpretCast(dtype)
+
+
+def run(name: str, output: Tensor, args: Sequence[Any], compute: DType) -> Any:
+    """Launch a pointwise op, or say that it is not taken in these formats."""
+    format = compute_format(name, compute)
+    tensors = [x for x in args if isinstance(x, Tensor)]
+    if format is None or output.dtype.name not in LOADS or len(tensors) > 4 or any(t.dtype.name not in LOADS for t in tensors):
+        return NotImplemented
+    scalars = tuple((k, float(x) if format[0] == "f" else int(x)) for k, x in enumerate(args) if not isinstance(x, Tensor))
+    if any(not math.isfinite(x) for _, x in scalars):
+        return NotImplemented
+    if not output.is_contiguous():
+        fresh = _core.empty(tuple(output.shape), dtype=output.dtype, device=output.device)
+        if run(name, fresh, args, compute) is NotImplemented:
+            return NotImplemented
+        backend_copy(output, fresh)
+        return None
+    flat = [t if tuple(t.shape) == tuple(output.shape) else t.detach().expand(output.shape) for t in tensors]
+    flat = [t.detach().contiguous() for t in flat]
+    job = Job(name, tuple(LOADS[t.dtype.name] for t in flat), LOADS[output.dtype.name], scalars, format)
+    launch(pointwise, job, output.numel(), output, *flat, name=name)
+    return None
+
+
+# (from, to) in memory -> what the value passes through: the legal casts of every generation, torch's rounding (towards zero to integers).
+_CASTS: Final = {
+    ("f16", "f32"): "f32", ("bf16", "f32"): "f32", ("f32", "f16"): "f32", ("f32", "bf16"): "f32", ("f16", "bf16"): "f32", ("bf16", "f16"): "f32",
+    ("i32", "f32"): "f32", ("u8", "f32"): "f32", ("u8", "f16"): "f16", ("u8", "bf16"): "f32", ("i16", "f32"): "f32",
+    **{(f, f): f for f in ("f32", "f16", "i32", "i16")},
+}
+
+
+def convert(target: Tensor, source: Tensor) -> Any:
+    """Copy contiguous values of one shape into another dtype, or say that it is not taken."""
+    pair = (LOADS.get(source.dtype.name, ""), LOADS.get(target.dtype.name, ""))
+    if pair not in _CASTS or target.dtype.name in ("bool", "uint8"):
+        return NotImplemented
+    job = Job("copy", (pair[0],), pair[1], (), _CASTS[pair])
+    launch(pointwise, job, target.numel(), target, source, name="copy" if pair[0] == pair[1] else "cast")
+    return None
+
+
+def fill(target: Tensor, value: float) -> Any:
+    """Set all elements of a contiguous tensor, or say that it is not taken."""
+    format = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32", "int16": "i16"}.get(target.dtype.name)
+    if format is None or not math.isfinite(value):
+        return NotImplemented
+    launch(pointwise, Job("fill", (), format, ((0, value if format[0] in "fb" else int(value)),), format), target.numel(), target, name="fill")
+    return None
+
+
+def compute_format(name: str, compute: DType) -> str | None:
+    """What a formula computes in: its tensors' own format where the vector unit has it, else float32."""
+    if name in NATIVE or name in MASKS:
+        native = {"float32": "f32", "float16": "f16", "bfloat16": "f32", "int32": "i32"}.get(compute.name)
+        return None if native == "i32" and name in MASKS and name != "eq" else native
+    return "f32" if name in FLOAT and compute.name in ("float32", "float16", "bfloat16") else None
+
+
+def register() -> None:
+    """Put every formula into the op table."""
+    POINTWISE.update({name: partial(run, name) for name in FORMULAS})

@@ -1,0 +1,244 @@
+"""Element-wise formulas as values: a formula is written once with operators, and becomes vector instructions with planned buffers.
+
+A `Value` is a node of a formula over tiles. `Plan` orders the nodes, gives each a buffer that is free again after its last use, and
+issues the instructions with a barrier only where one reads or overwrites what an unfinished one touches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ascendlite.npu import ascendc as ac
+from ascendlite.npu.lang import dtypes
+
+Scalar = int | float
+# name -> the instruction; by what its operands are
+_BINARY: Final = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min", "and": "And", "or": "Or"}
+_SCALAR: Final = {"adds": "Adds", "muls": "Muls", "maxs": "Maxs", "mins": "Mins"}
+_UNARY: Final = {"exp": "Exp", "ln": "Ln", "sqrt": "Sqrt", "abs": "Abs", "relu": "Relu", "not": "Not"}
+_ROUND: Final = {"floor": "CAST_FLOOR", "ceil": "CAST_CEIL", "rint": "CAST_RINT", "trunc": "CAST_TRUNC"}
+ITEMSIZE: Final = {"f32": 4, "i32": 4, "u32": 4, "f16": 2, "bf16": 2, "i16": 2, "u8": 1, "i8": 1, "mask": 0.125}
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A tile in a formula: how it is made of others."""
+
+    op: str
+    format: str
+    operands: tuple[Value, ...] = ()
+    scalar: Scalar = 0
+    mode: str = ""
+
+    def __add__(self, other: Value | Scalar) -> Value:
+        return _two("add", "adds", self, other)
+
+    def __sub__(self, other: Value | Scalar) -> Value:
+        return _make("sub", self, other) if isinstance(other, Value) else self + -other
+
+    def __mul__(self, other: Value | Scalar) -> Value:
+        return _two("mul", "muls", self, other)
+
+    def __truediv__(self, other: Value | Scalar) -> Value:
+        return _make("div", self, other if isinstance(other, Value) else constant(other, self))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __rsub__(self, other: Scalar) -> Value:
+        return -self + other
+
+    def __rtruediv__(self, other: Scalar) -> Value:
+        return _make("div", constant(other, self), self)
+
+    def __neg__(self) -> Value:
+        return self * -1
+
+    def __lt__(self, other: Value | Scalar) -> Value:
+        return compare("LT", self, other)
+
+    def __gt__(self, other: Value | Scalar) -> Value:
+        return compare("GT", self, other)
+
+    def __le__(self, other: Value | Scalar) -> Value:
+        return compare("LE", self, other)
+
+    def __ge__(self, other: Value | Scalar) -> Value:
+        return compare("GE", self, other)
+
+    def __and__(self, other: Value) -> Value:
+        return _make("and", self, other)
+
+    def __or__(self, other: Value) -> Value:
+        return _make("or", self, other)
+
+    def __invert__(self) -> Value:
+        return _make("not", self)
+
+
+def _make(op: str, *operands: Value) -> Value:
+    return Value(op, operands[0].format, operands)
+
+
+def _two(op: str, with_scalar: str, a: Value, b: Value | Scalar) -> Value:
+    return _make(op, a, b) if isinstance(b, Value) else Value(with_scalar, a.format, (a,), b)
+
+
+def constant(number: Scalar, like: Value) -> Value:
+    """A tile full of one number, in the format of another."""
+    return Value("duplicate", like.format, (), number)
+
+
+def compare(mode: str, a: Value, b: Value | Scalar) -> Value:
+    """A mask of bits: a < b and so on."""
+    return Value("compare", "mask", (a, b if isinstance(b, Value) else constant(b, a)), mode=mode)
+
+
+def eq(a: Value, b: Value | Scalar) -> Value:
+    """a == b."""
+    return compare("EQ", a, b)
+
+
+def ne(a: Value, b: Value | Scalar) -> Value:
+    """a != b, also where either is NaN."""
+    return compare("NE", a, b)
+
+
+def where(mask: Value, a: Value | Scalar, b: Value | Scalar) -> Value:
+    """a where the mask has a bit, else b. At least one of them is a tile, or both are numbers for float32."""
+    like = next((v for v in (a, b) if isinstance(v, Value)), Value("input", "f32"))
+    tiles = tuple(v if isinstance(v, Value) else constant(v, like) for v in (a, b))
+    return Value("select", like.format, (mask, *tiles))
+
+
+def _unary(op: str) -> Callable[[Value], Value]:
+    return lambda x: _make(op, x)
+
+
+exp, ln, sqrt, absolute, relu = (_unary(op) for op in ("exp", "ln", "sqrt", "abs", "relu"))
+
+
+def _rounding(mode: str) -> Callable[[Value], Value]:
+    return lambda x: Value("cast", x.format, (x,), mode=mode)
+
+
+floor, ceil, rint, trunc = (_rounding(_ROUND[name]) for name in ("floor", "ceil", "rint", "trunc"))
+
+
+def maximum(a: Value, b: Value | Scalar) -> Value:
+    """The larger one; NaN if either is."""
+    return _two("max", "maxs", a, b)
+
+
+def minimum(a: Value, b: Value | Scalar) -> Value:
+    """The smaller one; NaN if either is."""
+    return _two("min", "mins", a, b)
+
+
+def cast(x: Value, format: str, mode: str | None = None) -> Value:
+    """The values in another format: widening is exact, narrowing rounds to the nearest."""
+    if x.format == format:
+        return x
+    if mode is None:
+        mode = "CAST_NONE" if (x.format, format) in _EXACT else "CAST_RINT"
+    return Value("cast", format, (x,), mode=mode)
+
+
+_EXACT: Final = {("f16", "f32"), ("bf16", "f32"), ("u8", "f16"), ("i8", "f16"), ("i16", "f32"), ("i32", "i16"), ("i32", "i64"), ("i64", "i32")}
+
+
+class Plan:
+    """The order of a formula's nodes and the buffer of each."""
+
+    def __init__(self, inputs: Sequence[Value], result: Value) -> None:
+        self.inputs, self.result = tuple(inputs), result
+        self.order: list[Value] = []
+        self._sort(result, set())
+        last = {id(v): i for i, node in enumerate(self.order) for v in node.operands}
+        self.slot: dict[int, int] = {}
+        self.slots: list[float] = []  # bytes an element of each temporary buffer
+        free: list[int] = []
+        for i, node in enumerate(self.order):
+            dying = [v for v in node.operands if id(v) in self.slot and last[id(v)] == i]
+            reusable = [self.slot[id(v)] for v in dying if node.op not in ("compare", "select", "cast") and v.format == node.format]
+            if node is not result:
+                self.slot[id(node)] = self._take(free, reusable, ITEMSIZE[node.format])
+            free += [s for v in dict.fromkeys(map(id, dying)) if (s := self.slot[v]) != self.slot.get(id(node))]
+
+    def _sort(self, node: Value, seen: set[int]) -> None:
+        if id(node) in seen or node in self.inputs:
+            return
+        seen.add(id(node))
+        for operand in node.operands:
+            self._sort(operand, seen)
+        self.order.append(node)
+
+    def _take(self, free: list[int], reusable: list[int], size: float) -> int:
+        if reusable:
+            return reusable[0]
+        for s in free:
+            if self.slots[s] == size:
+                free.remove(s)
+                return s
+        self.slots.append(size)
+        return len(self.slots) - 1
+
+    def issue(self, inputs: Sequence[Any], temporaries: Sequence[Any], output: Any, count: Any) -> None:
+        """The instructions, for `count` elements: tiles of the inputs, raw buffers of the temporaries, the tile of the result."""
+        place = {id(v): t for v, t in zip(self.inputs, inputs, strict=True)}
+        touched: set[int] = set()
+        written: set[int] = set()
+        for node in self.order:
+            where_ = output if node is self.result else temporaries[self.slot[id(node)]].ReinterpretCast(_FORMATS[node.format])
+            mine = -1 if node is self.result else self.slot[id(node)]
+            reads = {self.slot.get(id(v), -2 - k) for k, v in enumerate(node.operands)}
+            if reads & written or mine in touched:
+                ac.PipeBarrier(ac.PIPE_V)
+                touched, written = set(), set()
+            _ISSUE[node.op](node, where_, [place[id(v)] for v in node.operands], count)
+            place[id(node)] = where_
+            touched |= reads | {mine}
+            written.add(mine)
+
+
+_FORMATS: Final = {name: getattr(dtypes, "u8" if name == "mask" else name) for name in ITEMSIZE}
+
+
+def _issue_binary(node: Value, dst: Any, src: list[Any], count: Any) -> None:
+    if node.format == "mask":
+        words = ac.CeilDiv(count, 16)
+        dst, src = dst.ReinterpretCast(dtypes.u16), [s.ReinterpretCast(dtypes.u16) for s in src]
+        getattr(ac, _BINARY[node.op])(dst, *src, words)
+    else:
+        getattr(ac, _BINARY[node.op])(dst, *src, count)
+
+
+def _issue_unary(node: Value, dst: Any, src: list[Any], count: Any) -> None:
+    if node.format == "mask":
+        ac.Not(dst.ReinterpretCast(dtypes.u16), src[0].ReinterpretCast(dtypes.u16), ac.CeilDiv(count, 16))
+    else:
+        getattr(ac, _UNARY[node.op])(dst, src[0], count)
+
+
+def _issue_compare(node: Value, dst: Any, src: list[Any], count: Any) -> None:
+    """Compare takes whole repeats: the lanes after the tile's end are set first, so that nothing unwritten is read."""
+    lanes = 256 // int(ITEMSIZE[node.operands[0].format])
+    rest = count % lanes
+    if rest:
+        bits = (1 << lanes) - (1 << int(rest))
+        for operand in dict.fromkeys(src):
+            ac.Duplicate(operand[count - rest :], 0, [bits & (1 << 64) - 1, bits >> 64], 1)
+        ac.PipeBarrier(ac.PIPE_V)
+    ac.Compare(dst, src[0], src[1], node.mode, count if not rest else count - rest + lanes)
+
+
+_ISSUE: Final[dict[str, Callable[[Value, Any, list[Any], Any], None]]] = {
+    **dict.fromkeys(_BINARY, _issue_binary),
+    **dict.fromkeys(_UNARY, _issue_unary),
+    **dict.fromkeys(_SCALAR, lambda node, dst, src, count: getattr(ac, _SCALAR[node.op])(dst, src[0], node.scalar, count)),
+    "duplicate": lambda node, dst, src, count: ac.Duplicate(dst, node.scalar, count),
+    "compare": lambda node, dst, src, count: _issue_compare(node, dst, src, count),
+    "select": lambda node, dst, src, count: ac.Select(dst, src[0], src[1], src[2], "VSEL_TENSOR_TENSOR_MODE", count),
+    "cast": lambda node, dst, src, count: ac.Cast(dst, src[0], node.mode, count),
+}

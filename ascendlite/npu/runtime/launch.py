@@ -1,0 +1,50 @@
+"""How an op's kernel runs: traced once, its time on the stream's clock, its values now (or none, on meta tensors)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from ascendlite.npu import clock, wide
+from ascendlite.npu.kernel import Kernel, Traced
+from ascendlite.npu.runtime import stream
+from ascendlite.npu.runtime.device import state
+
+# What a profiler calls the cores that a kernel of each kind runs on.
+TASK_KINDS = {"aiv": "AI_VECTOR_CORE", "aic": "AI_CORE", "mix": "MIX_AIC"}
+MODES = {"device": 0, "fp32": 1, "fp64": 2}
+_PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX")
+_TIMINGS: dict[int, tuple[Traced, stream.Timing]] = {}  # by identity: a program is timed once, and kept by its kernel anyway
+
+
+def launch(kernel: Kernel[Any], *args: Any, blocks: int | None = None, name: str | None = None) -> None:
+    """Launch a kernel on contiguous tensors of the device (or of meta) and numbers, on the current stream."""
+    traced, tensors = kernel.program(blocks, state.chip, args, {})
+    lead = tensors[0]
+    queue = stream.current_stream(lead.device.index)
+    kind = TASK_KINDS[traced.kind]
+    queue.submit(stream.Task(name or traced.name, kind, partial(timing, traced), queue.stream_id, queue.device_index, tensors=stream.shapes(tensors), program=traced))
+    if not lead.is_meta:
+        overflowed = traced.run([wide.address(t) for t in tensors], MODES[state.numerics])
+        state.overflow = state.overflow or overflowed
+
+
+def timing(traced: Traced) -> stream.Timing:
+    """How long a launch of the program takes by the clock, its data not yet in the second-level cache."""
+    known = _TIMINGS.get(id(traced))
+    if known is None:
+        known = _TIMINGS[id(traced)] = (traced, _timed(traced))
+    return known[1]
+
+
+def _timed(traced: Traced) -> stream.Timing:
+    times = clock.schedule(traced.program, traced.blocks, traced.chip)
+    cores = times["cores"]
+    pipes: dict[str, float] = {}
+    spans = [end - begin for _, _, _, _, begin, end, _ in cores]
+    for kind, which in (("aic", 0), ("aiv", 1)):
+        mine = [core[6] for core in cores if core[0] == which]
+        for k, pipe in enumerate(_PIPES):
+            if busy := sum(p[k][0] for p in mine):
+                pipes[f"{kind}.{pipe}"] = busy / len(mine) / 1e3
+    return stream.Timing(times["total_ns"] / 1e3, sum(spans) / len(spans) / 1e3 if spans else 0.0, pipes, traced.blocks)
