@@ -147,7 +147,8 @@ class Tracer:
             code = frame.f_code
             ours = inside.get(code)
             if ours is None:
-                ours = inside[code] = code.co_filename.startswith(_HERE)
+                # A lambda that stands for an instruction is not the line a reader looks for; its caller is.
+                ours = inside[code] = code.co_filename.startswith(_HERE) or code.co_name == "<lambda>"
             if not ours or frame.f_back is None:
                 break
             frame = frame.f_back
