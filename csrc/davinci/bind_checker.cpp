@@ -3,6 +3,7 @@
 
 #include "davinci/bind.h"
 #include "davinci/checker.h"
+#include "davinci/mutate.h"
 
 namespace py = pybind11;
 
@@ -46,11 +47,24 @@ py::dict run_check(const Program& program, int64_t blocks, const std::vector<int
                   "used"_a = std::vector<int64_t>(report.used, report.used + kNumMemories));
 }
 
+// (core kind, statement, sync, pipe, site, args, which of them are constants) of each.
+py::list list_syncs(const Program& program) {
+  py::list all;
+  for (const SyncStatement& s : sync_statements(program)) all.append(py::make_tuple(s.core, s.statement, s.sync, s.pipe, s.site, s.args, s.constant));
+  return all;
+}
+
+std::shared_ptr<Program> remove_statements(const Program& program, const std::vector<std::pair<int, int>>& statements) {
+  return std::make_shared<Program>(without(program, statements));
+}
+
 }  // namespace
 
 void bind_checker(py::module_& m) {
   m.def("check", &run_check, py::arg("program"), py::arg("blocks"), py::arg("bytes"), py::arg("align"), py::arg("cores"),
         py::arg("split_cores") = true, py::arg("storage") = std::vector<int64_t>{}, py::arg("offset") = std::vector<int64_t>{});
+  m.def("sync_statements", &list_syncs, py::arg("program"));
+  m.def("without", &remove_statements, py::arg("program"), py::arg("statements"));
 }
 
 }  // namespace al::davinci

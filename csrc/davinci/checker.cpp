@@ -18,6 +18,10 @@ struct Known {
 constexpr Known kUnitFlags[] = {{"mmad", 4}, {"fixpipe", 6}};
 // Vector instructions some of whose operands may start at any element: alignment is theirs to check as they are traced.
 constexpr std::string_view kAnyAlignment[] = {"reduce_repeat", "block_reduce", "reduce_all", "pair_reduce", "brcb"};
+// Whose operands advance alike from repeat to repeat.
+constexpr std::string_view kElementwise[] = {
+    "add",        "sub", "mul", "div", "max", "min", "and", "or",   "add_relu", "sub_relu", "adds", "muls",        "maxs", "mins",
+    "leaky_relu", "shl", "shr", "exp", "ln",  "abs", "rec", "sqrt", "rsqrt",    "relu",     "not",  "vector_copy", "cast"};
 constexpr std::string_view kOrderedUpdates[] = {"add", "sub", "mul", "max", "min"};
 
 bool listed(std::string_view word, const auto& list) {
@@ -32,6 +36,7 @@ std::vector<Traits> traits_of(const Program& program) {
       if (d.meaning == k.meaning) t.unit_flag = k.unit_flag;
     t.mmad = d.meaning == "mmad";
     t.vector = d.pipe == kV && d.sync == kNoSync && d.meaning != "copy";
+    t.elementwise = listed(d.meaning, kElementwise);
     t.any_alignment = listed(d.meaning, kAnyAlignment);
     t.ordered_updates = listed(d.meaning, kOrderedUpdates);
     all.push_back(t);
@@ -50,8 +55,15 @@ class Check {
         traits_(traits_of(program)) {}
 
   CheckReport run() {
-    const bool flow = Ranges::flow_depends(program_, program_.cube) || Ranges::flow_depends(program_, program_.vector);
-    if (flow) note(kUnsupported, kDataDependentFlow, {});
+    bool flow = false;
+    for (const CoreKind core : {kAIC, kAIV}) {
+      const int32_t site = Ranges::flow_depends(program_, program_.code(core));
+      if (site == Ranges::kSteady) continue;
+      flow = true;
+      Party decided;
+      decided.core = static_cast<int8_t>(core), decided.site = site;
+      note(kUnsupported, kDataDependentFlow, {}).parties.push_back(decided);
+    }
     for (int end = 0; end < (flow ? 2 : 1); ++end) {
       group_blocks(end);
       check_classes(end);
@@ -61,10 +73,11 @@ class Check {
   }
 
  private:
-  void note(int rule, int reason, std::vector<int64_t> numbers) {
+  Finding& note(int rule, int reason, std::vector<int64_t> numbers) {
     Finding f{rule, reason};
     f.numbers = std::move(numbers);
     report_.findings.push_back(std::move(f));
+    return report_.findings.back();
   }
 
   // Blocks by what they run.
@@ -116,9 +129,9 @@ class Check {
         const int64_t here = count(*checks_[k], s);
         for (size_t o = 0; o < checks_.size(); ++o)
           if (int64_t there = count(*checks_[o], s); there < here && k != o)
-            return note(kDeadlock, kBlocksDiffer, {s.kind, s.id, classes_[k][0], here, classes_[o][0], there});
+            return static_cast<void>(note(kDeadlock, kBlocksDiffer, {s.kind, s.id, classes_[k][0], here, classes_[o][0], there}));
       }
-      if (!checks_[k]->streams.empty() && blocks_ > resident()) return note(kResident, kPlain, {blocks_, resident()});
+      if (!checks_[k]->streams.empty() && blocks_ > resident()) return static_cast<void>(note(kResident, kPlain, {blocks_, resident()}));
     }
   }
 

@@ -33,7 +33,7 @@ inline int slot_of(int core, int pipe) { return core * 8 + pipe; }
 // What the checker must know of an instruction beyond its footprint and its sync.
 struct Traits {
   int unit_flag = -1;  // argument that holds it
-  bool mmad = false, vector = false, any_alignment = false;
+  bool mmad = false, vector = false, elementwise = false, any_alignment = false;
   bool ordered_updates = false;  // Add, Sub, Mul, Max, Min: a repeat may read what an earlier one wrote
 };
 

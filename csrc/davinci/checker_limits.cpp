@@ -15,6 +15,47 @@ constexpr uint8_t kPipesOf[2] = {1 << kS | 1 << kM | 1 << kMTE1 | 1 << kMTE2 | 1
                                  1 << kS | 1 << kV | 1 << kMTE2 | 1 << kMTE3};
 constexpr int kEventIds = 8;
 
+// The repeats of one operand of a vector instruction.
+struct Repeats {
+  int64_t base, span, step, count;
+  int64_t end() const { return base + (count - 1) * step + span; }
+};
+
+// `largest`: the itemsize that decides how many elements a repeat has; of count mode only.
+Repeats repeats_of(const Region& r, const Instr& i, int operand, int64_t largest) {
+  if (i.args[kMode] == 0) {
+    const int64_t n = std::max<int64_t>(i.args[kCount], 1), itemsize = r.bytes / n,
+                  width = kRepeat / std::max<int64_t>(largest, 1);
+    return {r.base, std::min(n, width) * itemsize, width * itemsize, (n + width - 1) / width};
+  }
+  const int64_t count = std::max<int64_t>(i.args[kRepeatCount], 1), step = i.args[kDstRepeat + operand] * kBlock;
+  const bool apart = r.ndim && r.count[0] == count && r.stride[0] == step;
+  const int inner = apart ? 1 : 0;
+  int64_t span = apart || count == 1 ? r.bytes : r.bytes / count;
+  for (int d = inner; d < r.ndim; ++d) span += (r.count[d] - 1) * r.stride[d];
+  return {r.base, span, step, count};
+}
+
+enum class Collision { kNone, kWithin, kLater };
+
+// kWithin: a repeat's operands overlap in part; kLater: a repeat reads what an earlier one wrote.
+Collision collide(const Repeats& dst, const Repeats& src, bool equal) {
+  if (dst.end() <= src.base || src.end() <= dst.base) return Collision::kNone;
+  Collision found = Collision::kNone;
+  for (int64_t r = 0; r < std::min(dst.count, src.count); ++r) {
+    const int64_t s = src.base + r * src.step;
+    for (int64_t q = 0; q <= r; ++q) {
+      const int64_t d = dst.base + q * dst.step;
+      if (d >= s + src.span || s >= d + dst.span) continue;
+      if (q < r)
+        found = Collision::kLater;
+      else if (!(equal && d == s))
+        return Collision::kWithin;
+    }
+  }
+  return found;
+}
+
 }  // namespace
 
 void GroupCheck::limits(CoreState& c, Pending& p) {
@@ -50,26 +91,25 @@ void GroupCheck::vector_limits(CoreState& c, const Instr& i, const Traits& t) {
     const int64_t most = k < kDstRepeat ? kMostBlockStride : kMostRepeatStride;
     if (i.args[k] < 0 || i.args[k] > most) report(kStrides, kPlain, c, i, -1, -1, 0, 0, 0, {i.args[k], most});
   }
-  partial_overlap(c, i, t);
+  if (t.elementwise) partial_overlap(c, i, t);
 }
 
 // A destination over a source: in each repeat they are the same or apart, and no repeat reads what an earlier one wrote.
 void GroupCheck::partial_overlap(CoreState& c, const Instr& i, const Traits& t) {
   const Region& d = i.regions[0];
   if (!i.nregions || !(d.access & kWrite) || d.memory != kUB) return;
-  for (int r = 1; r < i.nregions; ++r) {
+  const int64_t n = std::max<int64_t>(i.args[kCount], 1);
+  for (int r = 1; r < i.nregions && r < 3; ++r) {
     const Region& s = i.regions[r];
-    if (s.memory != kUB || (s.access & kWrite)) continue;
-    Span a, b;
-    if (normalise(d, a) != Shape::kFine || normalise(s, b) != Shape::kFine || a == b) continue;
-    int64_t low, high;
-    bool sure;
-    if (!overlap(a, b, low, high, sure)) continue;
-    if (d.base == s.base && (t.ordered_updates || i.args[kMode] == 0)) continue;  // widths differ: a cast, a broadcast source
-    const bool rows_apart =
-        i.args[kMode] != 0 && i.args[kDstRepeat] == i.args[kDstRepeat + r] && std::abs(d.base - s.base) >= kRepeat;
-    if (rows_apart && d.ndim && s.ndim && d.stride[0] == s.stride[0]) continue;
-    report(kPartialOverlap, kPlain, c, i, r, -1, 0, low, high, {d.base, s.base});
+    if (s.memory != kUB || (s.access & kWrite) || d.bytes <= 0 || s.bytes <= 0 || i.args[kRepeatCount] > kMostRepeats) continue;
+    const int64_t largest = std::max(d.bytes, s.bytes) / n;
+    const Repeats a = repeats_of(d, i, 0, largest), b = repeats_of(s, i, r, largest);
+    const bool equal = d.base == s.base && a.span == b.span && i.args[kDstBlock] == i.args[kDstBlock + r];
+    if (equal && a.step == b.step && (i.args[kMode] == 0 || a.step || a.count == 1)) continue;
+    if (a.count > kMostRepeats && a.base + kRepeat <= b.base + b.step) continue;  // count mode: reads run ahead of writes
+    const Collision found = collide(a, b, equal);
+    if (found == Collision::kNone || (found == Collision::kLater && t.ordered_updates && equal && a.step == b.step)) continue;
+    report(kPartialOverlap, kPlain, c, i, r, -1, 0, std::max(d.base, s.base), std::min(a.end(), b.end()), {d.base, s.base});
   }
 }
 

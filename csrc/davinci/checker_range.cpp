@@ -157,13 +157,16 @@ uint64_t Ranges::widen(const Walker& walker, Instr& instr, bool& args_vary) cons
   return widened;
 }
 
-bool Ranges::flow_depends(const Program& program, const Code& code) {
+int32_t Ranges::flow_depends(const Program& program, const Code& code) {
   const Ranges ranges(program);
-  for (const Statement& s : code.statements)
-    if ((s.kind == kLoop || s.kind == kIf) &&
-        (ranges.varies_[s.a] || (s.kind == kLoop && (ranges.varies_[s.b] || ranges.varies_[s.c]))))
-      return true;
-  return false;
+  for (size_t i = 0; i < code.statements.size(); ++i) {
+    const Statement& s = code.statements[i];
+    const bool loop = s.kind == kLoop && (ranges.varies_[s.a] || ranges.varies_[s.b] || ranges.varies_[s.c]);
+    if (!loop && !(s.kind == kIf && ranges.varies_[s.a])) continue;
+    while (i < code.statements.size() && code.statements[i].kind != kInstr) ++i;
+    return i < code.statements.size() ? code.statements[i].site : -1;
+  }
+  return kSteady;
 }
 
 }  // namespace al::davinci
