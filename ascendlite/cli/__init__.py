@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from ascendlite.errors import AscendLiteError
 
-from . import chat, fetch, generate, info, model, train
+from . import chat, fetch, generate, info, model, npu, train
 from .text import TextError
 
-_COMMANDS = (info, train, generate, chat, model, fetch)
+_COMMANDS = (info, train, generate, chat, model, fetch, npu)
 _DESCRIPTION = """Tensors, autograd and training with PyTorch's names.
 
 Try first:

@@ -9,18 +9,20 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec
 
 from ascendlite import _davinci
 from ascendlite.errors import ArgumentError
 from ascendlite.npu import chips
 from ascendlite.npu.arguments import CallArguments, address
+from ascendlite.npu.checker import CheckResult, Sharing
 from ascendlite.npu.chips import Chip
 from ascendlite.npu.errors import KernelError, Site
 from ascendlite.npu.lang.capacity import check_capacity
 from ascendlite.npu.lang.tensors import Buffer, named
 from ascendlite.npu.lang.trace import Tracer, tracing
+from ascendlite.npu.proof import may_run, proof, sharing_of
 
 P = ParamSpec("P")
 KINDS = {"aic": 0, "aiv": 1, "mix": 2}  # ProgramKind
@@ -43,10 +45,16 @@ class Traced:
     arguments: tuple[str, ...]  # names of the tensor arguments, in order
     words: Mapping[str, tuple[int, ...]]  # expressions, and the code of either kind of core
     names: tuple[str, ...]  # of the instructions, by opcode
+    proofs: dict[Sharing, CheckResult] = field(default_factory=dict, compare=False)  # of this program, filled as it is launched
 
     def run(self, pointers: list[int], mode: int = 0, options: int = 0) -> bool:
         """Executes all blocks on tensors at these addresses; whether a number overflowed."""
         return bool(self.executor.run(self.blocks, pointers, mode, options))
+
+
+def sharing(tensors: list[Any]) -> Sharing:
+    """Which of a call's tensors share memory."""
+    return sharing_of([(address(t), int(t.nbytes)) for t in tensors])
 
 
 class Kernel(Generic[P]):
@@ -74,6 +82,10 @@ class Kernel(Generic[P]):
     def trace(self, *args: P.args, **kwargs: P.kwargs) -> Traced:
         """The program for such a call."""
         return Launch(self, None, None).trace(*args, **kwargs)
+
+    def check(self, *args: P.args, **kwargs: P.kwargs) -> CheckResult:
+        """What the hazard check finds in the program for such a call. Nothing is raised; print it."""
+        return Launch(self, None, None).check(*args, **kwargs)
 
     def dump(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """The program for such a call as text, one instruction a line."""
@@ -126,6 +138,8 @@ class Launch(Generic[P]):
         """Run: now, or in the order of the stream."""
         traced, tensors = self.kernel.program(self.blocks, chip(), args, kwargs)
         pointers = [address(t) for t in tensors]
+        if not may_run(traced, sharing(tensors)):
+            return
         if self.stream is None:
             traced.run(pointers)
         else:
@@ -134,6 +148,11 @@ class Launch(Generic[P]):
     def trace(self, *args: P.args, **kwargs: P.kwargs) -> Traced:
         """The program for such a call."""
         return self.kernel.program(self.blocks, chip(), args, kwargs)[0]
+
+    def check(self, *args: P.args, **kwargs: P.kwargs) -> CheckResult:
+        """What the hazard check finds in the program for such a call. Nothing is raised; print it."""
+        traced, tensors = self.kernel.program(self.blocks, chip(), args, kwargs)
+        return proof(traced, sharing(tensors))
 
     def dump(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """The program for such a call as text, one instruction a line."""

@@ -1,0 +1,76 @@
+"""The hazard check on kernels in the vendor's style: no false alarm, and no flag or barrier that it does not miss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ascendlite.npu as npu
+from ascendlite.npu import mutation
+from ascendlite.npu.kernel import Traced
+from tests.examples import flash_attention, matmul, matmul_unit, softmax, vector_add
+
+
+def half(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.float16)
+
+
+def single(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.float32)
+
+
+N = 2 * 8192 * 7 + 100
+CASES: dict[str, tuple[Any, int, Callable[[], tuple[Any, ...]]]] = {
+    "vadd": (vector_add.vadd, 2, lambda: (half(N), half(N), half(N), N)),
+    "vadd_q": (vector_add.vadd_q, 2, lambda: (half(N), half(N), half(N), N)),
+    "softmax": (softmax.softmax, 4, lambda: (half(256, 1024), half(256, 1024), 256, 1024)),
+    "matmul": (matmul.matmul, 3, lambda: (half(512, 512), half(512, 768), half(512, 768), 512, 768, 512)),
+    "matmul_unit": (matmul_unit.matmul_unit, 3, lambda: (half(512, 512), half(512, 768), half(512, 768), 512, 768, 512)),
+    "flash": (
+        flash_attention.flash, 2,
+        lambda: (*(half(512, 128) for _ in range(4)), single(2, 2, 128, 128), half(2, 2, 128, 128), single(2, 2, 128, 128), 512, 0.1),
+    ),
+}  # fmt: skip
+# mutants, and how many of them stay clean: their order follows from other flags
+MUTANTS = {"vadd": (8, 0), "vadd_q": (12, 6), "softmax": (15, 0), "matmul": (10, 0), "matmul_unit": (8, 0), "flash": (40, 7)}
+
+
+def traced(name: str) -> Traced:
+    kernel, blocks, args = CASES[name]
+    with npu.on_chip("910b1"):
+        return kernel[blocks].trace(*args())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_kernel_in_the_vendors_style_is_proved(name: str) -> None:
+    kernel, blocks, args = CASES[name]
+    with npu.on_chip("910b1"):
+        result = kernel[blocks].check(*args())
+    assert result.proved, str(result)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_kernel_without_one_of_its_syncs_breaks_a_rule_or_did_not_need_it(name: str) -> None:
+    all_mutants = list(mutation.mutants(traced(name)))
+    clean = [m.group.name for m in all_mutants if m.redundant]
+    assert (len(all_mutants), len(clean)) == MUTANTS[name], clean
+
+
+def test_a_product_handed_over_by_unit_flags_has_the_right_values() -> None:
+    rng = np.random.default_rng(0)
+    a, b, c = rng.standard_normal((256, 512)).astype(np.float16), rng.standard_normal((512, 512)).astype(np.float16), half(256, 512)
+    matmul_unit.matmul_unit[3](a, b, c, 256, 512, 512)
+    np.testing.assert_allclose(c, a.astype(np.float32) @ b.astype(np.float32), atol=2e-2, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["vadd_q", "flash"])
+def test_all_needless_syncs_can_go_together(name: str) -> None:
+    from ascendlite.npu.checker import check
+
+    program = traced(name)
+    needless = mutation.redundant(program)
+    assert needless
+    assert check(mutation.left_out(program, needless)).proved
