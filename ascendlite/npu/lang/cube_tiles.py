@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from ascendlite.npu.errors import KernelError
 from ascendlite.npu.lang import order
 from ascendlite.npu.lang.cube import Fixpipe, LoadA, LoadB, Mmad
-from ascendlite.npu.lang.declare import Memory
+from ascendlite.npu.lang.declare import Memory, Pipe
 from ascendlite.npu.lang.dtypes import DType
 from ascendlite.npu.lang.events import HardEvent
 from ascendlite.npu.lang.movement import DataCopy, Nd2NzParams
 from ascendlite.npu.lang.order import CeilDiv, GetBlockIdx, GetBlockNum, SetFlag, WaitFlag, take_events
 from ascendlite.npu.lang.tensors import GlobalTensor, Slots, allocate
 from ascendlite.npu.lang.trace import Index
+
+ORDERED_BLOCKS = 10  # Mmads of at least so many 16 x 16 results add up in order without a barrier (manual of Mmad)
 
 
 class Product:
@@ -86,6 +88,9 @@ class Product:
         LoadB(self.b_l0[p], self.b_l1[s], part, n, k0, rows=pitch_b, trans=self.trans_b)
         SetFlag(HardEvent.MTE1_M, self.l0_full + p)
         WaitFlag(HardEvent.MTE1_M, self.l0_full + p)
+        # Of a small product the next one may add to the sums before this one has written them (R09).
+        with order.If(CeilDiv(m, 16) * CeilDiv(n, 16) < ORDERED_BLOCKS):
+            order.PipeBarrier(Pipe.M)
         Mmad(self.acc_l0c, self.a_l0[p], self.b_l0[p], m, n, part, init=(k1 + k0) == 0)
         SetFlag(HardEvent.M_MTE1, self.l0_free + p)
 
