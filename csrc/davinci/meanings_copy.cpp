@@ -98,37 +98,30 @@ struct NzStep {
   LoopFn atomic;
 };
 
+// Column block by column block, two at a time: a cache line of the source. `fixed`: bytes of a block where the compiler is to know them.
+template <int64_t fixed>
 void nd_to_nz(Core& core, const NzStep& z) {
-  const int64_t whole = z.row_bytes / z.block, rest = z.row_bytes % z.block, blocks = whole + (rest ? 1 : 0);
+  const int64_t block = fixed ? fixed : z.block, whole = z.row_bytes / block, rest = z.row_bytes % block;
   for (int64_t m = 0; m < z.matrices; ++m) {
     char* nz = core.at(z.nz) + m * z.nz_matrix;
     const char* nd = core.at(z.nd) + m * z.nd_matrix;
-    for (int64_t b = 0; b < whole; b += 2) {  // two blocks at a time: a cache line of the source
+    for (int64_t b = 0; b < whole; b += 2) {
       char* to = nz + b * z.column;
-      const char* from = nd + b * z.block;
-      if (b + 1 < whole) {
-        for (int64_t r = 0; r < z.rows; ++r, to += z.row, from += z.ld) {
-          std::memcpy(to, from, static_cast<size_t>(z.block));
-          std::memcpy(to + z.column, from + z.block, static_cast<size_t>(z.block));
-        }
-      } else {
-        for (int64_t r = 0; r < z.rows; ++r, to += z.row, from += z.ld) std::memcpy(to, from, static_cast<size_t>(z.block));
+      const char* from = nd + b * block;
+      const bool both = b + 1 < whole;
+      for (int64_t r = 0; r < z.rows; ++r, to += z.row, from += z.ld) {
+        std::memcpy(to, from, static_cast<size_t>(block));
+        if (both) std::memcpy(to + z.column, from + block, static_cast<size_t>(block));
       }
     }
     for (int64_t r = 0; rest && r < z.rows; ++r) {
       char* to = nz + whole * z.column + r * z.row;
-      std::memcpy(to, nd + r * z.ld + whole * z.block, static_cast<size_t>(rest));
-      std::memset(to + rest, 0, static_cast<size_t>(z.block - rest));
+      std::memcpy(to, nd + r * z.ld + whole * block, static_cast<size_t>(rest));
+      std::memset(to + rest, 0, static_cast<size_t>(block - rest));
     }
-    for (int64_t b = 0; b < blocks; ++b)
-      for (int64_t r = z.rows; r < z.filled_rows; ++r) std::memset(nz + b * z.column + r * z.row, 0, static_cast<size_t>(z.block));
+    for (int64_t b = 0; b < whole + (rest ? 1 : 0); ++b)
+      for (int64_t r = z.rows; r < z.filled_rows; ++r) std::memset(nz + b * z.column + r * z.row, 0, static_cast<size_t>(block));
   }
-}
-// The same with blocks of 32 bytes known to the compiler.
-void nd_to_nz_32(Core& core, const NzStep& z) {
-  NzStep known = z;
-  known.block = kBlockBytes;
-  nd_to_nz(core, known);
 }
 
 void nd2nz(Building& b) {
@@ -142,8 +135,8 @@ void nd2nz(Building& b) {
   z.filled_rows = std::min(b.arg(kDstRows), (z.rows + 15) / 16 * 16);
   z.block = kBlockBytes * w;
   if (z.rows <= 0 || z.row_bytes <= 0 || z.matrices <= 0) return;
-  if (w == 1) b.add<nd_to_nz_32>(z);
-  else b.add<nd_to_nz>(z);
+  if (w == 1) b.add<nd_to_nz<kBlockBytes>>(z);
+  else b.add<nd_to_nz<0>>(z);
 }
 
 void nz_to_nd(Core& core, const NzStep& z) {

@@ -64,6 +64,7 @@ const char* loop_name(const Row& r, const Building& b, int format) {
 
 void elementwise(Building& b) {
   const Row& r = row_of(b.program.declarations[b.instr.opcode].meaning);
+  if (r.shape == kBinary && !r.in_place && add_blockwise(b, r.loop)) return;
   const int out = b.region(0).dtype, in = b.region(1).dtype, held_out = b.numerics.held(out), held_in = b.numerics.held(in);
   LoopFn loop;
   if (held_out == held_in) loop = find_loop(loop_name(r, b, held_out), held_out);

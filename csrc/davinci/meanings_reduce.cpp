@@ -35,7 +35,7 @@ struct Reduced {
 
 Reduced reduce(Core& core, const ReduceStep& s, const char* numbers, int64_t n) {
   Reduced r{};
-  char* data[] = {reinterpret_cast<char*>(&r.value), const_cast<char*>(numbers), reinterpret_cast<char*>(&r.index)};
+  char* data[] = {reinterpret_cast<char*>(&r.value), const_cast<char*>(numbers), s.index_bytes ? reinterpret_cast<char*>(&r.index) : nullptr};
   s.loop(data, &s.op, n);
   if (s.format >= 0 && saturate(s.format, data[0], 1)) core.overflow = true;
   return r;
@@ -81,20 +81,22 @@ void run_pair_reduce(Core& core, const ReduceStep& s) {
 // A whole tensor: repeats, then their results as repeats, until one is left.
 void run_reduce_all(Core& core, const ReduceStep& s) {
   const int64_t item = s.src.item, lanes = s.order;  // order: elements of a repeat
-  std::vector<char> level(static_cast<size_t>(s.lanes.lanes * item));
-  gather_lanes(s.src, core.at(s.src.place), 0, s.lanes.lanes, level.data());
-  std::vector<int64_t> indices(static_cast<size_t>(s.lanes.lanes));
-  for (int64_t i = 0; i < s.lanes.lanes; ++i) indices[i] = i;
+  thread_local std::vector<char> level;
+  thread_local std::vector<int64_t> indices;
+  alignas(64) char buffer[kRepeatBytes * 8];
   int64_t n = s.lanes.lanes;
-  do {
+  level.resize(static_cast<size_t>((n + lanes - 1) / lanes * item));
+  indices.resize(static_cast<size_t>((n + lanes - 1) / lanes));
+  for (bool first = true; first || n > 1; first = false) {
     int64_t results = 0;
     for (int64_t at = 0; at < n; at += lanes, ++results) {
-      const Reduced got = reduce(core, s, level.data() + at * item, std::min(lanes, n - at));
+      const int64_t some = std::min(lanes, n - at);
+      const Reduced got = reduce(core, s, first ? numbers_of(core, s, 0, at, some, buffer) : level.data() + at * item, some);
       std::memcpy(level.data() + results * item, &got.value, static_cast<size_t>(item));
-      indices[results] = indices[at + got.index];
+      indices[results] = first ? at + got.index : indices[at + got.index];
     }
     n = results;
-  } while (n > 1);
+  }
   char* to = core.at(s.dst);
   std::memcpy(to, level.data(), static_cast<size_t>(item));
   if (s.index_bytes) std::memcpy(to + s.dst_step, &indices[0], static_cast<size_t>(s.index_bytes));
@@ -121,7 +123,7 @@ void reduce_repeat(Building& b) {
   s.order = b.arg(kOrder);
   const bool pair = s.order == kValueIndex || s.order == kIndexValue;
   s.dst_repeat = b.arg(kHeadDstRep) * s.dst_step * (pair ? 2 : 1);
-  s.index_bytes = item_size(b.region(1).dtype);
+  s.index_bytes = s.order == kOnlyValue ? 0 : item_size(b.region(1).dtype);
   if (s.lanes.repeats > 0 && s.lanes.lanes > 0) b.add<run_reduce_repeat>(s);
 }
 void block_reduce(Building& b) {

@@ -1,5 +1,7 @@
 #include "davinci/vector.h"
 
+#include "davinci/blocks.h"
+
 #include "kernel.h"
 
 namespace al::davinci {
@@ -131,6 +133,33 @@ bool saturate(int format, char* values, int64_t n) {
   char* data[] = {values, &overflowed};
   entry->loops[format](data, nullptr, n);
   return overflowed != 0;
+}
+
+namespace {
+
+void run_blockwise(Core& core, const BlockwiseStep& s) {
+  char* data[] = {core.at(s.operands[0]), core.at(s.operands[1]), core.at(s.operands[2])};
+  s.loop(data, s.sizes, 0);
+}
+
+}  // namespace
+
+bool add_blockwise(Building& b, const std::string& loop_name) {
+  if (b.numerics.wide() || b.arg(kHeadMode) != 1) return false;
+  for (int k = 0; k < 3; ++k)
+    if (b.region(k).dtype != kFloat32) return false;
+  BlockwiseStep s{};
+  s.loop = find_loop(("davinci.blocks " + loop_name).c_str(), kFloat32);
+  const Lanes lanes = lanes_of(b, sizeof(float));
+  if (!s.loop || lanes.lanes % 8 || lanes.lanes <= 0 || lanes.repeats <= 0) return false;
+  s.sizes[kBlocksRepeats] = lanes.repeats, s.sizes[kBlocksPerRepeat] = lanes.lanes / 8;
+  constexpr int blocks[] = {kHeadDstBlock, kHeadSrc0Block, kHeadSrc1Block}, repeats[] = {kHeadDstRep, kHeadSrc0Rep, kHeadSrc1Rep};
+  for (int k = 0; k < 3; ++k) {
+    s.operands[k] = b.place(k);
+    s.sizes[kBlocksDstBlock + k] = b.arg(blocks[k]) * kBlockBytes, s.sizes[kBlocksDstRepeat + k] = b.arg(repeats[k]) * kBlockBytes;
+  }
+  b.add<run_blockwise>(s);
+  return true;
 }
 
 template <int N>

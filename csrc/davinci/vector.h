@@ -92,6 +92,13 @@ void for_runs(Core& core, const Lanes& lanes, const Elements (&operands)[N], boo
   }
 }
 
+// dst = f(a, b) of whole float blocks with strides, in device memories: `loop` walks them itself.
+struct BlockwiseStep {
+  LoopFn loop;
+  Place operands[3];
+  int64_t sizes[8];  // BlockSize
+};
+
 template <int N>
 void run_elementwise(Core& core, const Elementwise<N>& e) {
   char* inputs[N + 4];
@@ -118,5 +125,8 @@ void run_elementwise(Core& core, const Elementwise<N>& e) {
 // scalar_format (-1: that of the first source).
 template <int N>
 void add_elementwise(Building& b, LoopFn loop, int scalars = 0, bool in_place = false, int scalar_format = -1);
+
+// The same for a binary operation on float blocks with strides, in one call; false when the instruction is none.
+bool add_blockwise(Building& b, const std::string& loop_name);
 
 }  // namespace al::davinci

@@ -16,11 +16,24 @@ template <class T> AL_INLINE T better(T a, T b, bool largest) {  // NaN wins
   return first ? a : b;
 }
 
-// Neighbours are added, level by level; 16-bit formats are rounded at each.
+typedef float Eight __attribute__((vector_size(32)));
+typedef int32_t Order __attribute__((vector_size(32)));
+
+// Sums of neighbours of two vectors, in order.
+AL_INLINE Eight add_pairs(Eight a, Eight b) {
+  return __builtin_shuffle(a, b, Order{0, 2, 4, 6, 8, 10, 12, 14}) + __builtin_shuffle(a, b, Order{1, 3, 5, 7, 9, 11, 13, 15});
+}
+
+// Neighbours are added, level by level; 16-bit formats are rounded at each. x has room for kMost numbers.
 template <class T> compute_t<T> tree_sum(compute_t<T>* x, int64_t n) {
   int64_t width = 1;
   while (width < n) width *= 2;
   for (int64_t i = n; i < width; i++) x[i] = 0;
+  if constexpr (std::is_same_v<T, float>) {
+    auto* v = reinterpret_cast<Eight*>(x);
+    for (; width >= 16; width /= 2)
+      for (int64_t i = 0; i < width / 16; i++) v[i] = add_pairs(v[2 * i], v[2 * i + 1]);
+  }
   T rounded[kMost];
   for (width /= 2; width > 0; width /= 2) {
     for (int64_t i = 0; i < width; i++) x[i] = x[2 * i] + x[2 * i + 1];
@@ -32,20 +45,27 @@ template <class T> compute_t<T> tree_sum(compute_t<T>* x, int64_t n) {
   return x[0];
 }
 
-template <class T> compute_t<T> extreme(const compute_t<T>* x, int64_t n, bool largest, int64_t* index) {
-  auto best = x[0];
-  for (int64_t i = 1; i < n; i++) best = better(best, x[i], largest);
-  *index = 0;
-  while (*index < n - 1 && !(x[*index] == best || x[*index] != x[*index])) ++*index;
-  return best;
+// Eight at a time, then those; the result does not depend on the order. A NaN of any lane wins.
+template <class C> C extreme(C* x, int64_t n, bool largest) {
+  while (n % 8) x[n] = x[0], n++;
+  C best[8];
+  for (int i = 0; i < 8; i++) best[i] = x[i];
+  for (int64_t k = 8; k < n; k += 8)
+    for (int i = 0; i < 8; i++) best[i] = better(best[i], x[k + i], largest);
+  for (int i = 1; i < 8; i++) best[0] = better(best[0], best[i], largest);
+  return best[0];
 }
 
-// data: one value, n numbers, index (int64); size: the Op.
+// data: one value, n numbers, index (int64) or null; size: the Op.
 template <class T> void reduce(char* const* data, const int64_t* size, int64_t n) {
   alignas(64) compute_t<T> x[kMost];
   load_floats(reinterpret_cast<const T*>(data[1]), x, n);
-  auto* index = reinterpret_cast<int64_t*>(data[2]);
-  const auto value = size[0] == kSum ? tree_sum<T>(x, n) : extreme<T>(x, n, size[0] == kMax, index);
+  const auto value = size[0] == kSum ? tree_sum<T>(x, n) : extreme(x, n, size[0] == kMax);
+  if (data[2] && size[0] != kSum) {
+    int64_t first = 0;
+    while (first < n - 1 && !(x[first] == value || x[first] != x[first])) first++;
+    std::memcpy(data[2], &first, sizeof first);
+  }
   *reinterpret_cast<T*>(data[0]) = from_float<T>(value);
 }
 

@@ -14,8 +14,29 @@ from tests.examples.flash_attention import flash
 from tests.examples.matmul import matmul
 from tests.examples.softmax import softmax
 from tests.examples.vector_add import vadd, vadd_q
-from tests.npu.asm import ATOMIC, BT, CODES, GM, MIX, MTE2, MTE3, READ, SYNC_ALL, UB, WRITE, Array, Asm, Block, S, V, head, narrow, widen
-from tests.npu.asm import CROSS_SET, CROSS_WAIT
+from tests.npu.asm import (
+    ATOMIC,
+    BT,
+    CODES,
+    CROSS_SET,
+    CROSS_WAIT,
+    GM,
+    MIX,
+    MTE2,
+    MTE3,
+    READ,
+    SYNC_ALL,
+    UB,
+    WRITE,
+    Array,
+    Asm,
+    Block,
+    S,
+    V,
+    head,
+    narrow,
+    widen,
+)
 
 ANY, LATEST, EARLIEST = range(3)
 
@@ -28,7 +49,11 @@ def calls() -> dict[str, tuple[Any, int, list[Array], tuple[Any, ...]]]:
     """kernel, blocks, tensors (results are NaN), other arguments."""
     nan = np.float16(np.nan)
     q = [halves(i, 256, 128) for i in range(3)]
-    spaces = [np.full((2, 2, 128, 128), np.nan, np.float32), np.full((2, 2, 128, 128), nan, np.float16), np.full((2, 2, 128, 128), np.nan, np.float32)]
+    spaces = [
+        np.full((2, 2, 128, 128), np.nan, np.float32),
+        np.full((2, 2, 128, 128), nan, np.float16),
+        np.full((2, 2, 128, 128), np.nan, np.float32),
+    ]
     return {
         "vadd": (vadd, 3, [halves(0, 5000), halves(1, 5000), np.full(5000, nan)], (5000, 1024)),
         "vadd_q": (vadd_q, 3, [halves(0, 5000), halves(1, 5000), np.full(5000, nan)], (5000, 1024)),
@@ -241,10 +266,26 @@ def test_rows_are_filled_on_both_sides(mode: int) -> None:
     asm = Asm()
     ta, to = asm.tensor(12), asm.tensor(128)
     for row, fill in ((0, 1), (64, 2)):
-        asm.copy(asm.region(UB, "float16", row, 64, WRITE), asm.region(GM, "float16", 0, 12, tensor=ta), 6, inner=2, dst_inner=32, src_inner=6, left=10, right=16, fill=fill, pad=9.0)
+        asm.copy(
+            asm.region(UB, "float16", row, 64, WRITE),
+            asm.region(GM, "float16", 0, 12, tensor=ta),
+            6,
+            inner=2,
+            dst_inner=32,
+            src_inner=6,
+            left=10,
+            right=16,
+            fill=fill,
+            pad=9.0,
+        )
     asm.copy(asm.region(GM, "float16", 0, 128, WRITE, tensor=to), asm.region(UB, "float16", 0, 128), 128)
     asm.executor().run(1, pointers([widen(a, "float16", mode), out]), mode)
-    rows = [np.concatenate([np.full(5, f), r, np.full(8, f)]) for fill in (9.0, None) for r in a.reshape(2, 3) for f in [fill if fill is not None else r[0]]]
+    rows = [
+        np.concatenate([np.full(5, f), r, np.full(8, f)])
+        for fill in (9.0, None)
+        for r in a.reshape(2, 3)
+        for f in [fill if fill is not None else r[0]]
+    ]
     np.testing.assert_array_equal(np.stack(rows), narrow(out, "float16", mode, (4, 16)))
 
 
