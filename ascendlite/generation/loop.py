@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Unpack
@@ -93,14 +94,23 @@ def stream(
 def _written(run: Run) -> Iterator[Token]:
     if run.config.max_new_tokens == 0:
         return
-    model, was_training = run.model, run.model.training
     while run.rows:
-        model.train(False)
-        try:
+        with _evaluating(run.model):
             tokens = run.step()
-        finally:
-            model.train(was_training)
         yield from tokens
+
+
+@contextlib.contextmanager
+def _evaluating(model: CausalLM) -> Iterator[None]:
+    """Dropout and its kin are off inside; nothing is touched if they are already."""
+    if not model.training:
+        yield
+        return
+    model.train(False)
+    try:
+        yield
+    finally:
+        model.train(True)
 
 
 def generate(
@@ -122,6 +132,7 @@ def generate(
     """
     rows, config = _as_rows(prompts, tokenizer), _config(config, options)
     completions = [Completion(list(row)) for row in rows for _ in range(config.samples)]
-    for token in stream(model, rows, config, tokenizer=tokenizer):
-        completions[token.row].add(token)
+    with _evaluating(model):
+        for token in stream(model, rows, config, tokenizer=tokenizer):
+            completions[token.row].add(token)
     return completions
