@@ -23,6 +23,7 @@ from ascendlite.models.llama import Llama, LlamaConfig, load_hf, save_hf
 from ascendlite.models.pretrained import load_pretrained
 from ascendlite.models.registry import describe, model_of
 from ascendlite.posttrain import PieceTokenizer
+from ascendlite.text import ByteChatTokenizer
 from tests.goldenfile import FOLDER
 
 tokenizers = pytest.importorskip("tokenizers", reason="chat needs ascendlite[text]")
@@ -98,16 +99,17 @@ def test_a_model_is_made_again_of_its_description(model):
         model_of({"kind": "gpt", "config": {"vocab_size": 3, "colour": 1}})
 
 
-def test_a_checkpoint_of_post_training_is_opened(tmp_path):
+@pytest.mark.parametrize("tokenizer", [PieceTokenizer(["isa"]), ByteChatTokenizer()], ids=["pieces", "bytes"])
+def test_a_checkpoint_of_post_training_is_opened(tokenizer, tmp_path):
     al.manual_seed(0)
-    tokenizer = PieceTokenizer(["isa"])
     model = DeepseekV4(config_of("tiny"))
     extras = {"model": describe(model), "tokenizer": tokenizer.state_dict()}
     checkpoint.save(tmp_path / "run" / "checkpoints", step=7, model=model, extras=extras)  # type: ignore[arg-type]
     opened = open_model(str(tmp_path / "run"), dtype="bfloat16")
     assert "run, step 7" in opened.about
     assert opened.stop_tokens == (tokenizer.eos_token_id,)
-    assert opened.chat.render([{"role": "user", "content": "isa"}]) == tokenizer.chat("isa")
+    assert opened.chat.render([{"role": "user", "content": "isa"}]) == PieceTokenizer().chat("isa")
+    assert type(opened.codec) is type(tokenizer)
     assert next(opened.model.parameters()).dtype == al.bfloat16
     for wrong in ({}, {"tokenizer": {"kind": "runes"}}, {"tokenizer": tokenizer.state_dict()}):
         checkpoint.save(tmp_path / "other", step=1, model=model, extras=wrong)

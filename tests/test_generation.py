@@ -83,6 +83,12 @@ def test_probabilities_are_those_of_the_model_and_of_the_draw():
     assert choice.drawn_logprobs[0] == pytest.approx(float(F.log_softmax(al.tensor([2.0, 4.0]), -1)[token - 1]))
 
 
+def test_logits_that_are_no_distribution_are_refused():
+    for value in (math.nan, math.inf):
+        with pytest.raises(ArgumentError, match="logit of row 1 is"):
+            choose(al.tensor([[0.0, 1.0], [value, 0.0]]), GenerationConfig(), [0, 0], [0, 0])
+
+
 def test_options_that_cannot_be_are_refused():
     for name, value in {"temperature": -1.0, "top_k": 0, "top_p": 0.0, "min_p": 2.0, "repetition_penalty": 0.0, "samples": 0,
                         "max_new_tokens": -1, "overflow": "wrap"}.items():  # fmt: skip

@@ -335,3 +335,18 @@ def test_smollm2_gives_the_logits_of_an_independent_reference_and_speaks_english
     assert np.abs(logits - expected).max() < 1e-4 * np.abs(expected).max()
     (answer,) = model.generate(prompt, max_new_tokens=20, temperature=0, tokenizer=tokenizer, stop_tokens=tokenizer.stop_tokens)
     assert answer.text == "The capital of France is Paris."
+
+
+@pytest.mark.skipif(not _has_smollm2(), reason="SmolLM2's 93 MB are not installed: ascendlite fetch smollm2")
+def test_smollm2_writes_the_bits_of_its_training_forward_in_any_batch():
+    pytest.importorskip("tokenizers", reason="its tokenizer needs ascendlite[text]")
+    from ascendlite.models.pretrained import load_pretrained
+
+    found = load_pretrained("smollm2", dtype=al.bfloat16)
+    prompts = [found.tokenizer.encode(text) for text in ("The sea", "Once upon a time there was a king who")]
+    options = {"max_new_tokens": 8, "temperature": 0.8, "top_p": 0.95, "logprobs": True}
+    together = generate(found.model, prompts, seed=[1, 2], **options)
+    for row, seed in zip(together, (1, 2), strict=True):
+        assert generate(found.model, row.prompt, seed=[seed], **options) == [row]
+        logits = found.model(al.tensor([row.prompt + row.tokens]))[0, len(row.prompt) - 1 : -1]
+        assert F.log_softmax(logits.float(), -1).gather(1, al.tensor(row.tokens).unsqueeze(1))[:, 0].tolist() == row.logprobs

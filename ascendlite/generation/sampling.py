@@ -9,6 +9,7 @@ from typing import cast
 
 import ascendlite as al
 from ascendlite.core import Tensor
+from ascendlite.errors import ArgumentError
 from ascendlite.nn import functional as F
 
 from .config import GenerationConfig
@@ -75,6 +76,7 @@ def choose(
 ) -> Choice:
     """One token a row of logits, (B, vocabulary). `steps` are the numbers of tokens that each row drew before."""
     raw = logits.detach().to("cpu").float()
+    _check(raw)
     changed = raw if seen is None or config.repetition_penalty == 1 else penalize(raw, seen, config.repetition_penalty)
     greedy = config.temperature == 0
     if not greedy:
@@ -90,6 +92,17 @@ def choose(
         _drawn(changed, tokens, greedy) if config.logprobs else None,
         _sets(changed, chosen, greedy) if config.keep_sets else None,
     )
+
+
+def _check(logits: Tensor) -> None:
+    """Refuse rows that are no distribution."""
+    finite = logits.amax(-1).isfinite()
+    if not bool(finite.all()):
+        row = finite.tolist().index(False)
+        raise ArgumentError(
+            f"generate: the largest logit of row {row} is {float(logits[row].amax())}; the weights hold NaN, or their dtype overflowed: "
+            "try float32 or bfloat16"
+        )
 
 
 def _drawn(logits: Tensor, tokens: Tensor, greedy: bool) -> list[float]:

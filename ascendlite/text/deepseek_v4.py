@@ -20,8 +20,8 @@ from .tokenizer import Tokenizer, read_tokenizer_json
 BEGIN, END = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"
 USER, ASSISTANT, REMINDER = "<｜User｜>", "<｜Assistant｜>", "<｜latest_reminder｜>"
 THINK, THOUGHT = "<think>", "</think>"
-_MARK = "｜DSML｜"
-_CALLS, _CALLS_END = f"\n\n<{_MARK}tool_calls>\n", f"</{_MARK}tool_calls>"
+MARK = "｜DSML｜"
+_CALLS, _CALLS_END = f"\n\n<{MARK}tool_calls>\n", f"</{MARK}tool_calls>"
 _ASKERS = ("user", "developer")
 
 # The modes: no reasoning, reasoning, and reasoning with a first line that asks for all there is.
@@ -36,17 +36,17 @@ _MAXIMUM = (
 # The model was trained on this text: it is part of the format, word by word.
 _TOOLS = f"""## Tools
 
-You have access to a set of tools to help answer the user's question. You can invoke tools by writing a "<{_MARK}tool_calls>" block like the following:
+You have access to a set of tools to help answer the user's question. You can invoke tools by writing a "<{MARK}tool_calls>" block like the following:
 
-<{_MARK}tool_calls>
-<{_MARK}invoke name="$TOOL_NAME">
-<{_MARK}parameter name="$PARAMETER_NAME" string="true|false">$PARAMETER_VALUE</{_MARK}parameter>
+<{MARK}tool_calls>
+<{MARK}invoke name="$TOOL_NAME">
+<{MARK}parameter name="$PARAMETER_NAME" string="true|false">$PARAMETER_VALUE</{MARK}parameter>
 ...
-</{_MARK}invoke>
-<{_MARK}invoke name="$TOOL_NAME2">
+</{MARK}invoke>
+<{MARK}invoke name="$TOOL_NAME2">
 ...
-</{_MARK}invoke>
-</{_MARK}tool_calls>
+</{MARK}invoke>
+</{MARK}tool_calls>
 
 String parameters should be specified as is and set `string="true"`. For all other types (numbers, booleans, arrays, objects), pass the value in JSON format and set `string="false"`.
 
@@ -80,10 +80,10 @@ def _call_text(call: Mapping[str, object]) -> str:
     except (ValueError, TypeError) as error:
         raise ArgumentError(f"chat: the arguments {str(raw)[:60]!r} of the tool call {function.get('name')!r} are no JSON object") from error
     lines = [
-        f'<{_MARK}parameter name="{key}" string="{str(isinstance(v, str)).lower()}">{v if isinstance(v, str) else _json(v)}</{_MARK}parameter>'
+        f'<{MARK}parameter name="{key}" string="{str(isinstance(v, str)).lower()}">{v if isinstance(v, str) else _json(v)}</{MARK}parameter>'
         for key, v in pairs
     ]
-    return "\n".join([f'<{_MARK}invoke name="{function.get("name")}">', *(lines or [""]), f"</{_MARK}invoke>"])
+    return "\n".join([f'<{MARK}invoke name="{function.get("name")}">', *(lines or [""]), f"</{MARK}invoke>"])
 
 
 # ---- turns
@@ -180,7 +180,7 @@ class DeepseekV4Chat:
         message: Message = {"role": "assistant", "content": content, "reasoning_content": reasoning}
         if mark:
             message["tool_calls"] = parse_calls(called)
-        for token in (BEGIN, END, THINK, THOUGHT, _MARK):
+        for token in (BEGIN, END, THINK, THOUGHT, MARK):
             if token in content or token in reasoning:
                 raise ArgumentError(f"chat: the answer has {token!r} in the middle of its text")
         return message
@@ -197,8 +197,8 @@ def _with_tools(turns: list[Message], tools: Sequence[Mapping[str, object]] | No
 
 # ---- tool calls of an answer
 
-_INVOKE = re.compile(rf'<{_MARK}invoke name="([^"]*)">\n(.*?)\n?</{_MARK}invoke>\n', re.DOTALL)
-_PARAMETER = re.compile(rf'<{_MARK}parameter name="([^"]*)" string="(true|false)">(.*?)</{_MARK}parameter>(?:\n|$)', re.DOTALL)
+_INVOKE = re.compile(rf'<{MARK}invoke name="([^"]*)">\n(.*?)\n?</{MARK}invoke>\n', re.DOTALL)
+_PARAMETER = re.compile(rf'<{MARK}parameter name="([^"]*)" string="(true|false)">(.*?)</{MARK}parameter>(?:\n|$)', re.DOTALL)
 
 
 def _arguments(body: str, name: str) -> str:
