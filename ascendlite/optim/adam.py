@@ -60,7 +60,7 @@ class Adam(Optimizer):
             state = self._state_of(param, group["amsgrad"])
             state["step"] += 1
             entry = (param, param.grad, state)
-            dense = param.is_cpu and all(t.is_contiguous() for t in _written(entry, group))
+            dense = not param.is_meta and all(t.is_contiguous() for t in _written(entry, group))
             if group["fused"] is not False and dense:
                 passes.setdefault((state["step"], param.dtype == float64), []).append(entry)
             else:

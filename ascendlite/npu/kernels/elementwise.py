@@ -16,11 +16,13 @@ from ascendlite.npu.kernels.expression import ITEMSIZE, Plan, Value, cast, const
 from ascendlite.npu.kernels.formulas import FLOAT, MASKS, NATIVE
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.tiles import my_tiles
+from ascendlite.npu.runtime.device import state
 from ascendlite.npu.runtime.launch import launch
 
 # The format that a tensor's elements have in a formula, and the casts that lead there from memory.
 LOADS: Final = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32", "int16": "i16", "bool": "u8", "uint8": "u8"}
 UB_BUDGET: Final = 176 * 1024  # of 192 KiB less what TPipe keeps; the rest pads tiles to 32 bytes
+LEAST_PART: Final = 8192  # bytes that are worth a core: half of what a transfer needs for full rate
 LARGEST_TILE: Final = 8192  # elements: 32 KiB of float32, above the 16 KiB that a transfer needs for full rate
 
 
@@ -154,7 +156,7 @@ def run(name: str, output: Tensor, args: Sequence[Any], compute: DType) -> Any:
     flat = [t if tuple(t.shape) == tuple(output.shape) else t.detach().expand(output.shape) for t in tensors]
     flat = [t.detach().contiguous() for t in flat]
     job = Job(name, tuple(LOADS[t.dtype.name] for t in flat), LOADS[output.dtype.name], scalars, format)
-    launch(pointwise, job, output.numel(), output, *flat, name=name)
+    launch(pointwise, job, output.numel(), output, *flat, blocks=blocks_for(output.nbytes), name=name)
     return None
 
 
@@ -172,7 +174,7 @@ def convert(target: Tensor, source: Tensor) -> Any:
     if pair not in _CASTS or target.dtype.name in ("bool", "uint8"):
         return NotImplemented
     job = Job("copy", (pair[0],), pair[1], (), _CASTS[pair])
-    launch(pointwise, job, target.numel(), target, source, name="copy" if pair[0] == pair[1] else "cast")
+    launch(pointwise, job, target.numel(), target, source, blocks=blocks_for(target.nbytes), name="copy" if pair[0] == pair[1] else "cast")
     return None
 
 
@@ -181,8 +183,13 @@ def fill(target: Tensor, value: float) -> Any:
     format = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32", "int16": "i16"}.get(target.dtype.name)
     if format is None or not math.isfinite(value):
         return NotImplemented
-    launch(pointwise, Job("fill", (), format, ((0, value if format[0] in "fb" else int(value)),), format), target.numel(), target, name="fill")
+    launch(pointwise, Job("fill", (), format, ((0, value if format[0] in "fb" else int(value)),), format), target.numel(), target, blocks=blocks_for(target.nbytes), name="fill")
     return None
+
+
+def blocks_for(nbytes: int) -> int:
+    """Cores for a tensor: as many as get half a good transfer each."""
+    return max(1, min(state.chip.aiv, -(-nbytes // LEAST_PART)))
 
 
 def compute_format(name: str, compute: DType) -> str | None:

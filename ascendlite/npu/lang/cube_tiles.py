@@ -57,6 +57,10 @@ class Product:
             m0, n0 = tile // across * self.bm, tile % across * self.bn
             yield m0, n0, order.min(self.bm, m - m0), order.min(self.bn, n - n0)
 
+    def begin(self, index: Index) -> None:
+        """Say that a tile begins which is this core's `index`-th: what `my_tiles` does by itself."""
+        self._tile = index
+
     def multiply(self, a: GlobalTensor, lda: int, b: GlobalTensor, ldb: int, m: Index, n: Index, k: int) -> None:
         """The accumulator = the tile's product; a and b are windows that begin at the tile's first elements, rows lda and ldb elements apart."""
         steps_l1, steps_l0 = CeilDiv(k, self.kl1), CeilDiv(k, self.bk)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from ascendlite.core import Tensor
 from ascendlite.npu import clock, wide
 from ascendlite.npu.kernel import Kernel, Traced
 from ascendlite.npu.runtime import stream
@@ -14,12 +15,17 @@ from ascendlite.npu.runtime.device import state
 TASK_KINDS = {"aiv": "AI_VECTOR_CORE", "aic": "AI_CORE", "mix": "MIX_AIC"}
 MODES = {"device": 0, "fp32": 1, "fp64": 2}
 _PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX")
+_PROGRAMS: dict[tuple[Any, ...], Traced] = {}  # by kernel and call: what `Kernel.program` would find by a longer way
 _TIMINGS: dict[int, tuple[Traced, stream.Timing]] = {}  # by identity: a program is timed once, and kept by its kernel anyway
 
 
 def launch(kernel: Kernel[Any], *args: Any, blocks: int | None = None, name: str | None = None) -> None:
     """Launch a kernel on contiguous tensors of the device (or of meta) and numbers, on the current stream."""
-    traced, tensors = kernel.program(blocks, state.chip, args, {})
+    tensors = [x for x in args if isinstance(x, Tensor)]
+    key = (kernel, blocks, state.chip.name, *[(x.dtype, x.shape) if isinstance(x, Tensor) else x for x in args])
+    traced = _PROGRAMS.get(key)
+    if traced is None:
+        traced = _PROGRAMS[key] = kernel.program(blocks, state.chip, args, {})[0]
     lead = tensors[0]
     queue = stream.current_stream(lead.device.index)
     kind = TASK_KINDS[traced.kind]
