@@ -52,7 +52,7 @@ def _check(options: argparse.Namespace) -> int:
     from contextlib import nullcontext
 
     from ascendlite.npu import checker, proof
-    from ascendlite.npu.kernel import KernelError, on_chip
+    from ascendlite.npu.programs import KernelError, on_chip
 
     path: Path = options.file
     if not path.is_file():

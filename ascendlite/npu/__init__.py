@@ -9,7 +9,7 @@ from typing import Any
 
 # Where each public name lives; imported when first used, so that kernels can be written without the device and `import` stays cheap.
 _HOMES = {
-    "kernel": ("kernel", "Kernel", "cores", "on_chip"),
+    "programs": ("kernel", "Kernel", "cores", "on_chip"),
     "checker": ("CheckResult",),
     "proof": ("unchecked",),
     "lang.tiles": ("my_tiles",),

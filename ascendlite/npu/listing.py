@@ -11,7 +11,7 @@ from ascendlite.npu.lang.declare import ATOMIC, READ, Memory, Pipe
 from ascendlite.npu.lang.instructions import INSTRUCTIONS
 
 if TYPE_CHECKING:
-    from ascendlite.npu.kernel import Traced
+    from ascendlite.npu.programs import Traced
 
 _SIGNS = {sym.ADD: "+", sym.SUB: "-", sym.MUL: "*", sym.FLOOR_DIV: "//", sym.MOD: "%", sym.AND: "&", sym.OR: "|", sym.XOR: "^", sym.SHL: "<<",
           sym.SHR: ">>", sym.EQ: "==", sym.NE: "!=", sym.LT: "<", sym.LE: "<="}  # fmt: skip

@@ -16,7 +16,7 @@ from ascendlite.npu.errors import Site
 from ascendlite.npu.lang.declare import Pipe, Sync
 
 if TYPE_CHECKING:
-    from ascendlite.npu.kernel import Traced
+    from ascendlite.npu.programs import Traced
 
 _CORES = ("aic", "aiv")
 

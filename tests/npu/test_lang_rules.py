@@ -31,13 +31,14 @@ def line_of(body: Callable[..., None], offset: int) -> int:
 
 def test_r01_lists_what_is_live() -> None:
     def kernel(x):
-        xi, yo = (ub(24_576) for _ in (0, 1))
+        memory = ac.LocalMemAllocator(ac.Hardware.UB)
+        xi, yo = (memory.Alloc(f32, 24_576) for _ in (0, 1))
         ac.DataCopy(xi, ac.GlobalTensor(x), 4096)
-        small = ub(64)
+        small = memory.Alloc(f32, 64)
         ac.Add(yo, xi, small, 64)
 
     error = refused(kernel)
-    first = line_of(kernel, 1)
+    first = line_of(kernel, 2)
     assert error.rule == "R01"
     assert str(error).splitlines() == [
         "error[R01]: UB overflow in `kernel`: 192.2 KiB live, 184.0 KiB available (192 - 8 reserved)",
@@ -203,7 +204,7 @@ def test_a_kernel_that_breaks_one_rule_names_it_and_its_line(body: Callable[...,
 def test_repeats_may_accumulate_into_their_source() -> None:
     def kernel(x):
         t = ub()
-        ac.Add(t[64:], t[64:], t, 64, 4, (1, 1, 1, 0, 0, 8))
+        ac.Add(t, t, t[64:], 64, 4, (1, 1, 1, 0, 0, 8))
         ac.Add(t, t, t, 4096)
 
     with npu.on_chip("910b1"):

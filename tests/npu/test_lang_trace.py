@@ -12,8 +12,8 @@ import pytest
 
 import ascendlite.npu as npu
 import ascendlite.npu.ascendc as ac
-from ascendlite.npu.kernel import Kernel
 from ascendlite.npu.lang import sym
+from ascendlite.npu.programs import Kernel
 
 BLOCKS = 7
 OPERATORS: list[Callable[[Any, Any], Any]] = [

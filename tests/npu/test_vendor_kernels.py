@@ -10,7 +10,7 @@ import pytest
 
 import ascendlite.npu as npu
 from ascendlite.npu import mutation
-from ascendlite.npu.kernel import Traced
+from ascendlite.npu.programs import Traced
 from tests.examples import flash_attention, matmul, matmul_unit, softmax, vector_add
 
 

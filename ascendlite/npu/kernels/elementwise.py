@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ascendlite.core import DType, Tensor, _core
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.kernel import kernel
+from ascendlite.npu.programs import kernel
 from ascendlite.npu.kernels import POINTWISE
 from ascendlite.npu.kernels.expression import ITEMSIZE, Plan, Value, cast, constant, maximum, where
 from ascendlite.npu.kernels.formulas import FLOAT, MASKS, NATIVE

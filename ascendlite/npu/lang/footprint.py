@@ -133,7 +133,7 @@ def check_overlap(tracer: Tracer, instruction: Instruction, dst: LocalTensor, sr
     step_d, step_s = step_d or dst_strides[1] * BLOCK, step_s or src_strides[1] * BLOCK
     if base + step_d * (repeats - 1) + span_d <= other or other + step_s * (repeats - 1) + span_s <= base:
         return
-    error = _collision(base, other, (span_d, step_d), (span_s, step_s), repeats, base == other and same_size and dst_strides[0] == src_strides[0])
+    error = _collision(base, other, (span_d, step_d), (span_s, step_s), repeats, same_size and dst_strides[0] == src_strides[0])
     if error == "later" and instruction.name in ACCUMULATING and base == other and dst_strides == src_strides:
         return
     if error:

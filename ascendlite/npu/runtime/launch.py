@@ -7,7 +7,7 @@ from typing import Any
 
 from ascendlite.core import Tensor
 from ascendlite.npu import clock, wide
-from ascendlite.npu.kernel import Kernel, Traced
+from ascendlite.npu.programs import Kernel, Traced
 from ascendlite.npu.runtime import stream
 from ascendlite.npu.runtime.device import state
 
