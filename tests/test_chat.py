@@ -18,12 +18,15 @@ from ascendlite.cli.opened import open_model
 from ascendlite.errors import ArgumentError, FileFormatError
 from ascendlite.generation import Past, generate, stream
 from ascendlite.models.deepseek_v4 import DeepseekV4, config_of
+from ascendlite.models.deepseek_v4 import save_hf as save_v4
 from ascendlite.models.gpt import GPT, GPTConfig
 from ascendlite.models.llama import Llama, LlamaConfig, load_hf, save_hf
 from ascendlite.models.pretrained import load_pretrained
 from ascendlite.models.registry import describe, model_of
 from ascendlite.posttrain import PieceTokenizer
-from ascendlite.text import ByteChatTokenizer
+from ascendlite.text import ByteChatTokenizer, DeepseekV4Chat
+from ascendlite.text.byte_level import SPECIAL
+from ascendlite.text.deepseek_v4 import END
 from tests.goldenfile import FOLDER
 
 tokenizers = pytest.importorskip("tokenizers", reason="chat needs ascendlite[text]")
@@ -148,6 +151,35 @@ def test_what_cannot_be_opened_is_told_in_one_line(folder, tmp_path, capsys):
         assert text in capsys.readouterr().err
     assert main(["chat", str(folder), "--message", "hi", "--thinking", "deeply"]) == 2
     assert "on and off" in capsys.readouterr().err
+
+
+def test_a_deepseek_v4_of_a_folder_converses_in_its_format(tmp_path, capsys):
+    al.manual_seed(0)
+    save_v4(DeepseekV4(config_of("tiny")), tmp_path)
+    texts = [*SPECIAL, *(chr(code) for code in range(32, 127))]
+    inner = tokenizers.Tokenizer(tokenizers.models.WordLevel({t: n for n, t in enumerate(texts)}, unk_token="?"))
+    inner.pre_tokenizer = tokenizers.pre_tokenizers.Split("", "isolated")
+    inner.decoder = tokenizers.decoders.Fuse()
+    inner.add_special_tokens(list(SPECIAL))
+    inner.save(str(tmp_path / "tokenizer.json"))
+    found = load_pretrained(tmp_path, dtype=al.float32)
+    assert isinstance(found.chat, DeepseekV4Chat)
+    assert found.tokenizer.stop_tokens == (texts.index(END),)
+    flags = ["--max-tokens", "6", "--temperature", "0", "--dtype", "float32"]
+    assert main(["chat", str(tmp_path), "--message", "2+2", "--thinking", "high", *flags]) == 0
+    plain = capsys.readouterr().out
+    assert main(["chat", str(tmp_path), "--message", "2+2", "--thinking", "high", "--speculate", *flags]) == 0
+    assert capsys.readouterr().out == plain
+    assert main(["chat", str(tmp_path), "--message", "2+2", "--thinking", "on", *flags]) == 2
+    assert "chat, high, max" in capsys.readouterr().err
+
+
+def test_a_tokenizer_of_another_model_is_refused(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "mixed")
+    inner = tokenizers.Tokenizer(tokenizers.models.WordLevel({str(n): n for n in range(41)}, unk_token="0"))
+    inner.save(str(tmp_path / "mixed" / "tokenizer.json"))
+    with pytest.raises(FileFormatError, match="41 tokens, the model only 40"):
+        load_pretrained(tmp_path / "mixed")
 
 
 # -- the commands

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -173,6 +174,8 @@ def run(options: argparse.Namespace) -> int:
         return 0
     interactive = sys.stdin.isatty()
     if interactive:
+        with contextlib.suppress(ImportError):  # where there is one, lines can be edited and called back
+            import readline  # noqa: F401
         _show(f"{opened.about}\n/help shows what can be said besides; Ctrl-C ends an answer, Ctrl-D the chat\n")
     _turns(talk, interactive)
     if interactive and talk.tokens:

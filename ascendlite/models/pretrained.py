@@ -11,7 +11,16 @@ from typing import cast
 from ascendlite.core import Device, DType
 from ascendlite.errors import FileFormatError
 from ascendlite.models.cache import CausalLM
-from ascendlite.text import ChatFormat, DeepseekV4Chat, PlainChat, TemplateChat, Tokenizer, load_tokenizer, tokenizer_from_gguf
+from ascendlite.text import (
+    ChatFormat,
+    DeepseekV4Chat,
+    PlainChat,
+    TemplateChat,
+    Tokenizer,
+    deepseek_tokenizer,
+    load_tokenizer,
+    tokenizer_from_gguf,
+)
 
 from . import deepseek_v4
 from .llama import find_smollm2, load_gguf, load_hf
@@ -54,6 +63,13 @@ def _from_deepseek_v4(path: Path, dtype: DType | None, device: Device | str) -> 
     return cast(CausalLM, deepseek_v4.load_hf(path, dtype=dtype, device=device)), load_tokenizer(path)
 
 
+def _from_v4(path: Path, dtype: DType | None, device: Device | str) -> tuple[CausalLM, Tokenizer]:
+    from .deepseek_v4 import load_hf as load_v4
+
+    tokenizer = load_tokenizer(path) if (path / "tokenizer.json").is_file() else deepseek_tokenizer()
+    return cast(CausalLM, load_v4(path, dtype=dtype, device=device)), tokenizer
+
+
 _BY_TYPE: dict[str, Callable[[Path, DType | None, Device | str], tuple[CausalLM, Tokenizer]]] = {
     "llama": _from_hf, "mistral": _from_hf, "qwen2": _from_hf, "qwen3": _from_hf, "deepseek_v4": _from_deepseek_v4,
 }  # fmt: skip
@@ -74,4 +90,8 @@ def load_pretrained(source: str | os.PathLike[str], *, dtype: DType | None = Non
         model, tokenizer = _BY_TYPE[str(kind)](path, dtype, device)
     else:
         raise FileNotFoundError(f"{path}: no GGUF file and no folder with a config.json; models with a name: {', '.join(NAMED)}")
+    if tokenizer.vocab_size > model.vocab_size:
+        raise FileFormatError(
+            f"{path}: the tokenizer has {tokenizer.vocab_size} tokens, the model only {model.vocab_size}: they belong to different models"
+        )
     return Pretrained(model, tokenizer, chat_of(tokenizer, str(path)), path)
