@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -78,12 +79,21 @@ def constants(chip: Chip) -> dict[str, float]:
     }
 
 
+@dataclass(frozen=True)
+class WhatIf:
+    """A change of the model or the program that is timed to see what it would bring."""
+
+    constants: tuple[tuple[str, float], ...] = ()  # in place of the chip's
+    free_flags: tuple[tuple[int, int], ...] = ()  # (source, destination) pipes whose flags are never waited for: buffers without end
+    free_barriers: bool = False  # barriers of one pipe cost nothing
+
+
 @cache
-def model(chip: Chip) -> ClockModel:
-    """The native model of a chip."""
+def model(chip: Chip, changes: tuple[tuple[str, float], ...] = ()) -> ClockModel:
+    """The native model of a chip, with some constants changed."""
     table = {name: _vector_row(entry) for name, entry in costs(chip.generation)["vector"].items()}
     macs = {code: float(chip.cube[name]) for name, codes in _CUBE_CODES.items() if name in chip.cube for code in codes}
-    return ClockModel(constants(chip), table, macs)
+    return ClockModel(constants(chip) | dict(changes), table, macs)
 
 
 def cache_of(chip: Chip | str) -> L2:
@@ -110,14 +120,15 @@ def schedule(
     bases: Sequence[int] | None = None,
     past_l2: Sequence[int] = (),
     spans_of: Sequence[int] = (),
-    scale: Mapping[str, float] | None = None,
+    what_if: WhatIf | None = None,
 ) -> dict[str, Any]:
     """Times one launch. `l2`: what the cache holds before and after (default: empty); `past_l2`: arguments whose writes go around it."""
     chip = load(chip)
+    change = what_if or WhatIf()
     sizes = program.tensor_bytes
     around = [k in past_l2 for k in range(len(sizes))]
     where = list(bases) if bases is not None else addresses(sizes)
     held = l2 if l2 is not None else cache_of(chip)
-    factors = list((scale or {}).items())
-    result: dict[str, Any] = _schedule(program, model(chip), held, blocks, where, around, list(spans_of), factors)
+    native = model(chip, change.constants)
+    result: dict[str, Any] = _schedule(program, native, held, blocks, where, around, list(spans_of), list(change.free_flags), change.free_barriers)
     return result

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Generic, ParamSpec
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, overload
 
 from ascendlite import _davinci
 from ascendlite.errors import ArgumentError
@@ -23,6 +23,9 @@ from ascendlite.npu.lang.capacity import check_capacity
 from ascendlite.npu.lang.tensors import Buffer, named
 from ascendlite.npu.lang.trace import Tracer, tracing
 from ascendlite.npu.proof import may_run, proof, sharing_of
+
+if TYPE_CHECKING:
+    from ascendlite.npu.timeline import Timeline
 
 P = ParamSpec("P")
 KINDS = {"aic": 0, "aiv": 1, "mix": 2}  # ProgramKind
@@ -45,6 +48,7 @@ class Traced:
     arguments: tuple[str, ...]  # names of the tensor arguments, in order
     words: Mapping[str, tuple[int, ...]]  # expressions, and the code of either kind of core
     names: tuple[str, ...]  # of the instructions, by opcode
+    past_l2: tuple[int, ...] = ()  # arguments whose writes go around the cache
     proofs: dict[Sharing, CheckResult] = field(default_factory=dict, compare=False)  # of this program, filled as it is launched
 
     def run(self, pointers: list[int], mode: int = 0, options: int = 0) -> bool:
@@ -91,6 +95,10 @@ class Kernel(Generic[P]):
         """The program for such a call as text, one instruction a line."""
         return Launch(self, None, None).dump(*args, **kwargs)
 
+    def time(self, *args: P.args, **kwargs: P.kwargs) -> Timeline:
+        """When such a call's pipes work and wait: `.us`, `.report()`, pictures. Nothing runs; tensors' data does not matter."""
+        return Launch(self, None, None).time(*args, **kwargs)
+
     def program(self, blocks: int | None, chip: Chip, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Traced, list[Any]]:
         """The program for a call, made now if it is new, and the call's tensors."""
         bound = self.signature.bind(*args, **kwargs)
@@ -125,7 +133,7 @@ def trace(function: Callable[..., None], kind: str, blocks: int, chip: Chip, bou
     program = _davinci.Program(function.__name__, KINDS[kind], tracer.declarations(), tracer.table.words, code.get("aic", []), code.get("aiv", []),
                                call.sizes, tracer.deepest_loops, tracer.deepest_scalars)
     return Traced(program, _davinci.Executor(program), function.__name__, kind, blocks, chip, tuple(tracer.sites), buffers, tuple(call.names), words,
-                  tuple(tracer.opcodes))
+                  tuple(tracer.opcodes), tuple(sorted(tracer.past_l2)))
 
 
 class Launch(Generic[P]):
@@ -160,8 +168,22 @@ class Launch(Generic[P]):
 
         return listing(self.trace(*args, **kwargs))
 
+    def time(self, *args: P.args, **kwargs: P.kwargs) -> Timeline:
+        """When such a call's pipes work and wait, by the clock."""
+        from ascendlite.npu.timeline import timed
 
-def kernel(function: Callable[P, None] | None = None, *, kind: str = "aiv") -> Any:
+        return timed(self.trace(*args, **kwargs))
+
+
+@overload
+def kernel(function: Callable[..., None]) -> Kernel[...]: ...
+
+
+@overload
+def kernel(*, kind: str = "aiv") -> Callable[[Callable[..., None]], Kernel[...]]: ...
+
+
+def kernel(function: Callable[..., None] | None = None, *, kind: str = "aiv") -> Kernel[...] | Callable[[Callable[..., None]], Kernel[...]]:
     """Makes a kernel of a function in the kernel language. kind: "aiv" (vector cores), "aic" (cube cores), "mix" (groups of 1 and 2).
 
     >>> import numpy as np, ascendlite.npu as npu, ascendlite.npu.ascendc as ac

@@ -50,11 +50,11 @@ py::dict timeline_dict(const Timeline& t) {
 }
 
 py::dict timed(const Program& program, const Model& model, L2& l2, int64_t blocks, std::vector<int64_t> bases, std::vector<bool> past_l2, std::vector<int> spans_of,
-               std::vector<std::pair<std::string, double>> scale) {
+               std::vector<std::pair<int, int>> free_flags, bool free_barriers) {
   Timeline t;
   {
     py::gil_scoped_release free;
-    t = schedule(program, model, l2, {blocks, std::move(bases), std::move(past_l2), std::move(spans_of), std::move(scale)});
+    t = schedule(program, model, l2, {blocks, std::move(bases), std::move(past_l2), std::move(spans_of), std::move(free_flags), free_barriers});
   }
   return timeline_dict(t);
 }
@@ -65,7 +65,7 @@ void bind_clock(py::module_& m) {
   py::class_<Model, std::shared_ptr<Model>>(m, "ClockModel").def(py::init(&make_model));
   py::class_<L2, std::shared_ptr<L2>>(m, "L2").def(py::init<int64_t, int64_t>()).def("clear", &L2::clear).def_property_readonly("held_bytes", &L2::held_bytes);
   m.def("schedule", &timed, py::arg("program"), py::arg("model"), py::arg("l2"), py::arg("blocks"), py::arg("bases"), py::arg("past_l2"),
-        py::arg("spans_of") = std::vector<int>(), py::arg("scale") = std::vector<std::pair<std::string, double>>());
+        py::arg("spans_of") = std::vector<int>(), py::arg("free_flags") = std::vector<std::pair<int, int>>(), py::arg("free_barriers") = false);
 }
 
 }  // namespace al::davinci

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
-#include <unordered_map>
+#include <tuple>
 
 #include "davinci/clock_core.h"
 
@@ -43,7 +43,7 @@ class Launch final : public Exchange {
 
   void cross_set(CoreClock& from, int mode, int id, double time) override {
     auto give = [&](int core, int sender) {
-      cores_[core]->crossed[id][sender].push_back(time);
+      cores_[core]->crossed[id][sender].push(time);
       woken_.push_back(core);
     };
     const int first = from.slot * per_group_, cube = program_.has_cube() ? 1 : 0;
@@ -58,7 +58,7 @@ class Launch final : public Exchange {
       round.latest = std::max(round.latest, time);
       if (++round.arrived < of_kind(from.kind)) return;
       for (const auto& core : cores_)
-        if (core->kind == from.kind) cores_[core->index]->crossed[id][3].push_back(round.latest), woken_.push_back(core->index);
+        if (core->kind == from.kind) cores_[core->index]->crossed[id][3].push(round.latest), woken_.push_back(core->index);
       round = {};
     }
   }
@@ -82,8 +82,12 @@ class Launch final : public Exchange {
   }
 
   void wait_seen(CoreClock& core, double ns, int pipe, Cause cause, int32_t site) override {
-    const uint64_t key = (static_cast<uint64_t>(site) << 16) | static_cast<uint64_t>(core.kind << 12 | pipe << 8 | cause);
-    waits_[key] += ns;
+    if (site >= sites_) {
+      std::vector<double> more(static_cast<size_t>(2 * site + 16) * kWaitKinds);
+      std::copy(waits_.begin(), waits_.end(), more.begin());
+      waits_.swap(more), sites_ = 2 * site + 16;
+    }
+    waits_[static_cast<size_t>(site) * kWaitKinds + static_cast<size_t>((core.kind * kNumPipes + pipe) * kNumCauses + cause)] += ns;
   }
 
   void span(CoreClock& core, int pipe, uint16_t opcode, int32_t site, double begin, double end) override {
@@ -96,12 +100,8 @@ class Launch final : public Exchange {
 
   void add(CoreKind kind, int group, int sub) {
     cores_.push_back(std::make_unique<CoreClock>(program_, m_, costs_, fabric_, *this, kind, static_cast<int>(cores_.size()), group, sub));
-    if (request_.scale.empty()) return;
-    auto& scale = cores_.back()->scale;
-    scale.assign(program_.declarations.size(), 1.0);
-    for (const auto& [cost, factor] : request_.scale)
-      for (size_t k = 0; k < scale.size(); ++k)
-        if (program_.declarations[k].cost == cost) scale[k] = factor;
+    cores_.back()->free_barriers = request_.free_barriers;
+    for (const auto& [source, destination] : request_.free_flags) cores_.back()->free_flags[source][destination] = true;
   }
 
   int of_kind(CoreKind kind) const {
@@ -161,8 +161,11 @@ class Launch final : public Exchange {
       for (const PipeTime& p : core->time.pipes) t.instructions += p.instructions;
       t.cores.push_back(core->time);
     }
-    for (const auto& [key, ns] : waits_)
-      t.waits.push_back({static_cast<uint8_t>(key >> 12 & 15), static_cast<uint8_t>(key >> 8 & 15), static_cast<uint8_t>(key & 255), static_cast<int32_t>(key >> 16), ns});
+    for (size_t k = 0; k < waits_.size(); ++k)
+      if (waits_[k] > 0) {
+        const size_t what = k % kWaitKinds, pipe = what / kNumCauses;
+        t.waits.push_back({static_cast<uint8_t>(pipe / kNumPipes), static_cast<uint8_t>(pipe % kNumPipes), static_cast<uint8_t>(what % kNumCauses), static_cast<int32_t>(k / kWaitKinds), waits_[k]});
+      }
     std::sort(t.waits.begin(), t.waits.end(), [](const Wait& a, const Wait& b) {
       return a.ns != b.ns ? a.ns > b.ns : std::tie(a.kind, a.pipe, a.site, a.cause) < std::tie(b.kind, b.pipe, b.site, b.cause);
     });
@@ -186,7 +189,9 @@ class Launch final : public Exchange {
   std::map<std::pair<int, int>, Round> rounds_;
   std::map<int, Meeting> meetings_;
   std::map<int, std::pair<int, int64_t>> waiting_;
-  std::unordered_map<uint64_t, double> waits_;
+  static constexpr size_t kWaitKinds = 2 * kNumPipes * kNumCauses;
+  std::vector<double> waits_;  // by site, then kind of core, pipe and cause
+  int32_t sites_ = 0;
   std::vector<bool> recorded_;
   std::vector<Span> spans_;
 };

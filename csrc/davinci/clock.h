@@ -57,7 +57,8 @@ struct Request {
   std::vector<int64_t> bases;   // address of each GM argument
   std::vector<bool> past_l2;    // arguments whose writes go around the cache
   std::vector<int> spans_of;    // cores whose instructions are kept
-  std::vector<std::pair<std::string, double>> scale;  // what-if: factor on the occupancy of instructions, by cost name
+  std::vector<std::pair<int, int>> free_flags;  // what-if: flags of these (source, destination) pipes are never waited for
+  bool free_barriers = false;                   // what-if: barriers of one pipe cost nothing
 };
 
 Timeline schedule(const Program& program, const Model& model, L2& l2, const Request& request);

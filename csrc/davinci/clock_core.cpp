@@ -1,7 +1,7 @@
 #include "davinci/clock_core.h"
 
 #include <algorithm>
-#include <cmath>
+#include <stdexcept>
 
 namespace al::davinci {
 namespace {
@@ -33,6 +33,11 @@ void CoreClock::begin(int64_t block, double at) {
 
 bool CoreClock::idle() const {
   return std::all_of(pipes_.begin(), pipes_.end(), [](const PipeState& p) { return p.queue.empty() && !p.in_flight; });
+}
+
+Fifo<double>& CoreClock::flag(int64_t source, int64_t destination, int64_t id) {
+  if (id < 0 || id >= kFlags) throw std::invalid_argument("clock: event " + std::to_string(id) + " does not exist; ids are 0.." + std::to_string(kFlags - 1));
+  return flags_[source][destination][id];
 }
 
 double CoreClock::end() const {
@@ -82,19 +87,19 @@ bool CoreClock::take_cross(int id) {
   // A cube core needs the flag of each of its vector cores; a vector core that of its cube core or of its sibling.
   if (!from[3].empty()) {
     hold(from[3].front(), kCrossCause, next_.site);
-    from[3].pop_front();
+    from[3].pop();
     return true;
   }
   if (kind == kAIC) {
     for (int v = 0; v < vectors; ++v)
       if (from[v].empty()) return false;
-    for (int v = 0; v < vectors; ++v) hold(from[v].front(), kCrossCause, next_.site), from[v].pop_front();
+    for (int v = 0; v < vectors; ++v) hold(from[v].front(), kCrossCause, next_.site), from[v].pop();
     return vectors > 0;
   }
   for (int sender : {2, 1 - sub})
     if (!from[sender].empty()) {
       hold(from[sender].front(), kCrossCause, next_.site);
-      from[sender].pop_front();
+      from[sender].pop();
       return true;
     }
   return false;
@@ -102,12 +107,12 @@ bool CoreClock::take_cross(int id) {
 
 bool CoreClock::issue_scalar(const Instr& i) {
   switch (i.sync) {
-    case kSetFlag: flags_[kS][i.args[0]][static_cast<int>(i.args[1])].push_back(scalar_); break;
+    case kSetFlag: flag(kS, i.args[0], i.args[1]).push(scalar_); break;
     case kWaitFlag: {
-      auto& set = flags_[i.args[0]][kS][static_cast<int>(i.args[1])];
+      auto& set = flag(i.args[0], kS, i.args[1]);
       if (set.empty()) return false;
       hold(set.front(), static_cast<Cause>(i.args[0]), i.site);
-      set.pop_front();
+      set.pop();
       break;
     }
     case kBarrier: {
@@ -157,12 +162,12 @@ bool CoreClock::push(const Instr& i) {
   PipeState& p = pipes_[i.pipe];
   const int64_t depth = static_cast<int64_t>(p.starts.size());
   if (p.pushed - p.popped >= depth) return false;
-  Op op;
+  Op& op = p.queue.push();
+  op = Op();
   op.sync = i.sync, op.site = i.site, op.opcode = i.opcode;
   op.a = i.nargs > 0 ? i.args[0] : 0, op.b = i.nargs > 1 ? i.args[1] : 0;
   if (i.sync == kNoSync) {
     op.cost = costs_.of(i);
-    if (!scale.empty()) op.cost.occupancy *= scale[i.opcode], op.cost.conflicts *= scale[i.opcode];
     if (op.cost.region >= 0) op.global = i.regions[op.cost.region];
     const bool mmad = i.pipe == kM && i.nargs > kMmadUnit, fix = i.pipe == kFIX && i.nargs > kFixpipeUnit;
     op.unit = static_cast<int8_t>(mmad ? i.args[kMmadUnit] : fix ? i.args[kFixpipeUnit] : 0);
@@ -180,7 +185,6 @@ bool CoreClock::push(const Instr& i) {
   scalar_ += m_.issue * m_.cycle_ns;
   time.pipes[kS].busy += m_.issue * m_.cycle_ns;
   ++p.pushed;
-  p.queue.push_back(std::move(op));
   return true;
 }
 

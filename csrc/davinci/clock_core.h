@@ -2,12 +2,12 @@
 // A time is computed as soon as all that it depends on is known; only copies need the event engine.
 #pragma once
 #include <array>
-#include <deque>
 #include <map>
 #include <optional>
 
 #include "davinci/clock.h"
 #include "davinci/fabric.h"
+#include "davinci/fifo.h"
 
 namespace al::davinci {
 
@@ -39,9 +39,10 @@ class CoreClock {
   const int index, slot, sub;
   CoreTime time;
   // Cross-core flags not yet taken, by id and sender: 0, 1: a vector core of the group, 2: its cube core, 3: all of the kind.
-  std::map<int, std::array<std::deque<double>, 4>> crossed;
+  std::map<int, std::array<Fifo<double>, 4>> crossed;
   int vectors = 0;  // in its group
-  std::vector<double> scale;  // by opcode
+  bool free_flags[kNumPipes][kNumPipes] = {};  // what-if: never waited for
+  bool free_barriers = false;
 
  private:
   struct Op {
@@ -58,7 +59,7 @@ class CoreClock {
     int64_t unit_base = 0, fixes = 0;
   };
   struct PipeState {
-    std::deque<Op> queue;
+    Fifo<Op> queue;
     double free = 0, done = 0, gate = 0, seen = 0;  // seen: end of the time already counted as busy
     Cause gate_cause = kStartCause;
     int32_t gate_site = 0;
@@ -69,12 +70,13 @@ class CoreClock {
     int64_t pushed = 0, popped = 0;
   };
   struct UnitState {  // hand-over of a part of L0C by unit flags
-    std::deque<std::pair<double, double>> finished;  // last Mmads: begin, end
+    Fifo<std::pair<double, double>> finished;  // last Mmads: begin, end
     int64_t fixes_issued = 0, fixes_done = 0;
     double fix_end = 0;
   };
 
   bool idle() const;
+  Fifo<double>& flag(int64_t source, int64_t destination, int64_t id);
   bool issue();
   bool issue_scalar(const Instr& i);
   bool take_cross(int id);
@@ -104,7 +106,8 @@ class CoreClock {
   int32_t held_site_ = 0;
   int64_t cached_line_ = -1;
   std::array<PipeState, kNumPipes> pipes_;
-  std::array<std::array<std::map<int, std::deque<double>>, kNumPipes>, kNumPipes> flags_;  // [source][destination][id]
+  static constexpr int kFlags = 16;  // ids between two pipes
+  Fifo<double> flags_[kNumPipes][kNumPipes][kFlags];  // times of set flags by source, destination and id
   std::map<int64_t, UnitState> units_;
 };
 

@@ -8,25 +8,26 @@ namespace al::davinci {
 void CoreClock::pop(PipeState& p, double start) {
   p.starts[static_cast<size_t>(p.popped % static_cast<int64_t>(p.starts.size()))] = start;
   ++p.popped;
-  p.queue.pop_front();
+  p.queue.pop();
 }
 
 // Flags and barriers take no time of their pipe.
 bool CoreClock::step_sync(int pipe, Op& op) {
   PipeState& p = pipes_[pipe];
-  const double flag = m_.flag * m_.cycle_ns;
+  const double delay = m_.flag * m_.cycle_ns;
   switch (op.sync) {
-    case kSetFlag: flags_[pipe][op.a][static_cast<int>(op.b)].push_back(std::max(p.done, op.issued) + flag); break;
+    case kSetFlag: flag(pipe, op.a, op.b).push(std::max(p.done, op.issued) + delay); break;
     case kWaitFlag: {
-      auto& set = flags_[op.a][pipe][static_cast<int>(op.b)];
+      if (free_flags[op.a][pipe]) break;
+      auto& set = flag(op.a, pipe, op.b);
       if (set.empty()) return false;
       const double at = set.front();
-      set.pop_front();
+      set.pop();
       if (at > p.gate) p.gate = at, p.gate_cause = static_cast<Cause>(op.a), p.gate_site = op.site;
       break;
     }
     case kBarrier:
-      if (p.done > p.gate) p.gate = p.done, p.gate_cause = kBarrierCause, p.gate_site = op.site;
+      if (p.done > p.gate && !free_barriers) p.gate = p.done, p.gate_cause = kBarrierCause, p.gate_site = op.site;
       break;
     case kCrossSet:
       exchange_.cross_set(*this, static_cast<int>(op.a), static_cast<int>(op.b), std::max(p.done, op.issued) + m_.cross_flag_ns);
@@ -45,12 +46,12 @@ bool CoreClock::ready(int pipe, Op& op, double& start, double& not_before) {
     if (u.finished.empty()) return false;
     start = std::max(start, u.finished.front().first);
     not_before = u.finished.front().second;
-    u.finished.pop_front();
+    u.finished.pop();
     return true;
   }
   if (op.fresh) {
     if (u.fixes_done < op.fixes) return false;
-    if (op.fixes) not_before = u.fix_end;
+    if (op.fixes) start = std::max(start, u.fix_end - op.cost.occupancy);
   }
   return true;
 }
@@ -59,7 +60,7 @@ void CoreClock::hand_over(int pipe, const Op& op, double start, double end) {
   if (!op.unit) return;
   UnitState& u = units_[op.unit_base];
   if (pipe == kFIX) ++u.fixes_done, u.fix_end = end;
-  else if (op.unit == 3) u.finished.push_back({start, end});
+  else if (op.unit == 3) u.finished.push({start, end});
 }
 
 void CoreClock::account(int pipe, const Op& op, double start) {
@@ -73,6 +74,8 @@ void CoreClock::account(int pipe, const Op& op, double start) {
     cause = kIssueCause, site = op.site;
     if (op.held_until > p.free && op.held_by != kIssueCause) cause = op.held_by, site = op.held_site;
   }
+  // Later than flags and issue ask for: the other side of a unit flag.
+  if (op.unit && start > std::max({p.free, p.gate, op.issued})) cause = pipe == kFIX ? static_cast<Cause>(kM) : static_cast<Cause>(kFIX), site = op.site;
   t.stall[cause] += idle;
   exchange_.wait_seen(*this, idle, pipe, cause, site);
 }
@@ -122,11 +125,11 @@ void CoreClock::start_copy(int pipe) {
 void CoreClock::copy_event(int pipe, bool started) {
   PipeState& p = pipes_[pipe];
   if (started) return start_copy(pipe);
-  Op op = std::move(p.queue.front());
-  const double now = fabric_.engine.now(), end = std::max(now, p.began + op.cost.occupancy);
-  time.pipes[pipe].contended += std::max(0.0, end - p.began - std::max(op.cost.occupancy, p.flow.alone));
+  Op& op = p.queue.front();
+  const double now = fabric_.engine.now(), least = std::max(op.cost.occupancy, p.flow.least), end = std::max(now, p.began + least);
+  time.pipes[pipe].contended += std::max(0.0, end - p.began - std::max(least, p.flow.alone));
   // A copy that waits for its share of the memory has its later requests on their way: waiting hides latency.
-  op.cost.tail = std::max(0.0, p.flow.latency - std::max(0.0, end - p.began - p.flow.alone));
+  op.cost.tail = std::max(0.0, p.flow.latency - std::max(0.0, end - p.began - std::max(least, p.flow.alone)));
   p.in_flight = false;
   finish(pipe, op, p.began, end);
   hand_over(pipe, op, p.began, end);

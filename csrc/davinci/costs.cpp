@@ -139,7 +139,7 @@ Cost Costs::copy(const Instr& i) const {
     c.path = !in ? kOutOfUB : dst.memory == kL1 ? kIntoL1 : kIntoUB;
     c.region = in ? 1 : 0;
     c.occupancy = m_.copy_issue_ns;  // at least; the memory decides
-    if (c.path == kIntoL1) c.occupancy = std::max(c.occupancy, m_.nd2nz_row_ns * static_cast<double>(repeats_of(src)));
+    if (c.path == kIntoL1) c.rows = static_cast<double>(repeats_of(src));
     return c;
   }
   if (i.pipe == kV) {

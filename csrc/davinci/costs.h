@@ -14,7 +14,7 @@ namespace al::davinci {
 #define AL_CLOCK_CONSTANTS(X)                                                                                                  \
   X(cycle_ns) X(cube_cores) X(vector_cores) X(l2_bytes) X(line_bytes) X(sector_bytes) X(block_align_bytes)                     \
   X(hbm_rate) X(hbm_write_rate) X(l2_rate) X(line_readers_rate)                                                                \
-  X(in_ub_hit_rate) X(in_ub_miss_rate) X(in_l1_hit_rate) X(in_l1_miss_rate) X(out_rate) X(nd2nz_row_ns) X(copy_issue_ns)       \
+  X(in_ub_hit_rate) X(in_ub_miss_rate) X(in_l1_hit_rate) X(in_l1_miss_rate) X(out_rate) X(nd2nz_row_hit_ns) X(nd2nz_row_miss_ns) X(copy_issue_ns)       \
   X(copy_overhead_bytes) X(in_latency_hit_ns) X(in_latency_miss_ns) X(out_latency_ns)                                          \
   X(l0a_rate) X(l0b_rate) X(load_overhead) X(load_latency) X(table_rate) X(table_latency) X(fill_rate)                         \
   X(fix_gm_elements) X(fix_l1_elements) X(fix_ub_elements) X(fix_latency) X(fix_nd_ns)                                         \
@@ -43,6 +43,7 @@ struct Cost {
   double tail = 0;       // ns from there until the result is there
   Path path = kNoPath;   // a copy from or to GM: its bytes also take memory rate
   int region = -1;       // its global operand
+  double rows = 0;       // kIntoL1: of the source
   double rate = 0;       // kOutOfL0C: bytes a ns that the pipe can give
   double conflicts = 0;  // vector: ns lost to bank conflicts, within occupancy
   double work = 0;       // cube: multiply-adds, vector: elements

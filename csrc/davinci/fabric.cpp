@@ -74,6 +74,7 @@ Flow Fabric::start(const Region& region, const Cost& cost, int core, int64_t tok
   limit *= bytes / fetched;
   flow.latency = write ? m_.out_latency_ns : m_.in_latency_hit_ns + missed * (m_.in_latency_miss_ns - m_.in_latency_hit_ns);
   flow.alone = bytes / limit;
+  flow.least = cost.rows * (m_.nd2nz_row_hit_ns + missed * (m_.nd2nz_row_miss_ns - m_.nd2nz_row_hit_ns));
   (write ? written_bytes : read_bytes) += named;
   missed_bytes += (write ? 0 : t.miss) * m_.line_bytes;
   evicted_bytes += t.evicted * m_.line_bytes;

@@ -13,6 +13,7 @@ namespace al::davinci {
 struct Flow {
   double latency = 0;   // ns from its last byte on the way until it is there
   double alone = 0;     // ns that it would take without others
+  double least = 0;     // ns that its rows take however fast memory is
 };
 
 class Fabric {

@@ -117,12 +117,12 @@ from ascendlite.npu.lang.reorder import (
     WholeReduceMin,
     WholeReduceSum,
 )  # fmt: skip
-from ascendlite.npu.lang.tensors import GlobalTensor, Hardware, LocalMemAllocator, LocalTensor, TPosition
+from ascendlite.npu.lang.tensors import CacheMode, GlobalTensor, Hardware, LocalMemAllocator, LocalTensor, TPosition
 from ascendlite.npu.lang.vector import BinaryRepeatParams, UnaryRepeatParams
 
 __all__ = [
     "Abs", "Add", "AddRelu", "Adds", "And", "ArithProgression", "Axpy", "BinaryRepeatParams", "BlockReduce", "BlockReduceMax", "BlockReduceMin",
-    "BlockReduceSum", "Brcb", "Cast", "CeilAlign", "CeilDiv", "Compare", "CompareScalar", "Compares", "Copy", "CreateVecIndex", "CrossCoreSetFlag",
+    "BlockReduceSum", "Brcb", "CacheMode", "Cast", "CeilAlign", "CeilDiv", "Compare", "CompareScalar", "Compares", "Copy", "CreateVecIndex", "CrossCoreSetFlag",
     "CrossCoreWaitFlag", "DataCacheCleanAndInvalid", "DataCopy", "DataCopyExtParams", "DataCopyPad", "DataCopyPadExtParams", "DataCopyParams", "Div",
     "Duplicate", "Else", "Exp", "Extract", "Fixpipe", "FusedMulAdd", "FusedMulAddRelu", "Gather", "GatherMask", "Gatherb", "GetBlockIdx",
     "GetBlockNum", "GetSubBlockIdx", "GetSubBlockNum", "GetValue", "GlobalTensor", "HardEvent", "Hardware", "If", "InitConstValue", "IsAIC", "IsAIV",

@@ -89,7 +89,10 @@ def LoadA(dst: LocalTensor, src: LocalTensor, m: Index, k: Index, k0: Index = 0,
     pitch = _up(stored_rows, 16) if rows is None else rows
     of = Rows((stored_cols + c0 - 1) // c0, _up(stored_rows, 16) * BLOCK, pitch * BLOCK)
     to = _up(m, 16) * _up(k, c0) * size
-    _load("LoadA", dst, src, to, of, across // c0 * pitch * BLOCK + along * BLOCK, (m, k, pitch, int(trans), _layout(current()), 1))
+    layout = _layout(current())
+    # Nz to Zz: one load a column of blocks, its fractals spread over the rows; where the layouts agree, or blocks are transposed, one.
+    loads = 1 if trans or layout else sym.minimum((m + 15) // 16, (k + c0 - 1) // c0)
+    _load("LoadA", dst, src, to, of, across // c0 * pitch * BLOCK + along * BLOCK, (m, k, pitch, int(trans), layout, loads))
 
 
 @remembered

@@ -40,6 +40,13 @@ _MEMORY_OF = {
 }  # fmt: skip
 
 
+class CacheMode(Enum):
+    """Whether a global tensor goes through the second-level cache."""
+
+    CACHE_MODE_NORMAL = 0
+    CACHE_MODE_DISABLE = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Argument:
     """A tensor that the kernel was called with: its place among the arguments, shape and format. Its data is not known."""
@@ -161,6 +168,11 @@ class GlobalTensor:
         start, new.size = _window(key, self.size)
         new.base = self.base if start is None else self.base + start * self.dtype.itemsize
         return new
+
+    def SetL2CacheHint(self, mode: CacheMode) -> None:
+        """Writes to the argument go around the cache (CACHE_MODE_DISABLE), in the whole kernel. Changes times, no values."""
+        past_l2 = current().past_l2
+        (past_l2.add if mode is CacheMode.CACHE_MODE_DISABLE else past_l2.discard)(self.argument.index)
 
     def ReinterpretCast(self, dtype: object) -> GlobalTensor:
         """The same bytes in another format."""

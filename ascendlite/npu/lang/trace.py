@@ -48,6 +48,7 @@ class Tracer:
         self.table = Table(self)
         self.opcodes: dict[str, int] = {}
         self.sites: list[Site] = []
+        self.past_l2: set[int] = set()  # arguments whose writes go around the cache
         self._site_numbers: dict[tuple[object, int], int] = {}
         self._inside: dict[object, bool] = {}
         self.core = "aiv"

@@ -1,0 +1,75 @@
+"""What would make a kernel faster, P01-P08: each with the gain that timing the changed program or machine shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ascendlite.npu.clock import WhatIf
+from ascendlite.npu.timeline import PIPES, Timeline, timed
+
+LEAST_GAIN = 0.02  # below this share of the time, advice is noise
+_V, _M, _MTE1, _MTE2, _MTE3, _FIX = (PIPES.index(p) for p in ("V", "M", "MTE1", "MTE2", "MTE3", "FIX"))
+_WITHOUT_END = 1e9  # a rate that never holds anything up
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One piece of advice: when to look, and what is timed in place of the program."""
+
+    code: str
+    what: str
+    repair: str
+    what_if: WhatIf | None  # None: the gain is computed, not timed
+    computed: Callable[[Timeline], float] | None = None  # us
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Advice for one launch, with its gain in us."""
+
+    code: str
+    what: str
+    repair: str
+    gain_us: float
+    place: str = ""  # the source line it is about, where one is
+
+
+def _idle_tail(timeline: Timeline) -> float:
+    """What an even share of the work would save: the last core's end against the mean of ends."""
+    ends = [c[5] for c in timeline.raw["cores"] if c[3]]
+    kinds = {c[0] for c in timeline.raw["cores"]}
+    if len(ends) < 2 or len(kinds) > 1:
+        return 0.0
+    return float(max(ends) - sum(ends) / len(ends)) / 1e3
+
+
+RULES = (
+    Rule("P01", "copies are short: their start costs as much as their bytes", "move 16 KiB or more with one copy",
+         WhatIf((("copy_overhead_bytes", 0.0), ("copy_issue_ns", 0.0), ("nd2nz_row_hit_ns", 0.0), ("nd2nz_row_miss_ns", 0.0)))),
+    Rule("P02", "rows in GM do not begin and end at 512-byte lines", "pad rows to a multiple of 512 bytes, or move whole rows",
+         WhatIf((("block_align_bytes", 1.0), ("sector_bytes", 1.0)))),
+    Rule("P03", "many cores read the same lines at the same time", "let each core begin at another place",
+         WhatIf((("line_readers_rate", _WITHOUT_END),))),
+    Rule("P04", "operands of vector instructions lie in the same bank group of UB", "shift one buffer by 256 bytes",
+         WhatIf((("read_read_conflict", 0.0), ("read_write_conflict", 0.0)))),
+    Rule("P05", "copies wait until buffers are free again", "use two buffers (a queue of depth 2), or more",
+         WhatIf(free_flags=((_V, _MTE2), (_MTE3, _V), (_MTE1, _MTE2), (_M, _MTE1), (_FIX, _M), (_MTE3, _MTE2)))),
+    Rule("P06", "cores end at different times", "give each core the same work: smaller tiles, or tiles dealt in turn", None, _idle_tail),
+    Rule("P07", "barriers in pipe V stand between instructions", "drop those between independent instructions; interleave rows",
+         WhatIf(free_barriers=True)),
+)  # fmt: skip
+
+
+def advise(timeline: Timeline, static: tuple[Advice, ...] = ()) -> tuple[Advice, ...]:
+    """Advice whose gain is worth a line, best first. `static`: what the checker found (P08: syncs that order nothing)."""
+    found = list(static)
+    before = timed(timeline.program).us  # on an empty cache, as what it is compared with
+    for rule in RULES:
+        if rule.what_if is None:
+            gain = rule.computed(timeline) if rule.computed else 0.0
+        else:
+            gain = before - Timeline.of(timeline.program, what_if=rule.what_if).us
+        if gain >= LEAST_GAIN * before:
+            found.append(Advice(rule.code, rule.what, rule.repair, gain))
+    return tuple(sorted(found, key=lambda a: -a.gain_us))
