@@ -2,11 +2,27 @@
 
 #include <algorithm>
 
+#include "davinci/checker_span.h"
+
 namespace al::davinci {
 namespace {
 
 // Pipes whose instructions the card itself keeps in order (the rest need a barrier or a flag between dependent ones).
 bool in_order(int pipe) { return pipe == kM || pipe == kFIX || pipe == kMTE1 || pipe == kS; }
+
+// Whether the later instruction writes bytes that the earlier one reads. A pipe reads operands in order, so it must not overtake it then.
+bool overwrites_source(const Instr& later, const Instr& earlier) {
+  for (int w = 0; w < later.nregions; ++w)
+    for (int r = 0; r < earlier.nregions; ++r) {
+      const Region &a = later.regions[w], &b = earlier.regions[r];
+      if (!(a.access & (kWrite | kPartial)) || !(b.access & kRead) || a.memory != b.memory || (a.memory == kGM && a.tensor != b.tensor)) continue;
+      Span to, from;
+      int64_t low, high;
+      bool sure;
+      if (normalise(a, to) == Shape::kFine && normalise(b, from) == Shape::kFine && overlap(to, from, low, high, sure)) return true;
+    }
+  return false;
+}
 
 // Index of the unit flag among the arguments of Mmad and Fixpipe, or -1.
 int unit_argument(const std::string& meaning) { return meaning == "mmad" ? 4 : meaning == "fixpipe" ? 6 : -1; }
@@ -180,6 +196,9 @@ bool RandomOrder::finish(RandomCore& core, int pipe) {
 
 bool RandomOrder::finish_one(RandomCore& core, int pipe, size_t which) {
   PipeState& p = core.pipes[pipe];
+  // One that may not overtake: the one it would overtake goes instead.
+  for (size_t earlier = which; earlier-- > 0;)
+    if (overwrites_source(p.flying[which]->instr, p.flying[earlier]->instr)) which = earlier;
   Task& task = *p.flying[which];
   if (!unit_ready(core, task.instr)) return false;
   task.steps.run(core.state, 0, task.steps.size());
