@@ -169,16 +169,22 @@ struct Pointwise {
     }
   }
 
-  void launch() {
+  void launch(int itemsize) {
     int64_t n = rows() * shape[0];
-    constexpr int64_t kGrain = 16384;
-    if (n <= 2 * kGrain) body(this, 0, n);
-    else host.runtime->parallel_for(n, kGrain, body, this);
+    constexpr int64_t kGrain = 16384, kLarge = int64_t{8} << 20;  // bytes from which the kernels are asked
+    if (n <= 2 * kGrain) return body(this, 0, n);
+    static const LoopFn stream_output = host.runtime->entry("stream_output")->loops[kBool];
+    const bool large = stream_output && n * itemsize >= kLarge;
+    int64_t bytes = n * itemsize;
+    char *on = reinterpret_cast<char*>(&bytes), *off = nullptr;
+    if (large) stream_output(&on, nullptr, 1);
+    host.runtime->parallel_for(n, kGrain, body, this);
+    if (large) stream_output(&off, nullptr, 1);
   }
 };
 
 inline void launch_pointwise(LoopFn loop, View* const* views, int n, const int* itemsize) {
-  Pointwise(loop, views, n, itemsize).launch();
+  Pointwise(loop, views, n, itemsize).launch(itemsize[0]);
 }
 
 template <class T> inline void put(char* p, T x) { std::memcpy(p, &x, sizeof x); }

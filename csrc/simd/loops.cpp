@@ -3,7 +3,11 @@
 
 #include <algorithm>
 
+#include "simd/stream.h"
+
 namespace al {
+
+std::atomic<bool> large_output{false};
 
 void drive(InnerFn inner, const Port* ports, int nargs, char* const* data, const int64_t* strides,
            int64_t n) {
@@ -16,18 +20,32 @@ void drive(InnerFn inner, const Port* ports, int nargs, char* const* data, const
     widest = std::max(widest, int(ports[k].compute_size));
   }
   const int64_t block = kBlock * 8 / widest;
+  const bool streams = !staged[0] && n >= kStreamRun && large_output.load(std::memory_order_relaxed);
   for (int k = 1; k < nargs; k++)  // broadcast operands are spread once
     if (strides[k] == 0) ports[k].stage(data[k], 0, blocks[k], std::min(n, block));
-  for (int64_t begin = 0; begin < n; begin += block) {
-    int64_t count = std::min(block, n - begin);
+  int64_t count = streams ? stream::until_aligned(data[0]) / strides[0] : 0;
+  for (int64_t begin = 0; begin < n; begin += count) {
+    count = std::min(begin == 0 && count ? count : block, n - begin);
     for (int k = 0; k < nargs; k++) {
       char* address = data[k] + begin * strides[k];
       operands[k] = staged[k] ? static_cast<void*>(blocks[k]) : address;
       if (k > 0 && staged[k] && strides[k] != 0) ports[k].stage(address, strides[k], blocks[k], count);
     }
+    if (streams) operands[0] = blocks[0];
     inner(operands, count);
+    if (streams) stream::copy(data[0] + begin * strides[0], blocks[0], count * strides[0]);
     if (staged[0]) ports[0].stage(data[0] + begin * strides[0], strides[0], blocks[0], count);
   }
+  if (streams) stream::fence();
 }
+
+// data[0]: the size of the output in bytes as int64, or null when it is done.
+static void stream_output(char* const* data, const int64_t*, int64_t) {
+  int64_t bytes = 0;
+  if (data[0]) std::memcpy(&bytes, data[0], sizeof bytes);
+  large_output.store(bytes && stream::pays(bytes), std::memory_order_relaxed);
+}
+
+AL_REGISTER() { runtime->entry("stream_output")->loops[kBool] = stream_output; }
 
 }  // namespace al

@@ -2,6 +2,7 @@
 // vectorised loop over contiguous runs of the compute type; strided, broadcast and 16-bit operands pass
 // through blocks in L1. So an element's value never depends on its operands' layout.
 #pragma once
+#include <atomic>
 #include <utility>
 
 #include "dtypes.h"
@@ -49,6 +50,11 @@ template <class T, bool is_output> constexpr Port port() {
           is_output ? stage_out<T> : stage_in<T>};
 }
 
+// Whether what runs now writes an output that the caches can't hold: it is streamed past them. Set by the entry
+// "stream_output"; a wrong value costs time only.
+extern std::atomic<bool> large_output;
+constexpr int64_t kStreamRun = 4096;  // elements
+
 // Runs `inner` over n elements, directly or block by block (loops.cpp).
 void drive(InnerFn inner, const Port* ports, int nargs, char* const* data, const int64_t* strides, int64_t n);
 
@@ -71,7 +77,7 @@ template <class F, class R, class... A> struct Loop {
   static void run(char* const* data, const int64_t* strides, int64_t n) {
     bool direct = !ports[0].converts;
     for (int k = 0; k < nargs; k++) direct &= !ports[k].converts && strides[k] == ports[k].size;
-    if (direct) inner(reinterpret_cast<void* const*>(data), n);
+    if (direct && !(n >= kStreamRun && large_output.load(std::memory_order_relaxed))) inner(reinterpret_cast<void* const*>(data), n);
     else drive(inner, ports, nargs, data, strides, n);
   }
 };
