@@ -72,7 +72,33 @@ template <> void finish_row<int32_t, int32_t>(const int32_t* src, const int64_t*
   }
 }
 
+// Whole columns of C's blocks to floats in rows: C is read as it lies, 16 results at a time.
+template <class Out> void fixpipe_columns(char* const* data, const int64_t* size, int64_t columns) {
+  typedef float Results __attribute__((vector_size(64)));
+  typedef Results LooseResults __attribute__((aligned(4), may_alias));
+  const auto* scales = reinterpret_cast<const float*>(data[2]);
+  const int64_t quant = size[kFixQuant];
+  for (int64_t x = 0; x < columns; x += kSide) {
+    const float* from = reinterpret_cast<const float*>(data[1]) + x * size[kFixSrcRows];
+    Results scale = Results{} + 1.0f;
+    if (quant == kQuantScale) scale = Results{} + scales[0];
+    if (quant == kQuantColumns) scale = *reinterpret_cast<const LooseResults*>(scales + x);
+    for (int64_t r = 0; r < size[kFixM]; r++) {
+      alignas(64) Results v = *reinterpret_cast<const LooseResults*>(from + r * kSide);
+      if (size[kFixRelu]) v = v < 0.0f ? Results{} : v;
+      if (quant >= kQuantScale) v *= scale;
+      auto* to = reinterpret_cast<Out*>(data[0] + r * size[kFixDstRow]) + x;
+      store_floats(reinterpret_cast<const float*>(&v), to, kSide);
+      if constexpr (is_half<Out>)
+        if (size[kFixSaturate] && saturate_run(to, kSide)) *data[3] = 1;
+    }
+  }
+}
+
 template <class Acc, class Out> void fixpipe(char* const* data, const int64_t* size, int64_t) {
+  if constexpr (std::is_same_v<Acc, float> && (is_half<Out> || std::is_same_v<Out, float>))
+    if (!size[kFixDstBlock] && size[kFixN] % kSide == 0 && (reinterpret_cast<uintptr_t>(data[0]) | size[kFixDstRow]) % sizeof(Out) == 0)
+      return fixpipe_columns<Out>(data, size, size[kFixN]);
   alignas(64) float wide[4096 + kSide];
   alignas(64) Out row[4096];
   const int64_t n = size[kFixN], block = size[kFixDstBlock], c0 = 32 / int64_t(sizeof(Out));

@@ -12,7 +12,7 @@ constexpr int kMost = 128;
 enum Op : int64_t { kSum, kMax, kMin };
 
 template <class T> AL_INLINE T better(T a, T b, bool largest) {  // NaN wins
-  const bool first = a != a || (largest ? a > b : a < b);
+  const bool first = (a != a) | (largest ? a > b : a < b);
   return first ? a : b;
 }
 
@@ -46,21 +46,24 @@ template <class T> compute_t<T> tree_sum(compute_t<T>* x, int64_t n) {
 }
 
 // Eight at a time, then those; the result does not depend on the order. A NaN of any lane wins.
-template <class C> C extreme(C* x, int64_t n, bool largest) {
-  while (n % 8) x[n] = x[0], n++;
-  C best[8];
-  for (int i = 0; i < 8; i++) best[i] = x[i];
-  for (int64_t k = 8; k < n; k += 8)
-    for (int i = 0; i < 8; i++) best[i] = better(best[i], x[k + i], largest);
-  for (int i = 1; i < 8; i++) best[0] = better(best[0], best[i], largest);
-  return best[0];
+template <bool largest, class C> C extreme(C* x, int64_t n) {
+  typedef C Vector __attribute__((vector_size(8 * sizeof(C))));
+  for (; n % 8; n++) x[n] = x[0];
+  Vector best = *reinterpret_cast<const Vector*>(x);
+  for (int64_t k = 8; k < n; k += 8) {
+    const Vector next = *reinterpret_cast<const Vector*>(x + k);
+    best = (best != best) | (largest ? best > next : best < next) ? best : next;
+  }
+  C found = best[0];
+  for (int i = 1; i < 8; i++) found = better(found, best[i], largest);
+  return found;
 }
 
 // data: one value, n numbers, index (int64) or null; size: the Op.
 template <class T> void reduce(char* const* data, const int64_t* size, int64_t n) {
   alignas(64) compute_t<T> x[kMost];
   load_floats(reinterpret_cast<const T*>(data[1]), x, n);
-  const auto value = size[0] == kSum ? tree_sum<T>(x, n) : extreme(x, n, size[0] == kMax);
+  const auto value = size[0] == kSum ? tree_sum<T>(x, n) : size[0] == kMax ? extreme<true>(x, n) : extreme<false>(x, n);
   if (data[2] && size[0] != kSum) {
     int64_t first = 0;
     while (first < n - 1 && !(x[first] == value || x[first] != x[first])) first++;
