@@ -9,10 +9,12 @@ from ascendlite.nn import functional as F
 
 from . import rotary
 from .cache import LayerCache, write_rows
-from .compressor import Compressor, Norm, projection
+from .compressor import Compressor
 from .config import CSA, DeepseekV4Config
 from .indexer import Choice, Indexer, index_loss
+from .layers import Norm, Projection
 from .places import NOTHING, Places
+from .quantize import NONE, Quantization
 from .side import Side
 
 
@@ -23,14 +25,15 @@ class Attention(nn.Module):
         super().__init__()
         self.config, self.layer, self.ratio = config, layer, config.layer_ratio(layer)
         d, H, D, std = config.hidden_size, config.num_attention_heads, config.head_dim, config.initializer_range
-        self.wq_a = projection(d, config.q_lora_rank, std, dtype)
+        self.wq_a = Projection(d, config.q_lora_rank, std, dtype)
         self.q_norm = Norm(config.q_lora_rank, config.rms_norm_eps)
-        self.wq_b = projection(config.q_lora_rank, H * D, std, dtype)
-        self.wkv = projection(d, D, std, dtype)
+        self.wq_b = Projection(config.q_lora_rank, H * D, std, dtype)
+        self.wkv = Projection(d, D, std, dtype)
         self.kv_norm = Norm(D, config.rms_norm_eps)
-        self.wo_a = projection(H * D // config.o_groups, config.o_groups * config.o_lora_rank, std, dtype)
-        self.wo_b = projection(config.o_groups * config.o_lora_rank, d, std, dtype)
+        self.wo_a = Projection(H * D // config.o_groups, config.o_groups * config.o_lora_rank, std, dtype)
+        self.wo_b = Projection(config.o_groups * config.o_lora_rank, d, std, dtype)
         self.attn_sink = nn.Parameter(al.zeros(H, dtype=float32))
+        self.quantization: Quantization = NONE
         self.frequency = rotary.frequencies(config, D, compressed=self.ratio > 0)
         overlap = config.layer_kind(layer) == CSA
         self.compressor = Compressor(config, D, self.ratio, overlap) if self.ratio else None
@@ -45,7 +48,7 @@ class Attention(nn.Module):
         heads = cos.unsqueeze(2), sin.unsqueeze(2)
         q = F.rms_norm(self.wq_b(latent).view(B, T, H, D), (D,), eps=self.config.rms_norm_eps)
         q = rotary.turn(q, heads)
-        kv = rotary.turn(self.kv_norm(self.wkv(x)), (cos, sin))  # (B, T, D)
+        kv = self._rounded(rotary.turn(self.kv_norm(self.wkv(x)), (cos, sin)))  # (B, T, D)
         index, rows = self._window(kv, places, cache)
         entries, choice = self._entries(x, latent, places, cache, side)
         if choice is not None and entries is not None:
@@ -59,6 +62,9 @@ class Attention(nn.Module):
             loss = index_loss(choice, mass[..., -choice.entries.shape[-1] :], places.real())
         chosen = choice.entries if choice is not None and self.indexer is not None else None
         return self._out(rotary.turn(y, heads, inverse=True)), loss, chosen
+
+    def _rounded(self, entries: Tensor) -> Tensor:
+        return self.quantization.entry(entries, self.config.qk_rope_head_dim)
 
     def _window(self, kv: Tensor, places: Places, cache: LayerCache | None) -> tuple[Tensor, Tensor]:
         """Which rows the window covers, and the rows."""
@@ -75,7 +81,7 @@ class Attention(nn.Module):
         if self.compressor is None:
             return None, None
         held = cache.compressor if cache is not None else None
-        entries = self.compressor(x, places, self.frequency, held)
+        entries = self.compressor(x, places, self.frequency, held, self._rounded)
         most = places.entries(self.ratio)
         if held is not None:
             entries = held.entries[:, :most]
@@ -93,7 +99,8 @@ class Attention(nn.Module):
         B, T, H, D = y.shape
         g, rank = self.config.o_groups, self.config.o_lora_rank
         grouped = y.reshape(B * T, g, H * D // g).transpose(0, 1)  # (g, B T, H D / g)
-        low = grouped @ self.wo_a.weight.view(g, rank, H * D // g).transpose(1, 2)  # (g, B T, rank)
+        weight = self.quantization.weight(self.wo_a.weight).view(g, rank, H * D // g)
+        low = self.quantization.activation(grouped) @ weight.transpose(1, 2)  # (g, B T, rank)
         return self.wo_b(low.transpose(0, 1).reshape(B, T, g * rank))
 
 

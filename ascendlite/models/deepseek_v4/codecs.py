@@ -69,10 +69,8 @@ def encode(x: Tensor, kind: Format, hint: Tensor | None = None) -> Encoded:
     assert kind.block is not None
     if kind is FP4 and x.shape[-1] % kind.block[1]:
         raise ShapeError(f"deepseek_v4: fp4 needs rows of a multiple of 32 elements, but the shape is {tuple(x.shape)}; take fp8")
-    x, limit = x.detach().float(), LARGEST[kind.name]
-    exponent = block_exponents(x, kind.block, limit)
-    rounded = _rounded(x, exponent, kind)
-    exponent = block_exponents(rounded, kind.block, limit)
+    x = rounded(x.detach().float(), kind)
+    exponent = block_exponents(x, kind.block, LARGEST[kind.name])
     if hint is not None:
         held = hint.view(al.uint8).to(al.int32) - 127
         off = (_rounded(x, held, kind) != x).to(al.float32)
@@ -83,6 +81,12 @@ def encode(x: Tensor, kind: Format, hint: Tensor | None = None) -> Encoded:
 def _scaled(x: Tensor, exponent: Tensor, kind: Format) -> Tensor:
     assert kind.block is not None
     return x / _spread(power_of_two(exponent), tuple(x.shape), kind.block)
+
+
+def rounded(x: Tensor, kind: Format) -> Tensor:
+    """What `encode` and `decode` make of x, without the codes."""
+    assert kind.block is not None
+    return _rounded(x, block_exponents(x, kind.block, LARGEST[kind.name]), kind)
 
 
 def _rounded(x: Tensor, exponent: Tensor, kind: Format) -> Tensor:

@@ -6,34 +6,17 @@ projections make, the block's own tokens the second half.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import ascendlite as al
 from ascendlite import nn
 from ascendlite.core import Tensor, float32
-from ascendlite.nn import functional as F
 
 from . import rotary
 from .cache import BlockCache, write_rows
 from .config import DeepseekV4Config
+from .layers import Norm, projection
 from .places import Blocks, Places
-
-
-class Norm(nn.Module):
-    """RMSNorm with a float32 weight, computed in float32 and cast back."""
-
-    def __init__(self, width: int, eps: float) -> None:
-        super().__init__()
-        self.eps = eps
-        self.weight = nn.Parameter(al.ones(width, dtype=float32))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x.float(), tuple(self.weight.shape), self.weight, self.eps).to(x.dtype)
-
-
-def projection(inputs: int, outputs: int, std: float, dtype: object = None) -> nn.Linear:
-    """A linear layer without bias, drawn from a normal distribution."""
-    layer = nn.Linear(inputs, outputs, bias=False, dtype=dtype)  # type: ignore[arg-type]
-    nn.init.normal_(layer.weight, std=std)
-    return layer
 
 
 class Compressor(nn.Module):
@@ -48,10 +31,12 @@ class Compressor(nn.Module):
         self.ape = nn.Parameter(al.zeros(ratio, wide, dtype=float32))
         self.norm = Norm(width, config.rms_norm_eps)
 
-    def forward(self, x: Tensor, places: Places, frequency: tuple[float, ...], cache: BlockCache | None) -> Tensor | None:
+    def forward(
+        self, x: Tensor, places: Places, frequency: tuple[float, ...], cache: BlockCache | None, finish: Callable[[Tensor], Tensor]
+    ) -> Tensor | None:
         """The new entries, (B, K, width) in x's dtype, turned by the position of their block's first token; None: no block is full.
 
-        With a cache they are written there, and so is the tail.
+        `finish` rounds them, where the model is quantised. With a cache they are written there, and so is the tail.
         """
         x32 = x.float()
         values, scores = self.wkv(x32), self.wgate(x32)  # (B, T, width or 2 width)
@@ -59,7 +44,7 @@ class Compressor(nn.Module):
         blocks = places.blocks(self.ratio, self.overlap, ring, room)
         entries = None
         if blocks is not None:
-            entries = self._entries(*self._cut(values, scores, blocks, cache), blocks, frequency).to(x.dtype)
+            entries = finish(self._entries(*self._cut(values, scores, blocks, cache), blocks, frequency).to(x.dtype))
         if cache is not None:
             slots = places.ring_slots(ring)
             write_rows(cache.tail_values, slots, values)

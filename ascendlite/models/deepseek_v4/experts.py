@@ -9,8 +9,9 @@ from ascendlite import nn
 from ascendlite.core import DType, Tensor, float32
 from ascendlite.nn import functional as F
 
-from .compressor import projection
 from .config import DeepseekV4Config
+from .layers import Projection
+from .quantize import NONE, Quantization
 from .side import Side
 
 _TINY_EXP = -17.0  # below, log1p(e^x) is e^x to float32's last bit
@@ -79,6 +80,7 @@ class Experts(nn.Module):
     def __init__(self, config: DeepseekV4Config, dtype: DType | None = None) -> None:
         super().__init__()
         self.limit = config.swiglu_limit
+        self.quantization: Quantization = NONE
         E, d, m, std = config.n_routed_experts, config.hidden_size, config.moe_intermediate_size, config.initializer_range
         self.w1, self.w3, self.w2 = (nn.Parameter(al.randn(E, *shape, dtype=dtype) * std) for shape in ((m, d), (m, d), (d, m)))
 
@@ -88,11 +90,12 @@ class Experts(nn.Module):
         flat = routes.experts.reshape(-1)
         by_expert, order = al.sort(flat, stable=True)
         ends = al.searchsorted(by_expert, al.arange(self.w1.shape[0], device=x.device), right=True)
-        rows = x.index_select(0, order.div(K, rounding_mode="floor"))
-        gate, up = (al.grouped_mm(rows, w.transpose(1, 2), offs=ends) for w in (self.w1, self.w3))
+        quant = self.quantization
+        rows = quant.activation(x).index_select(0, order.div(K, rounding_mode="floor"))
+        gate, up = (al.grouped_mm(rows, quant.expert(w).transpose(1, 2), offs=ends) for w in (self.w1, self.w3))
         weights = routes.weights.reshape(-1).index_select(0, order).unsqueeze(1)
         inner = (clamped_swiglu(gate, up, self.limit) * weights).to(x.dtype)
-        y = al.grouped_mm(inner, self.w2.transpose(1, 2), offs=ends)
+        y = al.grouped_mm(quant.activation(inner), quant.expert(self.w2).transpose(1, 2), offs=ends)
         back = al.argsort(order)
         return y.float().index_select(0, back).view(N, K, -1).sum(1)
 
@@ -104,8 +107,8 @@ class SharedExpert(nn.Module):
         super().__init__()
         self.limit = config.swiglu_limit
         d, m, std = config.hidden_size, config.moe_intermediate_size * config.n_shared_experts, config.initializer_range
-        self.w1, self.w3 = projection(d, m, std, dtype), projection(d, m, std, dtype)
-        self.w2 = projection(m, d, std, dtype)
+        self.w1, self.w3 = Projection(d, m, std, dtype), Projection(d, m, std, dtype)
+        self.w2 = Projection(m, d, std, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.w2(clamped_swiglu(self.w1(x), self.w3(x), self.limit))

@@ -11,9 +11,11 @@ from ascendlite.nn import functional as F
 
 from . import rotary
 from .cache import BlockCache
-from .compressor import Compressor, projection
+from .compressor import Compressor
 from .config import DeepseekV4Config
+from .layers import Projection, projection
 from .places import NOTHING, Places
+from .quantize import NONE, Quantization
 
 _AT_ONCE = 1 << 24  # scores of all heads that are held at a time
 
@@ -48,9 +50,10 @@ class Indexer(nn.Module):
         super().__init__()
         self.heads, self.width, self.topk, self.ratio = config.index_n_heads, config.index_head_dim, config.index_topk, ratio
         std = config.initializer_range
-        self.wq_b = projection(config.q_lora_rank, self.heads * self.width, std, dtype)
+        self.wq_b = Projection(config.q_lora_rank, self.heads * self.width, std, dtype)
         self.weights_proj = projection(config.hidden_size, self.heads, std, dtype)
         self.compressor = Compressor(config, self.width, ratio, overlap=True)
+        self.quantization: Quantization = NONE
         self.frequency = rotary.frequencies(config, self.width, compressed=True)
 
     def forward(self, x: Tensor, latent: Tensor, places: Places, cache: BlockCache | None, *, learn: bool, dense: bool) -> Choice:
@@ -61,7 +64,7 @@ class Indexer(nn.Module):
         return self._choose(x.detach(), latent.detach(), places, cache, True, dense)
 
     def _choose(self, x: Tensor, latent: Tensor, places: Places, cache: BlockCache | None, learn: bool, dense: bool) -> Choice:
-        keys = self.compressor(x, places, self.frequency, cache)
+        keys = self.compressor(x, places, self.frequency, cache, self.quantization.index_rows)
         most = places.entries(self.ratio)
         few = dense or most <= self.topk
         if most == 0 or (few and not learn):
@@ -77,7 +80,7 @@ class Indexer(nn.Module):
         B, T, _ = x.shape
         q = self.wq_b(latent).view(B, T, self.heads, self.width)
         cos, sin = places.rotation(self.frequency, "indexer")
-        q = rotary.turn(q, (cos.unsqueeze(2), sin.unsqueeze(2)))
+        q = self.quantization.index_rows(rotary.turn(q, (cos.unsqueeze(2), sin.unsqueeze(2))))
         weights = self.weights_proj(x).float() * (self.width**-0.5 * self.heads**-0.5)
         return index_scores(q, keys, weights)
 

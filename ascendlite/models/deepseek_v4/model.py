@@ -18,11 +18,12 @@ from ascendlite.nn import functional as F
 
 from .attention import Attention
 from .cache import DeepseekV4Cache, LayerCache, make_cache
-from .compressor import Norm, projection
 from .config import DeepseekV4Config
 from .experts import MoE, balance_loss, loads_of
 from .hyper import HyperConnection, HyperHead, join
+from .layers import Norm, Projection
 from .places import Places
+from .quantize import NONE, Quantization
 from .side import Side
 
 
@@ -77,7 +78,7 @@ class MTP(nn.Module):
         super().__init__()
         d, std = config.hidden_size, config.initializer_range
         self.enorm, self.hnorm, self.norm = (Norm(d, config.rms_norm_eps) for _ in range(3))
-        self.e_proj, self.h_proj = projection(d, d, std, dtype), projection(d, d, std, dtype)
+        self.e_proj, self.h_proj = Projection(d, d, std, dtype), Projection(d, d, std, dtype)
         self.block = Block(config, config.num_hidden_layers, dtype)
         self.hc_head = HyperHead(config)
 
@@ -91,7 +92,8 @@ class MTP(nn.Module):
 class DeepseekV4(Generates):
     """Logits of the next token at every place. See `ascendlite.models.cache.CausalLM` for `cache` and `lengths`.
 
-    `recompute`: keep only what goes from layer to layer, and compute the rest again in the backward pass.
+    `quantization`: numbers to round, with gradients straight through. `recompute`: keep only what goes from layer to layer, and
+    compute the rest again in the backward pass.
 
     >>> from ascendlite.models.deepseek_v4 import config_of
     >>> model = DeepseekV4(config_of("tiny"))
@@ -99,7 +101,9 @@ class DeepseekV4(Generates):
     (1, 3, 256)
     """
 
-    def __init__(self, config: DeepseekV4Config, *, dtype: DType | None = None, recompute: bool = False) -> None:
+    def __init__(
+        self, config: DeepseekV4Config, *, dtype: DType | None = None, recompute: bool = False, quantization: Quantization = NONE
+    ) -> None:
         super().__init__()
         self.config, self.recompute = config, recompute
         self.stored_scales: dict[str, Tensor] = {}  # e8m0, of the checkpoint that was read: see save_hf
@@ -111,6 +115,15 @@ class DeepseekV4(Generates):
         self.head = Head(config.hidden_size, config.vocab_size, bias=False, dtype=dtype)
         nn.init.normal_(self.head.weight, std=config.initializer_range)
         self.mtp = nn.ModuleList([MTP(config, dtype) for _ in range(config.num_nextn_predict_layers)])
+
+        self.quantize(quantization)
+
+    def quantize(self, quantization: Quantization) -> None:
+        """Round from now on what `quantization` says, wherever the model has it."""
+        for module in self.modules():
+            if hasattr(module, "quantization"):
+                module.quantization = quantization
+        self.quantization = quantization
 
     @property
     def vocab_size(self) -> int:
