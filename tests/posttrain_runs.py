@@ -1,9 +1,8 @@
-"""Small runs that the tests of post-training share, and the script that the kill test starts: `python -m tests.posttrain_runs FOLDER`."""
+"""Small runs that the tests of post-training share; the kill test starts `main` in processes of their own."""
 
 from __future__ import annotations
 
 import hashlib
-import sys
 import warnings
 from pathlib import Path
 
@@ -81,6 +80,3 @@ def main(kind: str, folder: str) -> None:
         trainer.train(resume_from_checkpoint=resume)
     print(digest(trainer))
 
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 
 import safetensors as library
@@ -46,8 +48,20 @@ def write(specs_of: Mapping[str, Tensor], path: FilePath, metadata: Mapping[str,
     """Write a file in place of `path`, whole or not at all."""
     specs, kept = _specs(specs_of, op)
     with replacing(path) as aside:
-        library.serialize_file(specs, aside, metadata=dict(metadata) if metadata else None)
+        try:
+            library.serialize_file(specs, aside, metadata=dict(metadata) if metadata else None)
+        except library.SafetensorError as error:
+            raise _disk_error(error, path, op) from error
     del kept
+
+
+def _disk_error(error: Exception, path: FilePath, op: str) -> Exception:
+    """A full disk and its kin as the OSError that they are; the library only tells in words."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    if found is None:
+        return error
+    number = int(found[1])
+    return OSError(number, f"{op}: {os.strerror(number)}; the earlier file is as it was", os.fspath(path))
 
 
 def save(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
