@@ -8,14 +8,15 @@ from collections.abc import Sequence
 
 from ascendlite.errors import AscendLiteError
 
-from . import chat, fetch, generate, info, model, npu, train
+from . import chat, fetch, generate, info, model, npu, posttrain, train
 from .text import TextError
 
-_COMMANDS = (info, train, generate, chat, model, fetch, npu)
+_COMMANDS = (info, posttrain, train, generate, chat, model, fetch, npu)
 _DESCRIPTION = """Tensors, autograd and training with PyTorch's names.
 
 Try first:
   ascendlite info                      what this machine and this build are
+  ascendlite posttrain                 post-train a tiny DeepSeek-V4, a few minutes, with a report
   ascendlite train                     train a small GPT on Shakespeare's plays, a few minutes
   ascendlite generate runs/gpt-1       write more text with what was trained
   ascendlite chat smollm2              converse with SmolLM2 (first: ascendlite fetch smollm2)"""

@@ -98,9 +98,12 @@ def _tokenizer(state: Mapping[str, object], path: Path) -> tuple[Codec, TextCode
     if state.get("kind") == "tokenizers":
         whole = tokenizer_from_saved(state)
         return whole, whole.shown(), chat_of(whole, str(path)), whole.stop_tokens
-    if state.get("kind") in ("pieces", ByteChatTokenizer.kind):
-        known = ByteChatTokenizer() if state["kind"] == ByteChatTokenizer.kind else PieceTokenizer(cast("Sequence[str]", state["pieces"]))
+    if state.get("kind") == ByteChatTokenizer.kind:
+        known = ByteChatTokenizer()
         return known, known, DeepseekV4Chat(), (known.eos_token_id,)
+    if state.get("kind") == "pieces":
+        pieces = PieceTokenizer(cast("Sequence[str]", state["pieces"]), thinking=bool(state.get("thinking")))
+        return pieces, pieces, DeepseekV4Chat("high" if pieces.thinking else "chat"), (pieces.eos_token_id,)
     try:
         simple = tokenizer_from_state(cast("dict[str, str]", state))
     except ArgumentError as error:

@@ -3,6 +3,7 @@
 from .callbacks import TrainerCallback, TrainerControl, TrainerState
 from .config import DistillConfig, DPOConfig, GRPOConfig, SFTConfig, TrainingConfig
 from .distill import Teacher, distill_loss, sampled_distill_advantages
+from .distilling import DistillTrainer
 from .dpo import DPOTrainer
 from .evaluate import Evaluation, Share, evaluate, pass_at_k, wilson
 from .grpo import GRPOTrainer

@@ -79,12 +79,14 @@ class TrainingConfig:
 class SFTConfig(TrainingConfig):
     """Supervised fine-tuning. `max_length`: tokens of an example, longer ones are cut at the end; of a row, if `packing`.
 
-    `completion_only_loss`: learn the completions only, not the prompts.
+    `completion_only_loss`: learn the completions only, not the prompts. `auxiliary_losses`: with those that the model has of its own
+    (DeepSeek-V4: MTP, balance of experts, indexers); the loss that is logged is the cross entropy.
     """
 
     max_length: int | None = 1024
     packing: bool = False
     completion_only_loss: bool = True
+    auxiliary_losses: bool = True
 
     def _check(self) -> None:
         self._require("max_length", self.max_length is None or self.max_length >= 2, "at least 2, or None")

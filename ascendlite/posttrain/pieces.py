@@ -26,7 +26,8 @@ class PieceTokenizer:
 
     kind = "pieces"
 
-    def __init__(self, pieces: Iterable[str] = ()) -> None:
+    def __init__(self, pieces: Iterable[str] = (), *, thinking: bool = False) -> None:
+        self.thinking = thinking  # whether answers begin with work, which </think> ends
         extra = sorted(set(pieces) - set(SPECIAL) - set(_ASCII) - {""})
         self.pieces = (*SPECIAL, *_ASCII, *extra)
         self._numbers = {piece: number for number, piece in enumerate(self.pieces)}
@@ -64,12 +65,12 @@ class PieceTokenizer:
         return "".join(self.pieces[token] for token in tokens)
 
     def chat(self, question: str) -> str:
-        """A question in DeepSeek-V4's chat format without thinking, up to where the answer begins."""
+        """A question in DeepSeek-V4's chat format, up to where the answer, or the thinking before it, begins."""
         return f"{BOS}{USER}{question}{self.opened()}"
 
     def opened(self) -> str:
-        """What opens an answer."""
-        return f"{ASSISTANT}{END_THINK}"
+        """What opens an answer, or the thinking before it."""
+        return f"{ASSISTANT}{THINK if self.thinking else END_THINK}"
 
     def conversation(self, messages: Sequence[Mapping[str, str]]) -> list[tuple[str, bool]]:
         """The texts of messages and whether each is the assistant's; without what opens and ends an answer.
@@ -86,6 +87,6 @@ class PieceTokenizer:
             texts.append(((BOS if number == 0 else "") + before[role] + message["content"], role == "assistant"))
         return texts
 
-    def state_dict(self) -> dict[str, str | list[str]]:
-        """What makes the tokenizer again: `PieceTokenizer(state["pieces"])`."""
-        return {"kind": self.kind, "pieces": list(self.pieces[len(SPECIAL) + len(_ASCII) :])}
+    def state_dict(self) -> dict[str, str | bool | list[str]]:
+        """What makes the tokenizer again: `PieceTokenizer(state["pieces"], thinking=state["thinking"])`."""
+        return {"kind": self.kind, "pieces": list(self.pieces[len(SPECIAL) + len(_ASCII) :]), "thinking": self.thinking}

@@ -10,10 +10,10 @@ from ascendlite.errors import ArgumentError
 from ascendlite.models.cache import CausalLM
 from ascendlite.structure import Value
 
+from .auxiliary import learning
 from .callbacks import TrainerCallback
 from .config import SFTConfig
 from .dataset import Row, Rows, sft_example
-from .forward import hidden_states, target_loss
 from .packing import Batch, Example, pack, pad
 from .protocol import Codec
 from .trainer import Trainer
@@ -51,6 +51,7 @@ class SFTTrainer(Trainer[Batch]):
         self._format = formatting_func
         self.examples = [self._example(train_dataset[n]) for n in range(len(train_dataset))]
         super().__init__(model, self.config, len(self.examples), callbacks=callbacks, saved_with=saved_with)
+        self._learning = learning(self.causal, auxiliary=self.config.auxiliary_losses)
 
     def _example(self, row: Row) -> Example:
         if self._format is not None:
@@ -86,12 +87,17 @@ class SFTTrainer(Trainer[Batch]):
         """Summed losses over the count of all learned tokens: how the step is cut does not matter."""
         total = sum(batch.target_count for batch in micros)
         loss = 0.0
+        self._learning.begin()
         for batch in micros:
             with self.autocast():
-                part = target_loss(self.causal, batch, hidden_states(self.causal, batch, self.device)) / total
+                part, cross_entropy = self._learning.loss(batch, self.device, batch.target_count / total)
             part.backward()
-            loss += float(part.item())
+            loss += cross_entropy
         return loss, {"tokens": sum(sum(batch.lengths) for batch in micros), "target_tokens": total}
+
+    def applied(self) -> None:
+        """The balancing biases of a mixture move after the step."""
+        self._learning.applied()
 
     def batch_state(self, micros: list[Batch]) -> Value:
         """Inputs and targets."""

@@ -87,6 +87,9 @@ class Trainer(ABC, Generic[Micro]):
     def batch_state(self, micros: list[Micro]) -> Value:
         """The micro-batches as something that can be saved, for a dump."""
 
+    def applied(self) -> None:
+        """Called when the optimizer has stepped."""
+
     def extra_state(self) -> Value:
         """What else the next step depends on."""
         return None
@@ -137,6 +140,7 @@ class Trainer(ABC, Generic[Micro]):
         row: Row = {"lr": rate, "skipped": int(result is None)}
         if result is not None:
             self.optimizer.step()
+            self.applied()
             self._last_loss = result.loss
             row |= {"loss": result.loss, "grad_norm": result.grad_norm, **result.stats}
         self.optimizer.zero_grad()
@@ -159,7 +163,8 @@ class Trainer(ABC, Generic[Micro]):
         resumed = self._resume(resume_from_checkpoint)
         self._open(resumed)
         self._tell("on_train_begin")
-        ended, before, start, saved = "done", self.seconds, time.perf_counter(), self.state.global_step if resumed else -1
+        ended = self._end(False, False)
+        before, start, saved = self.seconds, time.perf_counter(), self.state.global_step if resumed else -1
         try:
             with stop_on_signal() as stopped:
                 while self.state.global_step < self.state.max_steps and ended == "done":

@@ -132,7 +132,7 @@ _OPENINGS: dict[str, Callable[[str], str]] = {
 
 
 class DeepseekV4Chat:
-    """DeepSeek-V4's conversations. `thinking`: "chat" (none, the default), "high" or "max".
+    """DeepSeek-V4's conversations. `thinking`: "chat" (none), "high" or "max"; `usual` is taken where nothing is said.
 
     >>> DeepseekV4Chat().render([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}])
     '<｜begin▁of▁sentence｜>Be brief.<｜User｜>Hi<｜Assistant｜></think>'
@@ -140,9 +140,12 @@ class DeepseekV4Chat:
 
     stops: tuple[str, ...] = (END,)
 
+    def __init__(self, usual: str = "chat") -> None:
+        self.usual = usual
+
     def render(self, messages: Sequence[Message], *, tools: Sequence[dict[str, object]] | None = None, thinking: str | None = None) -> str:
         """The text up to where the answer begins. Reasoning of turns before the last question is dropped unless there are tools."""
-        mode = thinking or "chat"
+        mode = thinking or self.usual
         if mode not in MODES:
             raise ArgumentError(f"chat: thinking is {thinking!r}; DeepSeek-V4 knows {', '.join(MODES)}")
         turns = _with_tools(_merged(messages), tools)
@@ -172,7 +175,7 @@ class DeepseekV4Chat:
         """The turn that an answer is, with its reasoning and its tool calls; ArgumentError says where an answer is malformed."""
         text = answer.removesuffix(END)
         reasoning = ""
-        if (thinking or "chat") != "chat":
+        if (thinking or self.usual) != "chat":
             reasoning, mark, text = text.partition(THOUGHT)
             if not mark:
                 raise ArgumentError(f"chat: the answer was cut while it reasoned: there is no {THOUGHT} in it")

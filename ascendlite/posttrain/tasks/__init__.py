@@ -1,6 +1,6 @@
 """Verifiable tasks: questions, answers to learn from, and a verifier that says how right a completion is.
 
-`tagalog` needs nothing; the others are generators of the package `reasoning-gym` with verifiers of their own. Whether a question
+`tagalog` and its halves need nothing; the others are generators of the package `reasoning-gym` with verifiers of their own. Whether a question
 is held out is decided by its text alone, so that no seed can bring it into training.
 """
 
@@ -17,11 +17,12 @@ from .gym import GYM, GymTask
 from .words import TagalogTask
 
 _HELD_OUT = 10  # one question in so many
+_OWN = {"tagalog": "+-", "tagalog-sums": "+", "tagalog-differences": "-"}  # the signs of their problems
 
 
 def task_names() -> list[str]:
     """Names that `--task` takes; other names of reasoning-gym's generators work too."""
-    return ["tagalog", *sorted(GYM)]
+    return [*_OWN, *sorted(GYM)]
 
 
 def make_task(name: str) -> Task:
@@ -30,7 +31,7 @@ def make_task(name: str) -> Task:
     >>> make_task("tagalog").name
     'tagalog'
     """
-    return TagalogTask() if name == "tagalog" else GymTask(name)
+    return TagalogTask(name, _OWN[name]) if name in _OWN else GymTask(name)
 
 
 def held_out(item: Item) -> bool:

@@ -31,6 +31,10 @@ class Task(Protocol):
     def max_new_tokens(self) -> int:
         """The longest answer in tokens, with the one that ends it."""
 
+    @property
+    def thinks(self) -> bool:
+        """Whether an answer begins with work that `</think>` ends."""
+
     def draw(self, seed: int) -> Iterator[Item]:
         """The questions of a seed, always the same ones."""
 

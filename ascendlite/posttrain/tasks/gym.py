@@ -51,6 +51,7 @@ class GymTask:
     """A generator of reasoning-gym by its name."""
 
     pieces: tuple[str, ...] = ()
+    thinks = False
 
     def __init__(self, name: str) -> None:
         try:
@@ -64,7 +65,7 @@ class GymTask:
         try:
             self._verifier = self._make(name, size=1, seed=0, **self._setting.config)
         except ValueError as error:
-            known = ", ".join(["tagalog", *sorted(GYM)])
+            known = ", ".join(["tagalog", "tagalog-sums", "tagalog-differences", *sorted(GYM)])
             raise ArgumentError(f"task {name!r} is unknown ({error}); known: {known}, and every generator of reasoning-gym") from None
 
     def draw(self, seed: int) -> Iterator[Item]:

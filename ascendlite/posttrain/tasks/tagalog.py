@@ -84,20 +84,53 @@ def _descends(values: list[int]) -> bool:
     return whole and round_tens and 0 not in values and all(a > b for a, b in zip(places, places[1:], strict=False))
 
 
-# ---- problems
+# ---- problems, worked digit by digit
 
 WORDS_OF = {"+": "dagdagan ng", "-": "bawasan ng"}
+END_OF_WORK = "</think>"
 
 
-def problem(rng: random.Random, most: int = 99) -> tuple[str, int]:
-    """A question and its answer, which is never negative."""
-    sign = rng.choice(("+", "-"))
+def problem(rng: random.Random, most: int = 99, signs: str = "+-") -> tuple[int, str, int]:
+    """Two numbers and what to do with them; the result is never negative."""
+    sign = rng.choice(signs)
     a, b = rng.randint(1, most), rng.randint(1, most)
-    if sign == "-" and b > a:
-        a, b = b, a
-    return f"{number_words(a)} {WORDS_OF[sign]} {number_words(b)}", a + b if sign == "+" else a - b
+    return (b, sign, a) if sign == "-" and b > a else (a, sign, b)
+
+
+def question(a: int, sign: str, b: int) -> str:
+    """The problem in words.
+
+    >>> question(23, "+", 11)
+    "dalawampu't tatlo dagdagan ng labing-isa"
+    """
+    return f"{number_words(a)} {WORDS_OF[sign]} {number_words(b)}"
+
+
+def result(a: int, sign: str, b: int) -> int:
+    """The number that is asked for."""
+    return a + b if sign == "+" else a - b
+
+
+def worked(a: int, sign: str, b: int) -> str:
+    """Units, then tens, then the answer; numbers up to 99. What is carried shows in the units, what is borrowed in the tens.
+
+    >>> worked(47, "+", 35)
+    "pito lima labindalawa, apatnapu tatlumpu pitumpu</think>walumpu't dalawa"
+    >>> worked(42, "-", 7)
+    "labindalawa pito lima, tatlumpu sero tatlumpu</think>tatlumpu't lima"
+    """
+    borrowed = 10 if sign == "-" and a % 10 < b % 10 else 0
+    units = (a % 10 + borrowed, b % 10)
+    tens = (a // 10 * 10 - borrowed, b // 10 * 10)
+    steps = ", ".join(" ".join(number_words(n) for n in (x, y, result(x, sign, y))) for x, y in (units, tens))
+    return f"{steps}{END_OF_WORK}{number_words(result(a, sign, b))}"
+
+
+def final_answer(completion: str) -> str:
+    """What stands behind the work."""
+    return completion.rpartition(END_OF_WORK)[2]
 
 
 def score(completion: str, answer: int) -> float:
-    """1 for the right number in words, 0 for anything else."""
-    return float(read_number(completion) == answer)
+    """1 for the right number in words, 0 for anything else; the work is not looked at."""
+    return float(read_number(final_answer(completion)) == answer)

@@ -10,7 +10,7 @@ from .base import Item
 
 
 class TagalogTask:
-    """`dalawampu't tatlo dagdagan ng labing-isa` -> `tatlumpu't apat`.
+    """`dalawampu't tatlo dagdagan ng labing-isa` -> the sum worked out in units and tens, then `tatlumpu't apat`.
 
     >>> from itertools import islice
     >>> task = TagalogTask()
@@ -19,24 +19,24 @@ class TagalogTask:
     (1.0, 0.0)
     """
 
-    name = "tagalog"
-    max_new_tokens = 8
+    max_new_tokens = 24
+    thinks = True
 
-    def __init__(self, most: int = 99) -> None:
-        self.most = most
+    def __init__(self, name: str = "tagalog", signs: str = "+-", most: int = 99) -> None:
+        self.name, self.signs, self.most = name, signs, most
 
     @property
     def pieces(self) -> tuple[str, ...]:
         """Number words and what joins them."""
-        joints = ("'t ", " at ", "labing-", "labin", "labim", "labing", "isandaan", *(f" {word} " for word in tagalog.WORDS_OF.values()))
-        return (*tagalog.UNITS, "sampu", *(word for word in tagalog.TENS if word), *joints)
+        joints = ("'t ", " at ", ", ", *(f" {word} " for word in tagalog.WORDS_OF.values()))
+        return (*tagalog.UNITS, *tagalog.TEENS, *(word for word in tagalog.TENS if word), tagalog.HUNDREDS[1], *joints)
 
     def draw(self, seed: int) -> Iterator[Item]:
         """The questions of a seed."""
-        rng = random.Random(f"tagalog {seed}")
+        rng = random.Random(f"{self.name} {seed}")
         while True:
-            prompt, answer = tagalog.problem(rng, self.most)
-            yield Item(prompt, tagalog.number_words(answer), {"answer": answer})
+            a, sign, b = tagalog.problem(rng, self.most, self.signs)
+            yield Item(tagalog.question(a, sign, b), tagalog.worked(a, sign, b), {"answer": tagalog.result(a, sign, b)})
 
     def score(self, completion: str, item: Item) -> float:
         """1 for the right number, however it is spelled."""

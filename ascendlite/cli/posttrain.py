@@ -1,0 +1,126 @@
+"""`ascendlite posttrain`: SFT, GRPO and distillation of a small model on a task with a verifier, with a report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from ascendlite.errors import ArgumentError, FileFormatError
+
+_DESCRIPTION = """Post-train a language model on a task with a verifier: supervised fine-tuning on worked examples until there is something
+to reward, then GRPO, then evaluation on held-out questions, chats and a report. By default a tiny DeepSeek-V4 with every
+mechanism learns arithmetic in Tagalog number words."""
+_EXAMPLES = """examples:
+  ascendlite posttrain
+  ascendlite posttrain --task chain_sum
+  ascendlite posttrain --from smollm2 --task chain_sum     LoRA on a pretrained model; takes hours
+  ascendlite posttrain --specialists 2 --distill           two specialists, distilled into one student
+  ascendlite posttrain --resume runs/posttrain-1"""
+_HELP = {
+    "task": "what to learn: tagalog, tagalog-sums, tagalog-differences, or a generator of reasoning-gym such as chain_sum",
+    "device": "where to compute",
+    "seed": "of weights, questions and draws",
+    "questions": "questions to learn from, at most",
+    "held_out": "questions to be judged by",
+    "samples": "completions of each question in pass@k",
+    "start_at": "pass@k at which SFT ends and GRPO begins",
+    "sft_steps": "SFT steps at most",
+    "sft_batch": "examples of an SFT step",
+    "sft_lr": "learning rate of SFT",
+    "grpo_steps": "GRPO steps",
+    "grpo_prompts": "prompts of a GRPO step",
+    "grpo_generations": "completions of each prompt",
+    "grpo_lr": "learning rate of GRPO",
+    "loss_type": "grpo, dapo, dr_grpo, gspo or cispo",
+    "beta": "weight of the KL to the model after SFT; 0: none",
+    "distill_steps": "steps of distillation",
+    "save_every": "steps between checkpoints",
+}
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Describe the command."""
+    from ascendlite.posttrain.job.settings import JobSettings
+
+    parser = commands.add_parser(
+        "posttrain",
+        help="post-train a small model on a task with a verifier, a few minutes",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    defaults = JobSettings()
+    for name, text in _HELP.items():
+        value = getattr(defaults, name)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), metavar="X" if isinstance(value, float) else "N" if isinstance(value, int) else "NAME", help=f"{text} (default: {value})")
+    parser.add_argument("--from", dest="source", metavar="MODEL", help="a pretrained model to go on from with LoRA: smollm2, a GGUF file, a folder")
+    parser.add_argument("--specialists", type=int, metavar="N", help="train so many specialists, each on its half of the task (2)")
+    parser.add_argument("--distill", action="store_true", help="distil the specialists into one student (goes with --specialists)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to put the run (default: runs/posttrain-1 and on)")
+    parser.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with the run in this folder")
+    return parser
+
+
+def _free_folder() -> Path:
+    number = 1
+    while Path("runs", f"posttrain-{number}").exists():
+        number += 1
+    return Path("runs", f"posttrain-{number}")
+
+
+def _given(options: argparse.Namespace) -> dict[str, int | float | str]:
+    names = (*_HELP, "source", "specialists")
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the job, or go on with it."""
+    from rich.console import Console
+
+    from ascendlite.posttrain.job import Job, JobSettings, settings_from_state, write_report
+    from ascendlite.posttrain.job.run import Stopped
+
+    given = _given(options)
+    if options.distill != bool(given.get("specialists")) and options.resume is None:
+        raise ArgumentError("posttrain: --distill and --specialists 2 go together; give both or none")
+    if options.resume is not None:
+        if given:
+            flags = ", ".join("--" + name.replace("_", "-") for name in sorted(given))
+            raise ArgumentError(f"posttrain: {flags} can't change when a run is resumed; leave it out, or start a new run")
+        settings, folder = settings_from_state(_saved(options.resume)), options.resume
+    else:
+        settings, folder = JobSettings(**given), options.out or _free_folder()  # type: ignore[arg-type]
+        if (folder / "settings.json").exists():
+            raise ArgumentError(f"posttrain: {folder} already holds a run; go on with --resume {folder}, or choose another --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "settings.json").write_text(json.dumps(settings.state_dict(), indent=2) + "\n")
+    console = Console(highlight=False)
+    job = Job(settings, folder, lambda text: console.print(text, markup=False, soft_wrap=True))
+    try:
+        results = job.run()
+    except Stopped:
+        job.say(f"stopped; go on with: ascendlite posttrain --resume {folder}")
+        return 130
+    report = write_report(folder, settings, results, _about())
+    job.say(f"report: {report}\nconverse with it: ascendlite chat {folder}")
+    return 0
+
+
+def _saved(folder: Path) -> dict[str, int | float | str]:
+    file = folder / "settings.json"
+    if not file.is_file():
+        raise FileNotFoundError(f"posttrain: {folder} holds no run (there is no settings.json in it)")
+    try:
+        saved = json.loads(file.read_text())
+    except ValueError as error:
+        raise FileFormatError(f"posttrain: {file} is damaged ({error})") from error
+    return saved  # type: ignore[no-any-return]
+
+
+def _about() -> str:
+    import platform
+
+    import ascendlite as al
+
+    return f"ascendlite {al.__version__}, Python {platform.python_version()}, {platform.machine()}, {al.get_num_threads()} threads"

@@ -1,0 +1,7 @@
+"""The main job: SFT until there is something to reward, GRPO, evaluation, chats, and a report; or specialists and their student."""
+
+from .page import write_report
+from .run import Job
+from .settings import JobSettings, settings_from_state
+
+__all__ = ["Job", "JobSettings", "settings_from_state", "write_report"]

@@ -1,0 +1,64 @@
+"""What a post-training job is made with: saved in its folder, so that a resumed job is the same job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+from ascendlite.errors import ArgumentError
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """A job's choices; the defaults take a tiny DeepSeek-V4 through SFT and GRPO in a few minutes on two cores."""
+
+    task: str = "tagalog"
+    source: str = ""  # a pretrained model, by --from; empty: a new tiny DeepSeek-V4
+    device: str = "cpu"
+    seed: int = 0
+    questions: int = 6000
+    held_out: int = 200
+    samples: int = 8
+    start_at: float = 0.5  # pass@8 at which SFT is enough
+    sft_steps: int = 600
+    sft_batch: int = 64
+    sft_lr: float = 3e-3
+    sft_check: int = 30
+    grpo_steps: int = 100
+    grpo_prompts: int = 8
+    grpo_generations: int = 16
+    grpo_lr: float = 1e-3
+    loss_type: str = "dapo"
+    beta: float = 1e-3
+    lora_rank: int = 16
+    specialists: int = 0
+    distill_steps: int = 150
+    distill_batch: int = 64
+    distill_lr: float = 1e-3
+    save_every: int = 25
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "int" and field.name not in ("seed", "specialists") and value < 1:
+                raise ArgumentError(f"posttrain: --{field.name.replace('_', '-')} is {value}; it must be at least 1")
+            if field.type == "float" and not value >= 0:
+                raise ArgumentError(f"posttrain: --{field.name.replace('_', '-')} is {value}; it must be at least 0")
+        if self.grpo_generations < 2:
+            raise ArgumentError("posttrain: --grpo-generations must be at least 2: the others of a group are the baseline")
+        if self.specialists not in (0, 2):
+            raise ArgumentError(f"posttrain: --specialists is {self.specialists}; 2 are supported, each with half of the task")
+        if self.specialists and self.source:
+            raise ArgumentError("posttrain: --specialists starts from new models; leave --from out")
+
+    def state_dict(self) -> dict[str, int | float | str]:
+        """The choices as plain values."""
+        return asdict(self)
+
+
+def settings_from_state(state: Mapping[str, int | float | str]) -> JobSettings:
+    """The settings that a `state_dict()` describes; names of other releases are refused."""
+    unknown = sorted(set(state) - {field.name for field in fields(JobSettings)})
+    if unknown:
+        raise ArgumentError(f"posttrain: the job has settings that this release does not know: {', '.join(unknown)}")
+    return JobSettings(**state)  # type: ignore[arg-type]
