@@ -127,7 +127,10 @@ def check_overlap(tracer: Tracer, instruction: Instruction, dst: LocalTensor, sr
     same_size = dst.dtype.itemsize == src.dtype.itemsize
     if base == other and same_size and dst_strides == src_strides and (lanes.mode == 0 or dst_strides[1] or (isinstance(lanes.repeat, int) and lanes.repeat == 1)):
         return
-    repeats = -(-sym.bounds(lanes.active)[1] // width) if lanes.mode == 0 else sym.bounds(lanes.repeat)[1]
+    most = sym.bounds(lanes.active)[1]
+    if lanes.mode == 0 and (base + most * dst.dtype.itemsize <= other or other + most * src.dtype.itemsize <= base):
+        return  # the last repeat of the count form may be short
+    repeats = -(-most // width) if lanes.mode == 0 else sym.bounds(lanes.repeat)[1]
     span_d, step_d = _first_repeat(dst.dtype.itemsize, lanes, dst_strides[0], width)
     span_s, step_s = _first_repeat(src.dtype.itemsize, lanes, src_strides[0], width)
     step_d, step_s = step_d or dst_strides[1] * BLOCK, step_s or src_strides[1] * BLOCK

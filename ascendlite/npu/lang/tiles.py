@@ -62,13 +62,23 @@ class Tile:
     outs: tuple[LocalTensor, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A tensor in a pipeline whose items have another width than the rest, such as one number a row."""
+
+    tensor: Argument | GlobalTensor
+    width: int
+    pitch: int
+
+
 class _Port:
     """A tensor whose tiles pass through slots of UB: `width` elements an item, in rows of `pitch` elements."""
 
     def __init__(self, tensor: Argument | GlobalTensor, tile: int, width: int, pitch: int, slots: int) -> None:
         self.window = tensor if isinstance(tensor, GlobalTensor) else GlobalTensor(tensor)
         self.width, self.pitch = width, pitch
-        self.slots = Slots(allocate(Memory.UB, self.window.dtype, tile * pitch, slots))
+        per_block = BLOCK // self.window.dtype.itemsize or 1
+        self.slots = Slots(allocate(Memory.UB, self.window.dtype, CeilAlign(tile * pitch, per_block), slots))
 
     def _rows(self, items: Index) -> DataCopyExtParams | Index:
         size = self.window.dtype.itemsize
@@ -97,7 +107,7 @@ class _Port:
             DataCopyPad(dst, src, how)
 
 
-def pipeline(n: int, tile: int, ins: Sequence[Argument | GlobalTensor], outs: Sequence[Argument | GlobalTensor], *, width: int = 1,
+def pipeline(n: int, tile: int, ins: Sequence[Argument | GlobalTensor | Items], outs: Sequence[Argument | GlobalTensor | Items], *, width: int = 1,
              pitch: int | None = None, slots: int = 2, align: int | None = None) -> Iterator[Tile]:
     """This core's tiles of n items, streamed: inputs arrive in the next slots while this tile is worked on and the last one leaves.
 
@@ -108,9 +118,10 @@ def pipeline(n: int, tile: int, ins: Sequence[Argument | GlobalTensor], outs: Se
             ac.Add(t.outs[0], t.ins[0], t.ins[1], t.count)
     """
     pitch = width if pitch is None else pitch
-    smallest = min(GlobalTensor(t).dtype.itemsize for t in (*ins, *outs))
+    given = [[t if isinstance(t, Items) else Items(t, width, pitch) for t in group] for group in (ins, outs)]
+    smallest = min(GlobalTensor(t.tensor).dtype.itemsize for group in given for t in group)
     start, size = my_part(n, align or max(1, LINE // (width * smallest)))
-    sources, targets = ([_Port(t, tile, width, pitch, slots) for t in group] for group in (ins, outs))
+    sources, targets = ([_Port(t.tensor, tile, t.width, t.pitch, slots) for t in group] for group in given)
     free_in, full_in = (take_events(e, slots)[0] for e in (HardEvent.V_MTE2, HardEvent.MTE2_V))
     free_out, full_out = (take_events(e, slots)[0] for e in (HardEvent.MTE3_V, HardEvent.V_MTE3))
     for number in range(slots):
