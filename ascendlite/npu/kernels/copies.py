@@ -6,7 +6,7 @@ from typing import Any
 
 from ascendlite.core import Tensor, _core
 from ascendlite.npu import wide
-from ascendlite.npu.kernels import elementwise
+from ascendlite.npu.kernels import elementwise, strided
 from ascendlite.npu.runtime import stream
 
 # A host-device copy crosses the NPU-CPU link: 151 GB/s read and 110 GB/s write inside a node, 1.0 us (CloudMatrix384, arXiv 2506.12708, table 1).
@@ -31,9 +31,14 @@ def transfer(target: Tensor, source: Tensor, dry: bool) -> None:
 
 def on_device(target: Tensor, source: Tensor) -> Any:
     """Between tensors of one die."""
-    if target.is_contiguous() and source.is_contiguous():
+    if target.dtype is source.dtype and not (target.is_contiguous() and source.is_contiguous()):
+        return strided.copy(target, source)
+    if not source.is_contiguous():
+        source = source.detach().contiguous()
+    if target.is_contiguous():
         return elementwise.convert(target, source)
-    return NotImplemented
+    fresh = _core.empty(tuple(target.shape), dtype=target.dtype, device=target.device)
+    return NotImplemented if elementwise.convert(fresh, source) is NotImplemented else strided.copy(target, fresh)
 
 
 def fill(target: Tensor, value: float) -> Any:

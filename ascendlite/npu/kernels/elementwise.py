@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from ascendlite.core import DType, Tensor, _core
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.programs import kernel
 from ascendlite.npu.kernels import POINTWISE
 from ascendlite.npu.kernels.expression import ITEMSIZE, Plan, Value, cast, constant, maximum, where
 from ascendlite.npu.kernels.formulas import FLOAT, MASKS, NATIVE
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.tiles import my_tiles
+from ascendlite.npu.programs import kernel
 from ascendlite.npu.runtime.device import state
 from ascendlite.npu.runtime.launch import launch
 
@@ -93,8 +93,8 @@ FORMULAS: Final[dict[str, Callable[..., Value]]] = {**FLOAT, **NATIVE, **MASKS, 
 def pointwise(job: Job, n: int, out: Any, a: Any = None, b: Any = None, c: Any = None, d: Any = None) -> None:
     """out = formula(a, b, c, d) over n contiguous elements."""
     plan, tile = job.plan(), job.tile()
-    sources = [_global(t) for t in (a, b, c, d) if t is not None]
-    target = _global(out)
+    sources = [window(t) for t in (a, b, c, d) if t is not None]
+    target = window(out)
     pipe, moved_in, moved_out = ac.TPipe(), ac.TQue(ac.TPosition.VECIN, 2), ac.TQue(ac.TPosition.VECOUT, 2)
     widths = [tile * t.dtype.itemsize for t in sources]
     if sources:
@@ -128,7 +128,7 @@ def backend_copy(target: Tensor, source: Tensor) -> None:
     target.detach().copy_(source)
 
 
-def _global(t: Any) -> Any:
+def window(t: Any) -> Any:
     """A tensor of the device; bools are bytes."""
     g = ac.GlobalTensor(t)
     return g.ReinterpretCast(dtypes.u8) if g.dtype is dtypes.bool8 else g

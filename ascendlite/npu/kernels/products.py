@@ -11,10 +11,10 @@ from typing import Any, Final
 from ascendlite.core import Tensor
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.chips import Chip
-from ascendlite.npu.programs import kernel
 from ascendlite.npu.kernels import elementwise, kernel_for
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.cube_tiles import Product
+from ascendlite.npu.programs import kernel
 from ascendlite.npu.runtime import launch as launching
 from ascendlite.npu.runtime.device import state
 from ascendlite.npu.runtime.launch import launch

@@ -30,12 +30,16 @@ class DataCopyParams:
 
 @dataclass(frozen=True, slots=True)
 class DataCopyExtParams:
-    """`blockCount` rows of `blockLen` bytes; gaps: in bytes in GM, in blocks of 32 bytes in local memory (after the row is filled up)."""
+    """`blockCount` rows of `blockLen` bytes; gaps: in bytes in GM, in blocks of 32 bytes in local memory (after the row is filled up).
+
+    pitch: bytes from row to row in local memory, in place of its gap: for rows of an odd length in a tile of a fixed one.
+    """
 
     blockCount: Index = 1
     blockLen: Index = 0
     srcStride: Index = 0
     dstStride: Index = 0
+    pitch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,14 +264,14 @@ def DataCopyPad(dst: Tensor, src: Tensor, how: Index | DataCopyExtParams, pad: D
     length = how.blockLen + left + right
     full = (length + BLOCK - 1) // BLOCK * BLOCK
     if inward:
-        to = Rows(how.blockCount, full, full + how.dstStride * BLOCK)
+        to = Rows(how.blockCount, full, full + how.dstStride * BLOCK if how.pitch is None else how.pitch)
         of = Rows(how.blockCount, how.blockLen, how.blockLen + how.srcStride)
         exact = isinstance(full, int) and isinstance(how.blockLen, int) and full == how.blockLen
         fill = 0 if exact else 1 if pad.isPad else 2
         _copy("DataCopyPad", dst, src, to, of, left, full - how.blockLen - left, fill, pad.paddingValue)
         return
     to = Rows(how.blockCount, how.blockLen, how.blockLen + how.dstStride)
-    _copy("DataCopyPad", dst, src, to, Rows(how.blockCount, how.blockLen, full + how.srcStride * BLOCK))
+    _copy("DataCopyPad", dst, src, to, Rows(how.blockCount, how.blockLen, full + how.srcStride * BLOCK if how.pitch is None else how.pitch))
 
 
 def _nd2nz(dst: Tensor, src: Tensor, p: Nd2NzParams) -> None:
