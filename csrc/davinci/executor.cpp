@@ -1,5 +1,6 @@
 #include "davinci/executor.h"
 
+#include <algorithm>
 #include <atomic>
 
 #include "kernel.h"
@@ -68,6 +69,20 @@ Released meet(const std::vector<Group>& groups) {
   return r;
 }
 
+// Whether two arguments share bytes but do not begin together.
+bool overlap_in_part(const Program& program, const std::vector<int64_t>& pointers, int64_t scale) {
+  std::vector<std::pair<int64_t, int64_t>> spans;
+  for (size_t t = 0; t < std::min(pointers.size(), program.tensor_bytes.size()); ++t)
+    if (program.tensor_bytes[t] > 0) spans.emplace_back(pointers[t], pointers[t] + program.tensor_bytes[t] * scale);
+  std::sort(spans.begin(), spans.end());
+  int64_t begin = 0, end = 0;
+  for (const auto& [low, high] : spans) {
+    if (low < end && low != begin) return true;
+    begin = low, end = std::max(end, high);
+  }
+  return false;
+}
+
 template <class Body>
 void share(int64_t n, bool one_thread, Body&& body) {
   if (one_thread) return body(int64_t{0}, n);
@@ -107,7 +122,8 @@ Executor::Executor(std::shared_ptr<const Program> program)
       atomics_(has_atomics(*program_)) {}
 
 bool Executor::run(const Launch& launch) {
-  const Key key{launch.numerics.mode, launch.numerics.options, launch.blocks};
+  const bool overlap = overlap_in_part(*program_, launch.pointers, launch.numerics.scale());
+  const Key key{launch.numerics.mode, launch.numerics.options, launch.blocks, overlap};
   if (program_->reads_scalars) return meets_ ? run_in_phases(launch, nullptr) : run_apart(launch, nullptr);
   std::shared_ptr<const Cached> kept;
   {
@@ -117,6 +133,7 @@ bool Executor::run(const Launch& launch) {
   }
   if (kept && !kept->empty()) return replay(launch, *kept);
   Cached fresh(launch.blocks);
+  for (GroupSteps& g : fresh) g.in_place = !overlap;
   Cached* keep = kept ? nullptr : &fresh;  // an empty list: the program is too large
   const bool overflow = meets_ ? run_in_phases(launch, keep) : run_apart(launch, keep);
   if (keep) keep_if_small(key, std::move(fresh));

@@ -26,7 +26,7 @@ class Executor {
 
  private:
   using Cached = std::vector<GroupSteps>;
-  using Key = std::array<int64_t, 3>;  // mode, options, blocks
+  using Key = std::array<int64_t, 4>;  // mode, options, blocks, arguments overlap in part
 
   bool replay(const Launch& launch, const Cached& groups) const;
   bool run_apart(const Launch& launch, Cached* keep) const;

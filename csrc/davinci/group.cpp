@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "davinci/in_place.h"
 #include "float8.h"
 
 namespace al::davinci {
@@ -139,14 +140,17 @@ bool Group::move(int index, const Released& released) {
       break;
     }
     switch (i.sync) {
-      case kNoSync: build(index, i); break;
+      case kNoSync: collect(index, i); break;
       case kGetValue: {
         flush(index);
         const Scalar s = read_scalar(core.state, i, numerics_);
         core.walker.set_scalar(static_cast<int>(i.args[0]), s.integer, s.real);
         break;
       }
-      case kCrossSet: set_flag(index, i.args[0], i.args[1]); break;
+      case kCrossSet:
+        build_collected(index, false);
+        set_flag(index, i.args[0], i.args[1]);
+        break;
       case kCrossWait:
       case kSyncAll:
         if (i.sync == kSyncAll) ++(i.args[0] ? core.arrived.kind : core.arrived.all);
@@ -156,8 +160,26 @@ bool Group::move(int index, const Released& released) {
       default: break;  // flags and barriers of one core: its steps run in program order
     }
   }
+  build_collected(index, core.halt == Halt::kDone);
   flush(index);
   return true;
+}
+
+constexpr size_t kCollected = 4096;  // 3.4 MB
+
+void Group::collect(int index, const Instr& i) {
+  if (!keep_ || !keep_->in_place) return build(index, i);
+  collected_.push_back(i);
+  if (collected_.size() >= kCollected) build_collected(index, false);
+}
+
+// Builds what was collected since the core last waited for another.
+void Group::build_collected(int index, bool ends) {
+  if (collected_.empty()) return;
+  for (const Instr& i : collected_) check_bounds(program_, i);
+  use_in_place(program_, collected_, ends);
+  for (const Instr& i : collected_) build(index, i);
+  collected_.clear();
 }
 
 void Group::build(int index, const Instr& i) {

@@ -29,7 +29,8 @@ struct Segment {
 struct GroupSteps {
   Steps steps;
   std::vector<Segment> segments;
-  int64_t bytes = 0;  // touched by its operands: a measure of the work
+  int64_t bytes = 0;    // touched by its operands: a measure of the work
+  bool in_place = true; // copies may be taken out, which holds for arguments that are disjoint or begin together
 };
 
 // Why a core does not move.
@@ -77,6 +78,8 @@ class Group {
   bool take_global(GroupCore& core, int flag, const Released& released);
   void set_flag(int index, int64_t mode, int64_t flag);
   void build(int index, const Instr& i);
+  void collect(int index, const Instr& i);
+  void build_collected(int index, bool ends);
   void flush(int index);
 
   const Program& program_;
@@ -85,6 +88,7 @@ class Group {
   std::vector<GroupCore> cores_;
   CrossFlags flags_;
   Steps scratch_;
+  std::vector<Instr> collected_;  // since the core last waited; only while steps are kept
   Observer* observer_ = nullptr;
   GroupSteps* keep_ = nullptr;
   size_t begin_ = 0;

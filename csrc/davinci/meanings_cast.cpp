@@ -101,7 +101,7 @@ void cast(Building& b) {
   add_elementwise<2>(b, loop);
 }
 
-constexpr MeaningEntry kEntries[] = {{"cast", cast}};
+constexpr MeaningEntry kEntries[] = {{"cast", cast, true}};
 const MeaningTable table(kEntries);
 
 }  // namespace

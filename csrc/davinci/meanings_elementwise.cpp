@@ -81,9 +81,9 @@ struct Entries {
   MeaningEntry rows[std::size(kRows) + 2];
   Entries() {
     size_t i = 0;
-    for (const Row& r : kRows) rows[i++] = {r.meaning, elementwise};
-    rows[i++] = {"duplicate", duplicate};
-    rows[i++] = {"vector_copy", vector_copy};
+    for (const Row& r : kRows) rows[i++] = {r.meaning, elementwise, true};
+    rows[i++] = {"duplicate", duplicate, true};
+    rows[i++] = {"vector_copy", vector_copy, true};
   }
 };
 const Entries entries;

@@ -143,8 +143,10 @@ void reduce_all(Building& b) {
   if (s.lanes.lanes > 0) b.add<run_reduce_all>(s);
 }
 
-constexpr MeaningEntry kEntries[] = {
-    {"reduce_repeat", reduce_repeat}, {"block_reduce", block_reduce}, {"pair_reduce", pair_reduce}, {"reduce_all", reduce_all}};
+constexpr MeaningEntry kEntries[] = {{"reduce_repeat", reduce_repeat, true},
+                                     {"block_reduce", block_reduce, true},
+                                     {"pair_reduce", pair_reduce, true},
+                                     {"reduce_all", reduce_all, true}};
 const MeaningTable table(kEntries);
 
 }  // namespace

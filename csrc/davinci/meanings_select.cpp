@@ -179,8 +179,11 @@ void philox(Building& b) {
   if (s.lanes.repeats > 0 && s.lanes.lanes > 0) b.add<run_philox>(s);
 }
 
-constexpr MeaningEntry kEntries[] = {
-    {"compare", compare}, {"compare_scalar", compare_scalar}, {"select", select}, {"arange", arange}, {"philox", philox}};
+constexpr MeaningEntry kEntries[] = {{"compare", compare, true},
+                                     {"compare_scalar", compare_scalar, true},
+                                     {"select", select, true},
+                                     {"arange", arange, true},
+                                     {"philox", philox, true}};
 const MeaningTable table(kEntries);
 
 }  // namespace

@@ -78,11 +78,14 @@ using Meaning = void (*)(Building& b);
 
 // The meanings by name; null when there is none.
 Meaning find_meaning(const std::string& name);
+// Whether a meaning reaches its operands only through Building::place, so that they may lie in any memory.
+bool is_movable(const std::string& name);
 
 // A file-level registrar, for the meanings of a file.
 struct MeaningEntry {
   const char* name;
   Meaning meaning;
+  bool movable = false;
 };
 struct MeaningTable {
   const MeaningEntry* begin;
