@@ -68,9 +68,7 @@ def check(a: np.ndarray, b: np.ndarray, y: al.Tensor, dtype: str) -> None:
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_layout_of_both_operands_is_multiplied_right(
-    backend: str, dtype: str, size: tuple[int, int, int]
-) -> None:
+def test_every_layout_of_both_operands_is_multiplied_right(backend: str, dtype: str, size: tuple[int, int, int]) -> None:
     m, n, k = size
     rng = np.random.default_rng(m * 7 + n)
     for left, right in itertools.product(("rows", "columns", "strided"), repeat=2):
@@ -128,12 +126,18 @@ def test_the_number_of_threads_does_not_change_a_bit() -> None:
         for m, n, k in [(2, 5000, 600), (150, 700, 300), (900, 300, 400)]
         for d in ("float32", "bfloat16")
     ]
-    q, k, v = (al.tensor(rng.standard_normal((2, 3, 300, 24))).float().requires_grad_() for _ in range(3))
+    inputs = [  # heads of k and v: enough for the threads, or one for all
+        [al.tensor(rng.standard_normal((b, h, 300, 24))).float().requires_grad_() for h in (heads, kv_heads, kv_heads)]
+        for b, heads, kv_heads in [(2, 3, 3), (1, 2, 1)]
+    ]
 
     def results() -> list[np.ndarray]:
-        y = al.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        grads = al.autograd.grad(y, (q, k, v), al.ones(*y.shape))
-        return [(a @ b).float().numpy() for a, b in products] + [t.detach().numpy() for t in (y, *grads)]
+        found = [(a @ b).float().numpy() for a, b in products]
+        for q, k, v in inputs:
+            y = al.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+            grads = al.autograd.grad(y, (q, k, v), al.ones(*y.shape))
+            found += [t.detach().numpy() for t in (y, *grads)]
+        return found
 
     before = al.get_num_threads()
     try:
@@ -165,9 +169,7 @@ def test_gradients_of_transposed_operands_are_products_without_copies() -> None:
     seed = al.rand(3, 40, 60).double()
     dx, dw = al.autograd.grad(al.nn.functional.linear(x, w), (x, w), seed)
     np.testing.assert_allclose(dx.numpy(), seed.numpy() @ w.detach().numpy(), rtol=1e-12)
-    np.testing.assert_allclose(
-        dw.numpy(), np.einsum("bti,btj->ij", seed.numpy(), x.detach().numpy()), rtol=1e-12
-    )
+    np.testing.assert_allclose(dw.numpy(), np.einsum("bti,btj->ij", seed.numpy(), x.detach().numpy()), rtol=1e-12)
 
 
 def test_an_unknown_back_end_is_refused() -> None:
