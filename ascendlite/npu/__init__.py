@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 # At once, unlike the rest: importing the submodule of this name later would put the module in the decorator's place.
-from ascendlite.npu.kernel import kernel as kernel
+from ascendlite.npu.programs import kernel as kernel
 
 # Where each public name lives; imported when first used, so that kernels can be written without the device and `import` stays cheap.
 _HOMES = {

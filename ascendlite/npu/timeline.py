@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ascendlite._davinci import L2
 from ascendlite.npu import clock
-from ascendlite.npu.kernel import Traced
+from ascendlite.npu.programs import Traced
 
 PIPES: Final = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX")
 PIPES_OF: Final[Mapping[str, tuple[str, ...]]] = {"aic": ("S", "MTE2", "MTE1", "M", "FIX", "MTE3"), "aiv": ("S", "MTE2", "V", "MTE3")}

@@ -15,10 +15,11 @@ constexpr uint8_t kPipesOf[2] = {1 << kS | 1 << kM | 1 << kMTE1 | 1 << kMTE2 | 1
                                  1 << kS | 1 << kV | 1 << kMTE2 | 1 << kMTE3};
 constexpr int kEventIds = 8;
 
-// The repeats of one operand of a vector instruction.
+// The repeats of one operand of a vector instruction; the last one of count mode may be shorter.
 struct Repeats {
-  int64_t base, span, step, count;
-  int64_t end() const { return base + (count - 1) * step + span; }
+  int64_t base, span, step, count, last;
+  int64_t end() const { return base + (count - 1) * step + last; }
+  int64_t stop(int64_t r) const { return base + r * step + (r + 1 == count ? last : span); }
 };
 
 // `largest`: the itemsize that decides how many elements a repeat has; of count mode only.
@@ -26,14 +27,14 @@ Repeats repeats_of(const Region& r, const Instr& i, int operand, int64_t largest
   if (i.args[kMode] == 0) {
     const int64_t n = std::max<int64_t>(i.args[kCount], 1), itemsize = r.bytes / n,
                   width = kRepeat / std::max<int64_t>(largest, 1);
-    return {r.base, std::min(n, width) * itemsize, width * itemsize, (n + width - 1) / width};
+    return {r.base, std::min(n, width) * itemsize, width * itemsize, (n + width - 1) / width, ((n - 1) % width + 1) * itemsize};
   }
   const int64_t count = std::max<int64_t>(i.args[kRepeatCount], 1), step = i.args[kDstRepeat + operand] * kBlock;
   const bool apart = r.ndim && r.count[0] == count && r.stride[0] == step;
   const int inner = apart ? 1 : 0;
   int64_t span = apart || count == 1 ? r.bytes : r.bytes / count;
   for (int d = inner; d < r.ndim; ++d) span += (r.count[d] - 1) * r.stride[d];
-  return {r.base, span, step, count};
+  return {r.base, span, step, count, span};
 }
 
 enum class Collision { kNone, kWithin, kLater };
@@ -46,7 +47,7 @@ Collision collide(const Repeats& dst, const Repeats& src, bool equal) {
     const int64_t s = src.base + r * src.step;
     for (int64_t q = 0; q <= r; ++q) {
       const int64_t d = dst.base + q * dst.step;
-      if (d >= s + src.span || s >= d + dst.span) continue;
+      if (d >= src.stop(r) || s >= dst.stop(q)) continue;
       if (q < r)
         found = Collision::kLater;
       else if (!(equal && d == s))

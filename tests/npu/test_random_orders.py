@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import ascendlite.npu as npu
 from ascendlite.npu.checker import check
-from ascendlite.npu.kernel import Traced
+from ascendlite.npu.programs import Traced
 from tests.npu import random_kernels
 
 Array = NDArray[Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import ascendlite.npu.ascendc as ac
-from ascendlite.npu.kernel import kernel
+from ascendlite.npu.programs import kernel
 from ascendlite.npu.lang.dtypes import f32
 from ascendlite.npu.lang.tensors import Argument, GlobalTensor, LocalTensor, Slots
 from ascendlite.npu.lang.trace import Index

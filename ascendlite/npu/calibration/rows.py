@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ascendlite.npu.calibration import cube, vector
-from ascendlite.npu.kernel import Traced, on_chip
+from ascendlite.npu.programs import Traced, on_chip
 from ascendlite.npu.lang import dtypes
 
 KIB = 1024

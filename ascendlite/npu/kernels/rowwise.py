@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ascendlite.core import Tensor
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.kernel import kernel
+from ascendlite.npu.programs import kernel
 from ascendlite.npu.kernels import copies, kernel_for
 from ascendlite.npu.kernels.elementwise import UB_BUDGET, blocks_for
 from ascendlite.npu.lang import dtypes

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ascendlite.core import Tensor
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.kernel import kernel
+from ascendlite.npu.programs import kernel
 from ascendlite.npu.kernels.elementwise import blocks_for, window
 from ascendlite.npu.lang.events import HardEvent
 from ascendlite.npu.lang.order import SetFlag, WaitFlag, take_events

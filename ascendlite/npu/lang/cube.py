@@ -260,6 +260,7 @@ def _quant(tracer: Tracer, dst: Tensor, src: LocalTensor, quant: str | None, sca
     return QUANT_MODES.index(quant)
 
 
+@remembered
 def Fixpipe(dst: Tensor, src: LocalTensor, m: Index, n: Index, ld: Index | None = None, quant: str | None = None, relu: bool = False,
             unitFlag: int = 0, *, scale: float = 1.0, scales: LocalTensor | None = None, src_rows: Index | None = None) -> None:
     """m x n results from L0C: to GM row by row, rows `ld` elements apart (default n); to L1 in Nz, `ld` rows a column of blocks.

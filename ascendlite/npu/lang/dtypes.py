@@ -53,7 +53,7 @@ def as_dtype(dtype: object) -> DType:
     """
     if isinstance(dtype, DType):
         return dtype
-    name = dtype if isinstance(dtype, str) else str(getattr(dtype, "name", dtype))
+    name = dtype if isinstance(dtype, str) else dtype.__name__ if isinstance(dtype, type) else str(getattr(dtype, "name", dtype))
     found = BY_NAME.get(name) or _FOREIGN.get(name.rsplit(".", 1)[-1])
     if found is None:
         raise TypeError(f"as_dtype: the cores have no format {dtype!r}; they have {', '.join(BY_NAME)}")

@@ -107,15 +107,15 @@ def check_place(tracer: Tracer, name: str, what: str, tensor: LocalTensor, exten
                      "lower the count or the repeats, allocate more, or bound an expression with ac.min")
 
 
-def _first_repeat(itemsize: int, lanes: Lanes, block: int, width: int) -> tuple[int, int]:
-    """Bytes that a repeat of an operand spans, and from one repeat to the next in count mode."""
+def _repeats(itemsize: int, lanes: Lanes, strides: tuple[int, int], width: int) -> list[tuple[int, int]]:
+    """(first byte, past the last) of each repeat of an operand, from its base on."""
     if lanes.mode == 0:
-        return min(sym.bounds(lanes.active)[1], width) * itemsize, width * itemsize
-    last = lanes.span()[1]
-    per_block = BLOCK // itemsize
-    if block == 1 or last <= per_block:
-        return last * itemsize, 0
-    return (-(-last // per_block) - 1) * block * BLOCK + BLOCK, 0
+        size, step = sym.bounds(lanes.active)[1] * itemsize, width * itemsize
+        return [(at, min(at + step, size)) for at in range(0, size, step)]
+    block, rep = strides
+    last, per_block = lanes.span()[1], BLOCK // itemsize
+    span = last * itemsize if block == 1 or last <= per_block else (-(-last // per_block) - 1) * block * BLOCK + BLOCK
+    return [(r * rep * BLOCK, r * rep * BLOCK + span) for r in range(sym.bounds(lanes.repeat)[1])]
 
 
 def check_overlap(tracer: Tracer, instruction: Instruction, dst: LocalTensor, src: LocalTensor, lanes: Lanes, width: int,
@@ -125,34 +125,27 @@ def check_overlap(tracer: Tracer, instruction: Instruction, dst: LocalTensor, sr
     if isinstance(base, Sym) or isinstance(other, Sym):
         return
     same_size = dst.dtype.itemsize == src.dtype.itemsize
-    if base == other and same_size and dst_strides == src_strides and (lanes.mode == 0 or dst_strides[1] or (isinstance(lanes.repeat, int) and lanes.repeat == 1)):
+    moving = lanes.mode == 0 or dst_strides[1] or (isinstance(lanes.repeat, int) and lanes.repeat == 1)
+    if base == other and same_size and dst_strides == src_strides and moving:
         return
-    most = sym.bounds(lanes.active)[1]
-    if lanes.mode == 0 and (base + most * dst.dtype.itemsize <= other or other + most * src.dtype.itemsize <= base):
-        return  # the last repeat of the count form may be short
-    repeats = -(-most // width) if lanes.mode == 0 else sym.bounds(lanes.repeat)[1]
-    span_d, step_d = _first_repeat(dst.dtype.itemsize, lanes, dst_strides[0], width)
-    span_s, step_s = _first_repeat(src.dtype.itemsize, lanes, src_strides[0], width)
-    step_d, step_s = step_d or dst_strides[1] * BLOCK, step_s or src_strides[1] * BLOCK
-    if base + step_d * (repeats - 1) + span_d <= other or other + step_s * (repeats - 1) + span_s <= base:
+    written = [(base + a, base + z) for a, z in _repeats(dst.dtype.itemsize, lanes, dst_strides, width)]
+    read = [(other + a, other + z) for a, z in _repeats(src.dtype.itemsize, lanes, src_strides, width)]
+    if written[-1][1] <= read[0][0] or read[-1][1] <= written[0][0]:
         return
-    error = _collision(base, other, (span_d, step_d), (span_s, step_s), repeats, same_size and dst_strides[0] == src_strides[0])
+    error = _collision(written, read, same_size and dst_strides[0] == src_strides[0])
     if error == "later" and instruction.name in ACCUMULATING and base == other and dst_strides == src_strides:
         return
     if error:
         raise _overlap_error(tracer, instruction, dst, src, error)
 
 
-def _collision(base: int, other: int, dst: tuple[int, int], src: tuple[int, int], repeats: int, equal: bool) -> str:
+def _collision(written: list[tuple[int, int]], read: list[tuple[int, int]], alike: bool) -> str:
     """"within" if a repeat's operands overlap in part, "later" if a repeat reads what an earlier one wrote, else ""."""
-    (span_d, step_d), (span_s, step_s) = dst, src
-    for r in range(repeats):
-        d, s = base + r * step_d, other + r * step_s
-        if d < s + span_s and s < d + span_d and not (equal and d == s):
+    for r, (low, high) in enumerate(read):
+        first, last = written[r]
+        if first < high and low < last and not (alike and first == low):
             return "within"
-        # dst of repeats 0..r-1 spans [base, base + (r-1) step_d + span_d) when its step is not negative
-        if r and s < base + (r - 1) * step_d + span_d and base < s + span_s and any(
-                base + q * step_d < s + span_s and s < base + q * step_d + span_d for q in range(r)):
+        if written[0][0] < high and low < max(written[r - 1][1], written[0][1]) and any(a < high and low < z for a, z in written[:r]):
             return "later"
     return ""
 

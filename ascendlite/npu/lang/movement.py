@@ -9,6 +9,7 @@ from ascendlite.npu.lang import dtypes, sym
 from ascendlite.npu.lang.data_instructions import ATOMIC_DTYPES, ATOMIC_OPS, COPY_PIPES
 from ascendlite.npu.lang.declare import ALIGNMENT, ATOMIC, READ, WRITE, Memory, Pipe
 from ascendlite.npu.lang.instructions import INSTRUCTIONS
+from ascendlite.npu.lang.memo import remembered
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.tensors import GlobalTensor, LocalTensor, Tensor
 from ascendlite.npu.lang.trace import Index, Tracer, current
@@ -101,6 +102,7 @@ def atomic_state(tracer: Tracer) -> _Atomic:
 def _set_atomic(op: str, dtype: object) -> None:
     tracer = current()
     state = atomic_state(tracer)
+    tracer.known.clear()
     state.op, state.dtype = ATOMIC_OPS.index(op), dtypes.as_dtype(dtype)
     if state.dtype.name not in ATOMIC_DTYPES[tracer.generation]:
         raise refuse("R22", f"SetAtomic{op.title()}: {tracer.chip.name} ({tracer.generation}) does not do it in {state.dtype.name}; it takes "
@@ -124,7 +126,9 @@ def SetAtomicMin(dtype: object) -> None:
 
 def SetAtomicNone() -> None:
     """The copies to GM that follow overwrite again."""
-    atomic_state(current()).op = 0
+    tracer = current()
+    tracer.known.clear()
+    atomic_state(tracer).op = 0
 
 
 def destination(tracer: Tracer, dst: Tensor) -> tuple[int, int]:
@@ -208,6 +212,7 @@ def _nothing(name: str, value: Index) -> bool:
     return value == 0
 
 
+@remembered
 def DataCopy(dst: Tensor, src: Tensor, how: Index | DataCopyParams | Nd2NzParams | Nz2NdParams) -> None:
     """Copies `how` elements in a row, rows by DataCopyParams, or a matrix into (Nd2NzParams) or out of (Nz2NdParams) fractals.
 
@@ -240,6 +245,7 @@ def _gaps(name: str, *gaps: Index) -> None:
             raise refuse("R03", f"{name}: a gap is {low if low == high else f'{low}..{high}'} blocks; its field holds 0..{LARGEST_GAP}", current().here())
 
 
+@remembered
 def DataCopyPad(dst: Tensor, src: Tensor, how: Index | DataCopyExtParams, pad: DataCopyPadExtParams | None = None) -> None:
     """Copies elements or rows of any length between GM and UB (or GM to L1).
 

@@ -25,6 +25,7 @@ EVENTS = 8
 KEPT_BY_PIPE = 6  # ids from here on belong to TPipe when it is used (R05)
 MODES = {"1001": (), "2201": (0, 1, 2), "3510": (0, 1, 2, 4)}  # of cross-core flags
 LARGEST_CROSS_FLAG = 15
+_ANY = 1 << 62  # a real number's range is not declared
 
 
 def _event(tracer: Tracer, name: str, event: HardEvent, number: Index) -> None:
@@ -239,7 +240,7 @@ def GetValue(tensor: Tensor, index: Index, lowest: int | None = None, highest: i
     whole = not one.dtype.is_floating_point
     if whole and (lowest is None or highest is None):
         raise refuse("trace", "GetValue: the range of the integer is not declared", tracer.here(), "GetValue(tensor, index, lowest, highest)")
-    low, high = (int(lowest or 0), int(highest or 0)) if whole else (0, 0)
+    low, high = (int(lowest or 0), int(highest or 0)) if whole else (-_ANY, _ANY)
     slot = tracer.scalars
     tracer.scalars += 1
     node = tracer.table.node

@@ -91,7 +91,7 @@ class Buffer:
 class LocalTensor:
     """`size` elements of a local memory from byte `base` on. `t[n:]` and `t[n]` are the rest from element n on."""
 
-    __slots__ = ("_words", "base", "buffer", "dtype", "memory", "position", "size")
+    __slots__ = ("_key", "_words", "base", "buffer", "dtype", "memory", "position", "size")
 
     def __init__(self, position: TPosition | Memory, base: Index, dtype: object, size: int, buffer: int = -1) -> None:
         self.memory = position.memory if isinstance(position, TPosition) else position
@@ -101,6 +101,7 @@ class LocalTensor:
         self.size: Index = size
         self.buffer = buffer
         self._words: dict[int, tuple[int, ...]] = {}
+        self._key: tuple[object, ...] | None = None
         if buffer < 0:
             self.buffer = _own_buffer(self)
 
@@ -116,7 +117,7 @@ class LocalTensor:
     def _view(self, base: Index, dtype: DType, size: Index) -> LocalTensor:
         new = LocalTensor.__new__(LocalTensor)
         new.memory, new.position, new.base, new.dtype, new.size, new.buffer = self.memory, self.position, base, dtype, size, self.buffer
-        new._words = {}
+        new._words, new._key = {}, None
         return new
 
     def ReinterpretCast(self, dtype: object) -> LocalTensor:
@@ -126,9 +127,11 @@ class LocalTensor:
 
     def key(self) -> tuple[object, ...]:
         """What two equal windows of one trace share."""
-        base, size = self.base, self.size
-        return (self.memory, base.key() if isinstance(base, Sym) else base, self.dtype.code, size.key() if isinstance(size, Sym) else size,
-                self.buffer)
+        if self._key is None:
+            base, size = self.base, self.size
+            self._key = (self.memory, base.key() if isinstance(base, Sym) else base, self.dtype.code, size.key() if isinstance(size, Sym) else size,
+                         self.buffer)
+        return self._key
 
     def GetSize(self) -> Index:
         return self.size

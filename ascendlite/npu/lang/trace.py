@@ -59,7 +59,7 @@ class Tracer:
         self.at_end: list[Callable[[], None]] = []
         self.buffers: dict[Any, int] = {}  # pieces of local memory that this kind of core uses, and their numbers
         self.memo: dict[object, tuple[int, ...]] = {}
-        self.known: dict[object, tuple[tuple[int, ...], tuple[int, ...]]] = {}  # of memo.remembered: words before and after the site
+        self.known: dict[object, Any] = {}  # what memo.remembered keeps
         self.emitted = 0
         self._ready: dict[str, int] = {}
         self._pairs, self._mask = np.zeros((0, 2), np.int64), np.zeros(0, bool)
@@ -184,11 +184,6 @@ class Tracer:
         self.words += (_INSTR, opcode, pipe, self.site(), count, *operands, len(args), *args, *floats)
         self.emitted += 1
 
-    def repeat(self, words: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
-        """An instruction that was written down before, at another place in the source."""
-        self.words += (*words[0], self.site(), *words[1])
-        self.emitted += 1
-
     def declarations(self) -> list[tuple[str, str, str, int, int]]:
         used = (INSTRUCTIONS[name] for name in self.opcodes)
         return [(i.name, i.meaning, i.cost, int(i.pipe), int(i.sync)) for i in used]
@@ -237,6 +232,7 @@ class Tracer:
     def _restore(self, state: tuple[int, int, list[tuple[Stateful, object]]]) -> None:
         self._deepen()
         self.loops, self.scalars, kept = state
+        self.known.clear()
         for one, saved in kept:
             one.restore(saved)
         self.stateful = [one for one, _ in kept]
