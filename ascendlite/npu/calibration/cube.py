@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import ascendlite.npu.ascendc as ac
-from ascendlite.npu.programs import kernel
 from ascendlite.npu.lang.dtypes import f32
 from ascendlite.npu.lang.tensors import Argument, GlobalTensor, LocalTensor, Slots
 from ascendlite.npu.lang.trace import Index
+from ascendlite.npu.programs import kernel
 
 BM, BN, BK = 128, 256, 64  # 16 + 32 KiB of L0A, L0B twice; 128 KiB of L0C
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ascendlite.npu.calibration import cube, vector
-from ascendlite.npu.programs import Traced, on_chip
 from ascendlite.npu.lang import dtypes
+from ascendlite.npu.programs import Traced, on_chip
 
 KIB = 1024
 

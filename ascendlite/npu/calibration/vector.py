@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ascendlite.npu.ascendc as ac
-from ascendlite.npu.programs import kernel
 from ascendlite.npu.lang.dtypes import f32
 from ascendlite.npu.lang.tensors import Argument, GlobalTensor, LocalTensor
 from ascendlite.npu.lang.trace import Index
+from ascendlite.npu.programs import kernel
 
 LINE = 256  # halves in a line of the cache
 

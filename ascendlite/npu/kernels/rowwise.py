@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from ascendlite.core import Tensor
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.programs import kernel
 from ascendlite.npu.kernels import copies, kernel_for
 from ascendlite.npu.kernels.elementwise import UB_BUDGET, blocks_for
 from ascendlite.npu.lang import dtypes
@@ -17,6 +16,7 @@ from ascendlite.npu.lang.events import HardEvent
 from ascendlite.npu.lang.order import SetFlag, WaitFlag, take_events
 from ascendlite.npu.lang.rows import LANES, WIDEST, RowWise, barrier
 from ascendlite.npu.lang.tiles import Items, pipeline, scratch
+from ascendlite.npu.programs import kernel
 from ascendlite.npu.runtime.launch import launch
 
 f32 = dtypes.f32

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from ascendlite.core import Tensor
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.programs import kernel
 from ascendlite.npu.kernels.elementwise import blocks_for, window
 from ascendlite.npu.lang.events import HardEvent
 from ascendlite.npu.lang.order import SetFlag, WaitFlag, take_events
 from ascendlite.npu.lang.tiles import my_part, scratch
 from ascendlite.npu.lang.trace import Index
+from ascendlite.npu.programs import kernel
 from ascendlite.npu.runtime.launch import launch
 
 BLOCK: Final = 32
