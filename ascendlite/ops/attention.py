@@ -151,11 +151,14 @@ _backward = Op(
 # ---- the public function ----
 
 
+def _shapes_text(q: Tensor, k: Tensor, v: Tensor) -> str:
+    return f"query {tuple(q.shape)}, key {tuple(k.shape)}, value {tuple(v.shape)}"
+
+
 def _check(q: Tensor, k: Tensor, v: Tensor, enable_gqa: bool) -> None:
-    shapes = f"query {tuple(q.shape)}, key {tuple(k.shape)}, value {tuple(v.shape)}"
     if min(q.ndim, k.ndim, v.ndim) < 2:
         raise ShapeError(
-            f"scaled_dot_product_attention: tensors of at least 2 dims expected, but got {shapes}"
+            f"scaled_dot_product_attention: tensors of at least 2 dims expected, but got {_shapes_text(q, k, v)}"
         )
     if q.dtype != k.dtype or q.dtype != v.dtype:
         raise DTypeError(
@@ -165,18 +168,21 @@ def _check(q: Tensor, k: Tensor, v: Tensor, enable_gqa: bool) -> None:
         raise DTypeError(
             f"scaled_dot_product_attention: not implemented for dtype {q.dtype}; cast to a float dtype first"
         )
-    if q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
+    q_shape, k_shape, v_shape = q.shape, k.shape, v.shape
+    if q_shape[-1] != k_shape[-1] or k_shape[-2] != v_shape[-2]:
         raise ShapeError(
-            f"scaled_dot_product_attention: query and key must have the same last dim, key and value the same length, but got {shapes}"
+            "scaled_dot_product_attention: query and key must have the same last dim, key and value the same length, "
+            f"but got {_shapes_text(q, k, v)}"
         )
     if enable_gqa and (
         min(q.ndim, k.ndim, v.ndim) < 3
-        or k.shape[-3] != v.shape[-3]
-        or not k.shape[-3]
-        or q.shape[-3] % k.shape[-3]
+        or k_shape[-3] != v_shape[-3]
+        or not k_shape[-3]
+        or q_shape[-3] % k_shape[-3]
     ):
         raise ShapeError(
-            f"scaled_dot_product_attention: the heads of query must be a multiple of those of key and value, but got {shapes}"
+            "scaled_dot_product_attention: the heads of query must be a multiple of those of key and value, "
+            f"but got {_shapes_text(q, k, v)}"
         )
 
 
