@@ -102,3 +102,17 @@ def test_a_row_of_a_ragged_product_does_not_feel_its_group(threads):
             ends = [0] * number + [1] * (3 - number)
             alone = F.grouped_mm(x[row : row + 1], w, offs=al.tensor(ends, dtype=al.int32))
             assert _bits(alone[0]) == _bits(whole[row])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_one_query_of_grouped_heads_is_what_repeated_keys_give(masked):
+    al.manual_seed(4)
+    B, H, G, S = 2, 6, 2, 37
+    q, k, v = (al.randn(B, n, t, 16).requires_grad_() for n, t in ((H, 1), (G, S), (G, S)))
+    mask = (al.rand(B, H, 1, S) < 0.7) if masked else None
+    grouped = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
+    repeated = F.scaled_dot_product_attention(q, k.repeat_interleave(H // G, 1), v.repeat_interleave(H // G, 1), mask)
+    assert _bits(grouped) == _bits(repeated)
+    slope = al.randn(B, H, 1, 16)
+    for a, b in zip(al.autograd.grad(grouped, (q, k, v), slope), al.autograd.grad(repeated, (q, k, v), slope), strict=True):
+        assert al.allclose(a, b, atol=1e-6)

@@ -273,6 +273,13 @@ def scaled_dot_product_attention(
     )
     if dropout_p > 0:
         y = _composite(q, k, v, mask, sinks, bool(is_causal), window or 0, factor, dropout_p)
+    elif L == 1 and q.shape[1] > k.shape[1] and sinks is None and not is_causal and not window:
+        # One query of each head: those of a group become rows of one problem, so that their keys are packed once.
+        B, H, _, E = q.shape
+        G = k.shape[1]
+        grouped = None if mask is None else mask.reshape(B, G, H // G, S)
+        y = _attention(q.reshape(B, G, H // G, E), k, v, grouped, None, False, 0, factor)[0]  # (B, R, G, V)
+        y = y.transpose(1, 2).reshape(B, H, 1, v.shape[3])
     else:
         y = _attention(q, k, v, mask, sinks, bool(is_causal), window or 0, factor)[0].transpose(1, 2)
     return y if len(lead) == 2 else y.reshape(*lead, L, value.shape[-1])
