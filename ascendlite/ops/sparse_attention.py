@@ -1,10 +1,12 @@
-"""Attention over chosen rows: each query names the rows that it sees, and all its heads share them, as keys and as values."""
+"""Attention over chosen rows: each query names the rows that it sees, and all its heads share them, as keys and as values.
+
+One kernel forward and one backward; where a device has none, and for further derivatives, the formula in plain ops."""
 
 from __future__ import annotations
 
 import math
 
-from ascendlite.core import DType, Tensor, arange, float32, float64, function, int32, int64, zeros
+from ascendlite.core import DType, Op, Tensor, arange, float32, float64, function, int32, int64, is_grad_enabled, no_grad, zeros
 from ascendlite.errors import DTypeError, ShapeError
 from ascendlite.ops.movement import cat
 from ascendlite.ops.softmax import softmax
@@ -12,6 +14,10 @@ from ascendlite.ops.softmax import softmax
 __all__ = ["sparse_attention", "sparse_attention_mass"]
 
 _AT_ONCE = 1 << 24  # elements of gathered rows that the formula in plain ops holds at a time
+
+
+def _joined(rows: Tensor, entries: Tensor | None) -> Tensor:
+    return rows if entries is None else cat([rows, entries], 1)
 
 
 def _accumulator(q: Tensor) -> DType:
@@ -62,13 +68,14 @@ def _mass_composite(q: Tensor, table: Tensor, index: Tensor, sinks: Tensor | Non
     return parts[0] if len(parts) == 1 else cat(parts, 1)
 
 
-def _table(op: str, q: Tensor, rows: Tensor, index: Tensor, entries: Tensor | None, sinks: Tensor | None) -> Tensor:
-    """The checked rows and entries behind one another."""
+def _check(op: str, q: Tensor, rows: Tensor, index: Tensor, entries: Tensor | None, sinks: Tensor | None) -> None:
     if q.ndim != 4 or rows.ndim != 3 or index.ndim != 3:
         raise ShapeError(
             f"{op}: query, rows and index have the shapes {tuple(q.shape)}, {tuple(rows.shape)} and {tuple(index.shape)}; "
             "they must be (B, T, H, D), (B, N, D) and (B, T, S)"
         )
+    if not q.dtype.is_floating_point:
+        raise DTypeError(f"{op}: not implemented for dtype {q.dtype}; cast to a float dtype first")
     if index.dtype not in (int32, int64):
         raise DTypeError(f"{op}: index must be int32 or int64, but it is {index.dtype}; cast it")
     B, T, H, D = q.shape
@@ -82,7 +89,61 @@ def _table(op: str, q: Tensor, rows: Tensor, index: Tensor, entries: Tensor | No
         raise ShapeError(f"{op}: index has the shape {tuple(index.shape)} for a query of shape {tuple(q.shape)}; it must be ({B} or 1, {T}, S)")
     if sinks is not None and tuple(sinks.shape) != (H,):
         raise ShapeError(f"{op}: sinks have the shape {tuple(sinks.shape)} for {H} heads; it must be ({H},)")
-    return rows if entries is None else cat([rows, entries], 1)
+
+
+# ---- the records ----
+
+
+def _shapes(q, rows, entries, index, sinks, scale):
+    return [q, (q.shape[:3], _accumulator(q))]
+
+
+def _gradient_shapes(g, q, rows, entries, index, sinks, y, lse, scale):
+    gone = ((0, 0, q.shape[3]), q.dtype)
+    return [q, rows, gone if entries is None else entries, ((q.shape[2],), _accumulator(q))]
+
+
+def _gradients(g, y, q, rows, entries, index, sinks, scale, *, needs):
+    if g[0] is None:
+        return None, None, None, None, None
+    if is_grad_enabled():
+        return _plain_gradients(g[0], q, rows, entries, index, sinks, scale)
+    dq, drows, dentries, dsinks = _backward(g[0], q, rows, entries, index, sinks, y[0], y[1], scale)
+    return dq, drows, None if entries is None else dentries, None, None if sinks is None else dsinks
+
+
+def _plain_gradients(g, q, rows, entries, index, sinks, scale):
+    """What the fused backward computes, in ops that have gradients themselves."""
+    table = _joined(rows, entries).to(_accumulator(q))
+    seen = _gathered(table, index)
+    g, wide = g.to(seen.dtype), q.to(seen.dtype)
+    p = _weights(wide, seen, index, sinks, scale)
+    slope = g @ seen.transpose(-2, -1)
+    delta = (p * slope).sum(-1, keepdim=True)  # (B, T, H, 1)
+    slope = p * (slope - delta)
+    dseen = slope.transpose(-2, -1) @ wide * scale + p.transpose(-2, -1) @ g
+    B, N, D = table.shape
+    flat = (index.clamp(min=0) + arange(B, device=q.device).reshape(B, 1, 1) * N).reshape(-1)
+    dtable = zeros(B * N, D, dtype=seen.dtype, device=q.device).index_add(0, flat, dseen.reshape(-1, D)).reshape(B, N, D)
+    count = rows.shape[1]
+    dentries = None if entries is None else dtable[:, count:]
+    dsinks = None if sinks is None else ((p.sum(-1, keepdim=True) - 1) * delta).sum((0, 1, 3))
+    return (slope @ seen * scale).to(q.dtype), dtable[:, :count], dentries, None, dsinks
+
+
+def _cost(q, rows, entries, index, sinks, scale):
+    return 4 * q.numel() * index.shape[2]
+
+
+_attention = Op("sparse_attention", inputs=5, infer=_shapes, vjp_all=_gradients, cost=_cost, cast="low")
+_backward = Op("sparse_attention_backward", inputs=8, infer=_gradient_shapes, cost=lambda g, *rest: 5 * _cost(*rest[:5], 0.0) // 2)
+_mass = Op("sparse_attention_mass", inputs=5, infer=lambda q, rows, entries, index, sinks, scale: (
+    (*q.shape[:2], index.shape[2]), _accumulator(q)), cost=lambda *x: _cost(*x) // 2)  # fmt: skip
+
+
+def _fused(op: Op, q: Tensor) -> bool:
+    """Whether the device runs the op as one kernel; elsewhere it is the formula in plain ops."""
+    return q.device.type in ("cpu", "meta") or op.has_kernel(q.device.type, q.dtype)
 
 
 @function(toplevel=False)
@@ -99,14 +160,23 @@ def sparse_attention(
     >>> al.nn.functional.sparse_attention(x.unsqueeze(2), x, al.tensor([[[0], [0], [1], [2], [3]]])).shape
     (1, 5, 1, 8)
     """
-    table = _table("sparse_attention", query, rows, index, entries, sinks)
-    return _composite(query, table, index, sinks, query.shape[-1] ** -0.5 if scale is None else float(scale))
+    _check("sparse_attention", query, rows, index, entries, sinks)
+    factor = query.shape[-1] ** -0.5 if scale is None else float(scale)
+    sinks = None if sinks is None else sinks.to(_accumulator(query))
+    if _fused(_attention, query):
+        return _attention(query, rows, entries, index, sinks, factor)[0]
+    return _composite(query, _joined(rows, entries), index, sinks, factor)
 
 
 @function(toplevel=False)
 def sparse_attention_mass(
     query: Tensor, rows: Tensor, index: Tensor, *, entries: Tensor | None = None, sinks: Tensor | None = None, scale: float | None = None
 ) -> Tensor:
-    """What `sparse_attention` weighs each named row with, summed over the heads: (B, T, S), float32 or wider."""
-    table = _table("sparse_attention_mass", query, rows, index, entries, sinks)
-    return _mass_composite(query, table, index, sinks, query.shape[-1] ** -0.5 if scale is None else float(scale))
+    """What `sparse_attention` weighs each named row with, summed over the heads: (B, T, S), float32 or wider, without gradient."""
+    _check("sparse_attention_mass", query, rows, index, entries, sinks)
+    factor = query.shape[-1] ** -0.5 if scale is None else float(scale)
+    sinks = None if sinks is None else sinks.to(_accumulator(query))
+    with no_grad():
+        if _fused(_mass, query):
+            return _mass(query, rows, entries, index, sinks, factor)
+        return _mass_composite(query, _joined(rows, entries), index, sinks, factor)
