@@ -47,7 +47,7 @@ class CallArguments:
 
     def _one(self, name: str, value: Any) -> Any:
         if is_tensor(value):
-            argument = Argument(len(self.tensors), dtypes.as_dtype(value.dtype), tuple(int(s) for s in value.shape))
+            argument = Argument(len(self.tensors), dtypes.as_dtype(value.dtype), tuple(int(s) for s in value.shape), name)
             self.tensors.append(value)
             self.names.append(name)
             self.sizes.append(argument.nbytes)

@@ -54,6 +54,7 @@ class Argument:
     index: int
     dtype: DType
     shape: tuple[int, ...]
+    name: str = ""
 
     @property
     def itemsize(self) -> int:
@@ -248,8 +249,8 @@ def capacity(tracer: Tracer, memory: Memory) -> int:
     return whole
 
 
-def allocate(memory: Memory, dtype: DType, size: int, slots: int = 1, position: TPosition | None = None) -> list[LocalTensor]:
-    """`slots` tensors of `size` elements, each from an aligned address on."""
+def allocate(memory: Memory, dtype: DType, size: Index, slots: int = 1, position: TPosition | None = None, name: str = "") -> list[LocalTensor]:
+    """`slots` tensors of `size` elements, each from an aligned address on. name: for messages; by default the variable's."""
     tracer, state = current(), memory_state()
     core = CORE_OF.get(memory)
     if core != tracer.core and tracer.generation != "1001":
@@ -264,7 +265,7 @@ def allocate(memory: Memory, dtype: DType, size: int, slots: int = 1, position: 
     if state.top[memory] > capacity(tracer, memory):
         state.overflow.add(memory)
     site = tracer.here()
-    index = state.add(Buffer(memory, base, each * slots, slots, dtype, size, site))
+    index = state.add(Buffer(memory, base, each * slots, slots, dtype, size, site, name))
     return [LocalTensor(position or memory, base + i * each, dtype, size, index) for i in range(slots)]
 
 
@@ -292,11 +293,19 @@ def named(buffers: Iterable[Buffer]) -> tuple[Buffer, ...]:
         by_site.setdefault(one.site, []).append(one)
     names: dict[Buffer, str] = {}
     for site, here in by_site.items():
-        left, equals, _ = site.text.partition("=")
-        words = re.findall(r"[A-Za-z_]\w*", left.rpartition(";")[2]) if equals else ["buffer"]
+        words = _names(site.text)
         for i, one in enumerate(here):
             names[one] = words[i * len(words) // len(here)] if len(here) % len(words) == 0 else words[min(i, len(words) - 1)]
-    return tuple(replace(one, name=names[one]) for one in all_of)
+    return tuple(one if one.name else replace(one, name=names[one]) for one in all_of)
+
+
+_ASSIGNED = re.compile(r"(?:.*;)?\s*((?:self\.)?[A-Za-z_]\w*(?:\s*,\s*(?:self\.)?[A-Za-z_]\w*)*)\s*(?::[^=]+)?=[^=]")
+
+
+def _names(line: str) -> list[str]:
+    """The names that a line assigns to."""
+    found = _ASSIGNED.match(line)
+    return re.findall(r"[A-Za-z_]\w*", found[1].replace("self.", "")) if found else ["buffer"]
 
 
 class LocalMemAllocator:

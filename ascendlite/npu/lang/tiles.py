@@ -78,7 +78,8 @@ class _Port:
         self.window = tensor if isinstance(tensor, GlobalTensor) else GlobalTensor(tensor)
         self.width, self.pitch = width, pitch
         per_block = BLOCK // self.window.dtype.itemsize or 1
-        self.slots = Slots(allocate(Memory.UB, self.window.dtype, CeilAlign(tile * pitch, per_block), slots))
+        name = f"tiles of {self.window.argument.name}"
+        self.slots = Slots(allocate(Memory.UB, self.window.dtype, CeilAlign(tile * pitch, per_block), slots, name=name))
 
     def _rows(self, items: Index) -> DataCopyExtParams | Index:
         size = self.window.dtype.itemsize

@@ -204,7 +204,10 @@ class Tracer:
         table = self.table
         self.loops += 1
         self.words += (_LOOP, number, table.node(start), table.node(stop), table.node(step))
-        index = table.source(sym.LOOP_INDEX, number, sym.bounds(start)[0], max(sym.bounds(stop)[1] - 1, sym.bounds(start)[0]), None)
+        low, last = sym.bounds(start)[0], sym.bounds(stop)[1] - 1
+        if isinstance(start, int) and isinstance(step, int):
+            last = start + (last - start) // step * step
+        index = table.source(sym.LOOP_INDEX, number, low, max(last, low), None)
         if isinstance(stop, Sym):
             table.stops[index.node] = stop.node
         else:
