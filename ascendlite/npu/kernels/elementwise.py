@@ -23,6 +23,7 @@ from ascendlite.npu.runtime.launch import launch
 LOADS: Final = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32", "int16": "i16", "bool": "u8", "uint8": "u8"}
 UB_BUDGET: Final = 176 * 1024  # of 192 KiB less what TPipe keeps; the rest pads tiles to 32 bytes
 LEAST_PART: Final = 8192  # bytes that are worth a core: half of what a transfer needs for full rate
+BANK_SHIFT: Final = 256  # bytes between temporaries: neighbours lie in different bank groups (P04)
 LARGEST_TILE: Final = 8192  # elements: 32 KiB of float32, above the 16 KiB that a transfer needs for full rate
 
 
@@ -44,7 +45,7 @@ class Job:
         """Elements of a tile: two slots of inputs and outputs, and the temporaries, fit the unified buffer."""
         plan = self.plan()
         moved = sum(ITEMSIZE[f] for f in self.loads) + ITEMSIZE[self.store]
-        most = UB_BUDGET / (2 * moved + sum(plan.slots))
+        most = (UB_BUDGET - BANK_SHIFT * len(plan.slots)) / (2 * moved + sum(plan.slots))
         return max(256, min(LARGEST_TILE, int(most) // 256 * 256))
 
 
@@ -102,7 +103,7 @@ def pointwise(job: Job, n: int, out: Any, a: Any = None, b: Any = None, c: Any =
     pipe.InitBuffer(moved_out, 2, tile * target.dtype.itemsize)
     temporaries = [ac.TBuf() for _ in plan.slots]
     for buffer, size in zip(temporaries, plan.slots, strict=True):
-        pipe.InitBuffer(buffer, max(32, math.ceil(tile * size / 32) * 32))
+        pipe.InitBuffer(buffer, max(32, math.ceil(tile * size / 32) * 32) + BANK_SHIFT)
     rooms = [buffer.Get(dtypes.u8) for buffer in temporaries]
     for offset, count in my_tiles(n, tile, 512):
         tiles = []
