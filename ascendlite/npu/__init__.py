@@ -32,10 +32,11 @@ _HOMES = {
     ),
     "runtime.random": ("manual_seed", "manual_seed_all", "seed", "initial_seed", "get_rng_state", "set_rng_state"),
     "runtime.graph": ("NPUGraph", "graph"),
+    "dry": ("estimate", "Estimate", "KernelRow"),
     "runtime.modes": ("numerics", "get_numerics"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("chips", "lang", "ascendc", "runtime", "kernels", "backend", "profiler")
+_MODULES = ("calibration", "clock", "chips", "lang", "ascendc", "runtime", "kernels", "backend", "profiler")
 
 
 def __getattr__(name: str) -> Any:

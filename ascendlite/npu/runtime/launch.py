@@ -6,10 +6,11 @@ from functools import partial
 from typing import Any
 
 from ascendlite.core import Tensor
-from ascendlite.npu import clock, wide
+from ascendlite.npu import wide
 from ascendlite.npu.programs import Kernel, Traced
 from ascendlite.npu.runtime import stream
 from ascendlite.npu.runtime.device import state
+from ascendlite.npu.timeline import timed
 
 # What a profiler calls the cores that a kernel of each kind runs on.
 TASK_KINDS = {"aiv": "AI_VECTOR_CORE", "aic": "AI_CORE", "mix": "MIX_AIC"}
@@ -44,7 +45,7 @@ def timing(traced: Traced) -> stream.Timing:
 
 
 def _timed(traced: Traced) -> stream.Timing:
-    times = clock.schedule(traced.program, traced.blocks, traced.chip)
+    times = timed(traced).raw
     cores = times["cores"]
     pipes: dict[str, float] = {}
     spans = [end - begin for _, _, _, _, begin, end, _ in cores]
