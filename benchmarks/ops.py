@@ -4,6 +4,7 @@ input read once, each output written once."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.workload import Workload
@@ -119,6 +120,20 @@ def adamw(lib: Any, n: int) -> Made:
     return optimizer.step
 
 
+def adamw_small(lib: Any, tensors: int, n: int) -> Made:
+    parameters = [lib.nn.Parameter(lib.randn(n, n)) for _ in range(tensors)]
+    for p in parameters:
+        p.grad = lib.randn(n, n)
+    options = {"fused": True} if lib.__name__ == "torch" else {}
+    optimizer = lib.optim.AdamW(parameters, lr=1e-3, **options)
+
+    def run() -> None:
+        lib.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+
+    return run
+
+
 def attention(lib: Any, batch: int, heads: int, length: int, size: int) -> Made:
     q, k, v = (lib.randn(batch, heads, length, size, requires_grad=True) for _ in range(3))
     g = lib.randn(batch, heads, length, size)
@@ -147,6 +162,11 @@ def _gemm(name: str, m: int, k: int, n: int, **more: Any) -> Workload:
                     {"m": min(m, 24), "k": 24, "n": 24}, bound)
 
 
+def _product_of_few(name: str, m: int, k: int, n: int) -> Workload:
+    """So few rows that reading the matrix is the work."""
+    return replace(_gemm(name, m, k, n), limit="read", limit_work=lambda m, k, n: 4.0 * k * n)
+
+
 def _stream(name: str, make: Callable[..., Made], floats: Callable[..., float], full: dict[str, Any], smoke: dict[str, Any], limit: str) -> Workload:
     return Workload(name, "GB/s", make, lambda **sizes: 4.0 * floats(**sizes), full, smoke, limit)
 
@@ -165,10 +185,10 @@ OPS = [
     Workload("op_add_8x8", "ns", add_small, lambda n: 1000.0, {"n": 8}),
     Workload("op_matmul_8x8", "ns", matmul_small, lambda n: 1000.0, {"n": 8}),
     Workload("chain20_fwd_bwd", "ns", chain, lambda n, ops: 50.0 * ops, {"n": 8, "ops": 20}),
-    *(_gemm(f"gemm_f32_{n}", n, n, n) for n in (256, 512, 1024, 2048)),
+    *(_gemm(f"gemm_f32_{n}", n, n, n) for n in (256, 512, 1024, 2048, 4096)),
     _gemm("gemm_f32_64x4096x4096", 64, 4096, 4096),
-    _gemm("gemm_f32_1x4096x4096", 1, 4096, 4096),
-    _gemm("gemm_bf16_1024", 1024, 1024, 1024, dtype="bfloat16"),
+    _product_of_few("gemm_f32_1x4096x4096", 1, 4096, 4096),
+    *(_gemm(f"gemm_bf16_{n}", n, n, n, dtype="bfloat16") for n in (512, 1024)),
     _stream("add_16m", add_large, _vectors(3), M16, SMALL, NT),
     _stream("add_16m_out", add_out, _vectors(3), M16, SMALL, NT),
     _stream("sum_16m", sum_large, _vectors(1), M16, SMALL, "read"),
@@ -181,8 +201,9 @@ OPS = [
     _stream("embed_grad", embedding_gradient, lambda tokens, rows, width: float(tokens + rows) * width, {"tokens": 8192, "rows": 50257, "width": 768},
             {"tokens": 16, "rows": 20, "width": 8}, NT),
     _stream("adamw_16m", adamw, _vectors(7), M16, SMALL, NT),
+    _stream("adamw_clip_148x128x128", adamw_small, lambda tensors, n: 8.0 * tensors * n * n, {"tensors": 148, "n": 128}, {"tensors": 3, "n": 8}, NT),
     Workload("attn_causal_fb", "tokens/s", attention, lambda batch, heads, length, size: float(batch * length),
-             {"batch": 2, "heads": 8, "length": 1024, "size": 64}, {"batch": 1, "heads": 2, "length": 16, "size": 8}, "fma",
+             {"batch": 4, "heads": 8, "length": 1024, "size": 64}, {"batch": 1, "heads": 2, "length": 16, "size": 8}, "fma",
              lambda batch, heads, length, size: 7.0 * batch * heads * length * length * size),
     Workload("conv3x3_64_fb", "GFLOP/s", convolution, lambda batch, channels, size: 3 * 2.0 * batch * size * size * channels * channels * 9,
              {"batch": 16, "channels": 64, "size": 56}, {"batch": 1, "channels": 4, "size": 8}, "fma"),

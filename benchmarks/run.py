@@ -34,12 +34,13 @@ UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "LD_PRELOAD")
 class Peer:
     """A library in its process."""
 
-    def __init__(self, label: str, module: str, threads: int, extra: dict[str, str]) -> None:
+    def __init__(self, label: str, module: str, options: argparse.Namespace, extra: dict[str, str]) -> None:
         environment = {k: v for k, v in os.environ.items() if k not in UNSET}
-        environment.update(extra, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
+        threads = str(options.threads)
+        environment.update(extra, OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
+        command = [sys.executable, str(HERE / "worker.py"), module, threads, *(["realtime"] if options.realtime else [])]
         self.label = label
-        self.process = subprocess.Popen([sys.executable, str(HERE / "worker.py"), module, str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True, env=environment)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
         self.version = self._answer().get("version", "did not start")
 
     def _answer(self) -> dict[str, Any]:
@@ -71,13 +72,13 @@ def tuned_environment(folder: Path) -> dict[str, str] | None:
 
 
 def start_peers(options: argparse.Namespace, folder: Path) -> list[Peer]:
-    peers = [Peer("ascendlite", "ascendlite", options.threads, {})]
+    peers = [Peer("ascendlite", "ascendlite", options, {})]
     if options.smoke or options.alone or importlib.util.find_spec("torch") is None:
         return peers
-    peers.append(Peer("torch", "torch", options.threads, {}))
+    peers.append(Peer("torch", "torch", options, {}))
     tuned = tuned_environment(folder) if options.tuned else None
     if tuned:
-        peers.append(Peer("torch_tuned", "torch", options.threads, tuned))
+        peers.append(Peer("torch_tuned", "torch", options, tuned))
     return peers
 
 
@@ -91,13 +92,15 @@ def measure(workload: Workload, peers: list[Peer], options: argparse.Namespace) 
             result["peers"][peer.label] = {"error": answer["error"]}
         else:
             ready.append(peer)
-    samples: dict[str, list[float]] = {p.label: [] for p in ready}
+    samples: dict[str, list[float]] = {p.label: [] for p in ready}  # a peer leaves when one sample has to do
     start = time.perf_counter()
     for turn in range(1 if options.smoke else options.samples):
         if turn >= 3 and time.perf_counter() - start > options.seconds:
             break
-        for peer in ready:
+        for peer in list(ready):
             answer = peer.ask(do="sample")
+            if "error" in answer or answer["last"]:
+                ready.remove(peer)
             if "error" in answer:
                 result["peers"][peer.label] = answer
             else:
@@ -168,6 +171,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, one sample, ascendlite alone: does every benchmark run?")
     parser.add_argument("--alone", action="store_true", help="without peers")
     parser.add_argument("--tuned", action="store_true", help="also PyTorch with MKL's vendor check answered and malloc told to keep memory")
+    parser.add_argument("--realtime", action="store_true", help="sample at real-time priority (needs the right to it): other work waits")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--samples", type=int, default=9, help="samples a library, at most")
     parser.add_argument("--seconds", type=float, default=10.0, help="stop sampling a workload after this long (three samples at least)")

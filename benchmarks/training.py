@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.resnet import train_resnet
 from benchmarks.workload import Workload
 
 Made = Callable[[], Any]
@@ -168,13 +169,15 @@ def decode(lib: Any, layers: int, heads: int, width: int, length: int) -> Made:
 
 TINY = {"layers": 1, "heads": 2, "width": 16, "block": 8, "batch": 2}
 CHAR = {"layers": 6, "heads": 6, "width": 384, "block": 256, "batch": 8}
-MOE = {"tokens": 2048, "experts": 8, "width": 256, "hidden": 768}
+MOE = {"tokens": 2048, "experts": 8, "width": 256, "hidden": 512}
 SMALL_MOE = {"tokens": 32, "experts": 4, "width": 8, "hidden": 8}
 
 
 def _moe_flops(tokens: int, experts: int, width: int, hidden: int) -> float:
     return 3 * 2.0 * 2 * 2 * tokens * width * hidden
 
+
+RESNET = {"batch": 16, "width": 64, "size": 64}
 
 TRAINING = [
     Workload("mlp_train", "samples/s", train_mlp, lambda batch, width: float(batch), {"batch": 128, "width": 1024}, {"batch": 4, "width": 16}, "fma",
@@ -184,6 +187,7 @@ TRAINING = [
     Workload("gpt_tiny_train", "tokens/s", train_gpt, gpt_tokens, {"layers": 4, "heads": 4, "width": 128, "block": 64, "batch": 12}, TINY, "fma", gpt_flops),
     Workload("moe_fb", "tokens/s", experts, lambda tokens, **_: float(tokens), MOE, SMALL_MOE, "fma", _moe_flops),
     Workload("moe_grouped_fb", "tokens/s", grouped_experts, lambda tokens, **_: float(tokens), MOE, SMALL_MOE, "fma", _moe_flops),
+    Workload("resnet18_train", "images/s", train_resnet, lambda batch, **_: float(batch), RESNET, {"batch": 2, "width": 8, "size": 32}),
     Workload("decode_kv", "tokens/s", decode, lambda length, **_: float(length - 1), {"layers": 6, "heads": 6, "width": 384, "length": 256},
              {"layers": 1, "heads": 2, "width": 16, "length": 6}, "read",
              lambda layers, heads, width, length: 4.0 * (length - 1) * (layers * 12 * width * width + 65 * width)),
