@@ -18,12 +18,34 @@ def is_tensor(value: object) -> bool:
     return hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, np.generic)
 
 
+_PLAIN = frozenset((int, float, bool, str, type(None)))
+
+
+def plain_look(args: tuple[Any, ...]) -> tuple[object, ...] | None:
+    """What tells apart the programs of two calls, cheaply: a constant's type and value, a tensor's format and shape.
+
+    None where an argument is neither: then the call is taken apart in full.
+    """
+    look: list[object] = []
+    for value in args:
+        kind = type(value)
+        if kind in _PLAIN:
+            look.append(kind)
+            look.append(value)
+        elif kind is np.ndarray or hasattr(value, "data_ptr"):
+            look.append(value.dtype)
+            look.append(value.shape)
+        else:
+            return None
+    return tuple(look)
+
+
 def address(value: Any) -> int:
     """Where a tensor's bytes lie. They must be contiguous."""
     if isinstance(value, np.ndarray):
         if not value.flags.c_contiguous:
             raise ArgumentError(f"kernel: an array of shape {value.shape} has strides {value.strides}; pass np.ascontiguousarray of it")
-        return int(value.ctypes.data)
+        return int(value.__array_interface__["data"][0])
     if hasattr(value, "is_contiguous") and not value.is_contiguous():
         raise ArgumentError(f"kernel: a tensor of shape {tuple(value.shape)} has strides {value.stride()}; pass .contiguous()")
     return int(value.data_ptr())

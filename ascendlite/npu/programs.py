@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, overload
 from ascendlite import _davinci
 from ascendlite.errors import ArgumentError
 from ascendlite.npu import chips
-from ascendlite.npu.arguments import CallArguments, address
+from ascendlite.npu.arguments import CallArguments, address, is_tensor, plain_look
 from ascendlite.npu.checker import CheckResult, Sharing
 from ascendlite.npu.chips import Chip
 from ascendlite.npu.errors import KernelError, Site
@@ -71,6 +71,7 @@ class Kernel(Generic[P]):
         self.signature = inspect.signature(function)
         self.__name__, self.__doc__, self.__module__ = function.__name__, function.__doc__, function.__module__
         self._programs: dict[object, Traced] = {}
+        self._seen: dict[object, tuple[Traced, tuple[int, ...]]] = {}  # by the plain look of a call: its program, where its tensors are
 
     def __repr__(self) -> str:
         return f"<kernel {self.__name__} ({self.kind})>"
@@ -101,6 +102,19 @@ class Kernel(Generic[P]):
 
     def program(self, blocks: int | None, chip: Chip, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Traced, list[Any]]:
         """The program for a call, made now if it is new, and the call's tensors."""
+        look = None if kwargs else plain_look(args)
+        if look is None:
+            return self._program(blocks, chip, args, kwargs)
+        seen = self._seen.get(key := (blocks, chip.name, look))
+        if seen is None:
+            traced, tensors = self._program(blocks, chip, args, kwargs)
+            at = tuple(i for i, value in enumerate(args) if is_tensor(value))
+            if len(at) == len(tensors):  # none of them is a default
+                self._seen[key] = traced, at
+            return traced, tensors
+        return seen[0], [args[i] for i in seen[1]]
+
+    def _program(self, blocks: int | None, chip: Chip, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Traced, list[Any]]:
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         count = blocks or cores(self.kind, chip)
@@ -146,7 +160,7 @@ class Launch(Generic[P]):
         """Run: now, or in the order of the stream."""
         traced, tensors = self.kernel.program(self.blocks, chip(), args, kwargs)
         pointers = [address(t) for t in tensors]
-        if not may_run(traced, sharing(tensors)):
+        if not may_run(traced, sharing_of([(p, int(t.nbytes)) for p, t in zip(pointers, tensors, strict=True)])):
             return
         if self.stream is None:
             traced.run(pointers)
