@@ -244,6 +244,20 @@ def test_a_call_that_cannot_be_is_refused():
         model(ids, documents=[[5], [5]], lengths=[5, 5])
 
 
+def test_equal_scores_choose_the_earliest_entries_and_never_one_that_is_not_there_yet():
+    model = DeepseekV4(dataclasses.replace(TINY, index_topk=4))
+    for layer in (2, 3):
+        al.nn.init.zeros_(model.layers[layer].attn.indexer.weights_proj.weight)  # every score is exactly 0
+    side = Side(record=True)
+    with al.no_grad():
+        model(golden_tokens(), side=side)
+    for layer in (2, 3):
+        chosen = side.entries[layer].numpy()
+        for t in range(LENGTH):
+            seen = min(4, (t + 1) // 4)
+            assert (chosen[:, t] == [*range(seen), *[-1] * (4 - seen)]).all()
+
+
 # -- configs and dtypes
 
 

@@ -213,6 +213,21 @@ def test_weights_in_the_names_of_modules_are_read(tmp_path):
         assert al.equal(again(golden_tokens()), model(golden_tokens()))
 
 
+def test_loading_holds_the_model_once(tmp_path):
+    config = dataclasses.replace(TINY, vocab_size=20_000, n_routed_experts=64)
+    model = DeepseekV4(config, dtype=al.bfloat16)
+    sizes = sorted(t.nbytes for t in model.state_dict().values())
+    save_hf(model, tmp_path, max_shard_bytes=1_000_000)
+    del model
+    before = al.cpu.memory_allocated()
+    al.cpu.reset_peak_memory_stats()
+    held = load_hf(tmp_path)
+    grown, peak = al.cpu.memory_allocated() - before, al.cpu.max_memory_allocated() - before
+    assert held.config == config
+    assert sum(sizes) <= grown <= sum(sizes) * 1.2  # scales, and what the allocator rounds up
+    assert peak < grown + 3 * sizes[-1]
+
+
 # -- files that lie
 
 

@@ -11,6 +11,8 @@ import pytest
 import ascendlite as al
 from ascendlite.errors import ArgumentError
 from ascendlite.models.deepseek_v4 import DeepseekV4, Quantization, config_of, load_hf, objective, save_hf
+from ascendlite.models.deepseek_v4.formats import FP8, native_format
+from ascendlite.models.deepseek_v4.layers import Projection
 from ascendlite.models.deepseek_v4.quantize import fake_fp4, fake_fp8, fake_fp8_weight, fake_hif8, hadamard
 from tests.goldens.deepseek_v4_inputs import uniform
 from tests.test_deepseek_v4 import distance, golden_model, golden_tokens
@@ -130,6 +132,16 @@ def test_steps_with_a_cache_round_as_the_whole_does(quantization):
         cache = model.new_cache(2, ids.shape[1])
         parts = [model(ids[:, :30], cache=cache), *(model(ids[:, t : t + 1], cache=cache) for t in range(30, 53))]
     assert al.equal(al.cat(parts, 1), whole)
+
+
+def test_compressors_routers_and_hyper_connections_keep_their_precision():
+    """Running them in fp8 is a mistake that others made."""
+    model = DeepseekV4(TINY, quantization=Quantization.published())
+    rounded = {name for name, module in model.named_modules() if isinstance(module, Projection)}
+    assert not any(".compressor." in name or "gate" in name or "hc_" in name or name.endswith("weights_proj") for name in rounded)
+    kinds = {name.split(".", 2)[2] for name in rounded if name.startswith("layers.3.")}
+    assert kinds == {*(f"attn.{w}" for w in ("wq_a", "wq_b", "wkv", "wo_a", "wo_b", "indexer.wq_b")), *(f"ffn.shared_experts.w{i}" for i in (1, 2, 3))}
+    assert all(native_format(f"{name}.weight", "fp4") is FP8 for name in rounded)
 
 
 def test_only_elements_that_do_not_turn_are_rounded_in_entries():

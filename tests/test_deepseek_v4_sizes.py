@@ -10,6 +10,7 @@ import pytest
 import ascendlite as al
 from ascendlite import cli
 from ascendlite.models.deepseek_v4 import DeepseekV4, config_of
+from ascendlite.models.deepseek_v4.config_json import config_to_json
 from ascendlite.models.deepseek_v4.sizes import decode_flops, mtp_training_flops, sizes_of, training_flops
 
 PUBLISHED = {
@@ -81,3 +82,13 @@ def test_the_command_prints_them(capsys):
     assert json.loads(capsys.readouterr().out)["mtp"] > 0
     assert cli.main(["model", "info", "V5"]) == 2
     assert "V4-Flash" in capsys.readouterr().err
+
+
+def test_the_command_reads_a_folder(tmp_path, capsys):
+    raw = config_to_json(config_of("V4-Flash"), "saved", dtype="bfloat16")
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    assert cli.main(["model", "info", str(tmp_path)]) == 0
+    assert "284.332 B" in capsys.readouterr().out
+    (tmp_path / "config.json").write_text("{")
+    assert cli.main(["model", "info", str(tmp_path)]) == 2
+    assert "not JSON" in capsys.readouterr().err

@@ -217,6 +217,29 @@ def test_drafting_by_steps_gives_the_logits_of_the_whole():
         model.draft(Side(), targets)
 
 
+def test_the_npu_computes_the_same():
+    al.manual_seed(0)
+    model = DeepseekV4(TINY)
+    ids, targets = (t[:, :24] for t in texts())
+    results = []
+    for device in ("cpu", "npu"):
+        model.to(device)
+        for p in model.parameters():
+            p.grad = None
+        x = ids.to(device)
+        losses = objective(model, x, targets.to(device), weights=WEIGHTS)
+        losses.total.backward()
+        cache = model.new_cache(2, 24)
+        steps = [model(x[:, :17], cache=cache), *(model(x[:, t : t + 1], cache=cache) for t in range(17, 24))]
+        results.append((float(losses.total), al.cat(steps, 1).cpu(), {n: p.grad.cpu() for n, p in model.named_parameters() if p.grad is not None}))
+    (loss, logits, grads), (npu_loss, npu_logits, npu_grads) = results
+    assert npu_loss == pytest.approx(loss, rel=1e-5)
+    assert distance(npu_logits, logits) < 1e-5
+    assert npu_grads.keys() == grads.keys()
+    for name, g in grads.items():
+        assert float((npu_grads[name] - g).norm()) <= 1e-3 * float(g.norm()) + 1e-7, name
+
+
 def test_it_learns_by_heart():
     al.manual_seed(0)
     model = DeepseekV4(dataclasses.replace(TINY, vocab_size=16))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,17 +24,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="parameters, bytes and FLOPs of a DeepSeek-V4",
         description="Parameters by part, bytes of the checkpoint and of the cache, FLOPs of a token in training and decoding.",
     )
-    info.add_argument("name", help="V4-Pro, V4-Flash, small or tiny")
+    info.add_argument("name", help="V4-Pro, V4-Flash, small, tiny, or a folder with a config.json")
     info.add_argument("--json", action="store_true", help="print numbers for programs")
     return parser
 
 
 def run(options: argparse.Namespace) -> int:
     """Print it."""
-    from ascendlite.models.deepseek_v4 import config_of
+    from ascendlite.models.deepseek_v4 import config_of, load_config
     from ascendlite.models.deepseek_v4.sizes import sizes_of
 
-    config = config_of(options.name)
+    folder = Path(options.name)
+    config = load_config(folder) if (folder / "config.json").is_file() else config_of(options.name)
     sizes = sizes_of(config)
     rows = [(n, _costs(config, sizes, n)) for n in _LENGTHS if n <= config.max_position_embeddings]
     rows = rows or [(config.max_position_embeddings, _costs(config, sizes, config.max_position_embeddings))]
