@@ -63,6 +63,15 @@ def test_rows_decode_to_the_bits_of_the_training_forward_alone_and_together(name
         assert F.log_softmax(logits.float(), -1).gather(1, al.tensor(row.tokens).unsqueeze(1))[:, 0].tolist() == row.logprobs
 
 
+def test_texts_packed_in_a_row_do_not_see_each_other():
+    model = load_hf(FOLDER / "llama" / "qwen3")
+    texts = [[1, 2, 3, 4, 5], [6, 7], [8, 9, 10]]
+    packed = al.tensor([texts[0] + texts[1] + [0], texts[2] + [0] * 5])
+    logits = model.head(model.hidden(packed, documents=[[5, 2], [3]]))
+    for row, start, text in ((0, 0, texts[0]), (0, 5, texts[1]), (1, 0, texts[2])):
+        assert logits[row, start : start + len(text)].tolist() == model(al.tensor([text]))[0].tolist()
+
+
 # Published sizes: the model cards' safetensors totals.
 SIZES = {
     "SmolLM2-135M": (134_515_008, LlamaConfig(49152, 576, 1536, 30, 9, 3, tie_word_embeddings=True)),

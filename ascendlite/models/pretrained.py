@@ -23,7 +23,8 @@ from ascendlite.text import (
 )
 
 from . import deepseek_v4
-from .llama import find_smollm2, load_gguf, load_hf
+from .llama import find_smollm2, load_hf
+from .llama.gguf import read_gguf
 from .llama.gguf_file import GGUFFile
 from .llama.hub import read_json
 
@@ -52,7 +53,7 @@ def chat_of(tokenizer: Tokenizer, source: str) -> ChatFormat:
 def _from_gguf(path: Path, dtype: DType | None, device: Device | str) -> tuple[CausalLM, Tokenizer]:
     with GGUFFile(path) as file:
         tokenizer = tokenizer_from_gguf(file.values, str(path))
-    return cast(CausalLM, load_gguf(path, dtype=dtype, device=device)), tokenizer
+        return cast(CausalLM, read_gguf(file, dtype=dtype, device=device)), tokenizer
 
 
 def _from_hf(path: Path, dtype: DType | None, device: Device | str) -> tuple[CausalLM, Tokenizer]:

@@ -112,11 +112,17 @@ def _by_halves(weight: Tensor, heads: int) -> Tensor:
 def load_gguf(path: FilePath, *, dtype: DType | None = None, device: Device | str = "cpu") -> Llama:
     """The model of a GGUF file (F32, F16, BF16, Q8_0, Q4_0, Q4_1), its weights decoded to `dtype` (None: float32, or the file's floats)."""
     with GGUFFile(path) as file:
-        config = config_of(file)
-        names = {_hf_name(name): name for name in file.entries if name != _FACTORS}
-        read = _reader(file, names, config)
-        model = empty_model(config, len(names), file.path)
-        return fill(model, names, read, file.path, dtype=dtype, device=device, shape_of=lambda name: file.entries[names[name]].shape)
+        return read_gguf(file, dtype=dtype, device=device)
+
+
+def read_gguf(file: GGUFFile, *, dtype: DType | None = None, device: Device | str = "cpu") -> Llama:
+    """The model of an open file, see `load_gguf`."""
+    config = config_of(file)
+    names = {_hf_name(name): name for name in file.entries if name != _FACTORS}
+    model = empty_model(config, len(names), file.path)
+    return fill(
+        model, names, _reader(file, names, config), file.path, dtype=dtype, device=device, shape_of=lambda name: file.entries[names[name]].shape
+    )
 
 
 def _reader(file: GGUFFile, names: dict[str, str], config: LlamaConfig) -> Callable[[str], Tensor]:

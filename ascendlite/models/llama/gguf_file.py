@@ -59,7 +59,13 @@ class _Cursor:
         return struct.unpack(f"<{count}{code}", self.data[start : self.at])
 
     def number(self, code: str) -> int:
-        return int(self.take(code)[0])
+        try:  # 100,000 texts of a vocabulary have their lengths read by this
+            (value,) = struct.unpack_from("<" + code, self.data, self.at)
+        except struct.error:
+            self.take(code)  # raises, in words
+            raise
+        self.at += struct.calcsize("<" + code)
+        return int(value)
 
     def text(self) -> str:
         length = self.number("Q")
