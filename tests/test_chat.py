@@ -192,6 +192,29 @@ def test_generate_writes_what_the_model_writes(folder, capsys):
     assert capsys.readouterr().out == "the " + row.text + "\n"
 
 
+def test_an_adapter_is_merged_into_the_model(folder, tmp_path, capsys):
+    from ascendlite.posttrain import LoraConfig, add_lora, save_lora
+
+    al.manual_seed(0)
+    model, config = load_hf(folder), LoraConfig(r=2, lora_alpha=8)
+    add_lora(model, config)
+    with al.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.add_(al.randn(parameter.shape))
+    save_lora(model, tmp_path, config)
+    flags = ["--prompt", "the ", "--count", "8", "--temperature", "0"]
+    assert main(["generate", str(folder), "--adapter", str(tmp_path), *flags]) == 0
+    adapted = capsys.readouterr().out
+    tokenizer = load_pretrained(folder).tokenizer
+    (row,) = generate(model.eval(), "the ", tokenizer=tokenizer, max_new_tokens=8, temperature=0, stop_tokens=tokenizer.stop_tokens)
+    assert adapted == "the " + row.text + "\n"
+    assert main(["generate", str(folder), *flags]) == 0
+    assert capsys.readouterr().out != adapted
+    assert main(["generate", str(folder), "--adapter", str(folder), *flags]) == 2
+    assert "adapter" in capsys.readouterr().err
+
+
 def test_a_conversation_of_lines_keeps_its_turns(folder, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("hi\n\n/help\nwho\n/undo\nwho\n/new\n/system be kind\nhi\n/exit\nnot read\n"))
     assert main(["chat", str(folder), "--temperature", "0", "--max-tokens", "6"]) == 0

@@ -167,7 +167,7 @@ def run(options: argparse.Namespace) -> int:
     sampling.check_flags(options, "chat")
     from .opened import open_model
 
-    opened = open_model(options.model, dtype=options.dtype, device=options.device)
+    opened = open_model(options.model, dtype=options.dtype, device=options.device, adapter=options.adapter)
     talk = Conversation(opened, options, _show)
     if options.message is not None:
         talk.say(options.message)

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
 
     from .opened import open_model
 
-    opened = open_model(options.model, dtype=options.dtype, device=options.device)
+    opened = open_model(options.model, dtype=options.dtype, device=options.device, adapter=options.adapter)
     written = stream(
         opened.model,
         options.prompt,

@@ -41,13 +41,18 @@ class Opened:
     about: str
 
 
-def open_model(source: str, *, dtype: str | None = None, device: str = "cpu") -> Opened:
-    """Open what the user named."""
+def open_model(source: str, *, dtype: str | None = None, device: str = "cpu", adapter: Path | None = None) -> Opened:
+    """Open what the user named; `adapter`: a folder with LoRA weights, which are merged into it."""
     path = Path(source)
     where = path / "checkpoints" if (path / "checkpoints").is_dir() else path
-    if (where / "manifest.json").is_file() or (where.is_dir() and any(where.glob("step-*/manifest.json"))):
-        return _from_checkpoint(where, dtype, device)
-    return _from_pretrained(source, dtype, device)
+    saved = (where / "manifest.json").is_file() or (where.is_dir() and any(where.glob("step-*/manifest.json")))
+    opened = _from_checkpoint(where, dtype, device) if saved else _from_pretrained(source, dtype, device)
+    if adapter is not None:
+        from ascendlite.posttrain import load_lora, merge_lora
+
+        load_lora(cast("Module", opened.model), adapter)
+        merge_lora(cast("Module", opened.model))
+    return opened
 
 
 def _from_pretrained(source: str, dtype: str | None, device: str) -> Opened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from ascendlite.errors import ArgumentError
 
@@ -21,6 +22,7 @@ def add_flags(parser: argparse.ArgumentParser, *, temperature: float, count: int
     choice.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this text; may be given several times")
     choice.add_argument("--seed", type=int, default=0, help="the same seed writes the same text (default: 0)")
     choice.add_argument("--speculate", action="store_true", help="let a model's MTP layer guess ahead: the same text in fewer passes")
+    parser.add_argument("--adapter", type=Path, metavar="FOLDER", help="LoRA weights for the model, in PEFT's files")
     place = parser.add_argument_group("where")
     place.add_argument("--device", default="cpu", metavar="NAME", help="where to compute (default: cpu)")
     place.add_argument("--dtype", choices=_DTYPES, help="what weights are kept in (default: the file's; float32 for quantised ones)")
