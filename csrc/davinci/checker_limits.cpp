@@ -32,7 +32,7 @@ Repeats repeats_of(const Region& r, const Instr& i, int operand, int64_t largest
   const int64_t count = std::max<int64_t>(i.args[kRepeatCount], 1), step = i.args[kDstRepeat + operand] * kBlock;
   const bool apart = r.ndim && r.count[0] == count && r.stride[0] == step;
   const int inner = apart ? 1 : 0;
-  int64_t span = apart || count == 1 ? r.bytes : r.bytes / count;
+  int64_t span = apart || count == 1 || step == 0 ? r.bytes : r.bytes / count;  // dense repeats are one run
   for (int d = inner; d < r.ndim; ++d) span += (r.count[d] - 1) * r.stride[d];
   return {r.base, span, step, count, span};
 }
