@@ -393,3 +393,25 @@ def test_spikes_are_skipped():
     assert guard.run(12, lambda: StepResult(1.0, 5.1), model, dict) is None
     assert guard.run(13, lambda: StepResult(1.0, 4.9), model, dict) is not None
     assert [(e.step, e.action) for e in guard.events] == [(12, "skipped")]
+
+
+def test_cooling_ends_the_run_at_a_rate_of_zero_and_survives_a_resume(tmp_path):
+    class Cool(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == 3:
+                kwargs["trainer"].cool_down(4)
+
+    def make(folder):
+        trainer = sft(folder, save_steps=1)
+        trainer.callbacks.append(Cool())
+        return trainer
+
+    whole = make(None)
+    whole.train()
+    assert [round(row["lr"], 6) for row in whole.state.log_history] == [0.01] * 4 + [0.0075, 0.005, 0.0025]
+    first = make(tmp_path)
+    first.callbacks.append(_StopAt(5))
+    first.train()
+    second = make(tmp_path)
+    second.train(resume_from_checkpoint=True)
+    assert digest(second) == digest(whole)

@@ -53,7 +53,7 @@ class ProgressCallback(TrainerCallback):
         self._last = {**self._last, **logs}
         if self._progress is not None:
             self._progress.update(self._task, completed=state.global_step, figures=figures_of(self._last))
-        elif state.global_step % self.every == 0 or state.global_step == state.max_steps:
+        elif "loss" in logs and (state.global_step % self.every == 0 or state.global_step == state.max_steps):
             self.console.print(f"{self.title} {state.global_step}/{state.max_steps}: {figures_of(self._last)}", markup=False, soft_wrap=True)
 
     def on_train_end(self, args: TrainingConfig, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:

@@ -128,6 +128,17 @@ def repetition_penalty(n: int = 3, most: float = -1.0) -> RewardFunction:
     return named("repetition_penalty", reward)
 
 
+def overlap(text: str, wanted: str) -> float:
+    """The share of words that stand where they should, of the longer of two texts.
+
+    >>> overlap("isa dalawa apat", "isa dalawa tatlo")
+    0.6666666666666666
+    """
+    found, expected = re.findall(r"[\w'-]+|[^\w\s]", text), re.findall(r"[\w'-]+|[^\w\s]", wanted)
+    right = sum(a == b for a, b in zip(found, expected, strict=False))
+    return float(right) / max(len(found), len(expected), 1)
+
+
 # ---- several rewards as one
 
 

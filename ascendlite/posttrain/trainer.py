@@ -66,6 +66,7 @@ class Trainer(ABC, Generic[Micro]):
         self.guard = Guard(args.spike_factor, args.max_bad_steps, self.folder)
         self.metrics: Metrics | None = None
         self.seconds = 0.0
+        self.cooling: tuple[int, int] | None = None  # first step and number of steps of the learning rate's way to 0
         self._writer: Any = None
         self._last_loss = float("nan")
 
@@ -117,6 +118,17 @@ class Trainer(ABC, Generic[Micro]):
         for callback in self.callbacks:
             getattr(callback, moment)(self.args, self.state, self.control, model=self.model, trainer=self, **kwargs)
 
+    def cool_down(self, steps: int) -> None:
+        """From here on let the learning rate fall to 0 in a line, and end the run there."""
+        if self.cooling is None:
+            self.cooling = (self.state.global_step, steps)
+            self.state.max_steps = min(self.state.max_steps, self.state.global_step + steps)
+
+    def _rate(self) -> float:
+        step = self.state.global_step
+        rate = self.args.rate(step, self.state.max_steps)
+        return rate if self.cooling is None else rate * max(0.0, 1 - (step - self.cooling[0]) / self.cooling[1])
+
     # -- one step
 
     def _gradients(self, micros: list[Micro]) -> StepResult:
@@ -129,7 +141,7 @@ class Trainer(ABC, Generic[Micro]):
 
     def training_step(self) -> Row:
         """One optimizer step; returns its figures."""
-        rate = self.args.rate(self.state.global_step, self.state.max_steps)
+        rate = self._rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.model.train()
@@ -244,6 +256,7 @@ class Trainer(ABC, Generic[Micro]):
             "args": cast(Value, {name: value for name, value in asdict(self.args).items() if name not in _LATER}),
             "guard": self.guard.state_dict(),
             "seconds": self.seconds,
+            "cooling": self.cooling,
             "extra": self.extra_state(),
         }
         path = checkpoint.save(
@@ -265,6 +278,9 @@ class Trainer(ABC, Generic[Micro]):
         self.state.global_step, self.state.epoch = found.step, self.order.epoch
         self.guard.load_state_dict(cast("Mapping[str, Value]", extras["guard"]))
         self.seconds = cast(float, extras["seconds"])
+        self.cooling = cast("tuple[int, int] | None", extras["cooling"])
+        if self.cooling is not None:
+            self.state.max_steps = min(self.state.max_steps, sum(self.cooling))
         self.load_extra_state(extras["extra"])
         return True
 

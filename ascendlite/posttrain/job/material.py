@@ -18,7 +18,7 @@ from ascendlite.text import Tokenizer
 from ..lora import LoraConfig, add_lora
 from ..pieces import PieceTokenizer
 from ..protocol import Codec
-from ..rewards import RewardFunction, named
+from ..rewards import RewardFunction, named, overlap
 from ..tasks import Item, Task, held_out_items, make_task, training_items
 from .settings import JobSettings
 
@@ -73,13 +73,16 @@ class Material:
         """Questions for the model to answer."""
         return [{"prompt": self.codec.chat(item.prompt), "number": n} for n, item in enumerate(self.train)]
 
-    def reward(self) -> RewardFunction:
-        """The verifier's score of a completion, as a reward function."""
+    def rewards(self) -> list[RewardFunction]:
+        """The verifier's score of a completion, and partial credit: how much of it is as in the worked answer."""
 
-        def score(prompts: list[str], completions: list[str], **columns: list[object]) -> list[float]:
-            return [self.task.score(text, self.train[int(cast(int, n))]) for text, n in zip(completions, columns["number"], strict=True)]
+        def of_items(f: Callable[[str, Item], float], name: str) -> RewardFunction:
+            def reward(prompts: list[str], completions: list[str], **columns: list[object]) -> list[float]:
+                return [f(text, self.train[int(cast(int, n))]) for text, n in zip(completions, columns["number"], strict=True)]
 
-        return named("right", score)
+            return named(name, reward)
+
+        return [of_items(self.task.score, "right"), of_items(lambda text, item: overlap(text, item.answer), "partial")]
 
     def scorer(self, items: Sequence[Item]) -> Callable[[int, str], float]:
         """The verifier by the number of a question."""

@@ -34,7 +34,10 @@ class Stopped(Exception):
 
 
 class UntilLearnable(TrainerCallback):
-    """Ends SFT once pass@k on the questions for choosing is high enough for GRPO to have something to reward."""
+    """Lets SFT end once pass@k on the questions for choosing is high enough for GRPO to have something to reward.
+
+    The learning rate falls to 0 first: at its full height weights lie on a slope too steep for the noise of rewards.
+    """
 
     def __init__(self, job: Job, material: Material, threshold: float) -> None:
         self.job, self.material, self.threshold = job, material, threshold
@@ -44,17 +47,24 @@ class UntilLearnable(TrainerCallback):
         figures = found.figures()
         row: Row = {"step": state.global_step, "seconds": trainer.seconds}
         trainer.log({**row, **{f"validation/{name}": figures[name] for name in ("greedy", "pass_at_1", f"pass_at_{found.samples}")}})
-        control.should_training_stop = found.pass_k.value >= self.threshold
+        if found.pass_k.value >= self.threshold:
+            if state.global_step:
+                trainer.cool_down(self.job.settings.sft_cooling)
+            else:
+                control.should_training_stop = True  # a pretrained model that needs none
 
     def on_train_begin(self, args: TrainingConfig, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """A resumed run, or a pretrained model, may be good enough."""
-        if (state.global_step and state.global_step % self.job.settings.sft_check == 0) or self.job.settings.source:
-            self._look(state, control, cast("Trainer[Any]", kwargs["trainer"]))
+        trainer = cast("Trainer[Any]", kwargs["trainer"])
+        due = state.global_step % self.job.settings.sft_check == 0 if state.global_step else bool(self.job.settings.source)
+        if due and trainer.cooling is None:
+            self._look(state, control, trainer)
 
     def on_step_end(self, args: TrainingConfig, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Look every so many steps."""
-        if state.global_step % self.job.settings.sft_check == 0:
-            self._look(state, control, cast("Trainer[Any]", kwargs["trainer"]))
+        trainer = cast("Trainer[Any]", kwargs["trainer"])
+        if state.global_step % self.job.settings.sft_check == 0 and trainer.cooling is None:
+            self._look(state, control, trainer)
 
 
 class Job:
@@ -123,11 +133,12 @@ class Job:
         s = self.settings
         args = GRPOConfig(
             str(self.folder / part), max_steps=s.grpo_steps, per_device_train_batch_size=s.grpo_prompts * s.grpo_generations,
-            num_generations=s.grpo_generations, learning_rate=s.grpo_lr, loss_type=s.loss_type, beta=s.beta, warmup_steps=5,
+            num_generations=s.grpo_generations, learning_rate=s.grpo_lr, loss_type=s.loss_type, beta=s.beta, warmup_steps=10,
             max_completion_length=material.task.max_new_tokens, save_steps=s.save_every, seed=s.seed, log_completions=1,
+            adam_beta2=0.99, reward_weights=(1.0, s.partial_credit),
         )  # fmt: skip
         trainer = GRPOTrainer(
-            model, [material.reward()], args, material.rl_rows(), processing_class=material.codec, callbacks=self._callbacks(part), saved_with=saved,
+            model, material.rewards(), args, material.rl_rows(), processing_class=material.codec, callbacks=self._callbacks(part), saved_with=saved,
         )  # fmt: skip
         self._stage(part, lambda: self._train(trainer))
         self._load(model, part)

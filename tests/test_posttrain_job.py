@@ -1,0 +1,119 @@
+"""`ascendlite posttrain` in its shortest form: stages, report, resuming, specialists, chat."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from ascendlite import checkpoint
+from ascendlite.cli import main
+from ascendlite.posttrain.job.page import plot
+from ascendlite.posttrain.job.run import Job, UntilLearnable
+from ascendlite.posttrain.job.settings import JobSettings
+
+SHORT = [
+    "--questions", "40", "--held-out", "6", "--samples", "2", "--sft-steps", "4", "--sft-batch", "4", "--grpo-steps", "3", "--grpo-prompts", "2",
+    "--grpo-generations", "2", "--save-every", "2",
+]  # fmt: skip
+
+
+def posttrain(folder, *options) -> int:
+    return main(["posttrain", "--out", str(folder), *SHORT, *options])
+
+
+def weights(folder):
+    found = checkpoint.load(folder / "checkpoints", restore_random=False).path
+    return (found / "model.safetensors").read_bytes()
+
+
+def test_the_job_leaves_a_report_metrics_and_a_model_that_chats(tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert posttrain(folder) == 0
+    told = capsys.readouterr().out
+    assert "after SFT: greedy" in told and "after GRPO: greedy" in told and f"ascendlite chat {folder}" in told
+    page = (folder / "report.html").read_text()
+    assert not re.search(r"(src|href)=", page) and page.count("<svg") >= 6  # it needs nothing else
+    for title in ("Loss", "Reward", "KL", "Entropy", "Length", "pass@1", "Chats"):
+        assert title in page
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [(r["stage"], r["step"]) for r in rows] == [("sft", n) for n in (1, 2, 3, 4)] + [("grpo", n) for n in (1, 2, 3)]
+    assert {"reward", "kl", "entropy", "completions/mean_length", "tokens_per_s", "rewards/right/mean"} <= set(rows[-1])
+    assert main(["chat", str(folder), "--message", "lima dagdagan ng lima", "--max-tokens", "5"]) == 0
+
+
+def test_a_job_that_was_ended_goes_on_to_the_same_weights(tmp_path, monkeypatch):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    posttrain(whole)
+    for stage in ("sft", "grpo"):
+        real = Job._callbacks
+
+        def callbacks(self, title, stage=stage, real=real):
+            return [*real(self, title), _Interrupt()] if title == stage else real(self, title)
+
+        monkeypatch.setattr(Job, "_callbacks", callbacks)
+        code = posttrain(cut) if stage == "sft" else main(["posttrain", "--resume", str(cut)])
+        monkeypatch.setattr(Job, "_callbacks", real)
+        assert code == 130 and not (cut / "report.html").exists()
+    assert main(["posttrain", "--resume", str(cut)]) == 0
+    assert weights(cut) == weights(whole)
+    assert main(["posttrain", "--resume", str(cut)]) == 0  # nothing is left to do
+    assert weights(cut) == weights(whole)
+
+
+class _Interrupt(UntilLearnable):
+    """Ends the run as Ctrl-C does, after its first step."""
+
+    def __init__(self) -> None:
+        pass
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        pass
+
+    def on_step_end(self, args, state, control, **kwargs):
+        import os
+        import signal
+
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_specialists_are_distilled(tmp_path, capsys):
+    assert posttrain(tmp_path / "run", "--specialists", "2", "--distill", "--distill-steps", "2") == 0
+    told = capsys.readouterr().out
+    assert "student on tagalog-sums: greedy" in told and "student on tagalog-differences: greedy" in told
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "specialist 2" in page and "teacher &rarr; student" in page
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--distill"], "--distill and --specialists 2 go together"),
+        (["--grpo-steps", "0"], "--grpo-steps is 0; it must be at least 1"),
+        (["--specialists", "3", "--distill"], "--specialists is 3; 2 are supported"),
+        (["--specialists", "2", "--distill", "--task", "gcd"], "has no halves"),
+        (["--resume", "nowhere"], "holds no run"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, capsys, options, text):
+    assert main(["posttrain", *([] if "--resume" in options else ["--out", str(tmp_path / "run")]), *options]) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_settings_of_a_resumed_job_stay(tmp_path, capsys):
+    posttrain(tmp_path / "run")
+    assert main(["posttrain", "--resume", str(tmp_path / "run"), "--seed", "3"]) == 2
+    assert "--seed can't change" in capsys.readouterr().err
+    assert posttrain(tmp_path / "run") == 2
+    assert "already holds a run" in capsys.readouterr().err
+
+
+def test_plots_take_flat_and_single_valued_curves():
+    assert plot("t", "", [("a", [1.0, 2.0], [3.0, 3.0])]).count("<polyline") == 1
+    assert "nan" not in plot("t", "u", [("a", [1.0], [0.0]), ("b", [1.0], [0.0])])
+
+
+def test_the_defaults_fit_together():
+    settings = JobSettings()
+    assert settings.questions >= settings.grpo_steps * settings.grpo_prompts
