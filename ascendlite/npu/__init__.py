@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import Any
 
 # At once, unlike the rest: importing the submodule of this name later would put the module in the decorator's place.
@@ -47,17 +45,6 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"ascendlite.npu.{name}")
     raise AttributeError(f"module 'ascendlite.npu' has no attribute {name!r}")
-
-
-class _Face(ModuleType):
-    """The package, whose function `kernel` is not hidden by its submodule `kernel` when that is imported."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (isinstance(value, ModuleType) and name in _HOME_OF):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Face
 
 
 def __dir__() -> list[str]:

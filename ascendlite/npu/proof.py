@@ -71,6 +71,16 @@ def sharing_of(ranges: Sequence[tuple[int, int]]) -> Sharing:
     >>> sharing_of([(4096, 256), (8192, 256), (4160, 64)])
     ((0, 1, 0), (0, 0, 64))
     """
+    end = 0
+    for address, nbytes in sorted(ranges):
+        if address < end:
+            return _shared(ranges)
+        end = address + nbytes
+    return (), ()
+
+
+def _shared(ranges: Sequence[tuple[int, int]]) -> Sharing:
+    """Arguments that overlap, directly or through others, lie in one storage."""
     order = sorted(range(len(ranges)), key=lambda i: ranges[i][0])
     groups: list[list[int]] = []
     end = -1

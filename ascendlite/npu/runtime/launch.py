@@ -8,6 +8,7 @@ from typing import Any
 from ascendlite.core import Tensor
 from ascendlite.npu import wide
 from ascendlite.npu.programs import Kernel, Traced
+from ascendlite.npu.proof import may_run, sharing_of
 from ascendlite.npu.runtime import stream
 from ascendlite.npu.runtime.device import state
 from ascendlite.npu.timeline import timed
@@ -28,6 +29,8 @@ def launch(kernel: Kernel[Any], *args: Any, blocks: int | None = None, name: str
     if traced is None:
         traced = _PROGRAMS[key] = kernel.program(blocks, state.chip, args, {})[0]
     lead = tensors[0]
+    if not lead.is_meta and not may_run(traced, sharing_of([(t.data_ptr(), t.nbytes) for t in tensors])):
+        return
     queue = stream.current_stream(lead.device.index)
     kind = TASK_KINDS[traced.kind]
     queue.submit(stream.Task(name or traced.name, kind, partial(timing, traced), queue.stream_id, queue.device_index, tensors=stream.shapes(tensors), program=traced))
