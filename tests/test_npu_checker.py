@@ -178,6 +178,24 @@ def test_strided_operands_meet_only_where_their_rows_do() -> None:
     assert columns(96).rules() == [16]
 
 
+def padded(store: int, rows: int = 4) -> Assembler:
+    """Rows of 96 bytes, 64 of them loaded, worked on as one; then `store` bytes of each row leave."""
+    p = aiv()
+    p.op(MTE2, "copy", [(UB, WRITE, 0, 64, [(rows, 96)]), (GM, READ, 0, 64 * rows, [], 0)])
+    p.order(MTE2, V)
+    p.vector(1024, 0, 96 * rows)
+    p.barrier(V)
+    p.op(V, "abs", [(UB, WRITE, 2048, 32, [(3 * rows, 64)]), (UB, READ, 1024, 32, [(3 * rows, 32)])], (1, 8, 0, 3 * rows, 1, 1, 1, 2, 1, 0, 0, 0))
+    p.order(V, MTE3)
+    p.op(MTE3, "copy", [(GM, WRITE, 0, store // 32 * 32 * rows, [], 1), (UB, READ, 2048, 32, [(rows, 192), (store // 32, 64)])])
+    return p
+
+
+def test_padding_that_nobody_wrote_may_be_computed_with_but_not_stored() -> None:
+    assert padded(64).rules() == []
+    assert padded(96).rules() == [14]
+
+
 def random_program(seed: int) -> Assembler:
     """Instructions without sense: any operand, any flag."""
     r = random.Random(seed)

@@ -182,6 +182,8 @@ def unwritten(ok: bool) -> Assembler:
         p.fill(256, 256)
         p.barrier(V)
     p.vector(0, 256, 256)
+    p.order(V, MTE3)
+    p.store(0, 256)
     return p
 
 

@@ -119,6 +119,13 @@ def _unwritten(f: Described) -> str:
     return f.render(f"read of {f.memory(p)} bytes [{f.raw['low']}, {f.raw['high']}){f.name(p)} that no instruction wrote")
 
 
+def _from_unwritten(f: Described) -> str:
+    later, earlier = f.parties[0], f.parties[1]
+    what = f"{f.memory(later)} bytes [{f.raw['low']}, {f.raw['high']}){f.name(later)}"
+    title = f"{f.pipe(later)} uses {what} that {f.pipe(earlier)} #{earlier['ordinal']} computed from bytes that no instruction wrote"
+    return f.render(title, (), "use fewer, or write the sources' bytes first (padding too)")
+
+
 def _event_id(f: Described) -> str:
     return f.render(f"the event id is {f.numbers[0]}; ids are 0..7")
 
@@ -205,7 +212,7 @@ _WRITERS: Final[dict[tuple[int, str], Callable[[Described], str]]] = {
     (1, "plain"): _capacity, (2, "plain"): _alignment, (5, "plain"): _event_id, (6, "plain"): _set_twice, (6, "may_set_twice"): _may_set_twice,
     (7, "flag_at_exit"): _flag_left, (7, "counter_at_exit"): _counter_left, (7, "unit_flag_at_exit"): _unit_left, (8, "plain"): _same_pipe,
     (9, "plain"): _accumulate, (10, "plain"): deadlock, (11, "plain"): _overlap, (12, "plain"): _field, (13, "plain"): _field,
-    (14, "plain"): _unwritten, (15, "plain"): _bounds, (16, "plain"): _race, (17, "plain"): _between_cores, (18, "plain"): deadlock,
+    (14, "plain"): _unwritten, (14, "from_unwritten"): _from_unwritten, (15, "plain"): _bounds, (16, "plain"): _race, (17, "plain"): _between_cores, (18, "plain"): deadlock,
     (18, "blocks_differ"): blocks_differ, (19, "id_range"): _cross_id, (19, "counter_overflow"): _cross_overflow, (20, "plain"): _resident,
     (21, "plain"): _coherence, (21, "stale_copy"): _stale, (21, "dirty_at_exit"): _dirty, (22, "plain"): _wrong_core, (24, "plain"): _scalar_read,
     (NOTE, "plain"): _atomic, (UNSUPPORTED, "widened_overlap"): _widened,

@@ -15,6 +15,7 @@ UNSUPPORTED, NOTE = 100, 101  # Rule of csrc/davinci/checker.h
 REASONS: Final = (
     "plain", "may_set_twice", "stale_copy", "dirty_at_exit", "flag_at_exit", "counter_at_exit", "unit_flag_at_exit", "id_range", "counter_overflow",
     "blocks_differ", "data_dependent_flow", "data_dependent_sync", "widened_overlap", "unknown_mode", "too_long", "too_many_overlaps", "too_many_streams",
+    "from_unwritten",
 )  # fmt: skip
 _CORES: Final = ("AIC", "AIV0", "AIV1")
 

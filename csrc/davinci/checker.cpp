@@ -22,6 +22,9 @@ constexpr std::string_view kAnyAlignment[] = {"reduce_repeat", "block_reduce", "
 constexpr std::string_view kElementwise[] = {
     "add",        "sub", "mul", "div", "max", "min", "and", "or",   "add_relu", "sub_relu", "adds", "muls",        "maxs", "mins",
     "leaky_relu", "shl", "shr", "exp", "ln",  "abs", "rec", "sqrt", "rsqrt",    "relu",     "not",  "vector_copy", "cast"};
+// Others whose result depends on their sources' elements in the same order, or as a whole.
+constexpr std::string_view kPassOn[] = {"compare",       "compare_scalar",     "select", "mul_add_dst",
+                                        "fused_mul_add", "fused_mul_add_relu", "axpy"};
 constexpr std::string_view kOrderedUpdates[] = {"add", "sub", "mul", "max", "min"};
 
 bool listed(std::string_view word, const auto& list) {
@@ -37,6 +40,9 @@ std::vector<Traits> traits_of(const Program& program) {
     t.mmad = d.meaning == "mmad";
     t.vector = d.pipe == kV && d.sync == kNoSync && d.meaning != "copy";
     t.elementwise = listed(d.meaning, kElementwise);
+    if (t.elementwise || listed(d.meaning, kPassOn)) t.unwritten = Passes::kElements;
+    if (d.meaning == "copy") t.unwritten = Passes::kBytes;
+    if (d.meaning == "transpose") t.unwritten = Passes::kTransposed;
     t.any_alignment = listed(d.meaning, kAnyAlignment);
     t.ordered_updates = listed(d.meaning, kOrderedUpdates);
     all.push_back(t);
@@ -131,7 +137,8 @@ class Check {
           if (int64_t there = count(*checks_[o], s); there < here && k != o)
             return static_cast<void>(note(kDeadlock, kBlocksDiffer, {s.kind, s.id, classes_[k][0], here, classes_[o][0], there}));
       }
-      if (!checks_[k]->streams.empty() && blocks_ > resident()) return static_cast<void>(note(kResident, kPlain, {blocks_, resident()}));
+      if (!checks_[k]->streams.empty() && blocks_ > resident())
+        return static_cast<void>(note(kResident, kPlain, {blocks_, resident()}));
     }
   }
 

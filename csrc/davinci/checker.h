@@ -53,7 +53,8 @@ enum Reason : int {
   kUnknownMode,
   kTooLong,
   kTooManyOverlaps,
-  kTooManyStreams  // unsupported
+  kTooManyStreams,  // unsupported
+  kFromUnwritten    // R14: computed from bytes that nothing wrote
 };
 
 // What a waiting instruction of a deadlock waits for: the first of its six numbers.

@@ -155,6 +155,7 @@ bool GroupCheck::operate(CoreState& c, Pending& p) {
   record_phase(c, p, i.pipe, ticket);
   Touch a{c.index, i.pipe, ticket, false, false, false, false, unit, false, i.sync == kGetValue, nullptr, &i};
   a.small = t.mmad && i.nargs > 1 && ((i.args[0] + 15) / 16) * ((i.args[1] + 15) / 16) < 10;
+  unwritten_.clear();
   // Reads come first: an operand may be a source and the destination.
   for (const bool writes : {false, true})
     for (int r = 0; r < i.nregions; ++r) {
@@ -165,6 +166,7 @@ bool GroupCheck::operate(CoreState& c, Pending& p) {
       a.maybe = p.widened >> r & 1;
       if (a.write == writes && p.spans[r].bytes > 0) touch(c, a, p.spans[r]);
     }
+  if (!unwritten_.empty()) pass_on_unwritten(c, p, t.unwritten);
   declare(i, c.walker, c.ranges);
   return true;
 }

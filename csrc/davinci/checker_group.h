@@ -30,10 +30,15 @@ struct Clock {
 
 inline int slot_of(int core, int pipe) { return core * 8 + pipe; }
 
+// How an instruction's result comes of bytes that nothing wrote: not at all (reading them is an error), element by element, byte
+// by byte.
+enum class Passes : uint8_t { kNever, kElements, kBytes, kTransposed };
+
 // What the checker must know of an instruction beyond its footprint and its sync.
 struct Traits {
   int unit_flag = -1;  // argument that holds it
   bool mmad = false, vector = false, elementwise = false, any_alignment = false;
+  Passes unwritten = Passes::kNever;
   bool ordered_updates = false;  // Add, Sub, Mul, Max, Min: a repeat may read what an earlier one wrote
 };
 
@@ -139,11 +144,13 @@ class GroupCheck {
   // checker_memory.cpp
   void touch(CoreState& c, const Touch& a, const Span& s);
   void touch_local(CoreState& c, const Touch& a, const Span& s);
+  void read_unwritten(CoreState& c, const Touch& a, LocalSegment& g);
   void touch_shared(CoreState& c, Touch a, const Span& s);
   void shared_hazards(CoreState& c, const Touch& a, int64_t low, const SharedSegment& g);
   static void update_shared(const CoreState& c, const Touch& a, SharedSegment& g);
   static void clean_segment(const CoreState& c, const Touch& a, SharedSegment& g);
   bool unit_ready(CoreState& c, const Pending& p, bool commit);
+  void pass_on_unwritten(CoreState& c, const Pending& p, Passes passes);  // checker_unwritten.cpp
   void hazard(CoreState& c, const Touch& a, int other, uint32_t ticket, int64_t low, int64_t high);
   bool ordered(const CoreState& c, const Touch& a, int other, uint32_t ticket, uint8_t flags) const;
   int rule_of(const CoreState& c, const Touch& a, int other) const;
@@ -201,7 +208,12 @@ class GroupCheck {
   const std::vector<char>& tracked_;  // storages that must be followed in the group
   const bool high_end_;               // scalars that decide the flow take the highest value of their range
   const bool has_streams_;
-  bool running_ = false;  // the instruction at hand has its number already
+  struct Unwritten {
+    int region;
+    int64_t low, high;
+  };
+  std::vector<Unwritten> unwritten_;  // that the instruction at hand reads and may pass on
+  bool running_ = false;              // the instruction at hand has its number already
   std::vector<CoreState> cores_;
   std::vector<SharedShadow> shared_;
   std::vector<CrossQueue> cross_;

@@ -24,8 +24,7 @@ void GroupCheck::touch(CoreState& c, const Touch& a, const Span& s) {
 void GroupCheck::touch_local(CoreState& c, const Touch& a, const Span& s) {
   const uint8_t memory = a.region->memory, unit_bit = a.unit ? 1 << a.pipe : 0;
   auto check = [&](LocalSegment& g) {
-    if (a.read && !(g.flags & kInitialised))
-      report(kUnwritten, kPlain, c, *a.instr, static_cast<int>(a.region - a.instr->regions), -1, 0, g.low, g.high);
+    if (a.read && !(g.flags & kInitialised)) read_unwritten(c, a, g);
     if (g.write && !ordered(c, a, slot_of(c.index, g.write_pipe), g.write, g.flags))
       hazard(c, a, slot_of(c.index, g.write_pipe), g.write, g.low, g.high);
     if (a.write || a.atomic)
@@ -43,7 +42,6 @@ void GroupCheck::touch_local(CoreState& c, const Touch& a, const Span& s) {
       g.unit_reads = 0;
       for (uint32_t& r : g.reads) r = 0;
     } else {
-      g.flags |= kInitialised;  // reported once
       g.reads[a.pipe] = a.ticket;
       g.unit_reads = static_cast<uint8_t>((g.unit_reads & ~(1 << a.pipe)) | unit_bit);
     }
@@ -52,6 +50,17 @@ void GroupCheck::touch_local(CoreState& c, const Touch& a, const Span& s) {
   for_each_run(s, [&](int64_t low, int64_t high) {
     c.shadow[memory].visit(static_cast<int32_t>(low), static_cast<int32_t>(high), whole, check);
   });
+}
+
+void GroupCheck::read_unwritten(CoreState& c, const Touch& a, LocalSegment& g) {
+  const int region = static_cast<int>(a.region - a.instr->regions);
+  if (a.pipe == kV && traits_[a.instr->opcode].unwritten != Passes::kNever) {
+    unwritten_.push_back({region, g.low, g.high});
+    return;
+  }
+  const int writer = g.write ? slot_of(c.index, g.write_pipe) : -1;
+  report(kUnwritten, g.write ? kFromUnwritten : kPlain, c, *a.instr, region, writer, g.write, g.low, g.high);
+  g.flags |= kInitialised;  // said once
 }
 
 void GroupCheck::touch_shared(CoreState& c, Touch a, const Span& s) {

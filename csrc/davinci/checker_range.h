@@ -22,7 +22,8 @@ class Ranges {
   // Widens the regions of the walker's last instruction to all they may be; bit i of the result: region i was widened.
   // `args_vary`: an argument is not one number.
   uint64_t widen(const Walker& walker, Instr& instr, bool& args_vary) const;
-  // The site of an instruction that a loop or condition on scalars decides about (-1: of none), or kSteady if there is no such loop.
+  // The site of an instruction that a loop or condition on scalars decides about (-1: of none), or kSteady if there is no such
+  // loop.
   static constexpr int32_t kSteady = -2;
   static int32_t flow_depends(const Program& program, const Code& code);
 

@@ -107,6 +107,8 @@ def r14_unwritten(x: Argument, y: Argument, ok: bool) -> None:
     ac.DataCopy(a, ac.GlobalTensor(x), 128 if ok else 64)
     order(MTE2_V)
     ac.Adds(b, a, 1.0, 128)
+    order(V_MTE3)
+    ac.DataCopy(ac.GlobalTensor(y), b, 128)
 
 
 @npu.kernel(kind="aiv")

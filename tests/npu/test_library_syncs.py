@@ -1,0 +1,111 @@
+"""The hazard check on the library's own kernels: proved as the device runs them, and every flag and barrier in them is needed somewhere."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import ascendlite as al
+import ascendlite.npu as npu
+from ascendlite.npu import kernels, mutation
+from ascendlite.npu.checker import Sharing
+from ascendlite.npu.programs import Traced
+from ascendlite.npu.proof import Launchable, launches_ask, proof
+
+Program = tuple[Traced, Sharing]
+
+
+def tensor(*shape: int, dtype: al.dtype = al.float32) -> al.Tensor:
+    return al.zeros(shape, dtype=dtype, device="npu")
+
+
+def pointwise() -> None:
+    x, y = tensor(900, 1700), tensor(900, 1700)
+    al.add(x, y)
+    x.add_(y)
+    al.exp(x)
+    al.where(x > 0, x, y)
+    x.half().bfloat16()
+    x + y[0]
+    al.sqrt(tensor(3, 5))
+
+
+def products() -> None:
+    a, b = tensor(7000, 1100, dtype=al.float16), tensor(1100, 1900, dtype=al.float16)
+    a @ b
+    a[:20, :1000].contiguous() @ b[:1000, :40].contiguous()
+
+
+def copies() -> None:
+    x = tensor(9000, 500)
+    x.T.contiguous()
+    x[1:, 1:].contiguous()
+    x[1:, ::2].contiguous()
+
+
+def rows() -> None:
+    for columns in (40, 72, 900, 5000):
+        x = tensor(40000 if columns < 2000 else 3000, columns)
+        al.softmax(x, 1)
+        al.log_softmax(x, 1)
+        al.nn.functional.layer_norm(x, (columns,), tensor(columns), tensor(columns))
+        al.nn.functional.rms_norm(x, (columns,), tensor(columns))
+
+
+CALLS: dict[str, Callable[[], None]] = {f.__name__: f for f in (pointwise, products, copies, rows)}
+
+
+# Helpers that are safe wherever they are called, though the flags of these kernels' loops order them too: words of the line.
+NEEDLESS = ("work.new_stat()",)
+
+
+def launched(call: Callable[[], None]) -> list[Program]:
+    """The programs that a call launches, each once."""
+    found: dict[tuple[int, Sharing], Program] = {}
+
+    def ask(traced: Launchable, sharing: Sharing) -> bool:
+        assert isinstance(traced, Traced)
+        found[id(traced), sharing] = traced, sharing
+        return False  # nothing need run
+
+    with launches_ask(ask):
+        call()
+    return list(found.values())
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_kernels_of_the_library_are_proved(name: str) -> None:
+    for traced, sharing in launched(CALLS[name]):
+        result = proof(traced, sharing)
+        assert result.proved, str(result)
+
+
+def test_each_sync_of_a_library_kernel_is_needed_in_some_shape() -> None:
+    needed: dict[str, bool] = {}
+    for call in CALLS.values():
+        for traced, sharing in launched(call):
+            for mutant in mutation.mutants(traced, sharing):
+                if any(words in site.text for words in NEEDLESS for site in mutant.group.sites):
+                    continue
+                group = f"{traced.name}: {mutant.group.name}"
+                needed[group] = needed.get(group, False) or not mutant.redundant
+    assert [group for group, is_needed in needed.items() if not is_needed] == []
+
+
+def test_every_kernel_module_of_the_library_is_among_them() -> None:
+    seen = {Path(site.file).name for call in CALLS.values() for traced, _ in launched(call) for site in traced.sites}
+    written = {Path(inspect.getfile(m)).name for m in vars(kernels).values() if isinstance(m, ModuleType) and "ac." in inspect.getsource(m)}
+    assert written - seen == set()
+
+
+def test_a_launch_on_the_device_is_checked_before_it_runs() -> None:
+    from ascendlite.npu.runtime.launch import launch
+    from tests.npu.faulty_kernels import r16_read_too_early
+
+    x, y = tensor(8192), tensor(8192)
+    with pytest.raises(npu.HazardError, match="R16"):
+        launch(r16_read_too_early, x, y, False, blocks=1)
