@@ -7,14 +7,16 @@ namespace al::davinci {
 namespace {
 constexpr int64_t kLines = 64;   // of a block: the bits of a word
 constexpr int64_t kPage = 4096;  // blocks in one table
+constexpr int64_t kFresh = 8;    // part of the cache that may be used before a region is looked up again
 }  // namespace
 
 L2::L2(int64_t capacity_bytes, int64_t line_bytes)
-    : line_(line_bytes), block_bytes_(kLines * line_bytes), capacity_(capacity_bytes / line_bytes) {}
+    : line_(line_bytes), block_bytes_(kLines * line_bytes), capacity_(capacity_bytes / line_bytes), reads_(kReads) {}
 
 void L2::clear() {
   blocks_.clear(), free_.clear(), pages_.clear();
-  last_page_ = -1, last_ = nullptr, oldest_ = newest_ = -1, held_ = 0;
+  last_page_ = -1, last_ = nullptr, oldest_ = newest_ = -1, held_ = touched_ = 0;
+  reads_.assign(kReads, {});
 }
 
 int32_t L2::find(int64_t id) {
@@ -87,8 +89,25 @@ void L2::touch_run(int64_t first, int64_t last, bool write, Traffic& out) {
   }
 }
 
+bool L2::seen_lately(const Region& r, int64_t address, Traffic& out) {
+  auto mix = [](uint64_t h, int64_t v) { return (h ^ static_cast<uint64_t>(v)) * 0x9E3779B97F4A7C15u; };
+  uint64_t key = mix(mix(1, address), r.bytes);
+  for (int d = 0; d < r.ndim; ++d) key = mix(mix(key, r.count[d]), r.stride[d]);
+  key ^= key >> 32;
+  memo_ = &reads_[key & (kReads - 1)];
+  // A line leaves only when as many others as the cache holds were used after it.
+  if (memo_->key != key || touched_ - memo_->at > capacity_ / kFresh) {
+    *memo_ = {key, touched_, 0};
+    return false;
+  }
+  out.hit = static_cast<double>(memo_->lines);
+  touched_ += memo_->lines;
+  return true;
+}
+
 Traffic L2::touch(const Region& r, int64_t base, bool write) {
   Traffic out;
+  if (!write && seen_lately(r, base + r.base, out)) return out;
   int64_t index[kMaxRegionDims] = {};
   if (r.bytes <= 0) return out;
   for (int d = 0; d < r.ndim; ++d)
@@ -101,6 +120,9 @@ Traffic L2::touch(const Region& r, int64_t base, bool write) {
     for (; d >= 0 && ++index[d] == r.count[d]; --d) index[d] = 0;
     if (d < 0) break;
   }
+  const int64_t lines = static_cast<int64_t>(out.hit + out.miss);
+  touched_ += lines;
+  if (!write) memo_->lines = lines;
   make_room(out);
   return out;
 }

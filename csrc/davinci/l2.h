@@ -33,8 +33,16 @@ class L2 {
   void unlink(int32_t block);
   void touch_run(int64_t first, int64_t last, bool write, Traffic& out);
   void make_room(Traffic& out);
+  bool seen_lately(const Region& region, int64_t address, Traffic& out);
+
+  // The same region read again before many other lines were touched is there for sure: no need to look at its lines.
+  struct Read { uint64_t key = 0; int64_t at = 0, lines = 0; };
+  static constexpr uint64_t kReads = 1 << 14;
 
   int64_t line_, block_bytes_, capacity_, held_ = 0;
+  int64_t touched_ = 0;  // lines, ever
+  std::vector<Read> reads_;
+  Read* memo_ = nullptr;  // where the region that is being touched will be noted
   std::vector<Block> blocks_;
   std::vector<int32_t> free_;
   std::unordered_map<int64_t, std::vector<int32_t>> pages_;  // id / kPage -> block of each
