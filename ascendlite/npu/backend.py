@@ -33,7 +33,12 @@ class Backend:
         if stream.several(state.current):
             _check_order(op.name, outputs, inputs)
         kernel = KERNELS.get(op.name)
-        if kernel is None or kernel(outputs, inputs, attrs) is NotImplemented:
+        state.operands = (*outputs, *inputs)
+        try:
+            taken = kernel is not None and kernel(outputs, inputs, attrs) is not NotImplemented
+        finally:
+            state.operands = ()
+        if not taken:
             aicpu.launch(op, outputs, inputs, attrs, self.dry)
 
     def pointwise(self, op: Op, output: Tensor, args: tuple[Tensor | Number, ...], compute: DType) -> None:
@@ -41,7 +46,12 @@ class Backend:
         if stream.several(state.current):
             _check_order(op.name, (output,), args)
         kernel = POINTWISE.get(op.name)
-        if kernel is None or kernel(output, args, compute) is NotImplemented:
+        state.operands = (output, *args)
+        try:
+            taken = kernel is not None and kernel(output, args, compute) is not NotImplemented
+        finally:
+            state.operands = ()
+        if not taken:
             aicpu.pointwise(op, output, args, compute, self.dry)
 
     def copy(self, target: Tensor, source: Tensor) -> None:

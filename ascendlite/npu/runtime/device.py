@@ -21,6 +21,7 @@ class _State:
     current: int = 0
     numerics: str = "device"
     overflow: bool = False
+    operands: tuple[Any, ...] = ()  # of the op that runs now: what a profiler shows of its kernels
 
 
 state = _State()

@@ -33,7 +33,7 @@ def launch(kernel: Kernel[Any], *args: Any, blocks: int | None = None, name: str
         return
     queue = stream.current_stream(lead.device.index)
     kind = TASK_KINDS[traced.kind]
-    queue.submit(stream.Task(name or traced.name, kind, partial(timing, traced), queue.stream_id, queue.device_index, tensors=stream.shapes(tensors), program=traced))
+    queue.submit(stream.Task(name or traced.name, kind, partial(timing, traced), queue.stream_id, queue.device_index, tensors=stream.shapes(state.operands or tensors), program=traced))
     if not lead.is_meta:
         overflowed = traced.run([wide.address(t) for t in tensors], MODES[state.numerics])
         state.overflow = state.overflow or overflowed

@@ -1,0 +1,75 @@
+"""Estimates on meta tensors: what they report, what they leave as it was, and laws that hold between them."""
+
+from __future__ import annotations
+
+import pytest
+
+import ascendlite as al
+from ascendlite.core import Tensor
+from ascendlite.errors import ArgumentError
+from ascendlite.npu.runtime import stream
+from ascendlite.npu.runtime.device import state
+
+
+def half(*shape: int) -> Tensor:
+    return al.empty(*shape, dtype=al.float16, device="meta")
+
+
+def test_a_row_for_each_kernel_with_its_shapes_and_pipes() -> None:
+    told = al.npu.estimate(lambda a, b: al.relu(a @ b), half(512, 256), half(256, 384), chip="910b2")
+    assert [row.name for row in told.rows] == ["matmul", "relu"]
+    product, relu = told.rows
+    assert (product.kind, product.dtype) == ("AI_CORE", "float16")
+    assert {(512, 256), (256, 384)} <= set(product.shapes)
+    assert product.cycles["aic.M"] > 0
+    assert relu.kind == "AI_VECTOR_CORE"
+    assert relu.cycles["aiv.V"] > 0
+    assert told.device_us == pytest.approx(sum(row.us for row in told.rows))
+    assert told.host_us == pytest.approx(2 * stream.host.dispatch_us)
+    assert "matmul" in str(told)
+    assert told.by_name()["relu"][0] == 1
+
+
+def test_inputs_may_be_larger_than_any_memory() -> None:
+    huge = half(1 << 20, 1 << 18)  # 512 GiB
+    told = al.npu.estimate(lambda x: x.shape, huge)
+    assert told.rows == ()
+    assert al.npu.estimate(al.add, half(1 << 14, 1 << 14), half(1 << 14, 1 << 14)).device_us > 500
+
+
+def test_tensors_of_the_host_are_taken_by_their_shapes() -> None:
+    x = al.ones(64, 64, requires_grad=True)
+    told = al.npu.estimate(lambda group: (group["x"] * group["x"]).sum().backward(), {"x": x})
+    assert x.grad is None
+    assert told.rows[0].name == "mul"
+    assert len(told.rows) >= 3
+
+
+def test_more_work_takes_longer_and_slower_chips_too() -> None:
+    sizes = [al.npu.estimate(al.add, half(n, 1024), half(n, 1024), chip="910b2").device_us for n in (256, 1024, 4096)]
+    assert sizes == sorted(sizes)
+    fast, slow = (al.npu.estimate(al.matmul, half(2048, 2048), half(2048, 2048), chip=c).device_us for c in ("910b2", "910b4"))
+    assert slow > fast
+
+
+def test_the_device_is_as_it_was_afterwards() -> None:
+    chip, now = state.chip, stream.host.now_us
+    al.npu.estimate(al.relu, half(64, 64), chip="910b4")
+    assert (state.chip, stream.host.now_us) == (chip, now)
+    with pytest.raises(RuntimeError):
+        al.npu.estimate(lambda x: 1 / 0 if x is None else x @ half(3, 3), half(64, 64), chip="910b4")
+    assert (state.chip, stream.host.now_us) == (chip, now)
+    listeners = list(stream.host.listeners)
+    al.relu(half(64, 64))  # on meta outside of an estimate: shapes only
+    assert stream.host.now_us == now
+    assert stream.host.listeners == listeners
+
+
+def test_the_same_call_is_estimated_the_same() -> None:
+    first, again = (al.npu.estimate(al.matmul, half(777, 333), half(333, 555), chip="910b3") for _ in range(2))
+    assert first == again
+
+
+def test_an_unknown_chip_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="910z"):
+        al.npu.estimate(al.relu, half(4), chip="910z")
