@@ -122,8 +122,9 @@ void reduce_repeat(Building& b) {
   ReduceStep s = reduction(b, 1);
   s.order = b.arg(kOrder);
   const bool pair = s.order == kValueIndex || s.order == kIndexValue;
-  s.dst_repeat = b.arg(kHeadDstRep) * s.dst_step * (pair ? 2 : 1);
-  s.index_bytes = s.order == kOnlyValue ? 0 : item_size(b.region(1).dtype);
+  const int64_t item = item_size(b.region(1).dtype), lone_index = 4;  // an index alone is a u32 whatever the format
+  s.dst_repeat = b.arg(kHeadDstRep) * (s.order == kOnlyIndex ? s.dst_step * lone_index / item : s.dst_step * (pair ? 2 : 1));
+  s.index_bytes = s.order == kOnlyValue ? 0 : s.order == kOnlyIndex ? lone_index : item;
   if (s.lanes.repeats > 0 && s.lanes.lanes > 0) b.add<run_reduce_repeat>(s);
 }
 void block_reduce(Building& b) {

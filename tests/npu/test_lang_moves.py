@@ -91,6 +91,14 @@ def test_a_row_reduction_with_its_index() -> None:
     np.testing.assert_array_equal(out[1::2].view(np.uint32), rows.argmax(1))
 
 
+@pytest.mark.parametrize("numpy", [np.float16, np.float32])
+def test_an_index_alone_is_a_u32(numpy: type[np.floating[Any]]) -> None:
+    x = np.random.default_rng(8).standard_normal((4, 64)).astype(numpy)
+    blocks = 64 * x.itemsize // 32
+    out = through_ub(lambda d, s: ac.ReduceRepeat("MIN", d, s, 64, 4, 1, 1, blocks, "ORDER_ONLY_INDEX"), np.zeros(16 // x.itemsize, numpy), x.reshape(-1))
+    np.testing.assert_array_equal(out.view(np.uint32), x.argmin(1))
+
+
 def test_reductions_of_a_whole_tensor() -> None:
     x = np.random.default_rng(2).standard_normal(1000).astype(np.float32)
 

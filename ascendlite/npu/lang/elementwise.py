@@ -166,6 +166,8 @@ def _compared(name: str, dst: LocalTensor, sources: tuple[LocalTensor, ...], op:
     check_formats(call.tracer, call.instruction, (dst, *sources))
     if sources[0].dtype is dtypes.i32 and op != "EQ" and call.tracer.generation == "2201":
         raise refuse("R22", f"{name}: i32 compares by EQ only on {call.tracer.chip.name} (2201); {op} was asked", call.tracer.here(), "Cast to f32 first")
+    if lanes.mode and call.tracer.generation != "3510":
+        lanes = call.lanes = Lanes(1, call.width, 0, lanes.repeat)  # these cards ignore the mask of comparisons
     if lanes.mode == 0 and isinstance(lanes.active, int) and lanes.active % call.width and call.tracer.generation != "3510":
         raise refuse("R03", f"{name}: the count is {lanes.active}; it must be a multiple of {call.width} (256 bytes) in the count form",
                      call.tracer.here(), "round the count up: the buffers must have room")
@@ -213,6 +215,8 @@ def Select(dst: LocalTensor, mask_bits: LocalTensor, src0: LocalTensor, src1: Lo
     if mode not in SELECT_MODES or by_scalar != (mode == "VSEL_TENSOR_SCALAR_MODE"):
         raise KernelError(f"Select: the mode is {mode!r} and src1 is a {'scalar' if by_scalar else 'tensor'}; modes are {', '.join(SELECT_MODES)}, "
                           "and only VSEL_TENSOR_SCALAR_MODE takes a scalar")
+    if mode != "VSEL_CMPMASK_SPR" and current().generation == "1001":
+        raise refuse("R22", f"Select: {current().chip.name} (1001) has VSEL_CMPMASK_SPR only; {mode} was asked", current().here())
     sources = (src0,) if not isinstance(src1, LocalTensor) else (src0, src1)
     kind, words = scalar_of("Select", 0.0 if isinstance(src1, LocalTensor) else src1, dst.dtype)
     local("Select", dst, mask_bits, *sources)

@@ -34,9 +34,14 @@ def _of_repeats(name: str, dst: LocalTensor, src: LocalTensor, lanes: Lanes, str
     dst_rep, src_block, src_rep = strides
     check_lanes(call.tracer, call.instruction, lanes, call.width, (src_block, src_rep))
     each, unit = result
-    call.add("dst", dst, WRITE, _results(call, each, lanes.repeat, dst_rep * unit), dst.dtype.itemsize)
+    # a pair or a lone index starts at a multiple of its size, and so does a value
+    align = unit if unit <= 2 * dst.dtype.itemsize and name.startswith("ReduceRepeat") else dst.dtype.itemsize
+    call.add("dst", dst, WRITE, _results(call, each, lanes.repeat, dst_rep * unit), align)
     call.add("src", src, READ, call.shape(src, src_block, src_rep))
     call.finish((1, src_block, 0, dst_rep, src_rep, 0), extra=extra)
+
+
+_ORDERS = {"1001": REDUCE_ORDERS[:1]}  # what a generation can write, where it is not everything (manual)
 
 
 @remembered
@@ -44,12 +49,16 @@ def ReduceRepeat(kind: str, dst: LocalTensor, src: LocalTensor, mask: Mask, repe
                  srcRepStride: int = 8, order: str = "ORDER_ONLY_VALUE") -> None:
     """One value a repeat: the "SUM", "MAX" or "MIN" of its active lanes, dstRepStride elements (or pairs) apart.
 
-    order, for MAX and MIN: "ORDER_VALUE_INDEX" and "ORDER_INDEX_VALUE" write pairs, "ORDER_ONLY_VALUE", "ORDER_ONLY_INDEX" one element.
+    order, for MAX and MIN: "ORDER_VALUE_INDEX" and "ORDER_INDEX_VALUE" write pairs, "ORDER_ONLY_VALUE" one element, "ORDER_ONLY_INDEX" a u32.
+    The card's default is ORDER_VALUE_INDEX, as that of WholeReduceMax.
     """
     if kind not in REDUCE_OPS or order not in REDUCE_ORDERS or (kind == "SUM" and order != "ORDER_ONLY_VALUE"):
         raise KernelError(f"ReduceRepeat: {kind!r} with {order!r}; kinds are {', '.join(REDUCE_OPS)}, orders {', '.join(REDUCE_ORDERS)} (SUM: ORDER_ONLY_VALUE)")
     which = REDUCE_ORDERS.index(order)
-    each = dst.dtype.itemsize * (2 if which < 2 else 1)
+    allowed = _ORDERS.get(current().generation, REDUCE_ORDERS)
+    if kind != "SUM" and order not in allowed:
+        raise refuse("R22", f"ReduceRepeat: {current().chip.name} ({current().generation}) does not write {order}; it writes {', '.join(allowed)}", current().here())
+    each = 4 if order == "ORDER_ONLY_INDEX" else dst.dtype.itemsize * (2 if which < 2 else 1)
     _of_repeats(f"ReduceRepeat{kind.title()}", dst, src, lanes_of(mask, repeat), (dstRepStride, srcBlkStride, srcRepStride), (each, each),
                 (REDUCE_OPS.index(kind), which))
 
@@ -172,6 +181,10 @@ def Gather(dst: LocalTensor, src: LocalTensor, index: LocalTensor, base: int, ma
     check_formats(call.tracer, call.instruction, (dst, src))
     if lanes.mode:
         check_lanes(call.tracer, call.instruction, lanes, call.width, (1, dstRepStride))
+    if isinstance(dst.base, int) and isinstance(src.base, int) and isinstance(src.size, int):
+        end = dst.base + sym.bounds(lanes.active)[1] * dst.dtype.itemsize if lanes.mode == 0 else dst.base + dst.dtype.itemsize
+        if dst.base < src.base + src.size * src.dtype.itemsize and src.base < end:
+            raise refuse("R11", f"Gather: dst {dst} lies within src {src}; they must be disjoint", call.tracer.here(), "write to another buffer")
     call.add("dst", dst, WRITE, call.shape(dst, 1, dstRepStride))
     call.add("src", src[base // src.dtype.itemsize :], READ, run(call.tracer, 1, (src.size * src.dtype.itemsize) - base), src.dtype.itemsize)
     call.add("index", index, READ, call.shape(index, 1, 8))

@@ -172,6 +172,8 @@ def elementwise(name: str, dst: LocalTensor, sources: tuple[LocalTensor, ...], l
     itemsize = max(t.dtype.itemsize for t in (dst, *sources))
     call = Call(name, lanes, REPEAT_BYTES // itemsize)
     check_formats(call.tracer, call.instruction, (dst, *sources))
+    if lanes.mode and itemsize in (1, 8) and name != "Cast" and call.tracer.generation == "3510":
+        raise refuse("R22", f"{name}: {dst.dtype.name} has the count form only on {call.tracer.chip.name} (3510)", call.tracer.here(), "use the count form")
     kind, words = ((0, 0), ()) if scalar is None else scalar_of(name, scalar, dst.dtype)
     strides = spread(name, dst, sources, call.width, given) if lanes.mode else _COUNT
     if lanes.mode:

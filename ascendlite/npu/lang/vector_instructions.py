@@ -27,17 +27,18 @@ def by_generation(a: str, b: str, c: str | None = None) -> Types:
 
 
 # Sources: the Asc manual's page of each instruction (asc-devkit docs, products' dtype lists); 2201 has no bf16 arithmetic.
-ARITHMETIC = by_generation("i16 f16 i32 f32", "i16 f16 i32 f32", "i8 u8 i16 u16 f16 bf16 i32 u32 f32 i64 u64")
-MULTIPLY = by_generation("i16 f16 i32 f32", "i16 f16 i32 f32", "i16 u16 f16 bf16 i32 u32 f32 i64 u64")
-SCALAR = by_generation("i16 f16 i32 f32", "i16 f16 i32 f32", "i8 u8 i16 u16 f16 bf16 i32 u32 f32 i64 u64")
+ARITHMETIC = by_generation("f16 i32 f32", "i16 f16 i32 f32", "i8 u8 i16 u16 f16 bf16 i32 u32 f32 i64 u64")
+MULTIPLY = by_generation("f16 i32 f32", "i16 f16 i32 f32", "i16 u16 f16 bf16 i32 u32 f32 i64 u64")
+SCALAR = by_generation("f16 f32", "i16 f16 i32 f32", "i8 u8 i16 f16 bf16 i32 f32 i64 u64")
 REAL = by_generation("f16 f32", "f16 f32")
-REAL3 = by_generation("f16 f32", "f16 f32", "f16 bf16 f32")
+FOLDED = by_generation("f16", "f16 f32")
 BITS = by_generation("i16 u16", "i16 u16", "i8 u8 i16 u16 i32 u32 i64 u64")
 SHIFTS = by_generation("i16 u16 i32 u32", "i16 u16 i32 u32", "i8 u8 i16 u16 i32 u32 i64 u64")
+GATHERED = by_generation("", "i16 u16 f16 bf16 i32 u32 f32", "i8 u8 i16 u16 f16 bf16 i32 u32 f32 i64 u64")
 ANY16 = by_generation("i16 u16 f16 i32 u32 f32", "i16 u16 f16 bf16 i32 u32 f32", "i8 u8 i16 u16 f16 bf16 i32 u32 f32")
 MUL_ADD = by_generation("f16 f32 f16,f16->f32", "f16 f32 f16,f16->f32", "i16 u16 f16 bf16 i32 u32 f32 f16,f16->f32")
 
-# Cast: (src, dst) -> the legal rounding modes. Sources: ascend.md 2.2 for 2201; the same page for 3510's additions.
+# Cast: (src, dst) -> the legal rounding modes, as the manual's page of Cast has them (formats of complex numbers and f64 left out).
 ROUNDING = ("CAST_NONE", "CAST_RINT", "CAST_FLOOR", "CAST_CEIL", "CAST_ROUND", "CAST_TRUNC", "CAST_ODD", "CAST_HYBRID")
 _NONE, _FIVE = ("CAST_NONE",), ROUNDING[1:6]
 _SIX = (*_NONE, *_FIVE)
@@ -55,19 +56,21 @@ _CAST_2201 = {
     **_pairs(_SIX, "i32->f16"),  # scaled by SetDeqScale; the mode has no effect
 }
 _CAST_1001 = {
-    **_pairs(_NONE, "i8->f16 u8->f16 f16->f32"),
-    **_pairs(_SIX, "f16->i8 f16->u8 i32->f32"),
-    **_pairs(_FIVE, "f16->i32 f32->i32"),
-    **_pairs((*_NONE, "CAST_ODD"), "f32->f16"),
-    **_pairs(_SIX, "i32->f16"),
+    **_pairs(_NONE, "i8->f16 u8->f16 i16->f16 f16->f32 i32->f32"),
+    **_pairs(("CAST_NONE", *ROUNDING[2:6]), "f16->i8 f16->u8"),
+    **_pairs(_FIVE, "f16->i32 f32->i64"),
+    **_pairs(("CAST_NONE", "CAST_ODD"), "f32->f16"),
 }
 _CAST_3510 = {
-    **_CAST_2201,
-    **_pairs(_FIVE, "f16->bf16 bf16->f16 bf16->f4e2m1x2 bf16->f4e1m2x2"),
-    **_pairs(("CAST_RINT",), "f32->f8e4m3 f32->f8e5m2"),
+    **_pairs(_NONE, "i4x2->i16 i4x2->f16 i4x2->bf16 i8->i16 i8->f16 i8->i32 u8->u16 u8->f16 u8->u32 f4e2m1x2->bf16 f4e1m2x2->bf16 hif8->f16"
+                    " hif8->f32 f8e5m2->f32 f8e4m3->f32 i16->i4x2 i16->u8 i16->i32 i16->u32 i16->f32 u16->u8 u16->u32 f16->f32 bf16->f32 i32->u8"
+                    " i32->i16 i32->u16 i32->i64 u32->u8 u32->i16 u32->u16 i64->i32"),
+    **_pairs(_FIVE, "i16->f16 f16->i4x2 f16->i8 f16->u8 f16->i16 f16->bf16 f16->i32 bf16->f4e2m1x2 bf16->f4e1m2x2 bf16->f16 bf16->i32 i32->f32"
+                    " f32->i16 f32->bf16 f32->i32 f32->f32 f32->i64 i64->f32"),
+    **_pairs((*_SIX, "CAST_ODD"), "f32->f16"),
+    **_pairs(_SIX, "i32->f16"),
+    **_pairs(("CAST_RINT",), "f32->f8e5m2 f32->f8e4m3"),
     **_pairs(("CAST_ROUND", "CAST_HYBRID"), "f16->hif8 f32->hif8"),
-    **_pairs(_NONE, "i8->i16 i8->i32 u8->u16 u8->u32 i16->i32 u16->u32 f8e4m3->f32 f8e5m2->f32 hif8->f16 hif8->f32"
-                    " f4e2m1x2->bf16 f4e1m2x2->bf16 i16->u8 i32->u8 u32->u8 u32->u16 u32->i16 i32->u16"),
 }
 CASTS: Mapping[str, Mapping[tuple[str, str], tuple[str, ...]]] = {"1001": _CAST_1001, "2201": _CAST_2201, "3510": _CAST_3510}
 
@@ -78,10 +81,10 @@ SELECT_MODES = ("VSEL_CMPMASK_SPR", "VSEL_TENSOR_SCALAR_MODE", "VSEL_TENSOR_TENS
 
 
 def vector(name: str, meaning: str, operands: tuple[Operand, ...], dtypes: Types, doc: str, *, cost: str = "", extra: str = "",
-           floats: str = "", fixed: Mapping[str, int] | None = None, max_block_stride: int = 255) -> Instruction:
+           floats: str = "", fixed: Mapping[str, int] | None = None, max_block_stride: int = 255, max_repeat_stride: int = 255) -> Instruction:
     """An instruction of pipe V; its cost has the name of its meaning unless given."""
     return Instruction(name, Pipe.V, meaning, cost or meaning, operands, dtypes, (*VECTOR_HEAD, *extra.split()), tuple(floats.split()),
-                       fixed or {}, doc=doc, max_block_stride=max_block_stride)
+                       fixed or {}, doc=doc, max_block_stride=max_block_stride, max_repeat_stride=max_repeat_stride)
 
 
 def binary(name: str, meaning: str, dtypes: Types, doc: str, cost: str = "") -> Instruction:
@@ -98,7 +101,7 @@ def scalar(name: str, meaning: str, dtypes: Types, doc: str, dst: Operand = DST)
 
 def reduction(name: str, meaning: str, op: int, dtypes: Types, doc: str, extra: str = "", operands: tuple[Operand, ...] = ()) -> Instruction:
     return vector(name, meaning, operands or (Operand("dst", UB, WRITE, -1), SRC), dtypes, doc, extra=f"op {extra}".strip(),
-                  cost=f"{meaning}_{REDUCE_OPS[op].lower()}", fixed={"op": op}, max_block_stride=65535)
+                  cost=f"{meaning}_{REDUCE_OPS[op].lower()}", fixed={"op": op}, max_block_stride=65535, max_repeat_stride=65535)
 
 
 ELEMENTWISE = (
@@ -153,16 +156,16 @@ SELECTION = (
     vector("Duplicate", "duplicate", (DST,), ANY16, "dst = scalar", floats="scalar", max_block_stride=65535),
     vector("CreateVecIndex", "arange", (DST,), by_generation("i16 i32 f16 f32", "i16 i32 f16 f32"),
            "dst[i] = scalar + i * step (step_kind 0: floats[1]; 1: the integer in step)", extra="step_kind step", floats="scalar step"),
-    vector("Copy", "vector_copy", (DST, SRC), ANY16, "dst = src, lanes off the mask stay", cost="duplicate", max_block_stride=65535),
+    vector("Copy", "vector_copy", (DST, SRC), by_generation("i16 u16 f16 i32 u32 f32", "i16 u16 f16 bf16 i32 u32 f32"), "dst = src, lanes off the mask stay", cost="duplicate", max_block_stride=65535),
     vector("Philox", "philox", (DST,), by_generation("u32", "u32"),
            "dst[i] = word of element offset + i of the library's Philox4x32-10 numbering (csrc/simd/philox.h, 32-bit stream) at that seed."
            " Ours: the cards offer it as a library function", extra="seed offset"),
 )
 REDUCTIONS = tuple(
     r for op, word in enumerate(REDUCE_OPS) for r in (
-        reduction(f"ReduceRepeat{word.title()}", "reduce_repeat", op, REAL,
-                  "one value a repeat: the reduction of its active lanes, at dst + r * dst_rep elements. order 0: value and index as a pair;"
-                  " 1: index and value; 2: the value; 3: the index (lane within the repeat, u32 for f32, u16 for f16, in dst's bits)",
+        reduction(f"ReduceRepeat{word.title()}", "reduce_repeat", op, FOLDED,
+                  "one value a repeat: the reduction of its active lanes, at dst + r * dst_rep of these. order 0: value and index as a pair;"
+                  " 1: index and value; 2: the value; 3: the index as a u32. In a pair the index is an integer of dst's width",
                   extra="order"),
         reduction(f"BlockReduce{word.title()}", "block_reduce", op, REAL,
                   "one value a 32-byte block of src, 8 a repeat, at dst + r * dst_rep * 8 elements; blocks without an active lane give nothing"),
@@ -176,11 +179,11 @@ REDUCTIONS = tuple(
 MOVES = (
     vector("Brcb", "brcb", (_DST_ANY, SRC), ANY16,
            "each of 8 elements a repeat fills one 32-byte block: block j of repeat r at dst + (r * dst_rep + j * dst_block) * 32"),
-    vector("Gather", "gather", (DST, SRC, _INDEX), ANY16,
+    vector("Gather", "gather", (DST, SRC, _INDEX), GATHERED,
            "dst[i] = the element of src at byte offset base + index[i] (index u32); count or mask form", extra="base"),
-    vector("GatherBlocks", "gather_blocks", (DST, SRC, _INDEX), ANY16,
+    vector("GatherBlocks", "gather_blocks", (DST, SRC, _INDEX), by_generation("", "i16 u16 f16 bf16 i32 u32 f32"),
            "32-byte block j of repeat r of dst = the block of src at byte offset index[8 r + j] (index u32)", cost="gather"),
-    vector("Scatter", "scatter", (Operand("dst", UB, WRITE | PARTIAL), SRC, _INDEX), ANY16,
+    vector("Scatter", "scatter", (Operand("dst", UB, WRITE | PARTIAL), SRC, _INDEX), by_generation("", "", "i16 u16 f16 bf16 i32 u32 f32"),
            "the element of dst at byte offset base + index[i] = src[i] (index u32); later ones win", extra="base"),
     vector("GatherMask", "gather_mask", (DST, SRC, _MASK), ANY16,
            "packs the chosen elements of src, in order, into dst. pattern 0: those whose bit of mask is set (bits go on from repeat to repeat);"
