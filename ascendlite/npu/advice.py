@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ascendlite.npu.clock import WhatIf
+from ascendlite.npu.mutation import left_out, redundant
+from ascendlite.npu.observations import observe
 from ascendlite.npu.timeline import PIPES, Timeline, timed
 
 LEAST_GAIN = 0.02  # below this share of the time, advice is noise
@@ -61,15 +63,38 @@ RULES = (
 )  # fmt: skip
 
 
-def advise(timeline: Timeline, static: tuple[Advice, ...] = ()) -> tuple[Advice, ...]:
-    """Advice whose gain is worth a line, best first. `static`: what the checker found (P08: syncs that order nothing)."""
-    found = list(static)
+def needless_syncs(timeline: Timeline) -> tuple[Advice, ...]:
+    """P07 and P08: barriers and flags without which the checker still proves the program, for these shapes; timed without each."""
+    program = timeline.program
+    before = timed(program).us
+    found = []
+    for group in redundant(program):
+        gain = before - timed(left_out(program, [group])).us
+        barrier = "PipeBarrier" in group.name
+        found.append(Advice("P07" if barrier else "P08", f"{group.name} orders nothing in these shapes", f"delete the {'barrier' if barrier else 'flag'}",
+                            gain, ", ".join(site.place for site in group.sites)))  # fmt: skip
+    return tuple(found)
+
+
+def places(timeline: Timeline) -> dict[str, str]:
+    """By code: the lines of the kernel that it is about, the most frequent first."""
+    lines: dict[str, list[str]] = {}
+    for seen in observe(timeline.program):
+        lines.setdefault(seen.code, []).append(f"{seen.site.place} ({seen.what})")
+    return {code: "; ".join(all_[:3]) for code, all_ in lines.items()}
+
+
+def advise(timeline: Timeline, static: tuple[Advice, ...] | None = None) -> tuple[Advice, ...]:
+    """Advice whose gain is worth a line, best first. `static`: what the checker found (default: syncs that order nothing)."""
+    static = needless_syncs(timeline) if static is None else static
+    where = places(timeline)
     before = timed(timeline.program).us  # on an empty cache, as what it is compared with
+    found = [a for a in static if a.gain_us >= LEAST_GAIN * before]
     for rule in RULES:
         if rule.what_if is None:
             gain = rule.computed(timeline) if rule.computed else 0.0
         else:
             gain = before - Timeline.of(timeline.program, what_if=rule.what_if).us
         if gain >= LEAST_GAIN * before:
-            found.append(Advice(rule.code, rule.what, rule.repair, gain))
+            found.append(Advice(rule.code, rule.what, rule.repair, gain, where.get(rule.code, "")))
     return tuple(sorted(found, key=lambda a: -a.gain_us))

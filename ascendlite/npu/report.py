@@ -50,7 +50,10 @@ def _bound(t: Timeline) -> list[str]:
 
 
 def _advice(t: Timeline) -> list[str]:
-    lines = [f"  {a.code}: {a.what}; {a.repair} (up to {a.gain_us:.1f} us, {100 * a.gain_us / t.us:.0f} %)" for a in advise(t)]
+    lines = []
+    for a in advise(t):
+        lines.append(f"  {a.code}: {a.what}; {a.repair} (up to {a.gain_us:.1f} us, {100 * a.gain_us / t.us:.0f} %)")
+        lines += [f"  {a.code}   at {a.place}"] if a.place else []
     return lines or ["  no advice: nothing that is known to help is worth 2 %"]
 
 
