@@ -66,7 +66,10 @@ void elementwise(Building& b) {
   const Row& r = row_of(b.program.declarations[b.instr.opcode].meaning);
   if (r.shape == kBinary && !r.in_place && add_blockwise(b, r.loop)) return;
   const int out = b.region(0).dtype, in = b.region(1).dtype, held_out = b.numerics.held(out), held_in = b.numerics.held(in);
-  LoopFn loop;
+  LoopFn loop = nullptr;
+  if (held_out == kFloat32 && held_in == kFloat32 && r.scalars == 1 && !r.in_place)
+    loop = find_loop((std::string("davinci.number ") + r.loop).c_str(), kFloat32);
+  if (loop) return add_elementwise<2>(b, loop, 1);
   if (held_out == held_in) loop = find_loop(loop_name(r, b, held_out), held_out);
   else loop = r.in_place && held_in == kFloat16 && held_out == kFloat32 ? find_loop("davinci.mul_add_mixed", kFloat16) : nullptr;
   if (!loop) b.refuse(std::string("no meaning for ") + format_name(in) + " to " + format_name(out));

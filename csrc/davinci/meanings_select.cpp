@@ -14,7 +14,7 @@ uint8_t pack_bits(const char* flags) {
 }
 
 struct CompareStep {
-  LoopFn loop;
+  LoopFn loop, bits;     // bits: writes whole bytes at once, where they lie side by side
   Lanes lanes;
   Elements operands[2];
   int32_t inputs;        // 2, or 1 and the scalar
@@ -50,6 +50,12 @@ void run_compare(Core& core, const CompareStep& s) {
         strides[k + 1] = o.item;
         if (!o.direct) gather_lanes(o, base, begin, n, buffers[k]);
       }
+      if (s.bits) {  // repeats and chunks begin at whole bytes
+        data[0] = core.at(s.dst) + (r * s.per_repeat + begin) / 8;
+        const int64_t one_number = s.inputs == 1;
+        s.bits(data, &one_number, n);
+        continue;
+      }
       s.loop(data, strides, n);
       store_bits(core.at(s.dst), s.byte_step, r * s.per_repeat + begin, n, flags, s.lanes, begin);
     }
@@ -68,6 +74,7 @@ void add_compare(Building& b, int inputs) {
   s.lanes = lanes_of(b, size);
   if (s.lanes.repeats <= 0 || s.lanes.lanes <= 0) return;
   s.inputs = inputs, s.per_repeat = kRepeatBytes / size, s.dst = b.place(0), s.byte_step = b.numerics.scale();
+  if (format == kFloat32 && !b.numerics.wide() && !s.lanes.masked) s.bits = find_loop("davinci.compare_bits", static_cast<int>(op));
   s.operands[0] = elements_of(b, s.lanes, 1, kHeadSrc0Block, kHeadSrc0Rep);
   if (inputs == 2) s.operands[1] = elements_of(b, s.lanes, 2, kHeadSrc1Block, kHeadSrc1Rep);
   else store_number(reinterpret_cast<char*>(&s.scalar), held, b.real(0), b.arg(kHeadScalar), b.arg(kHeadScalarKind) == 1);
@@ -79,7 +86,7 @@ void compare_scalar(Building& b) { add_compare(b, 1); }
 enum SelectMode : int64_t { kSameBits, kScalarElse, kMoreBits };
 
 struct SelectStep {
-  LoopFn loop;
+  LoopFn loop, bits;  // bits: from the mask's bytes at once, where they lie side by side
   Lanes lanes;
   Elements operands[3];
   Place mask;
@@ -93,7 +100,12 @@ void run_select(Core& core, const SelectStep& s) {
   Elements operands[N];
   std::copy(s.operands, s.operands + N, operands);
   for_runs(core, s.lanes, operands, false, [&](char* const* data, int64_t r, int64_t begin, int64_t n) {
-    const char* mask = core.at(s.mask);
+    char* mask = core.at(s.mask);
+    if (s.bits) {  // repeats and chunks begin at whole bytes
+      const int64_t first = (s.mode == kSameBits ? 0 : r * s.per_repeat) + begin, one_number = N == 2;
+      char* all[4] = {data[0], mask + first / 8, data[1], N == 3 ? data[N - 1] : reinterpret_cast<char*>(const_cast<int64_t*>(&s.scalar))};
+      return s.bits(all, &one_number, n);
+    }
     const int64_t item = operands[0].item, strides[4] = {item, 1, item, N == 3 ? item : 0};
     for (int64_t done = 0; done < n; done += kChunk) {  // a direct run may be longer than the flags
       const int64_t first = (s.mode == kSameBits ? 0 : r * s.per_repeat) + begin + done, m = std::min(kChunk, n - done);
@@ -111,6 +123,7 @@ void select(Building& b) {
   constexpr int by_log_width[] = {kUInt8, kInt16, kInt32, kInt64};
   const int held = b.numerics.held(format);
   s.loop = find_loop("davinci.select", by_log_width[__builtin_ctz(static_cast<unsigned>(item_size(held)))]);
+  if (!b.numerics.wide()) s.bits = find_loop("davinci.select_bits", by_log_width[__builtin_ctz(static_cast<unsigned>(size))]);
   s.lanes = lanes_of(b, size);
   if (s.lanes.repeats <= 0 || s.lanes.lanes <= 0) return;
   s.mode = b.arg(kHeadEnd), s.mask = b.place(1), s.byte_step = b.numerics.scale(), s.per_repeat = kRepeatBytes / size;
