@@ -294,6 +294,27 @@ def test_a_bfloat16_model_keeps_in_float32_what_the_reference_keeps():
     assert bool(logits.isfinite().all())
 
 
+def test_casting_a_model_is_making_it_in_that_dtype():
+    made = {name: t.dtype for name, t in DeepseekV4(TINY, dtype=al.bfloat16).state_dict().items()}
+    for cast in (DeepseekV4(TINY).bfloat16(), DeepseekV4(TINY).to("cpu", al.bfloat16), DeepseekV4(TINY).to(dtype=al.bfloat16)):
+        assert {name: t.dtype for name, t in cast.state_dict().items()} == made
+    assert {p.dtype for p in DeepseekV4(TINY, dtype=al.bfloat16).float().parameters()} == {al.float32}
+
+
+def test_autocast_leaves_in_float32_what_the_reference_keeps():
+    model, ids = golden_model(4), golden_tokens()
+    block, x = model.layers[1], model.embed(ids).unsqueeze(2).expand(-1, -1, 4, -1)
+    with al.no_grad():
+        plain = [*block.hc_attn(x), block.ffn.gate(x[:, :, 0].reshape(-1, 64), ids.reshape(-1), None).scores, model.hc_head(x)]
+        with al.amp.autocast("cpu", dtype=al.bfloat16):
+            cast = [*block.hc_attn(x), block.ffn.gate(x[:, :, 0].reshape(-1, 64), ids.reshape(-1), None).scores, model.hc_head(x)]
+            low = model(ids)
+        assert all(al.equal(a, b) for a, b in zip(plain, cast, strict=True))
+        assert low.dtype == al.float32
+        off = (low - whole()[1]).abs().mean()
+    assert 1e-4 < float(off) < 0.3
+
+
 def test_the_hash_table_is_part_of_the_state():
     state = DeepseekV4(TINY).state_dict()
     assert state["layers.0.ffn.gate.tid2eid"].shape == (256, 2)

@@ -135,7 +135,7 @@ def _cost(q, rows, entries, index, sinks, scale):
     return 4 * q.numel() * index.shape[2]
 
 
-_attention = Op("sparse_attention", inputs=5, infer=_shapes, vjp_all=_gradients, cost=_cost, cast="low")
+_attention = Op("sparse_attention", inputs=5, infer=_shapes, vjp_all=_gradients, cost=_cost)
 _backward = Op("sparse_attention_backward", inputs=8, infer=_gradient_shapes, cost=lambda g, q, rows, entries, index, *rest: 10 * q.numel() * index.shape[2])
 _mass = Op("sparse_attention_mass", inputs=5, infer=lambda q, rows, entries, index, sinks, scale: (
     (*q.shape[:2], index.shape[2]), _accumulator(q)), cost=lambda *x: _cost(*x) // 2)  # fmt: skip

@@ -46,11 +46,12 @@ class Attention(nn.Module):
         latent = self.q_norm(self.wq_a(x))
         cos, sin = places.rotation(self.frequency, "compress" if self.ratio else "window")
         heads = cos.unsqueeze(2), sin.unsqueeze(2)
-        q = F.rms_norm(self.wq_b(latent).view(B, T, H, D), (D,), eps=self.config.rms_norm_eps)
-        q = rotary.turn(q, heads)
+        q = self.wq_b(latent).view(B, T, H, D)
+        q = rotary.turn(F.rms_norm(q, (D,), eps=self.config.rms_norm_eps).to(q.dtype), heads)
         kv = self._rounded(rotary.turn(self.kv_norm(self.wkv(x)), (cos, sin)))  # (B, T, D)
         index, rows = self._window(kv, places, cache)
         entries, choice = self._entries(x, latent, places, cache, side)
+        entries = None if entries is None else entries.to(kv.dtype)  # autocast has made the projections' results narrower
         if choice is not None and entries is not None:
             behind = al.where(choice.entries >= 0, choice.entries + rows.shape[1], NOTHING)
             index = _joined(index, behind)

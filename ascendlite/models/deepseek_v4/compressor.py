@@ -15,7 +15,7 @@ from ascendlite.core import Tensor, float32
 from . import rotary
 from .cache import BlockCache, write_rows
 from .config import DeepseekV4Config
-from .layers import Norm, projection
+from .layers import Norm, full_precision, projection
 from .places import Blocks, Places
 
 
@@ -39,7 +39,8 @@ class Compressor(nn.Module):
         `finish` rounds them, where the model is quantised. With a cache they are written there, and so is the tail.
         """
         x32 = x.float()
-        values, scores = self.wkv(x32), self.wgate(x32)  # (B, T, width or 2 width)
+        with full_precision():
+            values, scores = self.wkv(x32), self.wgate(x32)  # (B, T, width or 2 width)
         ring, room = (cache.ring, cache.room) if cache is not None else (0, 0)
         blocks = places.blocks(self.ratio, self.overlap, ring, room)
         entries = None

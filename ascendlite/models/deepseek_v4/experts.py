@@ -10,7 +10,7 @@ from ascendlite.core import DType, Tensor, float32
 from ascendlite.nn import functional as F
 
 from .config import DeepseekV4Config
-from .layers import Projection
+from .layers import Projection, full_precision
 from .quantize import NONE, Quantization
 from .side import Side
 
@@ -54,7 +54,8 @@ class Gate(nn.Module):
 
     def forward(self, x: Tensor, tokens: Tensor, replayed: Tensor | None) -> Routes:
         """Routes for x, (N, d), and its tokens, (N,)."""
-        scores = sqrt_softplus(F.linear(x.float(), self.weight))
+        with full_precision():
+            scores = sqrt_softplus(F.linear(x.float(), self.weight))
         if replayed is not None:
             experts = replayed
         elif self.tid2eid is not None:

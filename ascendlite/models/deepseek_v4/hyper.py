@@ -11,6 +11,7 @@ from ascendlite.core import Tensor, float32
 from ascendlite.nn import functional as F
 
 from .config import DeepseekV4Config
+from .layers import full_precision
 
 
 def initial_fn(rows: int, columns: int, std: float) -> nn.Parameter:
@@ -31,12 +32,13 @@ class HyperConnection(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The sub-layer's input, (B, T, d), then `post`, (B, T, n), and `mix`, (B, T, n, n), for `join`, of streams (B, T, n, d)."""
         B, T, n, d = x.shape
-        flat = F.rms_norm(x.reshape(B, T, n * d).float(), (n * d,), eps=self.norm_eps)
-        scale = al.cat([self.scale[i : i + 1].expand(count) for i, count in enumerate((n, n, n * n))])
-        m = F.linear(flat, self.fn) * scale + self.base
-        pre = m[..., :n].sigmoid() + self.eps
-        post = m[..., n : 2 * n].sigmoid() * 2
-        mix = F.sinkhorn(m[..., 2 * n :].reshape(B, T, n, n), self.iterations, self.eps)
+        with full_precision():
+            flat = F.rms_norm(x.reshape(B, T, n * d).float(), (n * d,), eps=self.norm_eps)
+            scale = al.cat([self.scale[i : i + 1].expand(count) for i, count in enumerate((n, n, n * n))])
+            m = F.linear(flat, self.fn) * scale + self.base
+            pre = m[..., :n].sigmoid() + self.eps
+            post = m[..., n : 2 * n].sigmoid() * 2
+            mix = F.sinkhorn(m[..., 2 * n :].reshape(B, T, n, n), self.iterations, self.eps)
         return collapse(x, pre), post, mix
 
 
@@ -47,7 +49,8 @@ def collapse(x: Tensor, weights: Tensor) -> Tensor:
 
 def join(x: Tensor, y: Tensor, post: Tensor, mix: Tensor) -> Tensor:
     """The streams behind a sub-layer: stream j is post_j y + sum_i mix_ij x_i."""
-    mixed = mix.transpose(-2, -1) @ x.to(mix.dtype)
+    with full_precision():
+        mixed = mix.transpose(-2, -1) @ x.to(mix.dtype)
     return (y.unsqueeze(2) * post.unsqueeze(-1) + mixed).to(x.dtype)
 
 
@@ -64,5 +67,6 @@ class HyperHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, n, d) to (B, T, d)."""
         B, T, n, d = x.shape
-        flat = F.rms_norm(x.reshape(B, T, n * d).float(), (n * d,), eps=self.norm_eps)
-        return collapse(x, (F.linear(flat, self.fn) * self.scale + self.base).sigmoid() + self.eps)
+        with full_precision():
+            flat = F.rms_norm(x.reshape(B, T, n * d).float(), (n * d,), eps=self.norm_eps)
+            return collapse(x, (F.linear(flat, self.fn) * self.scale + self.base).sigmoid() + self.eps)

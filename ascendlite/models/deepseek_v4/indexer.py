@@ -13,7 +13,7 @@ from . import rotary
 from .cache import BlockCache
 from .compressor import Compressor
 from .config import DeepseekV4Config
-from .layers import Projection, projection
+from .layers import Projection, full_precision, projection
 from .places import NOTHING, Places
 from .quantize import NONE, Quantization
 
@@ -28,7 +28,8 @@ def index_scores(q: Tensor, k: Tensor, weights: Tensor) -> Tensor:
 
     def some(q: Tensor, weights: Tensor) -> Tensor:
         t = q.shape[1]
-        one_by_one = (q.float().reshape(B, t * H, D) @ keys).relu().reshape(B, t, H, -1)
+        with full_precision():
+            one_by_one = (q.float().reshape(B, t * H, D) @ keys).relu().reshape(B, t, H, -1)
         return (one_by_one * weights.unsqueeze(-1)).sum(2)
 
     parts = [some(q[:, i : i + step], weights[:, i : i + step]) for i in range(0, T, step)]

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import ascendlite as al
 from ascendlite import nn
+from ascendlite.amp import autocast
 from ascendlite.core import DType, Tensor, float32
 from ascendlite.nn import functional as F
 
 from .quantize import NONE, Quantization
+
+
+def full_precision() -> autocast:
+    """A context in which autocast does not touch products: what the reference computes in float32 stays so."""
+    return autocast(enabled=False)
 
 
 class Norm(nn.Module):

@@ -5,8 +5,9 @@ What is kept in float32 whatever the model's dtype: hyper-connections, norms, si
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from ascendlite import nn
 from ascendlite.autograd import checkpoint
@@ -14,6 +15,7 @@ from ascendlite.core import Device, DType, Tensor, is_grad_enabled, set_grad_ena
 from ascendlite.errors import ArgumentError
 from ascendlite.generation.mixin import Generates
 from ascendlite.models.cache import row_lengths
+from ascendlite.nn import convert
 from ascendlite.nn import functional as F
 
 from .attention import Attention
@@ -21,10 +23,12 @@ from .cache import DeepseekV4Cache, LayerCache, make_cache
 from .config import DeepseekV4Config
 from .experts import MoE, balance_loss, loads_of
 from .hyper import HyperConnection, HyperHead, join
-from .layers import Norm, Projection
+from .layers import Norm, Projection, full_precision
 from .places import Places
 from .quantize import NONE, Quantization
 from .side import Side
+
+_WIDE = re.compile(r"norm\.|hc_|attn_sink|compressor\.|gate\.")  # names of what stays float32
 
 
 class BlockResult(NamedTuple):
@@ -68,7 +72,8 @@ class Head(nn.Linear):
     """Logits, in float32 always."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.linear(input.float(), self.weight.float())
+        with full_precision():
+            return F.linear(input.float(), self.weight.float())
 
 
 class MTP(nn.Module):
@@ -124,6 +129,19 @@ class DeepseekV4(Generates):
             if hasattr(module, "quantization"):
                 module.quantization = quantization
         self.quantization = quantization
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move to a device and a dtype; a 16-bit dtype is for the matrices only, see the first lines of this module."""
+        device, dtype = convert.parse_to(args, kwargs)
+        if dtype is None or dtype.itemsize > 2:
+            return super().to(device, dtype)
+        super().to(device)
+        for name, p in self.named_parameters():
+            if not _WIDE.search(name):
+                grad, p.grad = p.grad, None
+                p.data = p.detach().to(dtype)
+                p.grad = None if grad is None else grad.to(dtype)
+        return self
 
     @property
     def vocab_size(self) -> int:
