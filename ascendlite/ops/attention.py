@@ -7,6 +7,7 @@ import math
 from typing import NamedTuple
 
 from ascendlite.core import (
+    Device,
     Op,
     Tensor,
     arange,
@@ -33,7 +34,9 @@ _INF = math.inf
 # ---- the formula in plain ops, with the heads of q in groups: (B, G, R, L, E) ----
 
 
-class _Grouped(NamedTuple):
+class Grouped(NamedTuple):
+    """Operands of attention with the heads of q in groups."""
+
     q: Tensor
     k: Tensor
     v: Tensor
@@ -41,11 +44,12 @@ class _Grouped(NamedTuple):
     sinks: Tensor | None
 
 
-def _group(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, sinks: Tensor | None) -> _Grouped:
+def group_heads(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, sinks: Tensor | None) -> Grouped:
+    """q as (B, G, R, L, E), k and v as (B, G, 1, S, E)."""
     B, H, L, E = q.shape
     G = k.shape[1]
     R = H // G
-    return _Grouped(
+    return Grouped(
         q.reshape(B, G, R, L, E),
         k.unsqueeze(2),
         v.unsqueeze(2),
@@ -54,22 +58,23 @@ def _group(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, sinks: Tensor |
     )
 
 
-def _visible(L: int, S: int, causal: bool, window: int) -> Tensor | None:
+def visible(L: int, S: int, causal: bool, window: int, device: Device | None = None) -> Tensor | None:
+    """Which keys each query sees, (L, S); None: all."""
     if not causal and not window:
         return None
-    i, j = arange(L).unsqueeze(1), arange(S)
+    i, j = arange(L, device=device).unsqueeze(1), arange(S, device=device)
     near = j > i - window if window else None
     if not causal:
         return near
     return j <= i if near is None else (j <= i).logical_and(near)
 
 
-def _weights(x: _Grouped, causal: bool, window: int, scale: float) -> tuple[Tensor, Tensor | None]:
+def _weights(x: Grouped, causal: bool, window: int, scale: float) -> tuple[Tensor, Tensor | None]:
     """The softmax over the keys, and what of it the sink takes."""
     s = (x.q @ x.k.transpose(-2, -1)) * scale
     if x.mask is not None:
         s = s.masked_fill(x.mask.logical_not(), -_INF) if x.mask.dtype == bool_dtype else s + x.mask
-    seen = _visible(s.shape[-2], s.shape[-1], causal, window)
+    seen = visible(s.shape[-2], s.shape[-1], causal, window, s.device)
     if seen is not None:
         s = s.masked_fill(seen.logical_not(), -_INF)
     if x.sinks is not None:
@@ -82,7 +87,7 @@ def _weights(x: _Grouped, causal: bool, window: int, scale: float) -> tuple[Tens
 
 
 def _composite(q, k, v, mask, sinks, causal, window, scale, dropout_p):
-    x = _group(q, k, v, mask, sinks)
+    x = group_heads(q, k, v, mask, sinks)
     p, _ = _weights(x, causal, window, scale)
     if dropout_p > 0:
         p = dropout(p, dropout_p, True)
@@ -92,7 +97,7 @@ def _composite(q, k, v, mask, sinks, causal, window, scale, dropout_p):
 
 def _composite_gradients(g, q, k, v, mask, sinks, causal, window, scale, needs):
     """What the fused backward computes, in ops that have gradients themselves. g is (B, H, L, V)."""
-    x = _group(q, k, v, mask, sinks)
+    x = group_heads(q, k, v, mask, sinks)
     p, p_sink = _weights(x, causal, window, scale)
     g = g.reshape(*x.q.shape[:4], v.shape[3])
     slope = g @ x.v.transpose(-2, -1)

@@ -10,6 +10,7 @@ from typing import Any
 Launcher = Callable[..., Any]
 KERNELS: dict[str, Launcher] = {}
 POINTWISE: dict[str, Launcher] = {}
+COMPOSITES: set[str] = set()  # of KERNELS, those that run as other ops of the device
 
 
 def kernel_for(*names: str) -> Callable[[Launcher], Launcher]:

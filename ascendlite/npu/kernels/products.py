@@ -160,9 +160,10 @@ def _batch_step(t: Tensor, batch: tuple[int, ...]) -> int | None:
 
 
 def multiply(c: Tensor, a: Tensor, b: Tensor) -> Any:
-    """c = a b for matrices and batches of them, c contiguous; or say that the formats are not taken."""
-    dtype = c.dtype.name
-    if dtype not in FORMATS or a.dtype is not c.dtype or b.dtype is not c.dtype or not c.numel() or not a.shape[-1]:
+    """c = a b for matrices and batches of them, c contiguous, of the operands' dtype or float32; or say that the formats are not taken."""
+    dtype = a.dtype.name
+    fits = c.dtype is a.dtype or c.dtype.name == "float32"
+    if dtype not in FORMATS or b.dtype is not a.dtype or not fits or not c.numel() or not a.shape[-1]:
         return NotImplemented
     batch = tuple(c.shape[:-2])
     if b.ndim == 2 and a.is_contiguous():  # the batch joins the rows
