@@ -58,6 +58,7 @@ def _forward(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> Any:
         p = e / total.masked_fill(total == 0, 1.0)
         y = (p.to(x.v.dtype) @ x.v).reshape(*inputs[0].shape[:3], inputs[2].shape[3])
         _deliver(outputs, (y.transpose(1, 2), total.log() + peak))
+    return None
 
 
 @kernel_for("attention_backward")
@@ -81,10 +82,11 @@ def _backward(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> Any:
         dv = (p.to(q.dtype).transpose(-2, -1) @ g).sum(2)
         dsinks = None if x.sinks is None else -((x.sinks.to(_FLOAT32) - lse).exp() * delta).sum((0, 3, 4)).reshape(-1)
         _deliver(outputs, (dq.reshape(q.shape).transpose(1, 2), dk.transpose(1, 2), dv.transpose(1, 2), dsinks))
+    return None
 
 
 @kernel_for("rope")
-def _rope(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> Any:
+def _rope(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> None:
     """Halves, or even and odd columns, turned by their angles; columns beyond the tables pass."""
     x, cos, sin = (t.detach() for t in inputs)
     interleaved, inverse = attrs
@@ -101,7 +103,7 @@ def _rope(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> Any:
 
 
 @kernel_for("cat")
-def _cat(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> Any:
+def _cat(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> None:
     """Each tensor copied to its place."""
     out, dim, at = outputs[0].detach(), attrs[0], 0
     with no_grad():

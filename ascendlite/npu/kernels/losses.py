@@ -1,0 +1,159 @@
+"""Cross-entropy over rows of logits: one pass for the loss, one for the gradient; the picked logit comes by Gather."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ascendlite.core import Tensor, _core, no_grad
+from ascendlite.npu import ascendc as ac
+from ascendlite.npu import wide
+from ascendlite.npu.kernel import kernel
+from ascendlite.npu.kernels import kernel_for
+from ascendlite.npu.kernels.elementwise import blocks_for
+from ascendlite.npu.kernels.rowwise import FLOATS, Rows, Work, f32, rows_of
+from ascendlite.npu.lang import dtypes
+from ascendlite.npu.lang.rows import barrier
+from ascendlite.npu.lang.tiles import Items, pipeline, scratch
+from ascendlite.npu.runtime.launch import launch
+
+NONE, MEAN, SUM = 0, 1, 2  # the reductions of ops.cross_entropy
+_FLOAT32: Final = _core.DTYPE_NAMES["float32"]
+
+
+class _Picked:
+    """Byte offsets of one element a row: row * pitch + class."""
+
+    def __init__(self, r: Rows) -> None:
+        most = -(-r.tile // 8) * 8
+        self.pitch = r.pitch
+        self.classes, self.starts, self.offsets = (scratch(dtypes.i32, most) for _ in range(3))
+        ac.CreateVecIndex(self.starts, 0, most)
+        barrier()
+        ac.Muls(self.starts, self.starts, r.pitch * 4, most)
+        barrier()
+
+    def place(self, target: Any, columns: int, count: Any) -> Any:
+        """Of each row the offset of its class; classes out of range count as the nearest one, whose value is not used."""
+        ac.Cast(self.classes, target, "CAST_NONE", count)
+        barrier()
+        ac.Maxs(self.classes, self.classes, 0, count)
+        barrier()
+        ac.Mins(self.classes, self.classes, columns - 1, count)
+        barrier()
+        ac.Muls(self.classes, self.classes, 4, count)
+        barrier()
+        ac.Add(self.offsets, self.classes, self.starts, count)
+        barrier()
+        return self.offsets.ReinterpretCast(dtypes.u32)
+
+
+@kernel(kind="aiv")  # type: ignore[untyped-decorator]
+def row_losses(x: Any, target: Any, loss: Any, lse: Any, r: Rows) -> None:
+    """lse = log of the sum of exponentials of each row, loss = lse - x[target]."""
+    work, picked = Work(r), _Picked(r)
+    w, e, stat, peak, value = work.tile(), work.tile(), work.new_stat(), work.new_stat(), work.new_stat()
+    ac.Duplicate(w, 0.0, work.size)
+    barrier()
+    outs = tuple(Items(t, 1, 1) for t in (loss, lse))
+    for t in pipeline(r.rows, r.tile, ins=(x, Items(target, 1, 1)), outs=outs, width=r.columns, pitch=r.pitch, align=8):
+        if t.ins[0].dtype is f32:
+            ac.Adds(w, t.ins[0], 0.0, t.count * r.pitch)
+        else:
+            ac.Cast(w, t.ins[0], "CAST_NONE", t.count * r.pitch)
+        barrier()
+        ac.Gather(value, w, picked.place(t.ins[1], r.columns, t.count), 0, t.count)
+        work.reduce("MAX", peak, w, t.count)
+        work.combine(ac.Sub, e, w, peak, t.count)
+        work.each(ac.Exp, e, e, rows=t.count)
+        work.reduce("SUM", stat, e, t.count)
+        ac.Ln(stat, stat, t.count)
+        barrier()
+        ac.Add(t.outs[1], stat, peak, t.count)
+        barrier()
+        ac.Sub(t.outs[0], t.outs[1], value, t.count)
+
+
+@kernel(kind="aiv")  # type: ignore[untyped-decorator]
+def row_gradients(x: Any, target: Any, lse: Any, factor: Any, dx: Any, r: Rows) -> None:
+    """dx = (e^(x - lse) - onehot(target)) factor, by rows."""
+    work, picked = Work(r), _Picked(r)
+    w, value = work.tile(), work.new_stat()
+    ac.Duplicate(w, 0.0, work.size)
+    barrier()
+    ins = (x, *(Items(t, 1, 1) for t in (target, lse, factor)))
+    for t in pipeline(r.rows, r.tile, ins=ins, outs=(dx,), width=r.columns, pitch=r.pitch, align=8):
+        v = t.ins[0]
+        if v.dtype is not f32:
+            ac.Cast(w, v, "CAST_NONE", t.count * r.pitch)
+            barrier()
+            v = w
+        work.combine(ac.Sub, w, v, t.ins[2], t.count)
+        work.each(ac.Exp, w, w, rows=t.count)
+        offsets = picked.place(t.ins[1], r.columns, t.count)
+        ac.Gather(value, w, offsets, 0, t.count)
+        barrier()
+        ac.Adds(value, value, -1.0, t.count)
+        barrier()
+        ac.Scatter(w, value, offsets, 0, t.count)
+        barrier()
+        work.combine(ac.Mul, w, w, t.ins[3], t.count)
+        work.narrow(t.outs[0], w, t.count)
+
+
+def _layout(x: Tensor, target: Tensor, weight: Tensor | None, smoothing: float, work: int) -> Rows | None:
+    plain = weight is None and smoothing == 0.0 and x.ndim == 2 and x.dtype.name in FLOATS and target.dtype.name == "int64"
+    return rows_of(x.shape[0], x.shape[1], x.itemsize, 2, work) if plain and x.numel() else None
+
+
+def _counts(target: Tensor, ignore: int) -> Tensor:
+    """1 for rows that count, 0 for those of the ignored class."""
+    counted: Tensor = (target != ignore).to(_FLOAT32)
+    return counted
+
+
+@kernel_for("cross_entropy")
+def _cross_entropy(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...], attrs: tuple[Any, ...]) -> Any:
+    x, target, weight = inputs
+    reduction, ignore, smoothing = attrs
+    assert x is not None and target is not None
+    x, target = x.detach(), target.detach()
+    r = _layout(x, target, weight, smoothing, 3)
+    if r is None or not _legal(target, ignore, x.shape[1]):
+        return NotImplemented
+    loss, total, lse = outputs
+    each: Tensor = _core.empty((x.shape[0],), dtype=_FLOAT32, device=x.device)
+    launch(row_losses, x.contiguous(), target.contiguous(), each, lse, r, blocks=blocks_for(x.nbytes), name="cross_entropy")
+    with no_grad():
+        counts = _counts(target, ignore)
+        total.copy_(counts.sum())
+        each = each * counts
+        if reduction != NONE:
+            each = each.sum() / total if reduction == MEAN else each.sum()
+        loss.copy_(each)
+    return None
+
+
+@kernel_for("cross_entropy_backward")
+def _cross_entropy_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...], attrs: tuple[Any, ...]) -> Any:
+    g, x, target, weight, total, lse = (None if t is None else t.detach() for t in inputs)
+    reduction, ignore, smoothing = attrs
+    assert g is not None and x is not None and target is not None and total is not None and lse is not None
+    r = _layout(x, target, weight, smoothing, 2)
+    if r is None:
+        return NotImplemented
+    with no_grad():
+        factor = _counts(target, ignore) * g.to(_FLOAT32)
+        if reduction == MEAN:
+            factor = factor / total
+    launch(row_gradients, x.contiguous(), target.contiguous(), lse, factor.contiguous(), outputs[0], r, blocks=blocks_for(x.nbytes), name="cross_entropy_backward")
+    return None
+
+
+def _legal(target: Tensor, ignore: int, classes: int) -> bool:
+    """Whether every class that counts exists: the AI CPU names the first that does not."""
+    if target.is_meta or not target.numel():
+        return True
+    values = wide.on_host(target)
+    wrong = ((values < 0) | (values >= classes)) & (values != ignore)
+    return not bool(wrong.any().item())
+
