@@ -20,6 +20,11 @@ def _deliver(outputs: Tensors, results: Tensors) -> None:
             out.detach().copy_(result.reshape(out.shape))
 
 
+def detached(tensors: Tensors) -> list[Any]:
+    """The operands without their history."""
+    return [None if t is None else t.detach() for t in tensors]
+
+
 def _wide_product(a: Tensor, b: Tensor) -> Tensor:
     """a b with the sums as they come from the accumulator: float32."""
     batch = _core.broadcast_shapes(tuple(a.shape[:-2]), tuple(b.shape[:-2]))
@@ -45,7 +50,7 @@ def _forward(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> Any:
     if inputs[0].dtype.name not in products.FORMATS:
         return NotImplemented
     with no_grad():
-        x = group_heads(*(None if t is None else t.detach() for t in inputs))
+        x = group_heads(*detached(inputs))
         s = _scores(x, bool(causal), int(window), scale)
         peak = s.amax(-1, keepdim=True)
         if x.sinks is not None:
@@ -64,7 +69,7 @@ def _forward(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> Any:
 @kernel_for("attention_backward")
 def _backward(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> Any:
     """The probabilities again from the kept logarithms; then ds = p (g v - sum) scale, and three products."""
-    g, q, k, v, mask, sinks, _, lse = (None if t is None else t.detach() for t in inputs)
+    g, q, k, v, mask, sinks, _, lse = detached(inputs)
     causal, window, scale = attrs[:3]
     if q.dtype.name not in products.FORMATS:
         return NotImplemented

@@ -7,13 +7,13 @@ from typing import Any, Final
 from ascendlite.core import Tensor, _core, no_grad
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu import wide
-from ascendlite.npu.kernel import kernel
 from ascendlite.npu.kernels import kernel_for
 from ascendlite.npu.kernels.elementwise import blocks_for
 from ascendlite.npu.kernels.rowwise import FLOATS, Rows, Work, f32, rows_of
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.rows import barrier
 from ascendlite.npu.lang.tiles import Items, pipeline, scratch
+from ascendlite.npu.programs import kernel
 from ascendlite.npu.runtime.launch import launch
 
 NONE, MEAN, SUM = 0, 1, 2  # the reductions of ops.cross_entropy

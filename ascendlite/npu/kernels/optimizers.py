@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from ascendlite.core import Tensor, _core
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.kernel import kernel
 from ascendlite.npu.kernels import kernel_for
 from ascendlite.npu.kernels.elementwise import blocks_for
 from ascendlite.npu.lang import dtypes
@@ -15,6 +14,7 @@ from ascendlite.npu.lang.events import HardEvent
 from ascendlite.npu.lang.order import SetFlag, WaitFlag, take_events
 from ascendlite.npu.lang.rows import barrier
 from ascendlite.npu.lang.tiles import pipeline, scratch
+from ascendlite.npu.programs import kernel
 from ascendlite.npu.runtime.launch import launch
 
 TILE: Final = 2560  # elements: (4 in + 3 out) x 2 slots x 10 KiB + 3 x 10 KiB = 170 KiB of UB

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from ascendlite.core import Tensor, _core
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.kernel import kernel
 from ascendlite.npu.kernels import copies, elementwise, kernel_for
 from ascendlite.npu.kernels.elementwise import blocks_for
 from ascendlite.npu.kernels.rowwise import FLOATS, Rows, Work, add_to_gm, f32, rows_of
 from ascendlite.npu.lang.rows import barrier
 from ascendlite.npu.lang.tiles import Items, pipeline, scratch
+from ascendlite.npu.programs import kernel
 from ascendlite.npu.runtime.launch import launch
 
 FLAT: Final = 2048  # columns of a row when everything is reduced: 8 KiB of float32, short of the widest row

@@ -53,8 +53,12 @@ class Work(RowWise):
         self.size = r.tile * r.pitch
 
     def tile(self) -> Any:
-        """A float32 tile."""
-        return scratch(f32, self.size)
+        """A float32 tile. What lies between its rows is 0 at first, since work on whole tiles reads it."""
+        made = scratch(f32, self.size)
+        if self.pitch > self.columns:
+            ac.Duplicate(made, 0.0, self.size)
+            barrier()
+        return made
 
     def widen(self, dst: Any, src: Any, rows: Any) -> Any:
         """The values of a tile in float32: itself, or `dst` with a copy."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from ascendlite.core import Tensor
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels.elementwise import blocks_for, window
+from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.events import HardEvent
 from ascendlite.npu.lang.order import SetFlag, WaitFlag, take_events
 from ascendlite.npu.lang.tiles import my_part, scratch
@@ -27,7 +28,7 @@ class Layout:
     """A copy as dims from the outermost in: the last ones are worked on inside UB, the rest are looped over."""
 
     outer: tuple[Dim, ...]
-    inner: tuple[Dim, ...]
+    inner: tuple[Any, ...]  # one or two Dims
 
     @property
     def count(self) -> int:
@@ -65,7 +66,11 @@ class _Turns:
         self.loaded = [scratch(dtype, size) for _ in (0, 1)]
         self.stored = [scratch(dtype, size) for _ in (0, 1)] if middle else self.loaded
         self.middle = middle
-        self.events = (HardEvent.V_MTE2, HardEvent.MTE2_V, HardEvent.MTE3_V, HardEvent.V_MTE3) if middle else (HardEvent.MTE3_MTE2, HardEvent.MTE2_MTE3)
+        if middle:  # vector work takes whole blocks, and short tiles do not fill them
+            for room in self.loaded:
+                plain = room if dtype.itemsize > 1 else room.ReinterpretCast(dtypes.u16)
+                ac.Duplicate(plain, 0, size * dtype.itemsize // plain.dtype.itemsize)
+        self.events: tuple[HardEvent, ...] = (HardEvent.V_MTE2, HardEvent.MTE2_V, HardEvent.MTE3_V, HardEvent.V_MTE3) if middle else (HardEvent.MTE3_MTE2, HardEvent.MTE2_MTE3)
         self.ids = {e: take_events(e, 1)[0] for e in self.events}
         for e in self.events[::2]:
             SetFlag(e, self.ids[e])

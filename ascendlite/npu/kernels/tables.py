@@ -7,12 +7,12 @@ from typing import Any, Final
 from ascendlite.core import Tensor
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu import wide
-from ascendlite.npu.kernel import kernel
 from ascendlite.npu.kernels import copies, kernel_for
 from ascendlite.npu.kernels.elementwise import blocks_for
 from ascendlite.npu.lang.events import HardEvent
 from ascendlite.npu.lang.order import SetFlag, WaitFlag, take_events
 from ascendlite.npu.lang.tiles import my_part, scratch
+from ascendlite.npu.programs import kernel
 from ascendlite.npu.runtime.launch import launch
 
 ROOM: Final = 128 * 1024  # bytes of UB for rows
@@ -25,7 +25,7 @@ class _Ids:
 
     def __init__(self, ids: Any, most: int) -> None:
         self.window = ac.GlobalTensor(ids)
-        self.room = scratch(self.window.dtype, ac.CeilAlign(most, 8))
+        self.room = scratch(self.window.dtype, -(-most // 8) * 8)
         self.loaded, self.read = take_events(HardEvent.MTE2_S, 1)[0], take_events(HardEvent.S_MTE2, 1)[0]
         SetFlag(HardEvent.S_MTE2, self.read)
 
@@ -58,7 +58,7 @@ def take_rows(table: Any, ids: Any, out: Any, n: int, rows: int, columns: int, g
         index.load(at, m)
         WaitFlag(HardEvent.MTE3_MTE2, free)
         for i in ac.range(m):
-            row = ac.GetValue(index.room, i, 0, rows - 1)
+            row: Any = ac.GetValue(index.room, i, 0, rows - 1)
             ac.DataCopyPad(room[i * pitch :], source[row * columns :], columns)
         index.done()
         SetFlag(HardEvent.MTE2_MTE3, full)
@@ -89,7 +89,7 @@ def add_rows(g: Any, ids: Any, table: Any, n: int, rows: int, columns: int, grou
         SetFlag(HardEvent.MTE2_MTE3, full)
         WaitFlag(HardEvent.MTE2_MTE3, full)
         for i in ac.range(m):
-            row = ac.GetValue(index.room, i, 0, rows - 1)
+            row: Any = ac.GetValue(index.room, i, 0, rows - 1)
             if padding >= 0:
                 with ac.If(row != padding):
                     ac.DataCopyPad(target[row * columns :], room[i * pitch :], columns)
