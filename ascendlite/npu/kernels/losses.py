@@ -73,29 +73,32 @@ def row_losses(x: Any, target: Any, loss: Any, lse: Any, r: Rows) -> None:
         ac.Sub(t.outs[0], t.outs[1], value, t.count)
 
 
-@kernel(kind="aiv")  # type: ignore[untyped-decorator]
+@kernel(kind="aiv")
 def row_gradients(x: Any, target: Any, lse: Any, factor: Any, dx: Any, r: Rows) -> None:
-    """dx = (e^(x - lse) - onehot(target)) factor, by rows."""
-    work, picked = Work(r), _Picked(r)
-    w, value = work.tile(), work.new_stat()
-    ac.Duplicate(w, 0.0, work.size)
+    """dx = (e^(x - lse) - onehot(target)) factor, by rows. The vector unit has no scatter: 1 - |column - target|, cut at 0, is the one-hot row."""
+    work = Work(r)
+    w, hit, columns = work.tile(), work.tile(), work.tile()
+    most = -(-r.tile // 8) * 8
+    whole, place = scratch(dtypes.i32, most), work.new_stat()
+    line = scratch(f32, r.pitch)
+    ac.CreateVecIndex(line, 0.0, r.pitch)
+    barrier()
+    for k in range(r.tile):
+        ac.Adds(columns[k * r.pitch :], line, 0.0, r.pitch)
     barrier()
     ins = (x, *(Items(t, 1, 1) for t in (target, lse, factor)))
     for t in pipeline(r.rows, r.tile, ins=ins, outs=(dx,), width=r.columns, pitch=r.pitch, align=8):
-        v = t.ins[0]
-        if v.dtype is not f32:
-            ac.Cast(w, v, "CAST_NONE", t.count * r.pitch)
-            barrier()
-            v = w
-        work.combine(ac.Sub, w, v, t.ins[2], t.count)
+        ac.Cast(whole, t.ins[1], "CAST_NONE", t.count)
+        barrier()
+        ac.Cast(place, whole, "CAST_NONE", t.count)
+        work.combine(ac.Sub, w, work.widen(w, t.ins[0], t.count), t.ins[2], t.count)
         work.each(ac.Exp, w, w, rows=t.count)
-        offsets = picked.place(t.ins[1], r.columns, t.count)
-        ac.Gather(value, w, offsets, 0, t.count)
-        barrier()
-        ac.Adds(value, value, -1.0, t.count)
-        barrier()
-        ac.Scatter(w, value, offsets, 0, t.count)
-        barrier()
+        work.combine(ac.Sub, hit, columns, place, t.count)
+        work.each(ac.Abs, hit, hit, rows=t.count)
+        work.each(ac.Muls, hit, hit, -1.0, rows=t.count)
+        work.each(ac.Adds, hit, hit, 1.0, rows=t.count)
+        work.each(ac.Relu, hit, hit, rows=t.count)
+        work.each(ac.Sub, w, w, hit, rows=t.count)
         work.combine(ac.Mul, w, w, t.ins[3], t.count)
         work.narrow(t.outs[0], w, t.count)
 
@@ -138,7 +141,7 @@ def _cross_entropy_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | 
     g, x, target, weight, total, lse = (None if t is None else t.detach() for t in inputs)
     reduction, ignore, smoothing = attrs
     assert g is not None and x is not None and target is not None and total is not None and lse is not None
-    r = _layout(x, target, weight, smoothing, 2)
+    r = _layout(x, target, weight, smoothing, 4)
     if r is None:
         return NotImplemented
     with no_grad():

@@ -76,7 +76,7 @@ class Work(RowWise):
             ac.Cast(out, src, "CAST_RINT", rows * self.pitch)
 
     def each(self, op: Callable[..., None], dst: Any, *src: Any, rows: Any) -> None:
-        """dst = op(src) on all elements."""
+        """dst = op(src) on all elements; the last of src may be a number."""
         op(dst, *src, rows * self.pitch)
         barrier()
 
