@@ -2,6 +2,7 @@
 // A task is one rectangle of one output plane; blocks of input planes are copied, padded, into a buffer where each tap
 // is a constant offset, and register tiles of channels x flat pixels run over (plane, tap). No im2col matrix exists.
 #include "simd/conv_common.h"
+#include "simd/conv_small.h"
 #include "simd/conv_tile.h"
 
 namespace al::conv {
@@ -309,7 +310,8 @@ void conv_kernel(const Call& call) {
   const Geometry g = geometry(call, x, w, y);
   in_compute_type(call, y.dtype, [&](auto* out, const auto* in, const auto* weight, const auto* bias) {
     using T = std::remove_pointer_t<decltype(out)>;
-    forward(g, Operands<T>{in, weight, bias, out});
+    if (is_small(g, kSmallOutput)) SmallPlanes<T>(g).forward(in, weight, bias, out);
+    else forward(g, Operands<T>{in, weight, bias, out});
   });
 }
 
@@ -319,7 +321,8 @@ void conv_input_kernel(const Call& call) {
   const Geometry g = geometry(call, x, w, y);
   in_compute_type(call, x.dtype, [&](auto* out, const auto* in, const auto* weight, const auto* bias) {
     using T = std::remove_pointer_t<decltype(out)>;
-    transposed(g, Operands<T>{in, weight, bias, out});
+    if (is_small(g, kSmallOutput)) SmallPlanes<T>(g).input_gradient(in, weight, bias, out);
+    else transposed(g, Operands<T>{in, weight, bias, out});
   });
 }
 

@@ -2,6 +2,7 @@
 // A task owns some input planes of one group and a fixed run of images; gradients are transposed into pixel-major panels,
 // sums stay in registers over the pixels of some windows. Runs of images are added up in order: no dependence on threads.
 #include "simd/conv_common.h"
+#include "simd/conv_small.h"
 #include "simd/conv_tile.h"
 
 namespace al::conv {
@@ -202,7 +203,9 @@ void conv_weight_kernel(const Call& call) {
   const View &w = *call.views[0], &x = *call.views[1], &y = *call.views[2];
   const Geometry g = geometry(call, x, w, y);
   in_compute_type(call, w.dtype, [&](auto* out, const auto* in, const auto* grad, const auto*) {
-    weight_gradient(g, in, grad, out);
+    using T = std::remove_pointer_t<decltype(out)>;
+    if (is_small(g, kSmallOutputWeight) && g.batch > 0) SmallPlanes<T>(g).weight_gradient(in, grad, out);
+    else weight_gradient(g, in, grad, out);
   });
 }
 

@@ -28,15 +28,11 @@ def conv(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
     else:
         widths = [(p, p) for p in _each(padding, n)]
     x = np.pad(x, [(0, 0), (0, 0), *widths])
-    size = [
-        (i - d * (k - 1) - 1) // s + 1 for i, d, k, s in zip(x.shape[2:], dilation, w.shape[2:], stride, strict=True)
-    ]
+    size = [(i - d * (k - 1) - 1) // s + 1 for i, d, k, s in zip(x.shape[2:], dilation, w.shape[2:], stride, strict=True)]
     y = np.zeros((x.shape[0], w.shape[0], *size))
     ins, outs = w.shape[1], w.shape[0] // groups
     for tap in itertools.product(*map(range, w.shape[2:])):
-        window = tuple(
-            slice(t * d, t * d + (o - 1) * s + 1, s) for t, d, o, s in zip(tap, dilation, size, stride, strict=True)
-        )
+        window = tuple(slice(t * d, t * d + (o - 1) * s + 1, s) for t, d, o, s in zip(tap, dilation, size, stride, strict=True))
         for g in range(groups):
             y[:, g * outs : (g + 1) * outs] += np.einsum(
                 "ni...,oi->no...",
@@ -50,16 +46,11 @@ def conv_transpose(x, w, b=None, stride=1, padding=0, output_padding=0, groups=1
     """Transposed convolution of (N, C, ...): every input adds its taps to the output."""
     n = w.ndim - 2
     stride, padding, extra, dilation = (_each(v, n) for v in (stride, padding, output_padding, dilation))
-    full = [
-        (i - 1) * s + d * (k - 1) + 1 + e
-        for i, s, d, k, e in zip(x.shape[2:], stride, dilation, w.shape[2:], extra, strict=True)
-    ]
+    full = [(i - 1) * s + d * (k - 1) + 1 + e for i, s, d, k, e in zip(x.shape[2:], stride, dilation, w.shape[2:], extra, strict=True)]
     ins, outs = w.shape[0] // groups, w.shape[1]
     y = np.zeros((x.shape[0], outs * groups, *full))
     for tap in itertools.product(*map(range, w.shape[2:])):
-        window = tuple(
-            slice(t * d, t * d + (i - 1) * s + 1, s) for t, d, i, s in zip(tap, dilation, x.shape[2:], stride, strict=True)
-        )
+        window = tuple(slice(t * d, t * d + (i - 1) * s + 1, s) for t, d, i, s in zip(tap, dilation, x.shape[2:], stride, strict=True))
         for g in range(groups):
             y[:, g * outs : (g + 1) * outs][(..., *window)] += np.einsum(
                 "ni...,io->no...",
@@ -115,9 +106,7 @@ CONV2D_ERRORS = (
     raises(lambda: al.conv2d(X, W.double()), RuntimeError, "should be the same"),
     raises(lambda: al.conv2d(X.long(), W.long()), RuntimeError, "not implemented for dtype int64"),
 )
-TRANSPOSE_ERROR = (
-    raises(lambda: al.conv_transpose2d(X, al.ones(4, 2, 3, 3), output_padding=1), RuntimeError, "output padding must be smaller"),
-)
+TRANSPOSE_ERROR = (raises(lambda: al.conv_transpose2d(X, al.ones(4, 2, 3, 3), output_padding=1), RuntimeError, "output padding must be smaller"),)
 SMALL = (raises(lambda: al.conv1d(al.ones(1, 1, 2), al.ones(1, 1, 3)), RuntimeError, "greater than actual input size"),)
 SMALL3 = (raises(lambda: al.conv3d(al.ones(1, 1, 2, 2, 2), al.ones(1, 1, 3, 3, 3)), RuntimeError, "greater than actual input"),)
 
@@ -129,10 +118,13 @@ CASES = [
     row("conv2d", [(2, 5, 4, 3), (7, 5, 1, 1), (7,)], "pointwise"),
     row("conv2d", [(1, 9, 12, 12), (17, 9, 3, 3)], "tiles", padding=1),
     row("conv2d", [(1, 2, 9, 9), (3, 2, 2, 2)], "stride over kernel", stride=3),
+    row("conv2d", [(3, 8, 5, 6), (16, 8, 3, 3), (16,)], "small planes", stride=2, padding=(1, 2), dilation=(2, 1)),
     Case("conv2d:unbatched", lambda x, w: conv(x[None], w)[0], [randn(3, 4, 5), randn(2, 3, 2, 2)], fn=al.conv2d, tol=4),
     row("conv3d", [(1, 2, 4, 5, 3), (3, 2, 2, 3, 2), (3,)], errors=SMALL3, stride=(1, 2, 1), padding=1),
+    row("conv3d", [(2, 6, 3, 3, 2), (16, 6, 2, 3, 2)], "small planes", padding=(0, 1, 1)),
     row("conv_transpose1d", [(2, 4, 5), (4, 3, 3), (6,)], errors=TRANSPOSE_ERROR, stride=2, padding=1, output_padding=1, groups=2),
     row("conv_transpose2d", [(2, 3, 4, 3), (3, 2, 3, 2), (2,)], errors=TRANSPOSE_ERROR, stride=(2, 3), padding=1, output_padding=(1, 2)),
+    row("conv_transpose2d", [(2, 16, 3, 2), (16, 8, 3, 3), (8,)], "small planes", stride=2, padding=1, output_padding=1),
     row("conv_transpose2d", [(1, 2, 3, 3), (2, 3, 2, 2)], "dilated", dilation=2),
     row("conv_transpose3d", [(1, 2, 2, 3, 2), (2, 3, 2, 2, 3)], errors=TRANSPOSE_ERROR, stride=2),
     Case(

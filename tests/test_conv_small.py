@@ -1,0 +1,46 @@
+"""Convolutions of planes with few pixels, which are computed as products of patches, chunk by chunk."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import ascendlite as al
+from ascendlite.nn import functional as F
+
+IMAGES = 40  # more than one chunk: a chunk holds 1 Mi numbers of patches, an image 25 x 1,152
+
+
+def gradients(x: al.Tensor, w: al.Tensor, g: al.Tensor) -> list[np.ndarray]:
+    x, w = x.detach().requires_grad_(), w.detach().requires_grad_()
+    y = F.conv2d(x, w, padding=1)
+    y.backward(g)
+    return [y.detach().numpy(), x.grad.numpy(), w.grad.numpy()]
+
+
+def example() -> tuple[al.Tensor, al.Tensor, al.Tensor]:
+    al.manual_seed(3)
+    return al.randn(IMAGES, 128, 5, 5), al.randn(32, 128, 3, 3), al.randn(IMAGES, 32, 5, 5)
+
+
+def test_an_image_does_not_depend_on_the_images_beside_it() -> None:
+    x, w, g = example()
+    y, dx, dw = gradients(x, w, g)
+    total = np.zeros(dw.shape)
+    for i in range(IMAGES):
+        y1, dx1, dw1 = gradients(x[i : i + 1], w, g[i : i + 1])
+        np.testing.assert_array_equal(y1[0], y[i])
+        np.testing.assert_array_equal(dx1[0], dx[i])
+        total += dw1
+    np.testing.assert_allclose(dw, total, atol=1e-3)  # sums of 1,000 products of normal numbers
+
+
+def test_the_number_of_threads_does_not_change_a_bit() -> None:
+    before = al.get_num_threads()
+    try:
+        al.set_num_threads(1)
+        alone = gradients(*example())
+        al.set_num_threads(3)
+        for one, many in zip(alone, gradients(*example()), strict=True):
+            np.testing.assert_array_equal(one, many)
+    finally:
+        al.set_num_threads(before)
