@@ -45,7 +45,8 @@ def test_devices_do_not_mix_but_for_single_numbers() -> None:
     assert (x + al.tensor(2.0)).tolist() == [3.0, 3.0]
 
 
-def test_dies_that_do_not_exist_are_named() -> None:
+def test_dies_that_do_not_exist_are_named(chip) -> None:
+    chip("910c")
     with pytest.raises(al.errors.DeviceError, match="npu:9 does not exist.*npu:0, npu:1"):
         al.ones(2, device="npu:9")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -28,6 +28,7 @@ from .text import TextError, read_bytes, read_text, shakespeare
 if TYPE_CHECKING:
     import numpy as np
 
+_PROFILED_STEP = 2  # when every kernel has been traced
 _LOG_EVERY = 10
 _HELD_OUT = 0.1
 
@@ -82,10 +83,21 @@ class Run:
         self.step = 0
         self.seconds = 0.0
         self.metrics: Metrics | None = None
+        self.device_report = ""  # on an NPU: where the time of one step would go
 
     def _autocast(self) -> contextlib.AbstractContextManager[object]:
         name = AUTOCAST[self.settings.dtype]
         return contextlib.nullcontext() if name is None else autocast(self.settings.device, dtype=getattr(al, name))
+
+    @contextlib.contextmanager
+    def profiled(self) -> Iterator[None]:
+        """On an NPU one early step is profiled: its files go to the folder `npu` of the run."""
+        if self.step != _PROFILED_STEP or not self.settings.device.startswith("npu"):
+            yield
+            return
+        with al.npu.profiler.profile(self.folder / "npu") as profile:
+            yield
+        self.device_report = f"one step on the device: {profile.summary()}\n{profile.table(12)}"
 
     # -- one step
     def train_step(self) -> Tensor:
@@ -189,7 +201,8 @@ def train(run: Run, metrics: Metrics, tell: Callable[[dict[str, float | int]], N
             metrics.add(row)
             tell(row)
         while run.step < settings.steps:
-            loss = run.train_step()
+            with run.profiled():
+                loss = run.train_step()
             now = time.perf_counter()
             run.seconds = before + now - start
             if run.step % _LOG_EVERY == 0:

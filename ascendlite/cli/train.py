@@ -167,6 +167,8 @@ def run(options: argparse.Namespace) -> int:
 def _tell_end(say: Callable[[str], None], current: Run, losses: list[float], ended: str, pictured: bool) -> None:
     if losses:
         say(f"validation loss {losses[-1]:.4f} nats a token ({losses[-1] / math.log(2):.3f} bits) after {current.seconds:.0f} s")
+    if current.device_report:
+        say(current.device_report)
     say(f"in {current.folder}: metrics.jsonl, samples.txt, checkpoints" + (", curves.png" if pictured else ""))
     if not pictured:
         say("curves.png needs matplotlib: pip install 'ascendlite[demo]'")

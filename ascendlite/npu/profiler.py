@@ -99,6 +99,20 @@ class profile:
         lines += [f"{name:<28.27}{kind:<16}{calls:>7}{us:>13.1f}{us / calls:>11.2f}{us / whole:>8.1%}" for name, kind, calls, us in rows[:most]]
         return "\n".join(lines)
 
+    def summary(self) -> str:
+        """A line on the whole: virtual time, how much of it the device worked, how busy the cubes were, and what bounds the kernels."""
+        kernels = list(self._kernels())
+        busy = sum(t.duration_us for t in kernels)
+        span = max((t.start_us + t.duration_us for t in self.tasks), default=0.0) - min((t.dispatched_us for t in self.tasks), default=0.0)
+        cube = sum(t.timing.pipes_us.get("aic.M", 0.0) for t in kernels if t.timing)
+        bound: dict[str, float] = defaultdict(float)
+        for t in kernels:
+            pipes = t.timing.pipes_us if t.timing else {}
+            bound[max(pipes, key=pipes.__getitem__) if pipes else t.kind] += t.duration_us
+        parts = ", ".join(f"{pipe} {us / busy:.0%}" for pipe, us in sorted(bound.items(), key=lambda b: -b[1])[:4]) if busy else "nothing ran"
+        return (f"{span / 1e3:.2f} ms of virtual time, {busy / 1e3:.2f} ms of them in {len(kernels)} kernels; cubes busy {cube / busy if busy else 0:.1%} of that; "
+                f"busiest pipe by time: {parts}")
+
     # -- files
 
     def export(self, folder: str | Path) -> list[Path]:

@@ -12,7 +12,7 @@ from ascendlite.core import DType, Tensor, _core
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels import POINTWISE
 from ascendlite.npu.kernels.expression import ITEMSIZE, Plan, Value, cast, constant, maximum, where
-from ascendlite.npu.kernels.formulas import FLOAT, MASKS, NATIVE
+from ascendlite.npu.kernels.formulas import CHOICES, FLOAT, LOGIC, MASKS, NATIVE
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.tiles import my_tiles
 from ascendlite.npu.programs import kernel
@@ -87,7 +87,7 @@ def stored(x: Value, store: str) -> Value:
     return cast(x, store)
 
 
-FORMULAS: Final[dict[str, Callable[..., Value]]] = {**FLOAT, **NATIVE, **MASKS, "copy": lambda x: x}
+FORMULAS: Final[dict[str, Callable[..., Value]]] = {**FLOAT, **NATIVE, **MASKS, **CHOICES, **LOGIC, "copy": lambda x: x}
 
 
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
@@ -146,7 +146,7 @@ def run(name: str, output: Tensor, args: Sequence[Any], compute: DType) -> Any:
     if format is None or output.dtype.name not in LOADS or len(tensors) > 4 or any(t.dtype.name not in LOADS for t in tensors):
         return NotImplemented
     scalars = tuple((k, float(x) if format[0] == "f" else int(x)) for k, x in enumerate(args) if not isinstance(x, Tensor))
-    if any(not math.isfinite(x) for _, x in scalars):
+    if any(math.isnan(x) for _, x in scalars):  # unequal to itself: no key of a program
         return NotImplemented
     if not output.is_contiguous():
         fresh = _core.empty(tuple(output.shape), dtype=output.dtype, device=output.device)
@@ -195,6 +195,10 @@ def blocks_for(nbytes: int) -> int:
 
 def compute_format(name: str, compute: DType) -> str | None:
     """What a formula computes in: its tensors' own format where the vector unit has it, else float32."""
+    if name in LOGIC:
+        return "f16" if compute.name == "bool" else None
+    if name in CHOICES:
+        return {"float32": "f32", "float16": "f16", "bfloat16": "f32"}.get(compute.name)
     if name in NATIVE or name in MASKS:
         native = {"float32": "f32", "float16": "f16", "bfloat16": "f32", "int32": "i32"}.get(compute.name)
         return None if native == "i32" and name in MASKS and name != "eq" else native

@@ -229,7 +229,14 @@ NATIVE: Final[dict[str, Formula]] = {
     "neg": lambda x: -x, "abs": lambda x: maximum(x, -x), "relu": lambda x: maximum(x, 0), "clamp": _clamp,
     "clamp_min": maximum, "clamp_max": minimum,
 }
+# The first operand is a bool; the others, and the result, are of the format that is computed in.
+CHOICES: Final[dict[str, Formula]] = {"where": lambda c, a, b: where(ne(c, 0.0), a, b)}
+# Of bools, which are computed in f16 as 0 and 1, and give bools.
+LOGIC: Final[dict[str, Formula]] = {
+    "logical_not": lambda x: eq(x, 0.0), "logical_and": lambda a, b: ne(a * b, 0.0), "logical_or": lambda a, b: ne(a + b, 0.0), "logical_xor": ne,
+}
 # Give a mask, stored as bools.
 MASKS: Final[dict[str, Formula]] = {
+    "isfinite": lambda x: absolute(x) < math.inf, "isinf": lambda x: eq(absolute(x), math.inf), "isnan": lambda x: ne(x, x),
     "lt": lambda a, b: a < b, "gt": lambda a, b: a > b, "le": lambda a, b: a <= b, "ge": lambda a, b: a >= b, "eq": eq, "ne": ne,
 }

@@ -153,6 +153,27 @@ def _amin(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[
     return reduce(outputs[0], inputs[0], attrs[0], "MIN")
 
 
+def _truth(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], kind: str) -> Any:
+    """Whether all (the least) or any (the largest) are not 0: bools as 0 and 1 in float32."""
+    x, y = inputs[0].detach(), outputs[0]
+    if x.dtype.name != "bool" or y.dtype.name != "bool" or not x.numel():
+        return NotImplemented
+    numbers, found = _new(tuple(x.shape), _FLOAT32, x), _new(tuple(y.shape), _FLOAT32, x)
+    if elementwise.convert(numbers, x.contiguous()) is NotImplemented or reduce(found, numbers, attrs[0], kind) is NotImplemented:
+        return NotImplemented
+    return elementwise.run("ne", y, (found, 0.0), _FLOAT32)
+
+
+@kernel_for("all")
+def _all(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
+    return _truth(outputs, inputs, attrs, "MIN")
+
+
+@kernel_for("any")
+def _any(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
+    return _truth(outputs, inputs, attrs, "MAX")
+
+
 @kernel_for("sum_to")
 def _sum_to(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
     x, shape = inputs[0], tuple(attrs[0])

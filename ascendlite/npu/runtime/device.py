@@ -37,6 +37,8 @@ def set_chip(name: str | Path) -> Chip:
 
     >>> al.npu.set_chip("910b2").aic
     24
+    >>> al.npu.set_chip("910c").dies
+    2
     """
     from ascendlite.npu import backend
 
