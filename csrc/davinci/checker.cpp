@@ -25,7 +25,7 @@ constexpr std::string_view kElementwise[] = {
 // Others whose result depends on their sources' elements in the same order, or as a whole.
 constexpr std::string_view kPassOn[] = {"compare",       "compare_scalar",     "select", "mul_add_dst",
                                         "fused_mul_add", "fused_mul_add_relu", "axpy"};
-constexpr std::string_view kOrderedUpdates[] = {"add", "sub", "mul", "max", "min"};
+constexpr std::string_view kOrderedUpdates[] = {"add", "sub", "mul", "max", "min", "add_relu", "sub_relu"};
 
 bool listed(std::string_view word, const auto& list) {
   return std::find(std::begin(list), std::end(list), word) != std::end(list);

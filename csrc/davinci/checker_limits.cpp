@@ -109,7 +109,7 @@ void GroupCheck::partial_overlap(CoreState& c, const Instr& i, const Traits& t) 
     if (equal && a.step == b.step && (i.args[kMode] == 0 || a.step || a.count == 1)) continue;
     if (a.count > kMostRepeats && a.base + kRepeat <= b.base + b.step) continue;  // count mode: reads run ahead of writes
     const Collision found = collide(a, b, equal);
-    if (found == Collision::kNone || (found == Collision::kLater && t.ordered_updates && equal && a.step == b.step)) continue;
+    if (found == Collision::kNone || (found == Collision::kLater && t.ordered_updates && r == 2 && (!a.step || !b.step))) continue;
     report(kPartialOverlap, kPlain, c, i, r, -1, 0, std::max(d.base, s.base), std::min(a.end(), b.end()), {d.base, s.base});
   }
 }

@@ -95,6 +95,11 @@ def r11_later(x):
     ac.Exp(t[64:], t, 256)
 
 
+def r11_first_source(x):
+    t = ub()
+    ac.Add(t, t, t[64:], 64, 4, (1, 1, 1, 0, 0, 8))
+
+
 def r11_other_size(x):
     t = ub()
     ac.Cast(t, t.ReinterpretCast(half), "CAST_NONE", 64)
@@ -186,7 +191,7 @@ def r23_offset(x):
     ac.LoadA(a, l1, 16, 16, 8)
 
 
-VECTOR = (r03_length, r03_gap, r04_cube_event, r05_event_id, r05_of_pipe, r11_within, r11_later, r11_other_size, r12_repeat, r12_mask, r12_bitmap,
+VECTOR = (r03_length, r03_gap, r04_cube_event, r05_event_id, r05_of_pipe, r11_within, r11_later, r11_first_source, r11_other_size, r12_repeat, r12_mask, r12_bitmap,
           r13_repeat_stride, r13_block_stride, r15_vector, r15_copy, r19_flag, r22_mmad_on_vector, r22_gm_operand, r22_cast_pair, r22_cast_mode)
 CUBE = (r02_l0a, r22_ub_on_cube, r22_add_on_cube, r22_path, r22_fixpipe_to_ub, r23_size, r23_offset)
 
@@ -204,7 +209,7 @@ def test_a_kernel_that_breaks_one_rule_names_it_and_its_line(body: Callable[...,
 def test_repeats_may_accumulate_into_their_source() -> None:
     def kernel(x):
         t = ub()
-        ac.Add(t, t, t[64:], 64, 4, (1, 1, 1, 0, 0, 8))
+        ac.Add(t, t[64:], t, 64, 4, (1, 1, 1, 0, 8, 0))
         ac.Add(t, t, t, 4096)
 
     with npu.on_chip("910b1"):

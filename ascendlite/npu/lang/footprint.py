@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ascendlite.npu.errors import KernelError, refuse
 from ascendlite.npu.lang import sym
+from ascendlite.npu.lang.dtypes import f16, f32, i32
 from ascendlite.npu.lang.instructions import Instruction
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.tensors import LocalTensor
@@ -13,7 +14,9 @@ from ascendlite.npu.lang.trace import Index, Tracer
 
 BLOCK = 32
 REPEAT_BYTES = 256
-ACCUMULATING = frozenset(("Add", "Sub", "Mul", "Max", "Min"))  # may read in a repeat what an earlier one wrote, when dst is a source (manual)
+# May read in a repeat what an earlier one wrote, if that is the second source and one of the two has repeat stride 0 (manual, overlap rules).
+ACCUMULATING = frozenset(("Add", "Sub", "Mul", "Max", "Min", "AddRelu", "SubRelu"))
+ACCUMULATED = frozenset((f16, i32, f32))
 
 
 class Shape(NamedTuple):
@@ -119,7 +122,7 @@ def _repeats(itemsize: int, lanes: Lanes, strides: tuple[int, int], width: int) 
 
 
 def check_overlap(tracer: Tracer, instruction: Instruction, dst: LocalTensor, src: LocalTensor, lanes: Lanes, width: int,
-                  dst_strides: tuple[int, int], src_strides: tuple[int, int]) -> None:
+                  dst_strides: tuple[int, int], src_strides: tuple[int, int], second: bool) -> None:
     """R11: within a repeat dst and a source are the same bytes or disjoint; no repeat reads what an earlier one wrote."""
     base, other = dst.base, src.base
     if isinstance(base, Sym) or isinstance(other, Sym):
@@ -133,7 +136,8 @@ def check_overlap(tracer: Tracer, instruction: Instruction, dst: LocalTensor, sr
     if written[-1][1] <= read[0][0] or read[-1][1] <= written[0][0]:
         return
     error = _collision(written, read, same_size and dst_strides[0] == src_strides[0])
-    if error == "later" and instruction.name in ACCUMULATING and base == other and dst_strides == src_strides:
+    still = 0 in (dst_strides[1], src_strides[1]) and lanes.mode
+    if error == "later" and second and still and instruction.name in ACCUMULATING and dst.dtype in ACCUMULATED:
         return
     if error:
         raise _overlap_error(tracer, instruction, dst, src, error)
@@ -153,4 +157,7 @@ def _collision(written: list[tuple[int, int]], read: list[tuple[int, int]], alik
 def _overlap_error(tracer: Tracer, instruction: Instruction, dst: LocalTensor, src: LocalTensor, kind: str) -> KernelError:
     text = {"within": "dst and a source overlap in part within a repeat; they must be the same bytes or disjoint",
             "later": "a repeat reads what an earlier repeat of the same instruction wrote"}[kind]
-    return refuse("R11", f"{instruction.name}: {text}: dst {dst}, source {src}", tracer.here(), "write to another buffer")
+    repair = "write to another buffer"
+    if kind == "later" and instruction.name in ACCUMULATING:
+        repair += "; to accumulate over repeats, make dst the second source, with repeat stride 0 (f16, i32, f32)"
+    return refuse("R11", f"{instruction.name}: {text}: dst {dst}, source {src}", tracer.here(), repair)

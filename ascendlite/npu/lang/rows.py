@@ -83,7 +83,7 @@ class RowWise:
         barrier()
         whole = self.columns // LANES
         for c in range(0, whole, MOST_REPEATS):
-            op(part, part, row[c * LANES :], LANES, min(MOST_REPEATS, whole - c), (1, 1, 1, 0, 0, 8))
+            op(part, row[c * LANES :], part, LANES, min(MOST_REPEATS, whole - c), (1, 1, 1, 0, 8, 0))  # repeats add up in src1
             barrier()
         if rest := self.columns % LANES:
             op(part, part, row[whole * LANES :], rest, 1, (1, 1, 1, 8, 8, 8))

@@ -182,7 +182,7 @@ def elementwise(name: str, dst: LocalTensor, sources: tuple[LocalTensor, ...], l
     for i, src in enumerate(sources):
         block, rep = strides[1 + i], strides[4 + i]
         call.add(f"src{i}", src, READ, call.shape(src, block, rep))
-        check_overlap(call.tracer, call.instruction, dst, src, lanes, call.width, (strides[0], strides[3]), (block, rep))
+        check_overlap(call.tracer, call.instruction, dst, src, lanes, call.width, (strides[0], strides[3]), (block, rep), i == 1)
     floats = (len(words) // 2 + len(more), *words, *(w for value in more for w in float_words(value)))
     call.finish(strides, kind, extra, floats)
 
