@@ -88,7 +88,7 @@ def advise(timeline: Timeline, static: tuple[Advice, ...] | None = None) -> tupl
     """Advice whose gain is worth a line, best first. `static`: what the checker found (default: syncs that order nothing)."""
     static = needless_syncs(timeline) if static is None else static
     where = places(timeline)
-    before = timed(timeline.program).us  # on an empty cache, as what it is compared with
+    before = timed(timeline.program).us  # its data not in the cache, as in what it is compared with
     found = [a for a in static if a.gain_us >= LEAST_GAIN * before]
     for rule in RULES:
         if rule.what_if is None:

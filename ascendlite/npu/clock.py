@@ -97,7 +97,7 @@ def model(chip: Chip, changes: tuple[tuple[str, float], ...] = ()) -> ClockModel
 
 
 def cache_of(chip: Chip | str) -> L2:
-    """An empty second-level cache of the chip: keep it across launches to time what they leave for each other."""
+    """A second-level cache of the chip, full of what others left: keep it across launches to time what they leave for each other."""
     chip = load(chip)
     return L2(chip.l2_bytes, chip.l2_line_bytes)
 
@@ -122,7 +122,7 @@ def schedule(
     spans_of: Sequence[int] = (),
     what_if: WhatIf | None = None,
 ) -> dict[str, Any]:
-    """Times one launch. `l2`: what the cache holds before and after (default: empty); `past_l2`: arguments whose writes go around it."""
+    """Times one launch. `l2`: what the cache holds before and after (default: nothing of this launch); `past_l2`: arguments whose writes go around it."""
     chip = load(chip)
     change = what_if or WhatIf()
     sizes = program.tensor_bytes

@@ -39,7 +39,7 @@ class Estimate:
 
     @property
     def device_us(self) -> float:
-        """Of all tasks, one after the other; each finds the cache empty."""
+        """Of all tasks, one after the other; none finds its data in the cache."""
         return sum(row.us for row in self.rows)
 
     def by_name(self) -> dict[str, tuple[int, float]]:

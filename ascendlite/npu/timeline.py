@@ -176,7 +176,7 @@ _TIMED: dict[int, Timeline] = {}  # by identity of the program, which its kernel
 
 
 def timed(program: Traced) -> Timeline:
-    """The timeline of a program on an empty cache, computed once."""
+    """The timeline of a program whose data is not in the cache yet, computed once."""
     known = _TIMED.get(id(program))
     if known is None:
         known = _TIMED[id(program)] = Timeline.of(program)

@@ -11,11 +11,13 @@ constexpr int64_t kFresh = 8;    // part of the cache that may be used before a 
 }  // namespace
 
 L2::L2(int64_t capacity_bytes, int64_t line_bytes)
-    : line_(line_bytes), block_bytes_(kLines * line_bytes), capacity_(capacity_bytes / line_bytes), reads_(kReads) {}
+    : line_(line_bytes), block_bytes_(kLines * line_bytes), capacity_(capacity_bytes / line_bytes), reads_(kReads) {
+  foreign_ = capacity_;
+}
 
 void L2::clear() {
   blocks_.clear(), free_.clear(), pages_.clear();
-  last_page_ = -1, last_ = nullptr, oldest_ = newest_ = -1, held_ = touched_ = 0;
+  last_page_ = -1, last_ = nullptr, oldest_ = newest_ = -1, held_ = touched_ = 0, foreign_ = capacity_;
   reads_.assign(kReads, {});
 }
 
@@ -57,7 +59,12 @@ void L2::use(int32_t block) {
   newest_ = block;
 }
 
-void L2::make_room(Traffic& out) {
+void L2::make_room(bool write, Traffic& out) {
+  const int64_t go = std::min(foreign_, held_ + foreign_ - capacity_);
+  if (go > 0) {
+    foreign_ -= go;
+    if (write) out.evicted += static_cast<double>(go);
+  }
   while (held_ > capacity_ && oldest_ >= 0 && oldest_ != newest_) {
     const int32_t victim = oldest_;
     const Block b = blocks_[victim];
@@ -123,7 +130,7 @@ Traffic L2::touch(const Region& r, int64_t base, bool write) {
   const int64_t lines = static_cast<int64_t>(out.hit + out.miss);
   touched_ += lines;
   if (!write) memo_->lines = lines;
-  make_room(out);
+  make_room(write, out);
   return out;
 }
 

@@ -15,6 +15,8 @@ struct Traffic {
 
 class L2 {
  public:
+  // At first the cache is full of lines that nobody here will ask for; they go first. What others wrote is written back as fast as a
+  // launch writes: their share of dirty lines is taken to be its own share of writes.
   L2(int64_t capacity_bytes, int64_t line_bytes);
   // All lines of the region, `base` being the address of its tensor. Written lines need no fetch.
   Traffic touch(const Region& region, int64_t base, bool write);
@@ -32,14 +34,14 @@ class L2 {
   void use(int32_t block);
   void unlink(int32_t block);
   void touch_run(int64_t first, int64_t last, bool write, Traffic& out);
-  void make_room(Traffic& out);
+  void make_room(bool write, Traffic& out);
   bool seen_lately(const Region& region, int64_t address, Traffic& out);
 
   // The same region read again before many other lines were touched is there for sure: no need to look at its lines.
   struct Read { uint64_t key = 0; int64_t at = 0, lines = 0; };
   static constexpr uint64_t kReads = 1 << 14;
 
-  int64_t line_, block_bytes_, capacity_, held_ = 0;
+  int64_t line_, block_bytes_, capacity_, held_ = 0, foreign_ = 0;
   int64_t touched_ = 0;  // lines, ever
   std::vector<Read> reads_;
   Read* memo_ = nullptr;  // where the region that is being touched will be noted
