@@ -149,6 +149,22 @@ def _calibrate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _ops(options: argparse.Namespace) -> int:
+    """Prints where each op runs."""
+    from ascendlite.npu import coverage
+
+    print(coverage.text())
+    return 0
+
+
+def _smi(options: argparse.Namespace) -> int:
+    """Prints the dies."""
+    from ascendlite.npu.runtime.device import smi
+
+    print(smi())
+    return 0
+
+
 _COMMANDS = {
     "check": _Command(
         "prove the kernels of a file free of hazards",
@@ -168,4 +184,11 @@ _COMMANDS = {
         lambda parser: None,
         _calibrate,
     ),
+    "ops": _Command(
+        "list where each op runs: a kernel, other ops, or the card's own CPU",
+        "The op table's column for the NPU.",
+        lambda parser: None,
+        _ops,
+    ),
+    "smi": _Command("show the dies and their memory", "The dies in the shape of npu-smi.", lambda parser: None, _smi),
 }

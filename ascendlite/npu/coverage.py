@@ -1,0 +1,54 @@
+"""Where each op of the table runs on the NPU: a kernel of its own, other ops of the device, or the card's own CPU."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from ascendlite.core import OPS
+from ascendlite.npu import backend  # noqa: F401  # fills the kernel tables
+from ascendlite.npu.kernels import COMPOSITES, KERNELS, POINTWISE
+
+KERNEL, COMPOSITE, AI_CPU, VIEW = "kernel", "composite", "AI CPU", "view"
+_MOVES: Final = {"cast", "clone", "copy", "to_device"}  # made by the core itself, of the device's copies
+
+
+def home(name: str) -> str:
+    """Where an op runs. A kernel may leave rare formats to the AI CPU; a profile shows each case.
+
+    >>> from ascendlite.npu.coverage import home
+    >>> home("matmul"), home("rope"), home("erfinv")
+    ('kernel', 'composite', 'AI CPU')
+    """
+    if OPS[name].is_view:
+        return VIEW
+    if name in COMPOSITES:
+        return COMPOSITE
+    return KERNEL if name in KERNELS or name in POINTWISE or name in _MOVES else AI_CPU
+
+
+def table() -> dict[str, list[str]]:
+    """The ops by where they run."""
+    found: dict[str, list[str]] = {KERNEL: [], COMPOSITE: [], AI_CPU: [], VIEW: []}
+    for name in sorted(OPS):
+        found[home(name)].append(name)
+    return found
+
+
+def text() -> str:
+    """The table for people."""
+    rows = table()
+    count = Counter({where: len(names) for where, names in rows.items()})
+    lines = [f"{sum(count.values())} ops: " + ", ".join(f"{n} {where}" for where, n in count.items())]
+    for where, names in rows.items():
+        lines += ["", f"{where}:", *_wrapped(names)]
+    return "\n".join(lines)
+
+
+def _wrapped(names: list[str], width: int = 110) -> list[str]:
+    lines = ["  "]
+    for name in names:
+        if len(lines[-1]) + len(name) > width:
+            lines.append("  ")
+        lines[-1] += name + " "
+    return lines

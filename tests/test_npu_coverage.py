@@ -1,0 +1,22 @@
+"""Where ops run on the NPU: the table is whole, and says what happens."""
+
+from __future__ import annotations
+
+import ascendlite as al
+from ascendlite.core import OPS
+from ascendlite.npu import coverage
+
+
+def test_every_op_has_one_place() -> None:
+    rows = coverage.table()
+    assert sorted(name for names in rows.values() for name in names) == sorted(OPS)
+
+
+def test_the_table_says_what_a_profile_shows() -> None:
+    x = al.ones(64, 64, device="npu")
+    with al.npu.profiler.profile() as p:
+        y = (x @ x).exp().sum(1)
+        y.erfinv()
+    kinds = {t.name: t.kind for t in p.tasks}
+    assert (kinds["matmul"], kinds["exp"], kinds["reduce_sum"], kinds["erfinv"]) == ("AI_CORE", "AI_VECTOR_CORE", "AI_VECTOR_CORE", "AI_CPU")
+    assert [coverage.home(n) for n in ("matmul", "exp", "sum", "erfinv")] == ["kernel", "kernel", "kernel", "AI CPU"]
