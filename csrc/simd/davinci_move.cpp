@@ -6,6 +6,10 @@
 
 #include <string>
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 namespace al::davinci {
 namespace {
 
