@@ -10,7 +10,7 @@ constexpr int64_t kLeastColumns = 128;  // columns of a task: a block of a that 
 constexpr int64_t kTasksPerThread = 16;  // a thread that is slower for a while is helped in small parts
 constexpr int64_t kPackPanels = 4;       // panels packed at once
 // Up to so many rows b is packed where it is used, beyond by all threads together.
-constexpr int64_t kPanelRows = 192;
+constexpr int64_t kPanelRows = 384;
 constexpr int64_t kSmall = 48 * 48 * 48;
 
 template <class Policy, class In, class Out>
