@@ -42,7 +42,7 @@ def report(rows: tuple[Row, ...] = ROWS) -> str:
     for row in rows:
         result = run(row)
         gate = f"{100 * row.gate:.0f} %" if row.gate is not None else "-"
-        note = "" if result.kernels else "  no kernel yet: AI CPU"
+        note = ("" if row.fitted else "  not fitted on") + ("" if result.kernels else ", an op without a kernel runs on the AI CPU")
         lines.append(f"{row.name:60}{row.measured_us:14.2f}{result.us:12.2f}{100 * result.error:+8.1f} %{gate:>6}{note}")
         for pipe, measured in row.pipes.items():
             busy = result.busy_us[pipe]
