@@ -42,6 +42,7 @@ def mass(q, rows, index, sinks=None):
 _Q, _ROWS, _ENTRIES, _SINKS = randn(2, 3, 2, 4), randn(2, 5, 4), randn(2, 3, 4), randn(2)
 _ALIKE = const([[[0, -1, 1], [4, 1, 2], [-1, -1, -1]]], "int64")
 _EACH = const([[[0, -1, 1, 7], [4, 1, 2, 5], [-1, -1, 6, -1]], [[3, 3, -1, 0], [2, -1, -1, -1], [-1, 1, 0, 7]]], "int32")
+_MANY = np.random.default_rng(0).integers(-5, 16, (2, 3, 11)).tolist()
 _X = al.ones(1, 2, 1, 4)
 _ERRORS = [
     raises(lambda: call(_X, al.ones(1, 3, 5), al.zeros(1, 2, 1, dtype=al.int64)), RuntimeError, r"rows are ascendlite.float32 of shape \(1, 3, 5\)"),
@@ -53,6 +54,7 @@ _ERRORS = [
 CASES = [
     Case("sparse_attention", reference, [_Q, _ROWS, _ALIKE], fn=call, errors=_ERRORS),
     Case("sparse_attention:entries and sinks", reference, [_Q, _ROWS, _EACH, _ENTRIES, _SINKS], fn=call),
+    Case("sparse_attention:many heads", reference, [randn(2, 3, 20, 13), randn(2, 9, 13), const(_MANY, "int64"), randn(2, 7, 13), randn(20)], fn=call),
     Case(
         "sparse_attention_mass", lambda q, rows, index, sinks: _weights(q, rows, index, sinks).sum(2), [_Q, _ROWS, _ALIKE, _SINKS], fn=mass,
         grad=False, dtypes=SINGLE,

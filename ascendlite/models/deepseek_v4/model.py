@@ -6,7 +6,7 @@ What is kept in float32 whatever the model's dtype: hyper-connections, norms, si
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
 from ascendlite import nn
@@ -87,10 +87,12 @@ class MTP(nn.Module):
         self.block = Block(config, config.num_hidden_layers, dtype)
         self.hc_head = HyperHead(config)
 
-    def forward(self, x: Tensor, embedded: Tensor, tokens: Tensor, places: Places, cache: LayerCache | None, side: Side) -> tuple[Tensor, BlockResult]:
-        """What the head reads, (B, T, d), of streams (B, T, n, d) and the embedding, (B, T, d), of the next `tokens`."""
-        start = self.e_proj(self.enorm(embedded)).unsqueeze(2) + self.h_proj(self.hnorm(x))
-        result = self.block(start, tokens, places, cache, side)
+    def forward(self, x: Tensor, embedded: Tensor, run: Callable[[Block, Tensor], BlockResult]) -> tuple[Tensor, BlockResult]:
+        """What the head reads, (B, T, d), of streams (B, T, n, d) and the embedding, (B, T, d), of the next tokens.
+
+        `run` runs the layer on streams: the model knows where they stand, and whether to compute them again.
+        """
+        result = run(self.block, self.e_proj(self.enorm(embedded)).unsqueeze(2) + self.h_proj(self.hnorm(x)))
         return self.norm(self.hc_head(result.x)), result
 
 
@@ -242,7 +244,10 @@ class DeepseekV4(Generates):
             raise ArgumentError(f"draft: {why}; draft with an MTP layer, after a pass with Side(keep_streams=True)")
         layer = None if cache is None else cache.layers[self.config.num_hidden_layers]
         with set_grad_enabled(cache is None and is_grad_enabled()):
-            x, result = self.mtp[0](side.streams, self.embed(next_ids), next_ids, side.places, layer, side)
+            places = side.places
+            x, result = self.mtp[0](
+                side.streams, self.embed(next_ids), lambda block, x: self._run(block, x, next_ids, places, layer, side)
+            )
             self._collect(self.config.num_hidden_layers, result, side)
         return x
 
