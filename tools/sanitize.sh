@@ -1,6 +1,7 @@
 #!/bin/bash
 # Runs native code under a sanitizer; the first report ends the run with an error. Usage:
 #   tools/sanitize.sh address [PYTEST_ARGUMENTS]   the runtime's native test, then Python tests (default: every op) on a build of its own
+#                                              tests/npu: the emulated core, that is executor, checker and clock
 #   tools/sanitize.sh thread                       the runtime's native test (CPython itself is not built for this sanitizer)
 # Needs the dev and test extras.
 set -euo pipefail

@@ -12,6 +12,7 @@ from ascendlite.npu.programs import kernel as kernel
 _HOMES = {
     "programs": ("kernel", "Kernel", "cores", "on_chip"),
     "checker": ("CheckResult",),
+    "precision": ("shadow", "PrecisionReport"),
     "proof": ("unchecked",),
     "lang.tiles": ("my_tiles",),
     "errors": ("KernelError", "HazardError"),

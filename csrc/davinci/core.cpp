@@ -11,6 +11,7 @@ namespace al::davinci {
 namespace {
 
 constexpr int64_t kPage = 4096;
+constexpr size_t kKept = 64;  // memories of one scale that wait for the next launch
 
 struct Pool {
   std::mutex mutex;
@@ -40,6 +41,8 @@ LocalMemories::~LocalMemories() { munmap(pages_, static_cast<size_t>(bytes_)); }
 
 void LocalMemories::poison() { std::memset(pages_, 0xff, static_cast<size_t>(bytes_)); }
 
+void LocalMemories::forget() { madvise(pages_, static_cast<size_t>(bytes_), MADV_DONTNEED); }
+
 BorrowedMemories::BorrowedMemories(int64_t scale) : scale_(scale) {
   {
     std::lock_guard<std::mutex> hold(pool().mutex);
@@ -55,7 +58,8 @@ BorrowedMemories::BorrowedMemories(int64_t scale) : scale_(scale) {
 BorrowedMemories::~BorrowedMemories() {
   if (!held_) return;
   std::lock_guard<std::mutex> hold(pool().mutex);
-  pool().free[scale_].push_back(std::move(held_));
+  auto& free = pool().free[scale_];
+  if (free.size() < kKept) free.push_back(std::move(held_));
 }
 
 }  // namespace al::davinci

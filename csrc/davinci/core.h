@@ -44,6 +44,7 @@ class LocalMemories {
   LocalMemories& operator=(const LocalMemories&) = delete;
   char* at(int memory) const { return memories_[memory]; }
   void poison();  // NaN bits everywhere
+  void forget();  // zeros again, and no room taken
 
  private:
   char* pages_;

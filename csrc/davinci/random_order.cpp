@@ -47,6 +47,10 @@ RandomOrder::RandomOrder(const Program& program, const Numerics& numerics, int64
   }
 }
 
+RandomOrder::~RandomOrder() {
+  for (BorrowedMemories& m : memories_) m->forget();  // what was poisoned is not worth keeping
+}
+
 bool RandomOrder::run() {
   for (;;) {
     const size_t first = pick(cores_.size());

@@ -16,6 +16,7 @@ class RandomOrder {
  public:
   // All local memories begin as NaN bits.
   RandomOrder(const Program& program, const Numerics& numerics, int64_t blocks, const std::vector<int64_t>& pointers, uint64_t seed, Policy policy);
+  ~RandomOrder();
   // Runs to the end; whether a result overflowed. Throws on a deadlock.
   bool run();
 

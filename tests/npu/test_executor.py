@@ -17,7 +17,6 @@ from tests.examples.vector_add import vadd, vadd_q
 from tests.npu.asm import (
     ATOMIC,
     BT,
-    CODES,
     CROSS_SET,
     CROSS_WAIT,
     GM,
@@ -164,14 +163,14 @@ def test_shadow_names_the_line_where_the_error_grows() -> None:
         ac.DataCopy(ac.GlobalTensor(y), t, n)
 
     x, y = np.full(64, 100, np.float16), np.zeros(64, np.float16)
-    program = cancels[1].trace(x, y, 64)
-    lines = program.executor.run_shadow(1, pointers([x, y]), [CODES["float16"]] * 2)
-    worst = max(lines, key=lambda line: line[4])
-    assert program.names[worst[1]] == "Adds"
-    assert program.sites[worst[0]].line == cancels.function.__code__.co_firstlineno + 8
+    report = npu.shadow(cancels[1], x, y, 64)
+    worst = report.lines[0]
+    assert worst.name == "Adds"
+    assert worst.site.line == cancels.function.__code__.co_firstlineno + 8
+    assert "ac.Adds(t, t, -33.3, n)" in str(report)
     np.testing.assert_array_equal((x * np.float16(1 / 3)) + np.float16(-33.3), y)
     exact = 100 * float(np.float64(1) / 3) - 33.3
-    assert worst[3] == pytest.approx(abs(float(y[0]) - exact) / exact, rel=1e-6)
+    assert worst.error_out == pytest.approx(abs(float(y[0]) - exact) / exact, rel=1e-6)
 
 
 # ---- programs by hand: groups and what they wait for ----
