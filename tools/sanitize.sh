@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs native code under a sanitizer; the first report ends the run with an error. Usage:
-#   tools/sanitize.sh address [PYTEST_ARGUMENTS]   the runtime's native test, then Python tests (default: every op) on a build of its own
+#   tools/sanitize.sh address [PYTEST_ARGUMENTS]   the native tests, then Python tests (default: every op) on a build of its own
 #                                              tests/npu: the emulated core, that is executor, checker and clock
 #   tools/sanitize.sh thread                       the runtime's native test (CPython itself is not built for this sanitizer)
 # Needs the dev and test extras.
@@ -14,8 +14,14 @@ runtime_test() {
   g++ -std=c++20 -O1 -g -fsanitize="$1" -Icsrc tests/native/runtime_test.cpp csrc/runtime/{allocator,pages,threads}.cpp -lpthread -o "$build/runtime_test"
   "$build/runtime_test" "${@:2}"
 }
+kernels_test() {
+  local set=()
+  [ "$(uname -m)" != x86_64 ] || set=(-march=x86-64-v3)
+  g++ -std=c++20 -O1 -g -ffp-contract=off "${set[@]}" -fsanitize="$1" -Icsrc tests/native/kernels_test.cpp -o "$build/kernels_test"
+  "$build/kernels_test"
+}
 case $kind in
-  address) runtime_test address,undefined ;;
+  address) runtime_test address,undefined; kernels_test address,undefined ;;
   thread) runtime_test thread without_fork; exit ;;
   *) echo "sanitize.sh: unknown kind '$kind'; use address or thread" >&2; exit 2 ;;
 esac
