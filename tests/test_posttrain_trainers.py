@@ -415,3 +415,13 @@ def test_cooling_ends_the_run_at_a_rate_of_zero_and_survives_a_resume(tmp_path):
     second = make(tmp_path)
     second.train(resume_from_checkpoint=True)
     assert digest(second) == digest(whole)
+
+
+@pytest.mark.parametrize("optim", ["adamw", "muon"])
+def test_learning_rates_can_differ_by_name(optim):
+    before = gpt()
+    trainer = sft(None, max_steps=1, optim=optim, learning_rate_scales=(("attention", 0.0), ("up.", 0.1)))
+    trainer.train()
+    moved = {name: float((p - q).abs().max().item()) for (name, p), q in zip(trainer.model.named_parameters(), before.parameters(), strict=True)}
+    assert all(value == 0.0 for name, value in moved.items() if "attention." in name)
+    assert 0 < moved["blocks.0.up.weight"] < 0.2 * moved["blocks.0.down.weight"]

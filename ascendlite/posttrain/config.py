@@ -16,6 +16,7 @@ _OPTIMIZERS = ("adamw", "muon")
 class TrainingConfig:
     """What all trainers share. A step is an optimizer step: `gradient_accumulation_steps` micro-batches.
 
+    `learning_rate_scales`: (part of a parameter's name, factor) pairs; the first that fits counts.
     `output_dir` None keeps nothing on disk. `save_steps` 0 saves at the end only. `optim`: "adamw", or "muon" for matrices with AdamW
     for embeddings, head, norms and vectors, as DeepSeek-V4 has it. `spike_factor`: a gradient norm so many times the median of
     the last ones counts as a spike; 0 switches this off. `max_bad_steps`: so many bad steps in a row end the run.
@@ -27,6 +28,7 @@ class TrainingConfig:
     learning_rate: float = 1e-4
     max_steps: int = -1
     num_train_epochs: float = 1.0
+    learning_rate_scales: tuple[tuple[str, float], ...] = ()
     lr_scheduler_type: str = "constant"
     warmup_steps: int = 0
     weight_decay: float = 0.0

@@ -69,14 +69,25 @@ def make_optimizer(model: nn.Module, args: TrainingConfig) -> Several:
     rest = {name: p for name, p in learned.items() if name not in muon}
     members: dict[str, Optimizer] = {}
     if muon:
-        members["muon"] = Muon([learned[name] for name in learned if name in muon], lr=args.learning_rate, weight_decay=args.weight_decay)
+        groups = [{"params": list(part.values()), "lr_scale": scale} for scale, part in _scaled({n: learned[n] for n in learned if n in muon}, args)]
+        members["muon"] = Muon(groups, lr=args.learning_rate, weight_decay=args.weight_decay)
     if rest:
         members["adamw"] = AdamW(_groups(rest, args), lr=args.learning_rate, betas=(args.adam_beta1, args.adam_beta2), eps=args.adam_epsilon)
     return Several(members)
 
 
 def _groups(parameters: Mapping[str, Tensor], args: TrainingConfig) -> list[dict[str, Any]]:
-    matrices = [p for p in parameters.values() if p.ndim >= 2]
-    others = [p for p in parameters.values() if p.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": args.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = []
+    for scale, part in _scaled(parameters, args):
+        for decay, chosen in ((args.weight_decay, [p for p in part.values() if p.ndim >= 2]), (0.0, [p for p in part.values() if p.ndim < 2])):
+            groups.append({"params": chosen, "weight_decay": decay, "lr_scale": scale})
     return [group for group in groups if group["params"]]
+
+
+def _scaled(parameters: Mapping[str, Tensor], args: TrainingConfig) -> list[tuple[float, dict[str, Tensor]]]:
+    """The parameters by the factor of their learning rate: that of the first pattern which their name contains, else 1."""
+    parts: dict[float, dict[str, Tensor]] = {}
+    for name, p in parameters.items():
+        factor = next((factor for pattern, factor in args.learning_rate_scales if pattern in name), 1.0)
+        parts.setdefault(factor, {})[name] = p
+    return list(parts.items())

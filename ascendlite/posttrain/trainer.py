@@ -143,7 +143,7 @@ class Trainer(ABC, Generic[Micro]):
         """One optimizer step; returns its figures."""
         rate = self._rate()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["lr_scale"]
         self.model.train()
         started = time.perf_counter()
         micros = self.plan()

@@ -135,7 +135,8 @@ class Job:
             str(self.folder / part), max_steps=s.grpo_steps, per_device_train_batch_size=s.grpo_prompts * s.grpo_generations,
             num_generations=s.grpo_generations, learning_rate=s.grpo_lr, loss_type=s.loss_type, beta=s.beta, warmup_steps=10,
             max_completion_length=material.task.max_new_tokens, save_steps=s.save_every, seed=s.seed, log_completions=1,
-            adam_beta2=0.99, reward_weights=(1.0, s.partial_credit),
+            adam_beta2=0.99, learning_rate_scales=((".attn.", s.grpo_inner_scale), (".ffn.", s.grpo_inner_scale)),
+            reward_weights=(1.0, s.partial_credit),
         )  # fmt: skip
         trainer = GRPOTrainer(
             model, material.rewards(), args, material.rl_rows(), processing_class=material.codec, callbacks=self._callbacks(part), saved_with=saved,

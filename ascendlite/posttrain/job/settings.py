@@ -29,7 +29,8 @@ class JobSettings:
     grpo_prompts: int = 16
     grpo_generations: int = 16
     grpo_lr: float = 3e-4
-    partial_credit: float = 0.5
+    grpo_inner_scale: float = 0.1  # of the learning rate of attention and experts
+    partial_credit: float = 0.0
     loss_type: str = "dapo"
     beta: float = 1e-3
     lora_rank: int = 16
