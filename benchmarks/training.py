@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.llama import SIZES, SMALL, decode_llama, read_bytes
 from benchmarks.resnet import train_resnet
 from benchmarks.workload import Workload
 
@@ -191,4 +192,6 @@ TRAINING = [
     Workload("decode_kv", "tokens/s", decode, lambda length, **_: float(length - 1), {"layers": 6, "heads": 6, "width": 384, "length": 256},
              {"layers": 1, "heads": 2, "width": 16, "length": 6}, "read",
              lambda layers, heads, width, length: 4.0 * (length - 1) * (layers * 12 * width * width + 65 * width)),
+    *(Workload(f"decode_smollm2_{short}", "tokens/s", decode_llama, lambda count, **_: float(count), {"dtype": dtype, **SIZES}, SMALL, "read", read_bytes)
+      for short, dtype in (("f32", "float32"), ("bf16", "bfloat16"))),
 ]
