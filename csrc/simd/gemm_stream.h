@@ -92,12 +92,23 @@ struct Stream : Product<Policy, In, Out> {
 
   // ---- by columns ----
 
+  static constexpr bool kPairs = std::is_same_v<In, bfloat16> && std::is_same_v<Packed, float>;
+
   template <int M>
   void columns_of_b(Acc* sum, int64_t strip, int64_t j, int64_t n, int64_t k, int64_t end) const {
     int64_t x = 0;
-    if (M == 1 && p.b.col * int64_t(sizeof(In)) >= kPage)  // more of them hide the latency of memory
-      for (; x + 2 * cols <= n; x += 2 * cols) lines<M, 2 * kVecs>(sum + x, strip, j + x, k, end);
-    for (; x + cols <= n; x += cols) lines<M, kVecs>(sum + x, strip, j + x, k, end);
+    if constexpr (kPairs) {
+      alignas(64) float left[M * kDepth];
+      for (int i = 0; i < M; i++)
+        for (int64_t q = k; q < end; q++) left[i * kDepth + q - k] = to_compute(a[i * p.a.row + q * p.a.col]);
+      if (M == 1)  // enough chains of sums to hide the latency of an addition
+        for (; x + 2 * cols <= n; x += 2 * cols) pairs<M, 2 * kVecs>(sum + x, strip, j + x, k, end, left);
+      for (; x + cols <= n; x += cols) pairs<M, kVecs>(sum + x, strip, j + x, k, end, left);
+    } else {
+      if (M == 1 && p.b.col * int64_t(sizeof(In)) >= kPage)  // more of them hide the latency of memory
+        for (; x + 2 * cols <= n; x += 2 * cols) lines<M, 2 * kVecs>(sum + x, strip, j + x, k, end);
+      for (; x + cols <= n; x += cols) lines<M, kVecs>(sum + x, strip, j + x, k, end);
+    }
     if (x < n) last_lines<M>(sum + x, strip, j + x, int(n - x), k, end);
   }
   // V vectors of columns. Squares of b are transposed in registers, so k runs in the order of every other road. Cache lines are used
@@ -118,7 +129,7 @@ struct Stream : Product<Policy, In, Out> {
           for (int l = 0; l < width; l++) __builtin_prefetch(square + l * pitch + 8 * 64, 0, 2);
         for (int64_t at = k; at < stop; at += width, square += step) {
           Vec<Packed> x[width];
-          load_square(square, pitch, x);
+          load_square<In>(square, pitch, x);
 #pragma GCC unroll 4
           for (int i = 0; i < M; i++)
 #pragma GCC unroll 16
@@ -126,6 +137,53 @@ struct Stream : Product<Policy, In, Out> {
         }
       }
     }
+    store_sums<M, V>(sum, to, strip, j, k, end);
+  }
+  // The same for bfloat16, which is moved in pairs of steps, with half the shuffles: the lower half of 32 bits comes first in memory. A
+  // panel of some steps is made first, so that V sums wait for their additions side by side.
+  template <int M, int V>
+  void pairs(Acc* to, int64_t strip, int64_t j, int64_t k, int64_t end, const float* left) const {
+    constexpr int64_t square = 2 * width;
+    const int64_t pitch = p.b.col * 2, begin = k;
+    const In* from = b + j * p.b.col;
+    // The machine does not fetch ahead on so many lines: those of the next columns are asked for, or where they are long their own.
+    const int64_t ahead = pitch >= kPage ? 8 * 64 : V * width * pitch;
+    alignas(64) float panel[kLine * V * width];
+    Vec<Acc> sum[M][V] = {};
+    for (int64_t stop; k + square <= end; k = stop) {
+      stop = std::min(k + kLine, end - (end - k) % square);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; v++) {
+        const char* at = (const char*)(from + k) + v * width * pitch;
+        for (int l = 0; l < width; l++) __builtin_prefetch(at + l * pitch + ahead, 0, 2);
+        for (int64_t q = 0; q < stop - k; q += square, at += 2 * square) turn_pairs<V>(at, pitch, panel + (q * V + v) * width);
+      }
+      const float* x = panel;
+      for (int64_t q = k - begin; q < stop - begin; q++, x += V * width)
+#pragma GCC unroll 4
+        for (int i = 0; i < M; i++)
+#pragma GCC unroll 4
+          for (int v = 0; v < V; v++)
+            sum[i][v] = Policy::apply(splat(left[i * kDepth + q]), load(x + v * width), sum[i][v]);
+    }
+    store_sums<M, V>(sum, to, strip, j, k, end);
+  }
+  // `width` lines of 2 x width steps, step by step to rows of V vectors.
+  template <int V>
+  static AL_INLINE void turn_pairs(const char* at, int64_t pitch, float* to) {
+    Vec<float> x[width];
+    load_square<float>(at, pitch, x);
+#pragma GCC unroll 16
+    for (int q = 0; q < width; q++) {
+      const Vec<uint32_t> both = (Vec<uint32_t>)x[q];
+      store(to + 2 * q * V * width, (Vec<float>)(both << 16));
+      store(to + (2 * q + 1) * V * width, (Vec<float>)(both & 0xffff0000u));
+    }
+  }
+  // Sums of whole squares, and the steps that are left.
+  template <int M, int V>
+  AL_INLINE void store_sums(Vec<Acc> (&sum)[M][V], Acc* to, int64_t strip, int64_t j, int64_t k, int64_t end) const {
+    const In* from = b + j * p.b.col;
 #pragma GCC unroll 4
     for (int i = 0; i < M; i++)
 #pragma GCC unroll 4
@@ -134,6 +192,7 @@ struct Stream : Product<Policy, In, Out> {
       for (int l = 0; l < V * width; l++)
         for (int i = 0; i < M; i++) add_one(to[i * strip + l], i, k, convert<Packed>(from[l * p.b.col + k]));
   }
+  template <class Item>
   static AL_INLINE void load_square(const char* at, int64_t pitch, Vec<Packed>* x) {
 #if defined(__x86_64__)
     asm volatile("" : "+r"(at));  // or the compiler keeps a pointer for every line, in memory
@@ -142,7 +201,7 @@ struct Stream : Product<Policy, In, Out> {
 #pragma GCC unroll 16
     for (int l = 0; l < width; l++) {
       const char* line = at + l / 4 * (4 * pitch) + (l % 4 == 3 ? three : l % 4 * pitch);
-      x[l] = load_as<In, Packed>(reinterpret_cast<const In*>(line));
+      x[l] = load_as<Item, Packed>(reinterpret_cast<const Item*>(line));
     }
     transpose<Packed>(x);
   }
