@@ -20,8 +20,13 @@ kernels_test() {
   g++ -std=c++20 -O1 -g -ffp-contract=off "${set[@]}" -fsanitize="$1" -Icsrc tests/native/kernels_test.cpp -o "$build/kernels_test"
   "$build/kernels_test"
 }
+checker_fuzz() {
+  g++ -std=c++20 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -Icsrc tests/native/checker_fuzz.cpp csrc/davinci/{program,checker*}.cpp \
+    -o "$build/checker_fuzz"
+  "$build/checker_fuzz"
+}
 case $kind in
-  address) runtime_test address,undefined; kernels_test address,undefined ;;
+  address) runtime_test address,undefined; kernels_test address,undefined; checker_fuzz ;;
   thread) runtime_test thread without_fork; exit ;;
   *) echo "sanitize.sh: unknown kind '$kind'; use address or thread" >&2; exit 2 ;;
 esac

@@ -19,8 +19,9 @@ uint64_t hash_region(uint64_t h, const Region& r, const Storages& st, std::vecto
     const int64_t s = st.of[r.tensor];
     base = 0;
     if (st.written[s] && st.read[s]) {  // where it works matters within the block: relative to the first place
-      if (origin[s] == INT64_MIN) origin[s] = r.base + st.offset[r.tensor];
-      base = r.base + st.offset[r.tensor] - origin[s];
+      const uint64_t place = static_cast<uint64_t>(r.base) + static_cast<uint64_t>(st.offset[r.tensor]);
+      if (origin[s] == INT64_MIN) origin[s] = static_cast<int64_t>(place);
+      base = static_cast<int64_t>(place - static_cast<uint64_t>(origin[s]));
     }
   }
   h = mix(h, static_cast<uint64_t>(r.memory) | r.access << 8 | r.dtype << 16 |

@@ -154,7 +154,10 @@ bool GroupCheck::operate(CoreState& c, Pending& p) {
   if (unit) unit_ready(c, p, true);
   record_phase(c, p, i.pipe, ticket);
   Touch a{c.index, i.pipe, ticket, false, false, false, false, unit, false, i.sync == kGetValue, nullptr, &i};
-  a.small = t.mmad && i.nargs > 1 && ((i.args[0] + 15) / 16) * ((i.args[1] + 15) / 16) < 10;
+  if (t.mmad && i.nargs > 1) {
+    const auto blocks = [](int64_t size) { return (std::clamp<int64_t>(size, 0, 1 << 20) + 15) / 16; };
+    a.small = blocks(i.args[0]) * blocks(i.args[1]) < 10;
+  }
   unwritten_.clear();
   // Reads come first: an operand may be a source and the destination.
   for (const bool writes : {false, true})

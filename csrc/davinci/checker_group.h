@@ -181,8 +181,8 @@ class GroupCheck {
 
   // checker_limits.cpp
   void limits(CoreState& c, Pending& p);
-  void vector_limits(CoreState& c, const Instr& i, const Traits& t);
-  void partial_overlap(CoreState& c, const Instr& i, const Traits& t);
+  void vector_limits(CoreState& c, const Pending& p, const Traits& t);
+  void partial_overlap(CoreState& c, const Pending& p, const Traits& t);
 
   // checker_report.cpp
   void report(int rule, int reason, CoreState& c, const Instr& i, int region, int other = -1, uint32_t ticket = 0,

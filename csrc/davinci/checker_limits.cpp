@@ -82,27 +82,32 @@ void GroupCheck::limits(CoreState& c, Pending& p) {
       report(kAlignment, kPlain, c, i, r, -1, 0, s.base, s.end(), {limits_.align[g.memory]});
     }
   }
-  if (traits_[i.opcode].vector && i.nargs > kDstRepeat) vector_limits(c, i, traits_[i.opcode]);
+  if (traits_[i.opcode].vector && i.nargs > kDstRepeat) vector_limits(c, p, traits_[i.opcode]);
 }
 
-void GroupCheck::vector_limits(CoreState& c, const Instr& i, const Traits& t) {
-  if (i.args[kRepeatCount] < 0 || i.args[kRepeatCount] > kMostRepeats)
-    report(kRepeats, kPlain, c, i, -1, -1, 0, 0, 0, {i.args[kRepeatCount], kMostRepeats});
-  for (int k = kDstBlock; k < kDstBlock + 6 && k < i.nargs; ++k) {
-    const int64_t most = k < kDstRepeat ? kMostBlockStride : kMostRepeatStride;
-    if (i.args[k] < 0 || i.args[k] > most) report(kStrides, kPlain, c, i, -1, -1, 0, 0, 0, {i.args[k], most});
-  }
-  if (t.elementwise) partial_overlap(c, i, t);
+void GroupCheck::vector_limits(CoreState& c, const Pending& p, const Traits& t) {
+  const Instr& i = p.instr;
+  bool fit = i.args[kMode] != 0 || (i.args[kCount] >= 0 && i.args[kCount] <= limits_.bytes[kUB]);
+  const auto field = [&](int rule, int64_t value, int64_t most) {
+    if (value >= 0 && value <= most) return;
+    report(rule, kPlain, c, i, -1, -1, 0, 0, 0, {value, most});
+    fit = false;
+  };
+  field(kRepeats, i.args[kRepeatCount], kMostRepeats);
+  for (int k = kDstBlock; k < kDstBlock + 6 && k < i.nargs; ++k)
+    field(kStrides, i.args[k], k < kDstRepeat ? kMostBlockStride : kMostRepeatStride);
+  if (fit && t.elementwise) partial_overlap(c, p, t);
 }
 
 // A destination over a source: in each repeat they are the same or apart, and no repeat reads what an earlier one wrote.
-void GroupCheck::partial_overlap(CoreState& c, const Instr& i, const Traits& t) {
+void GroupCheck::partial_overlap(CoreState& c, const Pending& p, const Traits& t) {
+  const Instr& i = p.instr;
   const Region& d = i.regions[0];
-  if (!i.nregions || !(d.access & kWrite) || d.memory != kUB) return;
+  if (!i.nregions || !(d.access & kWrite) || d.memory != kUB || !p.spans[0].bytes) return;
   const int64_t n = std::max<int64_t>(i.args[kCount], 1);
   for (int r = 1; r < i.nregions && r < 3; ++r) {
     const Region& s = i.regions[r];
-    if (s.memory != kUB || (s.access & kWrite) || d.bytes <= 0 || s.bytes <= 0 || i.args[kRepeatCount] > kMostRepeats) continue;
+    if (s.memory != kUB || (s.access & kWrite) || !p.spans[r].bytes) continue;
     const int64_t largest = std::max(d.bytes, s.bytes) / n;
     const Repeats a = repeats_of(d, i, 0, largest), b = repeats_of(s, i, r, largest);
     const bool equal = d.base == s.base && a.span == b.span && i.args[kDstBlock] == i.args[kDstBlock + r];

@@ -143,7 +143,7 @@ uint64_t Ranges::widen(const Walker& walker, Instr& instr, bool& args_vary) cons
     for (int d = 0; d < o.ndim; ++d) {
       const Range count = range(walker, o.count[d]), stride = range(walker, o.stride[d]);
       single = single && count.single() && stride.single();
-      const Range reach = product({0, std::max<int64_t>(count.high - 1, 0)}, stride);
+      const Range reach = product({0, std::max<int64_t>(count.high, 1) - 1}, stride);
       low += std::min<int64_t>(reach.low, 0), high += std::max<int64_t>(reach.high, 0);
     }
     if (single) continue;

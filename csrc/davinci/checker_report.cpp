@@ -13,7 +13,7 @@ Party GroupCheck::party(const CoreState& c, const Instr& i, int region) const {
   if (region >= 0) {
     const Region& r = i.regions[region];
     Span s;
-    if (normalise(r, s) != Shape::kFine) s.base = r.base, s.bytes = r.bytes, s.ndim = 0;
+    normalise(r, s);
     p.memory = r.memory, p.access = r.access, p.tensor = r.tensor;
     p.low = s.base, p.high = s.end();
   }

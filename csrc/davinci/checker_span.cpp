@@ -48,9 +48,7 @@ bool meets_from(const Span& s, int d, int64_t base, int64_t low, int64_t high) {
   return false;
 }
 
-}  // namespace
-
-Shape normalise(const Region& r, Span& out) {
+Shape shape_of(const Region& r, Span& out) {
   out = Span{};
   if (r.bytes < 0 || wild(r.base) || wild(r.bytes)) return Shape::kWild;
   out.base = r.base, out.bytes = r.bytes;
@@ -75,6 +73,17 @@ Shape normalise(const Region& r, Span& out) {
     }
   if (out.ndim) merge(out);
   return Shape::kFine;
+}
+
+}  // namespace
+
+Shape normalise(const Region& r, Span& out) {
+  const Shape shape = shape_of(r, out);
+  if (shape == Shape::kWild) {  // something to print
+    out = Span{};
+    out.base = std::clamp(r.base, -kLargest, kLargest), out.bytes = std::clamp<int64_t>(r.bytes, 0, kLargest);
+  }
+  return shape;
 }
 
 bool meets(const Span& s, int64_t low, int64_t high) { return meets_from(s, 0, s.base, low, high); }

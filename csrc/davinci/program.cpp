@@ -151,15 +151,18 @@ Walker::Walker(const Program& program, CoreKind core, int64_t block, int64_t sub
 
 int64_t Walker::compute(const Expr& e) const {
   const int64_t* v = values_.data();
+  // Numbers beyond 64 bits wrap around, as on the card: no address is that large, so the check reports their use.
+  const auto u = [v](int64_t node) { return static_cast<uint64_t>(v[node]); };
+  const auto wrapped = [](uint64_t x) { return static_cast<int64_t>(x); };
   switch (e.op) {
     case kConst: return e.a;
     case kBlock: return block_;
     case kSubBlock: return sub_block_;
     case kLoopIndex: return index_[e.a];
     case kScalar: return slots_[e.a];
-    case kAdd: return v[e.a] + v[e.b];
-    case kSub: return v[e.a] - v[e.b];
-    case kMul: return v[e.a] * v[e.b];
+    case kAdd: return wrapped(u(e.a) + u(e.b));
+    case kSub: return wrapped(u(e.a) - u(e.b));
+    case kMul: return wrapped(u(e.a) * u(e.b));
     case kFloorDiv: return floor_div(v[e.a], v[e.b]);
     case kMod: return v[e.a] - floor_div(v[e.a], v[e.b]) * v[e.b];
     case kMin: return v[e.a] < v[e.b] ? v[e.a] : v[e.b];
@@ -167,8 +170,8 @@ int64_t Walker::compute(const Expr& e) const {
     case kAnd: return v[e.a] & v[e.b];
     case kOr: return v[e.a] | v[e.b];
     case kXor: return v[e.a] ^ v[e.b];
-    case kShl: return v[e.a] << v[e.b];
-    case kShr: return v[e.a] >> v[e.b];
+    case kShl: return wrapped(u(e.a) << (v[e.b] & 63));
+    case kShr: return v[e.a] >> (v[e.b] & 63);
     case kEq: return v[e.a] == v[e.b];
     case kNe: return v[e.a] != v[e.b];
     case kLt: return v[e.a] < v[e.b];
