@@ -25,11 +25,11 @@ class JobSettings:
     sft_lr: float = 3e-3
     sft_check: int = 30
     sft_cooling: int = 40
-    grpo_steps: int = 100
+    grpo_steps: int = 120
     grpo_prompts: int = 16
     grpo_generations: int = 16
-    grpo_lr: float = 3e-4
-    grpo_inner_scale: float = 0.1  # of the learning rate of attention and experts
+    grpo_lr: float = 5e-4
+    grpo_inner_scale: float = 0.06  # of the learning rate of attention and experts
     partial_credit: float = 0.0
     loss_type: str = "dapo"
     beta: float = 1e-3
