@@ -60,16 +60,15 @@ def coalesced(target: Tensor, source: Tensor) -> list[Dim]:
 
 
 class _Turns:
-    """Two buffers in UB that the copy engine fills and empties in turn, with or without vector work between."""
+    """A buffer in UB that the copy engine fills and empties, or two with vector work between; and the flags of either."""
 
     def __init__(self, dtype: Any, size: int, middle: bool) -> None:
-        self.loaded = [scratch(dtype, size) for _ in (0, 1)]
-        self.stored = [scratch(dtype, size) for _ in (0, 1)] if middle else self.loaded
+        self.loaded = scratch(dtype, size)
+        self.stored = scratch(dtype, size) if middle else self.loaded
         self.middle = middle
         if middle:  # vector work takes whole blocks, and short tiles do not fill them
-            for room in self.loaded:
-                plain = room if dtype.itemsize > 1 else room.ReinterpretCast(dtypes.u16)
-                ac.Duplicate(plain, 0, size * dtype.itemsize // plain.dtype.itemsize)
+            plain = self.loaded if dtype.itemsize > 1 else self.loaded.ReinterpretCast(dtypes.u16)
+            ac.Duplicate(plain, 0, size * dtype.itemsize // plain.dtype.itemsize)
         self.events: tuple[HardEvent, ...] = (HardEvent.V_MTE2, HardEvent.MTE2_V, HardEvent.MTE3_V, HardEvent.V_MTE3) if middle else (HardEvent.MTE3_MTE2, HardEvent.MTE2_MTE3)
         self.ids = {e: take_events(e, 1)[0] for e in self.events}
         for e in self.events[::2]:
@@ -109,7 +108,7 @@ def copy_rows(target: Any, source: Any, layout: Layout, rows: int) -> None:
     full = -(-width * size // BLOCK) * BLOCK // size
     repeated = of_row == 0 and height > 1
     turns = _Turns(to.dtype, full * (1 if repeated else rows), False)
-    room = turns.loaded[0]
+    room = turns.loaded
     groups = -(-height // rows)
     first, count = my_part(layout.count * groups, 1)
     for i in ac.range(first, first + count):
@@ -135,7 +134,7 @@ def copy_elements(target: Any, source: Any, layout: Layout, tile: int) -> None:
     ((width, to_step, of_step),) = layout.inner
     size = to.dtype.itemsize
     turns = _Turns(to.dtype, tile * BLOCK // size, False)
-    room = turns.loaded[0]
+    room = turns.loaded
     groups = -(-width // tile)
     first, count = my_part(layout.count * groups, 1)
     for i in ac.range(first, first + count):
@@ -158,7 +157,7 @@ def transpose(target: Any, source: Any, layout: Layout, tile_rows: int, tile_col
     size = to.dtype.itemsize
     per_block = BLOCK // size
     turns = _Turns(to.dtype, tile_rows * tile_columns, True)
-    loaded, stored = turns.loaded[0], turns.stored[0]
+    loaded, stored = turns.loaded, turns.stored
     down, across = -(-height // tile_rows), -(-width // tile_columns)
     first, count = my_part(layout.count * down * across, 1)
     for i in ac.range(first, first + count):
@@ -191,7 +190,7 @@ def copy_columns(target: Any, source: Any, layout: Layout, rows: int, width: int
     size = to.dtype.itemsize
     lanes, per_block = 256 // size, BLOCK // size
     turns = _Turns(to.dtype, rows * max(width, per_block), True)
-    loaded, stored = turns.loaded[0], turns.stored[0]
+    loaded, stored = turns.loaded, turns.stored
     groups, across = -(-height // rows), -(-length // width)
     first, count = my_part(layout.count * groups, 1)
     for i in ac.range(first, first + count):
