@@ -100,7 +100,7 @@ double[1](x, y, False)
 """
     file = tmp_path / "double.py"
     file.write_text(source)
-    run = subprocess.run([sys.executable, "-m", "ascendlite", "npu", "check", "--syncs", str(file)], capture_output=True, text=True, check=False)
+    run = subprocess.run([sys.executable, "-P", "-m", "ascendlite", "npu", "check", "--syncs", str(file)], capture_output=True, text=True, check=False)
     assert run.returncode == 1, run.stderr
     assert "double: proved; 1 block" in run.stdout
     assert "not needed: none" in run.stdout
