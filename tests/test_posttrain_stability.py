@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import resource
 import signal
@@ -37,11 +39,10 @@ def expected_digest(kind: str) -> str:
 def progress(folder: Path) -> int:
     """Bytes that the run has written: what decides when to kill, so that it hits saves and rollouts on any machine."""
     found = 0
-    for path in folder.rglob("*"):
-        try:
-            found += path.stat().st_size
-        except OSError:
-            continue  # it was renamed meanwhile
+    for place, _, names in os.walk(folder):  # which leaves out folders that are renamed meanwhile
+        for name in names:
+            with contextlib.suppress(OSError):
+                found += os.stat(os.path.join(place, name)).st_size
     return found
 
 
