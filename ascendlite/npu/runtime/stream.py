@@ -190,6 +190,7 @@ class Event:
         self._stream: Stream | None = None
         self._at_us: float | None = None
         self._dispatched_us = 0.0
+        self._follows: dict[int, int] = {}  # what work the event comes after
 
     def record(self, stream: Stream | None = None) -> None:
         """Place the event at the end of the stream's present work."""
@@ -210,7 +211,7 @@ class Event:
     def synchronize(self) -> None:
         """Make the host wait for the event."""
         host.now_us = max(host.now_us, self._time())
-        order.host_follows(order.events.get(id(self), {}))
+        order.host_follows(self._follows)
 
     def query(self) -> bool:
         """Whether the event is reached at the host's time; an event that was never recorded is."""
@@ -300,22 +301,21 @@ class _Order:
     """Which work of other streams each stream is known to follow: one vector clock a stream, tickets per memory block."""
 
     clocks: dict[int, dict[int, int]] = field(default_factory=dict)  # by the serial of the stream
-    events: dict[int, dict[int, int]] = field(default_factory=dict)  # by the identity of the event
     host: dict[int, int] = field(default_factory=dict)  # what the host waited for: all later work follows it
     last: dict[int, tuple[dict[int, tuple[int, str]], tuple[int, int, str] | None]] = field(default_factory=dict)  # block: readers, writer
 
     def clear(self) -> None:
-        for table in (self.clocks, self.events, self.host, self.last):
+        for table in (self.clocks, self.host, self.last):
             table.clear()
 
     def clock(self, s: Stream) -> dict[int, int]:
         return self.clocks.setdefault(s.serial, {s.serial: 0})
 
     def record(self, s: Stream, event: Event) -> None:
-        self.events[id(event)] = dict(self.clock(s))
+        event._follows = dict(self.clock(s))
 
     def wait(self, s: Stream, event: Event) -> None:
-        _follow(self.clock(s), self.events.get(id(event), {}))
+        _follow(self.clock(s), event._follows)
 
     def host_follows(self, clock: dict[int, int]) -> None:
         _follow(self.host, clock)
