@@ -79,5 +79,5 @@ class CallArguments:
             self.key.append((type(value), len(value)))
             return type(value)([self._one(f"{name}[{i}]", v) for i, v in enumerate(value)])
         constant = value.item() if isinstance(value, np.generic) else value
-        self.key.append((type(constant), constant))
+        self.key.append((type(constant), constant.hex() if isinstance(constant, float) else constant))  # -0.0 equals 0.0, and is another number
         return constant

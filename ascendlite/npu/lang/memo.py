@@ -43,6 +43,8 @@ def remembered(function: Callable[P, None]) -> Callable[P, None]:
             elif kind is GlobalTensor:
                 window = a  # type: ignore[assignment]
                 key.append((window.argument.index, window.dtype.code, window.size.__class__))  # type: ignore[union-attr]
+            elif kind is float:
+                key.append(a.hex())  # type: ignore[attr-defined]  # -0.0 equals 0.0, and is another number
             elif kind is list:
                 key.append(tuple(a))  # type: ignore[arg-type]
             else:

@@ -24,7 +24,7 @@ _TIMINGS: dict[int, tuple[Traced, stream.Timing]] = {}  # by identity: a program
 def launch(kernel: Kernel[Any], *args: Any, blocks: int | None = None, name: str | None = None) -> None:
     """Launch a kernel on contiguous tensors of the device (or of meta) and numbers, on the current stream."""
     tensors = [x for x in args if isinstance(x, Tensor)]
-    key = (kernel, blocks, state.chip.name, *[(x.dtype, x.shape) if isinstance(x, Tensor) else x for x in args])
+    key = (kernel, blocks, state.chip.name, *[(x.dtype, x.shape) if isinstance(x, Tensor) else x.hex() if x.__class__ is float else x for x in args])
     traced = _PROGRAMS.get(key)
     if traced is None:
         traced = _PROGRAMS[key] = kernel.program(blocks, state.chip, args, {})[0]
