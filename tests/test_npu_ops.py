@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 import ascendlite as al
+from ascendlite.core import OPS
+from ascendlite.npu.kernels import elementwise, formulas
 from tests import opcheck
 from tests.opcase import Case
 from tests.test_ops import ROWS, variants
@@ -66,3 +70,21 @@ def test_float64_is_refused() -> None:
         al.ones(2, dtype=al.float64)
     with pytest.raises(al.errors.DTypeError, match="no 64-bit floats"):
         al.float_power(al.ones(2), 2)
+
+
+SPECIAL = [0.0, -0.0, 1.0, -2.5, math.inf, -math.inf, math.nan, 1e-40, 1e30, 1e8, 12345.678, 88.0, -104.0]
+
+
+@pytest.mark.parametrize("name", sorted(set(elementwise.FORMULAS) & set(OPS) - {"where", *formulas.LOGIC}))
+def test_kernels_agree_with_the_cpu_on_special_numbers(name: str) -> None:
+    op, x = OPS[name], al.tensor(SPECIAL, device="cpu")
+    pairs = [t.reshape(-1) for t in (x.unsqueeze(1).expand(len(SPECIAL), len(SPECIAL)), x.expand(len(SPECIAL), len(SPECIAL)))]
+    operands: list[Any] = {1: [x], 2: pairs, 3: [*pairs, 0.5], 4: [*pairs, pairs[0], 0.5]}[op.inputs]
+    expected = op(*operands)
+    actual = op(*[t.npu() if isinstance(t, al.Tensor) else t for t in operands])
+    np.testing.assert_allclose(opcheck.to_array(actual), opcheck.to_array(expected), 2e-5, 2e-6, equal_nan=True)
+
+
+def test_a_negative_zero_is_not_taken_for_a_zero() -> None:
+    signs = [math.copysign(1, v) for z in (0.0, -0.0) for v in (al.full((1,), z).item(), (al.ones(1) * z).item())]
+    assert signs == [1, 1, -1, -1]

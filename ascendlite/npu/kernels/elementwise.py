@@ -34,7 +34,7 @@ class Job:
     formula: str
     loads: tuple[str, ...]  # formats of the tensors in memory
     store: str
-    scalars: tuple[tuple[int, float], ...]  # (position among the operands, number)
+    scalars: tuple[tuple[int, str], ...]  # (position among the operands, the number as `exact` writes it)
     compute: str
 
     def plan(self) -> Plan:
@@ -49,13 +49,23 @@ class Job:
         return max(256, min(LARGEST_TILE, int(most) // 256 * 256))
 
 
+def exact(x: float) -> str:
+    """A number as text that tells -0.0 from 0.0, which are equal, and NaN from nothing else: part of a program's key."""
+    return x.hex() if isinstance(x, float) else str(x)
+
+
+def number(text: str) -> float:
+    """The number that `exact` wrote."""
+    return int(text) if text.lstrip("-").isdigit() else float.fromhex(text)
+
+
 @cache
 def _plan(job: Job) -> Plan:
     if job.formula == "fill":
-        return Plan((), constant(job.scalars[0][1], Value("input", job.compute)))
+        return Plan((), constant(number(job.scalars[0][1]), Value("input", job.compute)))
     formula, inputs = FORMULAS[job.formula], [Value("input", f) for f in job.loads]
     tiles = iter(inputs)
-    numbers = dict(job.scalars)
+    numbers = {k: number(text) for k, text in job.scalars}
     operands: list[Value | float] = []
     for k in range(len(inputs) + len(numbers)):
         operands.append(numbers[k] if k in numbers else widened(next(tiles), job.compute))
@@ -145,9 +155,7 @@ def run(name: str, output: Tensor, args: Sequence[Any], compute: DType) -> Any:
     tensors = [x for x in args if isinstance(x, Tensor)]
     if format is None or output.dtype.name not in LOADS or len(tensors) > 4 or any(t.dtype.name not in LOADS for t in tensors):
         return NotImplemented
-    scalars = tuple((k, float(x) if format[0] == "f" else int(x)) for k, x in enumerate(args) if not isinstance(x, Tensor))
-    if any(math.isnan(x) for _, x in scalars):  # unequal to itself: no key of a program
-        return NotImplemented
+    scalars = tuple((k, exact(float(x) if format[0] == "f" else int(x))) for k, x in enumerate(args) if not isinstance(x, Tensor))
     if not output.is_contiguous():
         fresh = _core.empty(tuple(output.shape), dtype=output.dtype, device=output.device)
         if run(name, fresh, args, compute) is NotImplemented:
@@ -184,7 +192,7 @@ def fill(target: Tensor, value: float) -> Any:
     format = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32", "int16": "i16"}.get(target.dtype.name)
     if format is None or not math.isfinite(value):
         return NotImplemented
-    launch(pointwise, Job("fill", (), format, ((0, value if format[0] in "fb" else int(value)),), format), target.numel(), target, blocks=blocks_for(target.nbytes), name="fill")
+    launch(pointwise, Job("fill", (), format, ((0, exact(float(value) if format[0] in "fb" else int(value))),), format), target.numel(), target, blocks=blocks_for(target.nbytes), name="fill")
     return None
 
 

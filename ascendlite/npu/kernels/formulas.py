@@ -18,7 +18,6 @@ from ascendlite.npu.kernels.expression import (
     maximum,
     minimum,
     ne,
-    relu,
     rint,
     sqrt,
     trunc,
@@ -66,6 +65,25 @@ def expm1(x: Value) -> Value:
     return where(absolute(x) < 0.3, near, exp(x) - 1.0)
 
 
+def _half_exp(a: Value) -> Value:
+    """e^a / 2, which is finite a little longer than e^a."""
+    h = exp(a * 0.5)
+    return h * 0.5 * h
+
+
+def sinh(x: Value) -> Value:
+    """(e + e / (e + 1)) / 2 with e = e^a - 1, a = |x|; from 10 on e^-a no longer counts."""
+    a = absolute(x)
+    e = expm1(minimum(a, 10.0))
+    return copysign(where(a < 10.0, (e + e / (e + 1.0)) * 0.5, _half_exp(a)), x)
+
+
+def cosh(x: Value) -> Value:
+    """(e^a + e^-a) / 2, a = |x|."""
+    a = absolute(x)
+    return _half_exp(a) + exp(-a) * 0.5
+
+
 def log1p(x: Value) -> Value:
     """ln(1 + x), corrected for what 1 + x rounds away (Goldberg 1991, theorem 4)."""
     u = x + 1.0
@@ -87,45 +105,6 @@ def erf(x: Value) -> Value:
     return copysign(where(a < 0.5, near, far), x)
 
 
-def _reduced(x: Value) -> tuple[Value, Value]:
-    """x - k * pi/2 in three parts (Cody and Waite), and k."""
-    k = rint(x * (2 / math.pi))
-    r = x - k * 1.5703125 - k * 4.837512969970703e-04 - k * 7.549789948768648e-08
-    return r, k
-
-
-def _sine(r: Value) -> Value:
-    s = r * r
-    return r + r * s * polynomial(s, (1 / 362880, -1 / 5040, 1 / 120, -1 / 6))
-
-
-def _cosine(r: Value) -> Value:
-    s = r * r
-    return polynomial(s, (-1 / 3628800, 1 / 40320, -1 / 720, 1 / 24, -0.5)) * s + 1.0
-
-
-def _quadrant(k: Value) -> Value:
-    return k - floor(k * 0.25) * 4.0
-
-
-def sin(x: Value) -> Value:
-    """By quadrants; arguments beyond 2^17 lose digits, as float32 has none left for their place in a period."""
-    r, k = _reduced(x)
-    q = _quadrant(k)
-    odd = eq(q - floor(q * 0.5) * 2.0, 1.0)
-    v = where(odd, _cosine(r), _sine(r))
-    return where(q >= 2.0, -v, v)
-
-
-def cos(x: Value) -> Value:
-    """The sine a quadrant on."""
-    r, k = _reduced(x)
-    q = _quadrant(k + 1.0)
-    odd = eq(q - floor(q * 0.5) * 2.0, 1.0)
-    v = where(odd, _cosine(r), _sine(r))
-    return where(q >= 2.0, -v, v)
-
-
 def atan(x: Value) -> Value:
     """Reduced to |t| <= tan(pi/8) by atan(x) = pi/4 + atan((x - 1) / (x + 1)) and pi/2 - atan(1/x) (Cephes' atanf ranges)."""
     a = absolute(x)
@@ -137,26 +116,19 @@ def atan(x: Value) -> Value:
     return copysign(value, x)
 
 
-def floor_mod(a: Value, b: Value) -> Value:
-    """The remainder with the sign of the divisor."""
-    r = fmod(a, b)
-    return where(ne(r, 0.0) & (((r < 0.0) & (b > 0.0)) | ((r > 0.0) & (b < 0.0))), r + b, r)
-
-
-def fmod(a: Value, b: Value) -> Value:
-    """The remainder with the sign of the dividend: exact as long as the quotient has less than 24 bits."""
-    r = absolute(a) - trunc(absolute(a) / absolute(b)) * absolute(b)
-    r = where(r < 0.0, r + absolute(b), r)
-    return where(a < 0.0, -r, r)
-
-
 def gelu(x: Value) -> Value:
     """x * Phi(x)."""
     return x * 0.5 * (erf(x * _SQRT_HALF) + 1.0)
 
 
+def _within(x: Value) -> Value:
+    """x cut to +-40, beyond which the slope of gelu is 1 or 0: no infinity meets a zero."""
+    return minimum(maximum(x, -40.0), 40.0)
+
+
 def gelu_backward(g: Value, x: Value) -> Value:
     """Phi(x) + x * phi(x)."""
+    x = _within(x)
     return g * ((erf(x * _SQRT_HALF) + 1.0) * 0.5 + x * exp(x * x * -0.5) * _INV_SQRT_2PI)
 
 
@@ -171,6 +143,7 @@ def gelu_tanh(x: Value) -> Value:
 
 def gelu_tanh_backward(g: Value, x: Value) -> Value:
     """s + x s (1 - s) 2 u'."""
+    x = _within(x)
     s = sigmoid(_inner(x) * 2.0)
     slope = (x * x * (3 * _GELU_CUBE) + 1.0) * (2 * _SQRT_2_OVER_PI)
     return g * (s + x * s * (1.0 - s) * slope)
@@ -182,33 +155,24 @@ def silu_backward(g: Value, x: Value) -> Value:
     return g * s * (x * (1.0 - s) + 1.0)
 
 
-def softplus(x: Value) -> Value:
-    """max(x, 0) + log1p(e^-|x|)."""
-    return relu(x) + log1p(exp(-absolute(x)))
-
-
 def sign(x: Value) -> Value:
     """-1, 0 or 1."""
     return where(x > 0.0, constant(1.0, x), where(x < 0.0, constant(-1.0, x), constant(0.0, x)))
-
-
-def _bool(f: Callable[[Value, Value], Value]) -> Formula:
-    return lambda a, b: f(a, b)
 
 
 # In float32: bf16 and f16 are widened, and rounded once at the end.
 FLOAT: Final[dict[str, Formula]] = {
     "exp": exp, "exp2": lambda x: exp(x * _LN2), "expm1": expm1, "log": ln, "log2": lambda x: ln(x) * (1 / _LN2), "log10": lambda x: ln(x) * (1 / math.log(10)),
     "log1p": log1p, "sqrt": sqrt, "rsqrt": lambda x: 1.0 / sqrt(x), "reciprocal": lambda x: 1.0 / x, "square": lambda x: x * x,
-    "sin": sin, "cos": cos, "tan": lambda x: sin(x) / cos(x), "atan": atan, "tanh": tanh, "sigmoid": sigmoid, "erf": erf,
+    "atan": atan, "tanh": tanh, "sigmoid": sigmoid, "erf": erf,
     "tanh_backward": lambda g, y: g * (1.0 - y * y), "sigmoid_backward": lambda g, y: g * y * (1.0 - y),
-    "sinh": lambda x: (expm1(x) + expm1(x) / (expm1(x) + 1.0)) * 0.5, "cosh": lambda x: (exp(x) + exp(-x)) * 0.5,
+    "sinh": sinh, "cosh": cosh,
     "gelu": gelu, "gelu_backward": gelu_backward, "gelu_tanh": gelu_tanh, "gelu_tanh_backward": gelu_tanh_backward,
     "silu": lambda x: x / (exp(-x) + 1.0), "silu_backward": silu_backward,
     "floor": floor, "ceil": ceil, "trunc": trunc, "round": rint, "frac": lambda x: x - trunc(x), "sign": sign,
-    "div": lambda a, b: a / b, "fmod": fmod, "remainder": floor_mod, "trunc_divide": lambda a, b: trunc(a / b),
+    "div": lambda a, b: a / b, "trunc_divide": lambda a, b: trunc(a / b),
     "add_scaled": lambda a, b, alpha: a + b * alpha, "addcmul": lambda x, a, b, value: x + a * b * value, "addcdiv": lambda x, a, b, value: x + a / b * value,
-    "threshold_backward": lambda g, y, t: where(y > t, g, constant(0.0, g)), "hypot": lambda a, b: _hypot(a, b),
+    "threshold_backward": lambda g, y, t: where(y <= t, constant(0.0, g), g), "hypot": lambda a, b: _hypot(a, b),
     "squared_error": lambda a, b: (a - b) * (a - b), "hardtanh": lambda x, low, high: _clamp(x, low, high),
 }
 
@@ -216,7 +180,8 @@ FLOAT: Final[dict[str, Formula]] = {
 def _hypot(a: Value, b: Value) -> Value:
     large, small = maximum(absolute(a), absolute(b)), minimum(absolute(a), absolute(b))
     ratio = where(eq(large, 0.0), constant(0.0, large), small / large)
-    return large * sqrt(ratio * ratio + 1.0)
+    endless = eq(absolute(a), math.inf) | eq(absolute(b), math.inf)  # infinite whatever the other is
+    return where(endless, constant(math.inf, a), large * sqrt(ratio * ratio + 1.0))
 
 
 def _clamp(x: Value, low: Value | float, high: Value | float) -> Value:
