@@ -10,7 +10,7 @@ constexpr int64_t kLeastColumns = 128;  // columns of a task: a block of a that 
 constexpr int64_t kTasksPerThread = 16;  // a thread that is slower for a while is helped in small parts
 constexpr int64_t kPackPanels = 4;       // panels packed at once
 // Up to so many rows b is packed where it is used, beyond by all threads together.
-constexpr int64_t kPanelRows = 384;
+constexpr int64_t kPanelRows = 640;
 constexpr int64_t kSmall = 48 * 48 * 48;
 
 template <class Policy, class In, class Out>
@@ -83,14 +83,18 @@ struct Blocks : Product<Policy, In, Out> {
     }
   }
 
-  // Up to kPanelRows rows: a is packed once; every task packs the panels of b it multiplies.
+  // Up to kPanelRows rows: every task packs the panels of b it multiplies. A left operand whose rows are contiguous is read
+  // where it lies; another one is packed once.
   void by_panels() const {
     const int tile = tile_rows(p.m);
     const int64_t tiles = ceil_div(p.m, tile), blocks = ceil_div(steps(), kDepth), panel = kDepth * tile + kSlack;
-    Scratch<Packed> left(blocks * tiles * panel);
-    share(blocks, this->work(), kParallelWork, [&](int64_t begin, int64_t end) {
-      for (int64_t k = begin; k < end; k++)
-        this->pack_a(k * kDepth, depth_at(k * kDepth), 0, p.m, tile, panel, left.data + k * tiles * panel);
+    const bool in_rows = raw && p.a.col == 1;
+    Scratch<Packed> left(in_rows ? 0 : blocks * tiles * panel);
+    share(in_rows ? 0 : blocks * tiles, this->work(), kParallelWork, [&](int64_t begin, int64_t end) {
+      for (int64_t q = begin; q < end; q++) {
+        const int64_t k = q / tiles * kDepth, i = q % tiles * tile;
+        this->pack_a(k, depth_at(k), i, std::min<int64_t>(tile, p.m - i), tile, panel, left.data + q * panel);
+      }
     });
     const int64_t panels = ceil_div(p.n, cols);
     const int64_t group = std::clamp<int64_t>(panels / (this->threads() * kTasksPerThread), 1, kPackPanels) * cols;
@@ -104,7 +108,8 @@ struct Blocks : Product<Policy, In, Out> {
         for (int64_t k = 0; k < blocks; k++) {
           const int64_t depth = depth_at(k * kDepth);
           this->pack_panels(k * kDepth, depth, j, n, right.data);
-          const Left rows{left.data + k * tiles * panel, 0, 0, true, panel, tile};
+          const Left rows = in_rows ? Left{(const Packed*)a + k * kDepth, p.a.row, 1, false, 0, tile}
+                                    : Left{left.data + k * tiles * panel, 0, 0, true, panel, tile};
           rows_by_panels(rows, p.m, right.data, n, depth, to, ldc, accumulate || k > 0);
         }
         if (epilogue || !in_place) this->finish(to, ldc, 0, p.m, j, n);
