@@ -34,6 +34,7 @@ def pointwise() -> None:
     x.half().bfloat16()
     x + y[0]
     al.sqrt(tensor(3, 5))
+    al.cos(tensor(700, 700))
 
 
 def products() -> None:

@@ -13,6 +13,7 @@ from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels import POINTWISE
 from ascendlite.npu.kernels.expression import ITEMSIZE, Plan, Value, cast, constant, maximum, where
 from ascendlite.npu.kernels.formulas import CHOICES, FLOAT, LOGIC, MASKS, NATIVE
+from ascendlite.npu.kernels.functions import FUNCTIONS, SIGNS
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.tiles import my_tiles
 from ascendlite.npu.programs import kernel
@@ -97,7 +98,7 @@ def stored(x: Value, store: str) -> Value:
     return cast(x, store)
 
 
-FORMULAS: Final[dict[str, Callable[..., Value]]] = {**FLOAT, **NATIVE, **MASKS, **CHOICES, **LOGIC, "copy": lambda x: x}
+FORMULAS: Final[dict[str, Callable[..., Value]]] = {**FLOAT, **FUNCTIONS, **NATIVE, **SIGNS, **MASKS, **CHOICES, **LOGIC, "copy": lambda x: x}
 
 
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
@@ -207,10 +208,10 @@ def compute_format(name: str, compute: DType) -> str | None:
         return "f16" if compute.name == "bool" else None
     if name in CHOICES:
         return {"float32": "f32", "float16": "f16", "bfloat16": "f32"}.get(compute.name)
-    if name in NATIVE or name in MASKS:
+    if name in NATIVE or name in MASKS or name in SIGNS:
         native = {"float32": "f32", "float16": "f16", "bfloat16": "f32", "int32": "i32"}.get(compute.name)
-        return None if native == "i32" and name in MASKS and name != "eq" else native
-    return "f32" if name in FLOAT and compute.name in ("float32", "float16", "bfloat16") else None
+        return None if native == "i32" and name not in NATIVE and name != "eq" else native
+    return "f32" if (name in FLOAT or name in FUNCTIONS) and compute.name in ("float32", "float16", "bfloat16") else None
 
 
 def register() -> None:

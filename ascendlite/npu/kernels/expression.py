@@ -145,6 +145,11 @@ def cast(x: Value, format: str, mode: str | None = None) -> Value:
     return Value("cast", format, (x,), mode=mode)
 
 
+def fma(a: Value, b: Value | Scalar, c: Value) -> Value:
+    """a b + c, rounded once."""
+    return Value("fma", c.format, (a, b, c)) if isinstance(b, Value) else Value("fmas", c.format, (a, c), b)
+
+
 _EXACT: Final = {("f16", "f32"), ("bf16", "f32"), ("u8", "f16"), ("i8", "f16"), ("i16", "f32"), ("i32", "i16"), ("i32", "i64"), ("i64", "i32")}
 
 
@@ -161,7 +166,7 @@ class Plan:
         free: list[int] = []
         for i, node in enumerate(self.order):
             dying = [v for v in node.operands if id(v) in self.slot and last[id(v)] == i]
-            reusable = [self.slot[id(v)] for v in dying if node.op not in ("compare", "select", "cast") and v.format == node.format]
+            reusable = [self.slot[id(v)] for v in dying if _in_place(node, v)]
             if node is not result:
                 self.slot[id(node)] = self._take(free, reusable, ITEMSIZE[node.format])
             free += [s for v in dict.fromkeys(map(id, dying)) if (s := self.slot[v]) != self.slot.get(id(node))]
@@ -202,6 +207,13 @@ class Plan:
             written.add(mine)
 
 
+def _in_place(node: Value, operand: Value) -> bool:
+    """Whether an operand's buffer can become the result's: a fused product is added to its last operand, which can't be a factor, too."""
+    if node.op in ("fma", "fmas"):
+        return operand is node.operands[-1] and operand not in node.operands[:-1]
+    return node.op not in ("compare", "select", "cast") and operand.format == node.format
+
+
 _FORMATS: Final = {name: getattr(dtypes, "u8" if name == "mask" else name) for name in ITEMSIZE}
 
 
@@ -233,6 +245,17 @@ def _issue_compare(node: Value, dst: Any, src: list[Any], count: Any) -> None:
     ac.Compare(dst, src[0], src[1], node.mode, count if not rest else count - rest + lanes)
 
 
+def _issue_fma(node: Value, dst: Any, src: list[Any], count: Any) -> None:
+    """The instructions add to what the destination holds."""
+    if dst.key() != src[-1].key():
+        ac.Muls(dst, src[-1], 1.0, count)
+        ac.PipeBarrier(ac.PIPE_V)
+    if node.op == "fmas":
+        ac.Axpy(dst, src[0], node.scalar, count)
+    else:
+        ac.MulAddDst(dst, src[0], src[1], count)
+
+
 _ISSUE: Final[dict[str, Callable[[Value, Any, list[Any], Any], None]]] = {
     **dict.fromkeys(_BINARY, _issue_binary),
     **dict.fromkeys(_UNARY, _issue_unary),
@@ -240,5 +263,6 @@ _ISSUE: Final[dict[str, Callable[[Value, Any, list[Any], Any], None]]] = {
     "duplicate": lambda node, dst, src, count: ac.Duplicate(dst, node.scalar, count),
     "compare": lambda node, dst, src, count: _issue_compare(node, dst, src, count),
     "select": lambda node, dst, src, count: ac.Select(dst, src[0], src[1], src[2], "VSEL_TENSOR_TENSOR_MODE", count),
+    **dict.fromkeys(("fma", "fmas"), _issue_fma),
     "cast": lambda node, dst, src, count: ac.Cast(dst, src[0], node.mode, count),
 }
