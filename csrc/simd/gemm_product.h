@@ -9,7 +9,7 @@ namespace al::gemm {
 // Steps of k summed in registers before they are added to c: part of the definition of the result.
 constexpr int64_t kDepth = 256;
 constexpr int64_t kParallelWork = 1 << 20;    // multiplications worth a thread
-constexpr int64_t kParallelStream = 1 << 17;  // the same where they wait for memory
+constexpr int64_t kParallelStream = 1 << 15;  // the same where they wait for memory
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 

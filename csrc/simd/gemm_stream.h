@@ -111,22 +111,23 @@ struct Stream : Product<Policy, In, Out> {
     }
     if (x < n) last_lines<M>(sum + x, strip, j + x, int(n - x), k, end);
   }
+  // Where to ask for lines in time, in bytes: the machine does not fetch ahead on so many. Those of the next columns are next, or where
+  // lines are long their own.
+  static int64_t ahead_of(int64_t pitch, int64_t columns) { return pitch >= kPage ? 8 * 64 : columns * pitch; }
   // V vectors of columns. Squares of b are transposed in registers, so k runs in the order of every other road. Cache lines are used
   // whole, since those of one step may compete for one place in L1.
   template <int M, int V>
   void lines(Acc* to, int64_t strip, int64_t j, int64_t k, int64_t end) const {
     constexpr int64_t item = sizeof(In), step = width * item;
-    const int64_t pitch = p.b.col * item;
+    const int64_t pitch = p.b.col * item, ahead = ahead_of(pitch, V * width);
     const In* from = b + j * p.b.col;
-    const bool far = pitch >= kPage;  // the machine does not fetch ahead on so many pages
     Vec<Acc> sum[M][V] = {};
     for (int64_t stop; k + width <= end; k = stop) {
       stop = std::min(k + kLine, end - (end - k) % width);
 #pragma GCC unroll 4
       for (int v = 0; v < V; v++) {
         const char* square = (const char*)(from + k) + v * width * pitch;
-        if (far)
-          for (int l = 0; l < width; l++) __builtin_prefetch(square + l * pitch + 8 * 64, 0, 2);
+        for (int l = 0; l < width; l++) __builtin_prefetch(square + l * pitch + ahead, 0, 2);
         for (int64_t at = k; at < stop; at += width, square += step) {
           Vec<Packed> x[width];
           load_square<In>(square, pitch, x);
@@ -144,10 +145,8 @@ struct Stream : Product<Policy, In, Out> {
   template <int M, int V>
   void pairs(Acc* to, int64_t strip, int64_t j, int64_t k, int64_t end, const float* left) const {
     constexpr int64_t square = 2 * width;
-    const int64_t pitch = p.b.col * 2, begin = k;
+    const int64_t pitch = p.b.col * 2, begin = k, ahead = ahead_of(pitch, V * width);
     const In* from = b + j * p.b.col;
-    // The machine does not fetch ahead on so many lines: those of the next columns are asked for, or where they are long their own.
-    const int64_t ahead = pitch >= kPage ? 8 * 64 : V * width * pitch;
     alignas(64) float panel[kLine * V * width];
     Vec<Acc> sum[M][V] = {};
     for (int64_t stop; k + square <= end; k = stop) {
