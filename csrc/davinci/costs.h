@@ -65,6 +65,7 @@ class Costs {
   };
   Cost vector(const Instr& i) const;
   Cost copy(const Instr& i) const;
+  Cost nd2nz(const Instr& i) const;
   Cost load_l0(const Instr& i) const;
   Cost fill(const Instr& i) const;
   Cost mmad(const Instr& i) const;
