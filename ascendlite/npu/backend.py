@@ -13,7 +13,20 @@ from ascendlite import _davinci
 from ascendlite.core import DType, Op, Tensor, _core
 from ascendlite.npu import aicpu
 from ascendlite.npu.chips import Chip
-from ascendlite.npu.kernels import KERNELS, POINTWISE, composites, copies, elementwise, losses, optimizers, products, reductions, rowwise, tables  # noqa: F401  # some only register themselves
+from ascendlite.npu.kernels import (  # noqa: F401  # some only register themselves
+    KERNELS,
+    POINTWISE,
+    attention,
+    composites,
+    copies,
+    elementwise,
+    losses,
+    optimizers,
+    products,
+    reductions,
+    rowwise,
+    tables,
+)
 from ascendlite.npu.runtime import memory, stream
 from ascendlite.npu.runtime.device import state
 

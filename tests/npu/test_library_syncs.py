@@ -84,7 +84,23 @@ def optimizers() -> None:
     al.optim.AdamW([weight]).step()
 
 
-CALLS: dict[str, Callable[[], None]] = {f.__name__: f for f in (pointwise, products, copies, rows, reductions, losses, tables, optimizers)}
+def attend(q: al.Tensor, k: al.Tensor, v: al.Tensor, *more: al.Tensor, **options: bool | int | al.Tensor) -> None:
+    """Attention and its gradients."""
+    y = al.nn.functional.scaled_dot_product_attention(*(t.requires_grad_() for t in (q, k, v)), *more, **options)
+    al.autograd.grad(y, (q, k, v), y.detach())
+
+
+def attention() -> None:
+    attend(tensor(2, 4, 5, 6), tensor(2, 4, 7, 6), tensor(2, 4, 7, 3))
+    attend(*(tensor(1, 14, 300, 64, dtype=al.float16) for _ in range(3)), is_causal=True)
+    attend(tensor(1, 30, 130, 72, dtype=al.bfloat16), *(tensor(1, 10, 200, 72, dtype=al.bfloat16) for _ in range(2)),
+           is_causal=True, window=100, enable_gqa=True, sinks=tensor(30))  # fmt: skip
+    attend(*(tensor(1, 30, 150, 16) for _ in range(3)), tensor(150, 150, dtype=al.bool))
+    attend(*(tensor(4, 30, 40, 200) for _ in range(3)), tensor(1, 40, dtype=al.bool))
+    attend(*(tensor(4, 30, 40, 16, dtype=al.float16) for _ in range(3)), tensor(40, 40))
+
+
+CALLS: dict[str, Callable[[], None]] = {f.__name__: f for f in (pointwise, products, copies, rows, reductions, losses, tables, optimizers, attention)}
 
 
 # Helpers that are safe wherever they are called, though the flags of these kernels' loops order them too: words of the line or of that before.
@@ -118,7 +134,7 @@ def test_kernels_of_the_library_are_proved(name: str) -> None:
 
 def test_each_sync_of_a_library_kernel_is_needed_in_some_shape() -> None:
     needed: dict[str, bool] = {}
-    for call in (pointwise, products, copies, rows):
+    for call in (pointwise, products, copies, rows, attention):
         for traced, sharing in launched(call):
             for mutant in mutation.mutants(traced, sharing):
                 if any(words in lines_at(site) for words in NEEDLESS for site in mutant.group.sites):

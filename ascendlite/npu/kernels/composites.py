@@ -10,7 +10,7 @@ from ascendlite.npu.kernels import COMPOSITES, kernel_for, products
 from ascendlite.ops.attention import Grouped, group_heads, visible
 
 Tensors = tuple[Any, ...]
-COMPOSITES.update(("attention", "attention_backward", "rope", "cat"))
+COMPOSITES.update(("rope", "cat"))
 _FLOAT32: Final = _core.DTYPE_NAMES["float32"]
 
 
@@ -43,8 +43,7 @@ def _scores(x: Grouped, causal: bool, window: int, scale: float) -> Tensor:
     return s if seen is None else s.masked_fill(seen.logical_not(), -math.inf)
 
 
-@kernel_for("attention")
-def _forward(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> Any:
+def attention(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> Any:
     """Scores, softmax and sum as three steps; the scores are held. A query that sees nothing gives zeros."""
     causal, window, scale = attrs[:3]
     if inputs[0].dtype.name not in products.FORMATS:
@@ -66,8 +65,7 @@ def _forward(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> Any:
     return None
 
 
-@kernel_for("attention_backward")
-def _backward(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> Any:
+def attention_backward(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> Any:
     """The probabilities again from the kept logarithms; then ds = p (g v - sum) scale, and three products."""
     g, q, k, v, mask, sinks, _, lse = detached(inputs)
     causal, window, scale = attrs[:3]

@@ -1,0 +1,175 @@
+"""The shape of an attention problem, the tiles it is cut into, and the order in which a core walks through them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ascendlite.npu import ascendc as ac
+from ascendlite.npu.lang.trace import Index
+
+SLOTS = 3  # of what passes between two tiles that follow each other; see Walk.place
+
+
+def up(n: int, to: int) -> int:
+    """n rounded up to a multiple."""
+    return -(-n // to) * to
+
+
+@dataclass(frozen=True)
+class Lie:
+    """Where rows of an operand lie, in elements: from one batch, head and row to the next."""
+
+    batch: int
+    head: int
+    row: int
+
+    def at(self, batch: Index, head: Index, row: Index) -> Index:
+        return batch * self.batch + head * self.head + row * self.row
+
+
+@dataclass(frozen=True)
+class Problem:
+    """softmax(q k^T scale + mask) v for B batches, H heads of q in G groups, L queries, S keys of E numbers, values of V numbers."""
+
+    B: int
+    H: int
+    G: int
+    L: int
+    S: int
+    E: int
+    V: int
+    causal: bool
+    window: int  # 0: none
+    scale: float
+    q: Lie
+    k: Lie
+    v: Lie
+    mask: Lie | None = None  # row 0: all queries share a row
+
+    @property
+    def group(self) -> int:
+        """Heads of q for each head of k and v."""
+        return self.H // self.G
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Queries and keys of a tile: the cube core multiplies bm x bn, each vector core works on half of the rows."""
+
+    bm: int
+    bn: int
+
+    @property
+    def rows(self) -> int:
+        return self.bm // 2
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tile: queries i0 .. i0 + m, keys j0 .. j0 + n of one head. `item` counts what this core works on, `slot` is never that of the tile before."""
+
+    item: Index
+    repeat: Index
+    x: Index
+    batch: Index
+    head: Index  # of q
+    group: Index  # of k and v
+    i0: Index
+    m: Index
+    j0: Index
+    n: Index
+    slot: Index
+    first: Index  # of its item
+    last: Index
+    across: Index  # tiles of a head in this item
+
+
+class Walk:
+    """Tiles of this core, item by item. by_keys: an item is a block of keys and meets all queries of its group, else a block of queries.
+
+    Longest items come first, so that the cores end together.
+    """
+
+    def __init__(self, p: Problem, t: Tiles, by_keys: bool) -> None:
+        self.p, self.t, self.by_keys = p, t, by_keys
+        self.down, self.along = -(-p.L // t.bm), -(-p.S // t.bn)
+        self.lanes = p.B * (p.G if by_keys else p.H)
+        self.blocks = self.along if by_keys else self.down
+        self.repeats = p.group if by_keys else 1
+        self.core = ac.GetBlockIdx() if ac.IsAIC() else ac.GetBlockIdx() // 2
+        self.count = ac.CeilDiv(self.lanes * self.blocks - self.core, ac.GetBlockNum())
+
+    def _span(self, block: Index) -> tuple[Index, Index]:
+        """First tile and tiles of a head that the block sees; at least one, so that its results are written."""
+        p, t = self.p, self.t
+        low: Index = 0
+        high: Index = self.down if self.by_keys else self.along
+        most = high
+        if self.by_keys:
+            if p.causal:
+                low = ac.min(block * t.bn // t.bm, most - 1)
+            if p.window:
+                high = ac.min(most, ac.CeilDiv((block + 1) * t.bn - 1 + p.window, t.bm))
+        else:
+            if p.window:
+                low = ac.min(ac.max(0, block * t.bm - p.window + 1) // t.bn, most - 1)
+            if p.causal:
+                high = ac.min(most, ac.CeilDiv((block + 1) * t.bm, t.bn))
+        return low, ac.max(1, high - low)
+
+    def place(self, item: Index, repeat: Index, x: Index) -> Place:
+        """The x-th tile of a head of an item.
+
+        Slots: the last tile of a long item has one of its own; the others alternate, from item to item too. So no two tiles in a row share one.
+        """
+        p, t = self.p, self.t
+        number = self.core + item * ac.GetBlockNum()
+        lane, order = number % self.lanes, ac.min(number // self.lanes, self.blocks - 1)
+        block = order if self.by_keys else self.blocks - 1 - order
+        low, across = self._span(block)
+        total = across * self.repeats
+        step = repeat * across + x
+        last = step == total - 1
+        slot = ac.select((total > 1) & last, 2, (step + item) % 2)
+        batch, of_batch = (lane // p.G, lane % p.G) if self.by_keys else (lane // p.H, lane % p.H)
+        head = of_batch * p.group + repeat if self.by_keys else of_batch
+        group = of_batch if self.by_keys else of_batch // p.group
+        i, j = (low + x, block) if self.by_keys else (block, low + x)
+        i, j = ac.min(i, self.down - 1), ac.min(j, self.along - 1)
+        i0, j0 = i * t.bm, j * t.bn
+        return Place(item, repeat, x, batch, head, group, i0, ac.min(t.bm, p.L - i0), j0, ac.min(t.bn, p.S - j0), slot, step == 0, last, across)
+
+    def places(self) -> Iterator[Place]:
+        """All tiles in order."""
+        for item in ac.range(self.count):
+            across = self.place(item, 0, 0).across
+            for repeat in ac.range(self.repeats):
+                for x in ac.range(across):
+                    yield self.place(item, repeat, x)
+
+    def after(self, at: Place) -> tuple[Index, Place]:
+        """Whether there is a next tile, and which."""
+        row, item = at.x + 1 < at.across, at.last == 0
+        exists = item | (at.item + 1 < self.count)
+        repeat = ac.select(item, ac.select(row, at.repeat, at.repeat + 1), 0)
+        return exists, self.place(ac.select(item, at.item, at.item + 1), ac.min(repeat, self.repeats - 1), ac.select(row, at.x + 1, 0))
+
+    def before(self, at: Place) -> tuple[Index, Place]:
+        """Whether there is a tile before, and which. Of items of one head only."""
+        item = ac.select(at.first, at.item - 1, at.item)
+        end = self.place(ac.max(item, 0), 0, 0).across - 1
+        return (at.first == 0) | (at.item > 0), self.place(ac.max(item, 0), 0, ac.select(at.first, end, at.x - 1))
+
+    def final(self) -> Place:
+        """The last tile of all. Of items of one head only."""
+        item = ac.max(self.count - 1, 0)
+        return self.place(item, 0, self.place(item, 0, 0).across - 1)
+
+    def start(self) -> Place:
+        return self.place(0, 0, 0)
+
+    def my_rows(self, at: Place) -> tuple[Index, Index]:
+        """(first query, count) of this vector core's half of a tile."""
+        sub = ac.GetSubBlockIdx() * self.t.rows
+        return at.i0 + sub, ac.max(0, ac.min(self.t.rows, at.m - sub))
