@@ -6,12 +6,14 @@ It knows no operator by its mathematics: ops register themselves from `ascendlit
 """
 
 cimport cython
+from cpython.dict cimport PyDict_Size
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_Check, PyLong_CheckExact
 from cpython.object cimport PyObject, PyTypeObject, Py_EQ, Py_GE, Py_GT, Py_LE, Py_LT, Py_NE
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from cpython.ref cimport Py_INCREF, Py_XDECREF, Py_XINCREF
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, Py_XINCREF
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
@@ -35,11 +37,13 @@ include "op.pxi"
 include "node.pxi"
 include "slots.pxi"
 include "tensor.pxi"
+include "pool.pxi"
 include "shape.pxi"
 include "launch.pxi"
 include "apply.pxi"
 include "pointwise.pxi"
 include "record.pxi"
+include "rules.pxi"
 include "inplace.pxi"
 include "views.pxi"
 include "pieces.pxi"

@@ -75,6 +75,29 @@ cdef extern from "host.h" namespace "al" nogil:
     double load_float(const char*, int)
     cbool is_integer(int)
     void extent(const View&, int, int64_t&, int64_t&)
+    void* try_alloc(size_t)
+
+    cdef struct Visit:  # of one node or leaf in a backward pass
+        PyObject* target
+        PyObject* gradient
+        int64_t waiting
+        int64_t sequence
+        cbool is_node
+        cbool needed
+
+
+    cdef cppclass Stack:
+        PyObject* items[48]
+        int count
+        void push(PyObject*)
+        void push_owned(PyObject*)
+
+    cdef cppclass Pool:
+        int count
+        cbool keep(PyObject*)
+        object take()
+
+    PyObject* weak_references(PyObject*)
 
 cdef extern from "Python.h":
     PyObject* PyObject_Vectorcall(PyObject*, PyObject**, size_t, PyObject*) except NULL
@@ -86,7 +109,13 @@ cdef extern from "Python.h":
 cdef extern from *:
     """
     static inline PyObject* al_type_dict(PyTypeObject* type) { return type->tp_dict; }
+    static inline PyObject** al_items(PyObject* tuple) { return ((PyTupleObject*)tuple)->ob_item; }
+    static inline PyObject* al_owned(PyObject* x) { return x; }
+    static inline void al_put(PyObject** place, PyObject* x) { PyObject* old = *place; Py_INCREF(x); *place = x; Py_DECREF(old); }
     """
     PyObject* al_type_dict(PyTypeObject*)
+    PyObject** items_of "al_items"(tuple)      # of a tuple: borrowed references
+    void put "al_put"(PyObject** place, object)   # replaces what the place held
+    object owned "al_owned"(PyObject*)            # takes over a reference
 
 host.runtime = <const Runtime*>PyCapsule_GetPointer(_native.runtime, b"ascendlite.runtime")

@@ -97,19 +97,29 @@ cdef raise_devices(str name, tuple args):
     raise DeviceError(f"{name}: Expected all tensors to be on the same device, but found {', '.join(places)}; move one with .to()")
 
 
+cdef object apply_operands(Op op, PyObject** operands, int n):
+    # A pointwise op without `out`.
+    cdef bint grad = False
+    cdef Tensor result
+    if mode.autocast < 0 or not op.cast:
+        result = run_uniform(op, operands, n, &grad)
+        if result is not None:
+            if grad and mode.grad and op.vjp is not None and result.is_float():
+                record_operands(op, None, operands, n, (), result)
+            if PyList_GET_SIZE(LISTENERS):
+                notify(op, tuple([<object>operands[i] for i in range(n)]), (), result)
+            return result
+    args = tuple([<object>operands[i] for i in range(n)])
+    for x in args:
+        if isinstance(x, Symbol):
+            return trace(op, args)
+    return apply_pointwise(op, args, None)
+
+
 cdef object apply_pointwise(Op op, tuple args, Tensor out):
     cdef int device = 0, compute, first = 1 if op.cond else 0
     cdef bint grad = False
     cdef Tensor result
-    if out is None and (mode.autocast < 0 or not op.cast):
-        result = run_uniform(op, args, &grad)
-        if result is not None:
-            if grad and mode.grad and op.vjp is not None and result.is_float():
-                record(op, args, (), result)
-            if LISTENERS:
-                notify(op, args, (), result)
-            return result
-        grad = False
     args = check_operands(op, args, &device, &grad)
     if mode.autocast >= 0 and op.cast:
         args = autocast_args(op, args)

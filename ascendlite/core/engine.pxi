@@ -8,14 +8,22 @@ cdef int64_t TASKS = 0
 cdef class GraphTask:
     cdef int64_t id
     cdef bint keep_graph, create_graph, accumulate
-    cdef list nodes              # by slot: Node or leaf Tensor
-    cdef list buffers            # by slot: the gradient so far; for nodes with several outputs a list of them
-    cdef vector[int64_t] waiting # by slot: edges that have not delivered
-    cdef vector[char] needed     # by slot; empty: all are
+    cdef bint all_needed
+    cdef vector[Visit] slots      # of every Node and leaf Tensor in reach; the gradients of a node with several outputs are a list
+    cdef vector[PyObject*] results  # of the rule that runs
     cdef dict displaced          # id(node) -> slot, where another pass has taken over the node's own mark
     cdef dict captures           # (slot, output number) -> positions in `captured`
     cdef list captured
     cdef ReadyQueue ready
+    cdef Node running            # for notes on errors
+
+    def __dealloc__(self):
+        cdef size_t k
+        for k in range(self.slots.size()):
+            Py_XDECREF(self.slots[k].target)
+            Py_XDECREF(self.slots[k].gradient)
+        for k in range(self.results.size()):
+            Py_XDECREF(self.results[k])
 
     cdef int64_t slot_of(self, target) except -2:
         cdef int64_t task, slot
@@ -29,104 +37,123 @@ cdef class GraphTask:
 
     cdef int64_t claim(self, target) except -2:
         # Gives the node a slot; a pass that had marked it keeps the mark aside.
-        cdef int64_t task, slot = len(self.nodes)
+        cdef int64_t task, k = self.slots.size()
         cdef GraphTask other
-        task = (<Node>target).task if isinstance(target, Node) else (<Tensor>target).task
-        if task and task in ACTIVE:
+        cdef Visit slot
+        slot.is_node = isinstance(target, Node)
+        task = (<Node>target).task if slot.is_node else (<Tensor>target).task
+        if task and PyDict_Size(ACTIVE) > 1 and task in ACTIVE:
             other = <GraphTask>ACTIVE[task]
             if other.displaced is None:
                 other.displaced = {}
-            other.displaced[id(target)] = (<Node>target).slot if isinstance(target, Node) else (<Tensor>target).slot
-        if isinstance(target, Node):
-            (<Node>target).task, (<Node>target).slot = self.id, slot
-        else:
-            (<Tensor>target).task, (<Tensor>target).slot = self.id, slot
-        self.nodes.append(target)
-        self.buffers.append(None)
-        self.waiting.push_back(0)
-        return slot
+            other.displaced[id(target)] = (<Node>target).slot if slot.is_node else (<Tensor>target).slot
+        if slot.is_node:
+            (<Node>target).task, (<Node>target).slot, slot.sequence = self.id, k, (<Node>target).sequence
+        else:  # leaves first: their gradients are finished, and memory is freed early
+            (<Tensor>target).task, (<Tensor>target).slot, slot.sequence = self.id, k, <int64_t>1 << 62
+        Py_INCREF(target)
+        slot.target, slot.waiting, slot.needed = <PyObject*>target, 0, True
+        slot.gradient = NULL
+        self.slots.push_back(slot)
+        return k
 
     cdef int64_t find_or_claim(self, target) except -2:
         cdef int64_t slot = self.slot_of(target)
         return self.claim(target) if slot < 0 else slot
 
-    cdef discover(self):
+    cdef int discover(self) except -1:
         # Counts the edges into every node that can be reached.
         cdef Node node
-        cdef int64_t slot, k = 0
-        while k < <int64_t>len(self.nodes):
-            target = self.nodes[k]
+        cdef PyObject** edges
+        cdef size_t k = 0
+        cdef int i
+        while k < self.slots.size():
+            if self.slots[k].is_node:
+                node = <Node>self.slots[k].target
+                edges = edges_of(node)
+                for i in range(node.n_edges):
+                    if edges[i] != <PyObject*>None:
+                        self.slots[self.find_or_claim(<object>edges[i])].waiting += 1
             k += 1
-            if not isinstance(target, Node):
-                continue
-            node = <Node>target
-            for edge in node.edges:
-                if edge is not None:
-                    slot = self.find_or_claim(edge)
-                    self.waiting[slot] += 1
+        return 0
 
     cdef mark_needed(self):
         # Only what leads to a captured tensor runs. Edges always lead to older nodes, so oldest first is one pass.
-        cdef int64_t slot
-        cdef Node node
-        self.needed.resize(len(self.nodes))
+        cdef size_t k
+        cdef list nodes = []
+        self.all_needed = False
+        for k in range(self.slots.size()):
+            self.slots[k].needed = False
+            if self.slots[k].is_node:
+                nodes.append(<object>self.slots[k].target)
         for key in self.captures:
-            self.needed[<int64_t>key[0]] = 1
-        nodes = sorted([x for x in self.nodes if isinstance(x, Node)], key=node_sequence)
-        for item in nodes:
-            node = <Node>item
-            slot = self.slot_of(node)
-            for edge in node.edges:
-                if edge is not None and self.needed[self.slot_of(edge)]:
-                    self.needed[slot] = 1
-                    break
+            self.slots[<int64_t>key[0]].needed = True
+        for item in sorted(nodes, key=node_sequence):
+            if any(self.wanted_edges(<Node>item)):
+                self.slots[self.slot_of(item)].needed = True
 
-    cdef add(self, int64_t slot, int number, target, Tensor g):
-        # Sums a gradient into the buffer of (slot, output number).
+    cdef list wanted_edges(self, Node node):
+        return [e is not None and self.slots[self.slot_of(e)].needed for e in edge_tuple(node)]
+
+    cdef int add(self, int64_t slot, int number, target, Tensor g) except -1:
+        # Sums a gradient into that of (slot, output number).
         cdef list several
-        if isinstance(target, Node) and (<Node>target).more is not None:
-            several = self.buffers[slot]
-            if several is None:
-                several = self.buffers[slot] = [None] * (1 + len((<Node>target).more))
-            several[number] = self.sum_of(several, number, g)
-        else:
-            self.buffers[slot] = self.sum_of(self.buffers, slot, g)
-
-    cdef Tensor sum_of(self, list where, int64_t k, Tensor g):
         cdef Tensor former
-        if where[k] is None:
-            return g
-        former = <Tensor>where[k]
-        where[k] = None
+        if isinstance(target, Node) and (<Node>target).more is not None:
+            if self.slots[slot].gradient == NULL:
+                fresh = [None] * (1 + len((<Node>target).more))
+                Py_INCREF(fresh)
+                self.slots[slot].gradient = <PyObject*>fresh
+            several = <list>self.slots[slot].gradient
+            former = <Tensor>several[number]
+            several[number] = None
+            several[number] = g if former is None else self.sum_of(former, g)
+            return 0
+        if self.slots[slot].gradient == NULL:
+            Py_INCREF(g)
+            self.slots[slot].gradient = <PyObject*>g
+            return 0
+        former = <Tensor>self.take_gradient(slot)
+        g = self.sum_of(former, g)
+        Py_INCREF(g)
+        self.slots[slot].gradient = <PyObject*>g
+        return 0
+
+    cdef object take_gradient(self, int64_t slot):
+        # The slot's gradient, which it forgets; None when there is none.
+        cdef PyObject* held = self.slots[slot].gradient
+        if held == NULL:
+            return None
+        self.slots[slot].gradient = NULL
+        return owned(held)
+
+    cdef Tensor sum_of(self, Tensor former, Tensor g):
         if not self.create_graph and sole_owner(former) and former.dense and not g.leaf_requires_grad:
             return <Tensor>inplace_slot(S_ADD, former, g)
         return <Tensor>binary_slot(S_ADD, former, g)
 
-    cdef execute(self):
+    cdef int execute(self) except -1:
+        cdef size_t k
         cdef int64_t slot
-        for slot in range(<int64_t>len(self.nodes)):
-            if self.waiting[slot] == 0:
-                self.push(slot)
+        for k in range(self.slots.size()):
+            if self.slots[k].waiting == 0:
+                self.push(k)
         while not self.ready.empty():
             slot = self.ready.top().second
             self.ready.pop()
-            target = self.nodes[slot]
-            if isinstance(target, Node):
-                self.visit(<Node>target, slot)
+            if self.slots[slot].is_node:
+                self.visit(<Node>self.slots[slot].target, slot)
             else:
-                self.arrive(<Tensor>target, slot)
+                self.arrive(<Tensor>self.slots[slot].target, slot)
+        return 0
 
-    cdef push(self, int64_t slot):
-        target = self.nodes[slot]
-        # Leaves first: their gradients are finished, and memory is freed early.
-        cdef int64_t sequence = (<Node>target).sequence if isinstance(target, Node) else (<int64_t>1 << 62)
-        self.ready.push(pair[int64_t, int64_t](sequence, slot))
+    cdef inline void push(self, int64_t slot) noexcept:
+        self.ready.push(pair[int64_t, int64_t](self.slots[slot].sequence, slot))
 
-    cdef visit(self, Node node, int64_t slot):
-        cdef tuple results = None
+    cdef int visit(self, Node node, int64_t slot) except -1:
         cdef list wanted = None
-        g = self.buffers[slot]
-        self.buffers[slot] = None
+        g = self.take_gradient(slot)
+        self.results.assign(node.n_edges, <PyObject*>NULL)
         if g is not None:
             if node.more is not None:
                 g = tuple(g)
@@ -134,74 +161,73 @@ cdef class GraphTask:
                 g = run_hooks(node, g)
             if self.captures is not None:
                 self.capture(node, slot, g)
-            if self.needed.empty() or self.has_needed_edge(node):
-                if not self.needed.empty():
-                    wanted = [e is not None and self.needed[self.slot_of(e)] for e in node.edges]
-                results = self.call(node, g, wanted)
+            if not self.all_needed:
+                wanted = self.wanted_edges(node)
+            if wanted is None or any(wanted):
+                self.running = node
+                if node.pre_hooks is None and node.post_hooks is None and not mode.anomaly:
+                    node.run(g, wanted, self.results.data())
+                else:
+                    self.run_watched(node, g, wanted)
+                self.running = None
         g = None
         if not self.keep_graph:
             node.release()
-        self.distribute(node, results)
+        return self.distribute(node)
 
-    cdef bint has_needed_edge(self, Node node) except -1:
-        for e in node.edges:
-            if e is not None and self.needed[self.slot_of(e)]:
-                return True
-        return False
-
-    cdef tuple call(self, Node node, g, list wanted):
+    cdef run_watched(self, Node node, g, list wanted):
+        # With hooks of users, and the check for NaN.
         cdef tuple results
+        cdef int i
         if node.pre_hooks is not None:
             for hook in tuple(node.pre_hooks):
                 changed = hook(g if isinstance(g, tuple) else (g,))
                 if changed is not None:
                     g = changed if isinstance(g, tuple) else changed[0]
-        try:
-            results = node.run(g, wanted)
-            if mode.anomaly:
-                check_nan(node, results)
-        except Exception as error:
-            error.add_note(f"in the gradient of {node.name()}")
-            if node.trace is not None:
-                error.add_note("the node was made here (most recent call last):\n" + node.trace)
-            raise
+        node.run(g, wanted, self.results.data())
+        results = take_results(node.n_edges, self.results.data())
+        if mode.anomaly:
+            check_nan(node, results)
         if node.post_hooks is not None:
             for hook in tuple(node.post_hooks):
                 changed = hook(results, g if isinstance(g, tuple) else (g,))
                 if changed is not None:
                     results = tuple(changed)
-        return results
+        give(results, node.n_edges, self.results.data())
 
-    cdef distribute(self, Node node, tuple results):
+    cdef int distribute(self, Node node) except -1:
         cdef int64_t slot
         cdef int i, number
-        for i in range(<int>PyTuple_GET_SIZE(node.edges)):
-            edge = <object>PyTuple_GET_ITEM(node.edges, i)
-            if edge is None:
+        cdef PyObject** edges = edges_of(node)
+        cdef PyObject* result
+        for i in range(node.n_edges):
+            if edges[i] == <PyObject*>None:
                 continue
+            edge = <object>edges[i]
             slot = self.slot_of(edge)
-            number = 0 if node.output_numbers is None else <int>node.output_numbers[i]
-            if results is not None and i < <int>PyTuple_GET_SIZE(results):
-                r = <object>PyTuple_GET_ITEM(results, i)
-                if r is not None and (self.needed.empty() or self.needed[slot]):
-                    self.add(slot, number, edge, conform(r, edge, number, node))
-            self.waiting[slot] -= 1
-            if self.waiting[slot] == 0:
+            result = self.results[i]
+            self.results[i] = NULL
+            if result != NULL:
+                r = owned(result)
+                if self.slots[slot].needed:
+                    number = 0 if node.output_numbers is None else <int>node.output_numbers[i]
+                    r = conform(r, edge, number, node)
+                    self.add(slot, number, edge, <Tensor>r)
+                r = None
+            self.slots[slot].waiting -= 1
+            if self.slots[slot].waiting == 0:
                 self.push(slot)
+        return 0
 
     cdef capture(self, node, int64_t slot, g):
         for number in range(len(g) if isinstance(g, tuple) else 1):
             for position in self.captures.get((slot, number), ()):
                 self.captured[position] = g[number] if isinstance(g, tuple) else g
 
-    cdef arrive(self, Tensor leaf, int64_t slot):
-        cdef Tensor g
-        value = self.buffers[slot]
-        self.buffers[slot] = None
-        if value is None:
-            return
-        g = <Tensor>value
-        value = None
+    cdef int arrive(self, Tensor leaf, int64_t slot) except -1:
+        cdef Tensor g = <Tensor>self.take_gradient(slot)
+        if g is None:
+            return 0
         if leaf.hooks is not None:
             for hook in tuple(leaf.hooks):
                 changed = hook(g)
@@ -212,6 +238,31 @@ cdef class GraphTask:
                 self.captured[position] = g
         if self.accumulate and (self.captures is None or (slot, 0) in self.captures):
             accumulate_grad(leaf, g, self.create_graph)
+        return 0
+
+    cdef explain(self, error):
+        # Which node's rule had raised.
+        if self.running is not None:
+            error.add_note(f"in the gradient of {self.running.name()}")
+            if self.running.trace is not None:
+                error.add_note("the node was made here (most recent call last):\n" + self.running.trace)
+
+
+cdef tuple take_results(int n, PyObject** results):
+    cdef list values = []
+    cdef int i
+    for i in range(n):
+        values.append(None if results[i] == NULL else owned(results[i]))
+        results[i] = NULL
+    return tuple(values)
+
+
+cdef tuple run_node(Node node, g):
+    # The gradients of a node's inputs, outside of a pass.
+    cdef vector[PyObject*] results
+    results.assign(node.n_edges, <PyObject*>NULL)
+    node.run(g, None, results.data())
+    return take_results(node.n_edges, results.data())
 
 
 cdef object edge_of(Tensor t):
@@ -230,7 +281,7 @@ def run_backward(tuple tensors, tuple grads, bint keep_graph, bint create_graph,
     cdef bint former = mode.grad
     TASKS += 1
     task.id, task.keep_graph, task.create_graph, task.accumulate = TASKS, keep_graph, create_graph, accumulate
-    task.nodes, task.buffers = [], []
+    task.all_needed = True
     ACTIVE[task.id] = task
     mode.grad = create_graph
     try:
@@ -250,6 +301,9 @@ def run_backward(tuple tensors, tuple grads, bint keep_graph, bint create_graph,
                     task.captures.setdefault((slot, t.out_nr if isinstance(edge, Node) else 0), []).append(position)
             task.mark_needed()
         task.execute()
+    except Exception as error:
+        task.explain(error)
+        raise
     finally:
         mode.grad = former
         del ACTIVE[task.id]
@@ -260,7 +314,7 @@ def custom_node(str label, tuple inputs, outputs, fn):
     """Attach a node to `outputs` (a tensor or a tuple of them): `fn(*grads)` gives the gradients of `inputs`."""
     cdef CustomNode node = CustomNode.__new__(CustomNode)
     node.label, node.fn = label, fn
-    connect(node, inputs)
+    connect_all(node, inputs)
     attach_outputs(node, outputs)
     return node
 
@@ -269,7 +323,7 @@ def mark_dirty(Tensor target not None, str label, tuple inputs, fn):
     """Attach a custom node to a tensor that was written in place (its history, and its base's, is rebased on the node)."""
     cdef CustomNode node = CustomNode.__new__(CustomNode)
     node.label, node.fn = label, fn
-    connect(node, inputs)
+    connect_all(node, inputs)
     rebase(target, node, label)
 
 

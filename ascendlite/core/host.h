@@ -1,5 +1,7 @@
 // C++ that the Cython core leans on: thread-local modes, scalars in memory, and the driver of pointwise loops.
 #pragma once
+#include <Python.h>
+
 #include <cmath>
 #include <cstring>
 #include <queue>
@@ -23,6 +25,47 @@ inline thread_local Mode mode;
 
 struct Capsule { const Runtime* runtime = nullptr; };
 inline Capsule host;
+
+// Memory from the runtime's allocator, or null.
+inline void* try_alloc(size_t bytes) noexcept {
+  try {
+    return host.runtime->alloc(bytes);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+// Headers of one type that ended in a plain state and wait, initialised, for the next that is made.
+struct Pool {
+  static constexpr int kMost = 512;
+  PyObject* items[kMost];
+  int count = 0;
+  bool keep(PyObject* o) { return count < kMost ? items[count++] = o, true : false; }
+  PyObject* take() { return items[--count]; }
+};
+
+inline PyObject* weak_references(PyObject* o) {
+  return *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(o) + Py_TYPE(o)->tp_weaklistoffset);
+}
+
+// One node or leaf in a backward pass: what it is, its gradient so far, and how many edges have not delivered.
+struct Visit {
+  PyObject* target;
+  PyObject* gradient;
+  int64_t waiting;
+  int64_t sequence;
+  bool is_node;
+  bool needed;
+};
+
+// References that end with the scope that holds them.
+struct Stack {
+  PyObject* items[48];
+  int count = 0;
+  void push(PyObject* o) { Py_INCREF(o); items[count++] = o; }
+  void push_owned(PyObject* o) { items[count++] = o; }
+  ~Stack() { while (count) Py_XDECREF(items[--count]); }
+};
 
 // (sequence number, slot) of a node that is ready; the newest runs first.
 using ReadyQueue = std::priority_queue<std::pair<int64_t, int64_t>>;

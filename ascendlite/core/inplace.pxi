@@ -134,18 +134,18 @@ cdef attach_history(Tensor t, Tensor source):
 
 
 cdef record_inplace(Op op, Tensor target, tuple args, tuple saved):
-    cdef Node node = Node.__new__(Node)
+    cdef Node node = new_node()
     cdef uint64_t tensors = 0, specs = 0
     cdef Rule rule
-    cdef int i
+    cdef int i, n = len(saved)
     node.op = op
-    connect(node, saved)
-    for i in range(len(saved)):
-        if node.edges[i] is not None and op.rules[i] is not None:
+    connect(node, items_of(saved), n)
+    for i in range(n):
+        if edges_of(node)[i] != <PyObject*>None and op.rules[i] is not None:
             rule = <Rule>op.rules[i]
             tensors |= rule.tensors
             specs |= rule.specs
-    save(node, op, saved, (), target, tensors, specs)
+    save(node, items_of(saved), n, (), target, tensors, specs)
     rebase(target, node, op.name + "_")
 
 
@@ -161,10 +161,10 @@ cdef rebase(Tensor target, Node node, str name):
         return
     slices = CustomNode.__new__(CustomNode)
     slices.label = "CopySlices"
-    connect(slices, (base,))
-    slices.edges = slices.edges + node.edges[1:]
+    connect_all(slices, (base,))
+    set_edges(slices, edge_tuple(slices) + edge_tuple(node)[1:])
     if node.output_numbers is not None or slices.output_numbers is not None:
-        slices.output_numbers = (slices.output_numbers or [0]) + (node.output_numbers or [0] * len(node.edges))[1:]
+        slices.output_numbers = (slices.output_numbers or [0]) + (node.output_numbers or [0] * node.n_edges)[1:]
     geometry = (shape_tuple(target), target.stride(), target.offset - base.offset)
     slices.fn = copy_slices_rule(node, (shape_tuple(base), base.stride()), geometry)
     set_meta(slices, base)
@@ -178,8 +178,8 @@ cdef object copy_slices_rule(Node node, tuple base_geometry, tuple view_geometry
         whole = empty_strided(shape, strides, dtype=g.dtype, device=g.device)
         whole.copy_(g)
         part = whole.as_strided(*view_geometry)
-        results = node.run(part.clone(), None)
-        if node.edges[0] is not None:
+        results = run_node(node, part.clone())
+        if edges_of(node)[0] != <PyObject*>None:
             part.copy_(results[0]) if results[0] is not None else part.zero_()
         return (whole, *results[1:])
     return rule
@@ -210,12 +210,12 @@ cdef Tensor copy_into(Tensor target, Tensor source, str name="copy_"):
     target.storage.version += 1
     target.storage.writer = name
     if grad:
-        node = Node.__new__(Node)
+        node = new_node()
         node.op = COPY_OP
         if COPY_OP.rules is None:
             COPY_OP.prepare_rules()
-        connect(node, (target, source))
-        node.args = (None, None, None)
+        connect_all(node, (target, source))
+        node.n_args = 3  # (y, target, source), of which the rules read nothing
         rebase(target, node, name)
     if LISTENERS:
         notify(COPY_OP, (target, source), (), target)

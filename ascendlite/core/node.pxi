@@ -9,16 +9,31 @@ cdef struct Meta:  # what a gradient of an output must look like
     int64_t shape[16]
 
 
-@cython.freelist(128)
-@cython.trashcan(True)
+cdef enum:
+    FEW_EDGES = 4, FEW_ARGS = 6, MOST_ARGS = 40
+
+cdef extern from *:
+    """
+    #define AL_NODE(x) ((struct __pyx_obj_10ascendlite_4core_5_core_Node*)(x))
+    #define al_few_edges(x) (&AL_NODE(x)->edge0)
+    #define al_few_args(x) (&AL_NODE(x)->arg0)
+    """
+    PyObject** few_edges "al_few_edges"(Node)
+    PyObject** few_args "al_few_args"(Node)
+
+
 cdef class Node:
     """A recorded op. `next_functions` are the nodes of its inputs, as in torch."""
     cdef Op op
-    cdef tuple edges          # Node, leaf Tensor or None for each input
+    # Edges (a Node, a leaf Tensor or None for each input) and arguments ((y, *inputs, *attrs) as the rules see them: Tensor, Spec,
+    # scalar or None) are in the node itself when they are few, in a tuple when they are many: see edges_of and args_of.
+    cdef object edge0, edge1, edge2, edge3
+    cdef object arg0, arg1, arg2, arg3, arg4, arg5
+    cdef tuple more_edges, more_args
+    cdef int n_edges, n_args
     cdef list output_numbers  # of the edges; None: all zero
-    cdef tuple args           # (y, *inputs, *attrs) as the rules see them: Tensor, Spec, scalar or None
     cdef int64_t* versions    # of saved tensors, by argument; NULL when nothing is saved
-    cdef int64_t few[4]       # where they are when there are few arguments
+    cdef int64_t few[6]       # where they are when there are few arguments
     cdef bytearray many       # and when there are many
     cdef Meta meta            # of output 0
     cdef list more            # Spec of the outputs 1..
@@ -36,8 +51,8 @@ cdef class Node:
 
     @property
     def next_functions(self):
-        numbers = self.output_numbers or [0] * len(self.edges)
-        return tuple((AccumulateGrad(e) if isinstance(e, Tensor) else e, n) for e, n in zip(self.edges, numbers))
+        numbers = self.output_numbers or [0] * self.n_edges
+        return tuple((AccumulateGrad(e) if isinstance(e, Tensor) else e, n) for e, n in zip(edge_tuple(self), numbers))
 
     def register_hook(self, hook):
         """Call `hook(grad_inputs, grad_outputs)` after the node ran; a tuple that it returns replaces the gradients of the inputs."""
@@ -54,46 +69,48 @@ cdef class Node:
     def __repr__(self):
         return f"<{self.name()} object at {hex(id(self))}>"
 
-    cdef tuple run(self, g, list wanted):
-        # The gradients of the inputs; None where not wanted or zero.
+    cdef int run(self, g, list wanted, PyObject** results) except -1:
+        # Fills in the gradients of the inputs, as new references; NULL stays where not wanted or zero.
+        cdef Stack stack
+        cdef PyObject** edges = edges_of(self)
         cdef Rule rule
-        cdef int i, n = <int>PyTuple_GET_SIZE(self.edges)
-        cdef tuple results
-        args = self.unpack()
-        if self.op.rule_all is not None:
-            rule = self.op.rule_all
-            needs = tuple([self.edges[i] is not None and (wanted is None or wanted[i]) for i in range(n)])
-            return tuple(rule.fn(g, *args[:rule.nargs - 1], needs=needs))
-        results = PyTuple_New(n)
-        for i in range(n):
-            r = None
-            if <PyObject*>PyTuple_GET_ITEM(self.edges, i) != <PyObject*>None and (wanted is None or wanted[i]):
-                rule = <Rule>self.op.rules[i]
-                if rule is not None:
-                    r = call_rule(rule, g, args)
-            Py_INCREF(r)
-            PyTuple_SET_ITEM(results, i, r)
-        return results
-
-    cdef tuple unpack(self):
-        # The saved arguments, after the check that nobody wrote into them.
         cdef int i
-        cdef Tensor t
-        cdef Storage s
+        fill_stack(self, g, self.check_saved(), stack)
+        if self.op.rule_all is not None:
+            return self.run_all(wanted, stack.items, results)
+        for i in range(self.n_edges):
+            if edges[i] != <PyObject*>None and (wanted is None or wanted[i]):
+                rule = <Rule>PyList_GET_ITEM(self.op.rules, i)
+                if <PyObject*>rule != <PyObject*>None:
+                    results[i] = call_rule(rule, stack.items)
+        return 0
+
+    cdef int run_all(self, list wanted, PyObject** stack, PyObject** results) except -1:
+        # One rule gives all gradients.
+        cdef Rule rule = self.op.rule_all
+        cdef PyObject** edges = edges_of(self)
+        cdef int i
+        needs = tuple([edges[i] != <PyObject*>None and (wanted is None or wanted[i]) for i in range(self.n_edges)])
+        args = tuple([<object>stack[i] for i in range(rule.nargs)])
+        give(tuple(rule.fn(*args, needs=needs)), self.n_edges, results)
+        return 0
+
+    cdef object check_saved(self):
+        # Raises if the saved arguments are gone or somebody wrote into them. Returns y as the rules see it.
+        cdef PyObject** args
+        cdef int i
         if self.freed:
             raise GradError(f"backward: the saved tensors of {self.name()} are gone: Trying to backward through the graph a second "
                             f"time; call backward(retain_graph=True) the first time")
-        if self.versions == NULL:
-            return self.args
-        for i in range(<int>PyTuple_GET_SIZE(self.args)):
-            if self.versions[i] < 0:
-                continue
-            item = <object>PyTuple_GET_ITEM(self.args, i)
-            if version_of(item) != self.versions[i]:
-                self.raise_modified(item if isinstance(item, Tensor) else item[0], i)
-        if mode.grad:
-            return self.with_graph()
-        return self.args
+        args = args_of(self)
+        if self.versions != NULL:
+            for i in range(self.n_args):
+                if self.versions[i] >= 0 and version_of(<object>args[i]) != self.versions[i]:
+                    item = <object>args[i]
+                    self.raise_modified(item if isinstance(item, Tensor) else item[0], i)
+        if mode.grad and self.versions != NULL:
+            return self.with_graph(<object>args[0])
+        return <object>args[0] if self.n_args else None
 
     cdef raise_modified(self, Tensor t, int i):
         cdef int64_t version = t.storage.version
@@ -104,15 +121,14 @@ cdef class Node:
             f"version {version}; expected version {self.versions[i]} instead (last written by {who}); "
             f"clone() the tensor before it is overwritten")
 
-    cdef tuple with_graph(self):
+    cdef object with_graph(self, y):
         # For higher orders, a saved output must lead back to this node.
-        cdef object y = <object>PyTuple_GET_ITEM(self.args, 0)
         if isinstance(y, Tensor):
-            return (self.attach(<Tensor>y, 0),) + self.args[1:]
+            return self.attach(<Tensor>y, 0)
         if isinstance(y, tuple):
-            return (tuple([self.attach(<Tensor>t, k) if isinstance(t, Tensor) and (<Tensor>t).is_float() else t
-                           for k, t in enumerate(<tuple>y)]),) + self.args[1:]
-        return self.args
+            return tuple([self.attach(<Tensor>t, k) if isinstance(t, Tensor) and (<Tensor>t).is_float() else t
+                          for k, t in enumerate(<tuple>y)])
+        return y
 
     cdef Tensor attach(self, Tensor saved, int number):
         cdef Tensor t = alias(saved)
@@ -120,12 +136,75 @@ cdef class Node:
         t.out_nr = number
         return t
 
-    cdef release(self):
+    cdef int release(self) except -1:
         if self.versions != NULL:
             self.freed = True
-            self.args = None
-            self.many = None
             self.versions = NULL
+            drop_args(self)
+        return 0
+
+
+cdef inline PyObject** edges_of(Node node) noexcept:
+    return few_edges(node) if node.n_edges <= FEW_EDGES else items_of(node.more_edges)
+
+
+cdef inline PyObject** args_of(Node node) noexcept:
+    return few_args(node) if node.n_args <= FEW_ARGS else items_of(node.more_args)
+
+
+cdef tuple edge_tuple(Node node):
+    cdef int i
+    return tuple([<object>edges_of(node)[i] for i in range(node.n_edges)])
+
+
+cdef int open_edges(Node node, int n) except -1:
+    # Makes room for the edges of n inputs; all are None.
+    if n > FEW_EDGES:
+        node.more_edges = (None,) * n
+    node.n_edges = n
+    return 0
+
+
+cdef int set_edges(Node node, tuple edges) except -1:
+    cdef int i
+    open_edges(node, len(edges))
+    for i in range(node.n_edges):
+        put(&edges_of(node)[i], edges[i])
+    return 0
+
+
+cdef int drop_args(Node node) except -1:
+    cdef PyObject** args = few_args(node)
+    cdef int i
+    for i in range(node.n_args if node.n_args <= FEW_ARGS else 0):
+        if args[i] != <PyObject*>None:
+            put(&args[i], None)
+    node.n_args = 0
+    node.more_args = None
+    node.many = None
+    return 0
+
+
+cdef inline int fill_stack(Node node, g, y, Stack& stack) noexcept:
+    # What rules are called with: g, y, inputs, attributes. Held, since another thread may release the node meanwhile.
+    cdef PyObject** args = args_of(node)
+    cdef int i
+    stack.push(<PyObject*>g)
+    stack.push(<PyObject*>y)
+    for i in range(1, node.n_args if node.n_args < MOST_ARGS else MOST_ARGS):
+        stack.push(args[i])
+    return 0
+
+
+cdef int give(tuple values, int n, PyObject** results) except -1:
+    # The items of a rule's answer as new references; None is no gradient, and so is what is missing at the end.
+    cdef int i
+    for i in range(min(n, len(values))):
+        item = values[i]
+        if item is not None:
+            Py_INCREF(item)
+            results[i] = <PyObject*>item
+    return 0
 
 
 cdef inline int64_t version_of(item) except -2:
@@ -139,18 +218,6 @@ cdef inline int64_t version_of(item) except -2:
         if isinstance(part, Tensor):
             total += (<Tensor>part).storage.version
     return total
-
-
-cdef object call_rule(Rule rule, g, tuple args):
-    cdef PyObject* stack[40]
-    cdef int k, n = rule.nargs
-    stack[0] = <PyObject*>g
-    for k in range(1, n):
-        stack[k] = PyTuple_GET_ITEM(args, k - 1)
-    cdef PyObject* result = PyObject_Vectorcall(<PyObject*>rule.fn, stack, n, NULL)
-    value = <object>result
-    Py_XDECREF(result)
-    return value
 
 
 cdef class HookHandle:
@@ -199,14 +266,15 @@ cdef class CustomNode(Node):
     def name(self):
         return self.label
 
-    cdef tuple run(self, g, list wanted):
+    cdef int run(self, g, list wanted, PyObject** results) except -1:
         if self.freed:
             raise GradError(f"backward: the graph of {self.label} was freed: Trying to backward through the graph a second time; "
                             f"call backward(retain_graph=True) the first time")
         result = self.fn(*(g if isinstance(g, tuple) else (g,)))
-        return result if isinstance(result, tuple) else (result,)
+        give(result if isinstance(result, tuple) else (result,), self.n_edges, results)
+        return 0
 
-    cdef release(self):
+    cdef int release(self) except -1:
         self.freed = True
         self.fn = None
-
+        return 0

@@ -44,10 +44,12 @@ cdef class Rule:
     cdef int nargs            # positional parameters, g included
     cdef uint64_t tensors     # read as tensors: must be saved
     cdef uint64_t specs       # read as shapes only (name starts with an underscore)
+    cdef Program program      # the rule in steps, where it is that simple
 
     def __init__(self, fn):
         code = fn.__code__
         self.fn, self.nargs = fn, code.co_argcount
+        self.program = program_of(fn, self.nargs)
         used = _names_read(code)
         for k, name in enumerate(code.co_varnames[1:self.nargs]):
             if name in used:
@@ -99,12 +101,13 @@ cdef class Op:
             raise ValueError(f"Op {name}: {len(vjp)} gradient rules for {inputs} inputs; give one rule (or None) per tensor input")
         OPS[name] = self
 
-    cdef prepare_rules(self):
-        self.rules = []
+    cdef int prepare_rules(self) except -1:
         if self.vjp_all is not None:
             self.rule_all = Rule(self.vjp_all)
+            self.rules = []
         else:
             self.rules = [None if fn is None else Rule(fn) for fn in self.vjp]
+        return 0
 
     @property
     def differentiable(self):
@@ -138,6 +141,8 @@ cdef class Op:
         if self.is_pointwise:
             if PyTuple_GET_SIZE(args) != self.n_inputs:
                 raise TypeError(f"{self.name}() takes {self.n_inputs} positional arguments but {len(args)} were given")
+            if out is None:
+                return apply_operands(self, items_of(args), self.n_inputs)
             return apply_pointwise(self, args, out)
         return apply_kernel(self, args[:self.n_inputs], args[self.n_inputs:], out)
 

@@ -1,6 +1,6 @@
 # How a pointwise op runs once its dtype is known: operands to views, the output's shape and memory, the launch.
 
-cdef Tensor run_uniform(Op op, tuple args, bint* grad):
+cdef Tensor run_uniform(Op op, PyObject** operands, int n, bint* grad):
     # The common case in one pass: contiguous float tensors of one shape and dtype on the CPU, and numbers. None: take the general road.
     cdef char* data[9]
     cdef int64_t strides[9]
@@ -8,11 +8,11 @@ cdef Tensor run_uniform(Op op, tuple args, bint* grad):
     cdef View* views[9]
     cdef Tensor t, lead = None, result
     cdef LoopFn loop
-    cdef int i, n = <int>PyTuple_GET_SIZE(args)
+    cdef int i
     if op.cond or op.rule == R_BITWISE or n > 8:
         return None
     for i in range(n):
-        x = <object>PyTuple_GET_ITEM(args, i)
+        x = <object>operands[i]
         if not isinstance(x, Tensor):
             continue
         t = <Tensor>x
@@ -23,15 +23,15 @@ cdef Tensor run_uniform(Op op, tuple args, bint* grad):
         elif t.v.dtype != lead.v.dtype or t.device_ != CPU or not t.dense or not same_shape(t, lead):
             return None
         data[i + 1], strides[i + 1] = t.v.data, ITEMSIZE[t.v.dtype]
-        if t.leaf_requires_grad or t.grad_fn_ is not None or t.base is not None:
-            grad[0] = grad[0] or needs_grad(t)
+        if not grad[0] and (t.leaf_requires_grad or t.grad_fn_ is not None or t.base is not None):
+            grad[0] = needs_grad(t)
     if lead is None:
         return None
     loop = op.entry.loops[lead.v.dtype]
     if loop == NULL:
         return None
     for i in range(n):
-        x = <object>PyTuple_GET_ITEM(args, i)
+        x = <object>operands[i]
         if isinstance(x, Tensor):
             continue
         if not (PyFloat_Check(x) or PyLong_Check(x)):

@@ -6,97 +6,107 @@ cdef inline bint needs_grad(Tensor t):
     return t.base is not None and grad_fn_of(t) is not None
 
 
-cdef record(Op op, tuple inputs, tuple attrs, result):
-    # Attaches a node that knows the inputs' nodes and holds what the gradient rules read.
-    cdef Node node = Node.__new__(Node)
-    cdef int i, n = <int>PyTuple_GET_SIZE(inputs)
+cdef inline int record(Op op, tuple inputs, tuple attrs, result) except -1:
+    return record_operands(op, inputs, items_of(inputs), <int>PyTuple_GET_SIZE(inputs), attrs, result)
+
+
+cdef int record_operands(Op op, tuple whole, PyObject** inputs, int n, tuple attrs, result) except -1:
+    # Attaches a node that knows the inputs' nodes and holds what the gradient rules read. `whole` is needed of variadic ops only.
+    cdef Node node = new_node()
+    cdef PyObject** edges
+    cdef PyObject* single
+    cdef int i
     cdef uint64_t tensors = 0, specs = 0
     cdef Rule rule
     if op.rules is None:
         op.prepare_rules()
     node.op = op
-    connect(node, inputs)
+    connect(node, inputs, n)
     if op.rule_all is not None:
         tensors, specs = op.rule_all.tensors, op.rule_all.specs
     else:
+        edges = edges_of(node)
         for i in range(n):
-            if <object>PyTuple_GET_ITEM(node.edges, i) is not None and op.rules[i] is not None:
-                rule = <Rule>op.rules[i]
+            if edges[i] != <PyObject*>None and PyList_GET_ITEM(op.rules, i) != <PyObject*>None:
+                rule = <Rule>PyList_GET_ITEM(op.rules, i)
                 tensors |= rule.tensors
                 specs |= rule.specs
-    save(node, op, inputs, attrs, result, tensors, specs)
+    if op.inputs is None:
+        single = <PyObject*>whole
+        inputs, n = &single, 1
+    save(node, inputs, n, attrs, result, tensors, specs)
     attach_outputs(node, result)
+    return 0
 
 
-cdef connect(Node node, tuple inputs):
-    cdef int i, n = <int>PyTuple_GET_SIZE(inputs)
+cdef int connect(Node node, PyObject** inputs, int n) except -1:
+    cdef int i
     cdef Tensor t
     cdef Node source
-    cdef tuple edges = PyTuple_New(n)
+    cdef PyObject** edges
     global SEQUENCE
+    open_edges(node, n)
+    edges = edges_of(node)
     for i in range(n):
-        x = <object>PyTuple_GET_ITEM(inputs, i)
-        edge = None
-        if isinstance(x, Tensor):
-            t = <Tensor>x
-            source = grad_fn_of(t)
-            if source is not None:
-                edge = source
-                if t.out_nr:
-                    if node.output_numbers is None:
-                        node.output_numbers = [0] * n
-                    node.output_numbers[i] = t.out_nr
-            elif t.leaf_requires_grad:
-                edge = t
-            if t.inference and edge is not None:
-                raise GradError("Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
-                                "computation tracked by autograd; clone() them outside of inference_mode first")
-        Py_INCREF(edge)
-        PyTuple_SET_ITEM(edges, i, edge)
-    node.edges = edges
+        if not isinstance(<object>inputs[i], Tensor):
+            continue
+        t = <Tensor>inputs[i]
+        source = t.grad_fn_ if t.base is None else grad_fn_of(t)
+        if source is not None:
+            put(&edges[i], source)
+            if t.out_nr:
+                if node.output_numbers is None:
+                    node.output_numbers = [0] * n
+                node.output_numbers[i] = t.out_nr
+        elif t.leaf_requires_grad:
+            put(&edges[i], t)
+        else:
+            continue
+        if t.inference:
+            raise GradError("Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
+                            "computation tracked by autograd; clone() them outside of inference_mode first")
     SEQUENCE += 1
     node.sequence = SEQUENCE
     if mode.anomaly:
         import traceback
         node.trace = "".join(traceback.format_stack()[-12:])
+    return 0
 
 
-cdef save(Node node, Op op, tuple inputs, tuple attrs, result, uint64_t tensors, uint64_t specs):
-    # Fills node.args = (y, *inputs, *attrs); a variadic op has its inputs as one tuple.
-    cdef int i, n
-    cdef tuple items = (inputs,) if op.inputs is None else inputs
-    cdef int total = 1 + <int>PyTuple_GET_SIZE(items) + <int>PyTuple_GET_SIZE(attrs)
-    cdef tuple args = PyTuple_New(total)
-    cdef uint64_t bit = 1
-    cdef bint any_saved = False
-    n = 1 + <int>PyTuple_GET_SIZE(items)
-    tensors &= (<uint64_t>1 << n) - 1  # attributes are read, not saved: a node with nothing else can run again
+cdef inline int connect_all(Node node, tuple inputs) except -1:
+    return connect(node, items_of(inputs), <int>PyTuple_GET_SIZE(inputs))
+
+
+cdef int save(Node node, PyObject** inputs, int n, tuple attrs, result, uint64_t tensors, uint64_t specs) except -1:
+    # Fills the arguments (y, *inputs, *attrs); a variadic op has its inputs as one tuple.
+    cdef PyObject** args
+    cdef int i, k = 1 + n, total = k + <int>PyTuple_GET_SIZE(attrs)
+    cdef int64_t version
+    tensors &= (<uint64_t>1 << k) - 1  # attributes are read, not saved: a node with nothing else can run again
+    if total > FEW_ARGS:
+        node.more_args = (None,) * total
+    node.n_args = total
+    args = args_of(node)
     if tensors:
-        if total <= 4:
-            node.versions = node.few
-        else:
+        node.versions = node.few
+        if total > FEW_ARGS:
             node.many = bytearray(total * sizeof(int64_t))
             node.versions = <int64_t*><char*>node.many
     for i in range(total):
-        if i == 0:
-            item = result
-        elif i < n:
-            item = <object>PyTuple_GET_ITEM(items, i - 1)
-        else:
-            item = <object>PyTuple_GET_ITEM(attrs, i - n)
-        if i < n:
-            if tensors & bit:
-                item = saved_output(item) if i == 0 else item
-            elif specs & bit:
-                item = spec_of(item)
-            elif isinstance(item, (Tensor, tuple)):
-                item = None
-        if node.versions != NULL:
-            node.versions[i] = version_of(item) if i < n else -1
-        Py_INCREF(item)
-        PyTuple_SET_ITEM(args, i, item)
-        bit <<= 1
-    node.args = args
+        version = -1
+        if i >= k:
+            put(&args[i], <object>PyTuple_GET_ITEM(attrs, i - k))
+        elif tensors >> i & 1:
+            item = saved_output(result) if i == 0 else <object>inputs[i - 1]
+            put(&args[i], item)
+            version = version_of(item)
+        elif specs >> i & 1:
+            put(&args[i], spec_of(result if i == 0 else <object>inputs[i - 1]))
+        elif i and not isinstance(<object>inputs[i - 1], (Tensor, tuple)):
+            put(&args[i], <object>inputs[i - 1])
+        if tensors:
+            node.versions[i] = version
+    return 0
 
 
 cdef object saved_output(y):

@@ -71,13 +71,6 @@ cdef int read_shape(tuple shape, View* v, str op) except -1:
     return 0
 
 
-cdef inline Tensor bare_tensor(int dtype, int device):
-    cdef Tensor t = Tensor.__new__(Tensor)
-    t.v.dtype = dtype
-    t.device_ = device
-    return t
-
-
 cdef Tensor allocate(int dtype, int device, int ndim, const int64_t* shape):
     # A fresh contiguous tensor, uninitialised.
     cdef Tensor t = bare_tensor(dtype, device)

@@ -14,12 +14,16 @@ cdef bind_slot(str name, Op op):
         SLOTS[SLOT_NAMES[name]] = op
 
 cdef inline object unary_slot(int slot, x):
-    return apply_pointwise(<Op>SLOTS[slot], (x,), None)
+    cdef PyObject* operands[1]
+    operands[0] = <PyObject*>x
+    return apply_operands(<Op>PyList_GET_ITEM(SLOTS, slot), operands, 1)
 
 cdef inline object binary_slot(int slot, a, b):
+    cdef PyObject* operands[2]
     if not (is_operand(a) and is_operand(b)):
         return NotImplemented
-    return apply_pointwise(<Op>SLOTS[slot], (a, b), None)
+    operands[0], operands[1] = <PyObject*>a, <PyObject*>b
+    return apply_operands(<Op>PyList_GET_ITEM(SLOTS, slot), operands, 2)
 
 cdef inline object inplace_slot(int slot, Tensor a, b):
     if not is_operand(b):

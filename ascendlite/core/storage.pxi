@@ -2,7 +2,6 @@
 
 @cython.final
 @cython.no_gc  # an owner is an array or a mapping: it does not lead back to a storage
-@cython.freelist(256)
 cdef class Storage:
     """A block of memory that tensors share. `version` counts the in-place writes."""
     cdef char* ptr
@@ -33,15 +32,14 @@ cdef class Storage:
 
 
 cdef inline Storage new_storage(size_t nbytes, int device):
-    cdef Storage s = Storage.__new__(Storage)
+    cdef Storage s = bare_storage()
     s.nbytes = nbytes
     s.device = device
     if device == CPU and nbytes:
-        try:
-            s.ptr = <char*>host.runtime.alloc(nbytes)
-        except MemoryError:
+        s.ptr = <char*>try_alloc(nbytes)
+        if s.ptr == NULL:
             raise OutOfMemoryError(f"cpu: can't allocate memory: you tried to allocate {nbytes} bytes "
-                                   f"({nbytes / 2**30:.2f} GiB); use a smaller shape or dtype") from None
+                                   f"({nbytes / 2**30:.2f} GiB); use a smaller shape or dtype")
         s.owned = True
     elif device >= NPU and nbytes:
         s.ptr = allocate_on_npu(device, nbytes)
@@ -52,7 +50,7 @@ cdef inline Storage new_storage(size_t nbytes, int device):
 
 cdef Storage share_storage(Storage source):
     # The same memory under a version counter of its own: what `.data` gives.
-    cdef Storage s = Storage.__new__(Storage)
+    cdef Storage s = bare_storage()
     s.ptr, s.nbytes, s.device, s.readonly = source.ptr, source.nbytes, source.device, source.readonly
     s.owner = source if source.owner is None else source.owner
     return s

@@ -4,8 +4,6 @@ cdef enum:
     UNTRACKED = 1, UNTRACKED_GRAD = 2
 
 @cython.binding(False)  # plain method descriptors: they check self, also when called as Tensor.method(x)
-@cython.freelist(256)
-@cython.trashcan(True)
 cdef class Tensor:
     """A strided window on storage, with PyTorch's attributes and methods.
 
