@@ -86,6 +86,41 @@ cdef extern from "host.h" namespace "al" nogil:
         cbool needed
 
 
+    cdef cppclass FewViews:
+        int count
+        void push_back(View*)
+        View** data()
+
+    cdef cppclass FewInts:
+        int count
+        void push_back(int64_t)
+        int64_t* data()
+
+    cdef cppclass FewDoubles:
+        int count
+        void push_back(double)
+        double* data()
+
+    cdef cppclass CallKey:
+        cbool usable
+        void add(int64_t)
+        void add_view(const View&, int)
+        void add_double(double)
+
+    cdef struct AnswerOutput "al::Answers::Output":
+        int32_t dtype
+        int32_t ndim
+        int64_t* shape
+
+    cdef struct Answer "al::Answers::Answer":
+        cbool several
+        int count
+        AnswerOutput* outputs
+
+    cdef cppclass Answers:
+        Answer* find(const CallKey&)
+        Answer* open(const CallKey&)
+
     cdef cppclass Stack:
         PyObject* items[48]
         int count

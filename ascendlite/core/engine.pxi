@@ -325,6 +325,12 @@ def mark_dirty(Tensor target not None, str label, tuple inputs, fn):
     node.label, node.fn = label, fn
     connect_all(node, inputs)
     rebase(target, node, label)
+    return node
+
+
+def attached(Node node not None, Tensor saved not None, int number):
+    """A saved output without history as output `number` of its node again."""
+    return node.attach(saved, number)
 
 
 def requires_grad_any(tensors):

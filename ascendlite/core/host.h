@@ -58,6 +58,73 @@ struct Visit {
   bool needed;
 };
 
+// A short list on the stack; a long one moves to the heap.
+template <class T, int N>
+struct Few {
+  T near[N];
+  std::vector<T> far;
+  int count = 0;
+  void push_back(T x) {
+    if (count == N) far.assign(near, near + N);
+    if (count >= N) far.push_back(x);
+    else near[count] = x;
+    count++;
+  }
+  T* data() { return count > N ? far.data() : near; }
+};
+using FewViews = Few<View*, 12>;
+using FewInts = Few<int64_t, 24>;
+using FewDoubles = Few<double, 8>;
+
+// What a shape rule reads of a call: operands and attributes as words. Not usable when it says more than fits.
+struct CallKey {
+  static constexpr int kMost = 56;
+  int64_t words[kMost];
+  int count = 0;
+  bool usable = true;
+  void add(int64_t word) {
+    if (count < kMost) words[count++] = word;
+    else usable = false;
+  }
+  void add_view(const View& v, int device) {
+    add(int64_t{v.dtype} | int64_t{v.ndim} << 8 | int64_t{device} << 16);
+    for (int i = 0; i < v.ndim; i++) add(v.shape[i]);
+  }
+  void add_double(double d) {
+    int64_t bits;
+    std::memcpy(&bits, &d, sizeof bits);
+    add(bits);
+  }
+  uint64_t hash() const {
+    uint64_t h = count;
+    for (int i = 0; i < count; i++) h = (h ^ uint64_t(words[i])) * 0x9E3779B97F4A7C15u, h ^= h >> 29;
+    return h;
+  }
+};
+
+// Shape rules' answers of one op. A call replaces the former one of its place.
+struct Answers {
+  static constexpr int kPlaces = 32, kMostDims = 6, kMostOutputs = 3;
+  struct Output { int32_t dtype, ndim; int64_t shape[kMostDims]; };
+  struct Answer { CallKey key; bool several; int count; Output outputs[kMostOutputs]; };
+  Answer* places[kPlaces] = {};
+
+  Answer* find(const CallKey& key) const {
+    Answer* a = places[key.hash() % kPlaces];
+    if (!a || a->key.count != key.count || std::memcmp(a->key.words, key.words, key.count * sizeof(int64_t))) return nullptr;
+    return a;
+  }
+  // A place to be filled; its outputs are none yet.
+  Answer* open(const CallKey& key) {
+    Answer*& a = places[key.hash() % kPlaces];
+    if (!a) a = new Answer;
+    a->key = key;
+    a->count = 0;
+    a->several = false;
+    return a;
+  }
+};
+
 // References that end with the scope that holds them.
 struct Stack {
   PyObject* items[48];

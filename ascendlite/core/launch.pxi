@@ -8,7 +8,7 @@ cdef raise_kernel_error(Op op, Error* error):
     raise KERNEL_ERRORS[error.kind](f"{op.name}: {text}" if text.startswith("not implemented") else text)
 
 
-cdef flatten_attrs(tuple attrs, vector[int64_t]& ints, vector[double]& floats):
+cdef int flatten_attrs(tuple attrs, FewInts& ints, FewDoubles& floats) except -1:
     for a in attrs:
         if PyFloat_CheckExact(a):
             floats.push_back(a)
@@ -22,6 +22,7 @@ cdef flatten_attrs(tuple attrs, vector[int64_t]& ints, vector[double]& floats):
             ints.push_back((<DType>a).code)
         elif a is not None and not isinstance(a, str):
             raise TypeError(f"attribute {a!r} of type {type(a).__name__} can't be handed to a kernel")
+    return 0
 
 
 cdef launch_kernel(Op op, tuple outputs, tuple inputs, tuple attrs):
@@ -42,9 +43,9 @@ cdef int device_of(tuple outputs, tuple inputs) except -1:
 
 cdef launch_on_host(Op op, tuple outputs, tuple inputs, tuple attrs):
     # Hands the views of outputs, then inputs, to the op's CPU kernel. Inputs are made contiguous where the op wants it.
-    cdef vector[View*] views
-    cdef vector[int64_t] ints
-    cdef vector[double] floats
+    cdef FewViews views
+    cdef FewInts ints
+    cdef FewDoubles floats
     cdef Error error
     cdef Call call
     cdef Tensor t
@@ -54,7 +55,6 @@ cdef launch_on_host(Op op, tuple outputs, tuple inputs, tuple attrs):
     cdef KernelFn kernel = op.entry.kernel
     if kernel == NULL:
         raise DeviceError(f"{op.name}: there is no kernel for device 'cpu'")
-    views.reserve(len(outputs) + len(inputs))
     for item in outputs:
         t = <Tensor?>item
         views.push_back(&t.v)
@@ -75,9 +75,9 @@ cdef launch_on_host(Op op, tuple outputs, tuple inputs, tuple attrs):
         work += t.count
     flatten_attrs(attrs, ints, floats)
     error.kind = kOk
-    call.views, call.nviews, call.nouts = views.data(), <int>views.size(), <int>len(outputs)
-    call.ints, call.nints = ints.data(), <int>ints.size()
-    call.floats, call.nfloats = floats.data(), <int>floats.size()
+    call.views, call.nviews, call.nouts = views.data(), views.count, <int>len(outputs)
+    call.ints, call.nints = ints.data(), ints.count
+    call.floats, call.nfloats = floats.data(), floats.count
     call.error = &error
     if work > 4096:
         with nogil:

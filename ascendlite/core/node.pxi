@@ -91,7 +91,7 @@ cdef class Node:
         cdef PyObject** edges = edges_of(self)
         cdef int i
         needs = tuple([edges[i] != <PyObject*>None and (wanted is None or wanted[i]) for i in range(self.n_edges)])
-        args = tuple([<object>stack[i] for i in range(rule.nargs)])
+        args = tuple([<object>stack[i] for i in range(min(rule.nargs, 1 + self.n_args))])  # `needs` may be among the names
         give(tuple(rule.fn(*args, needs=needs)), self.n_edges, results)
         return 0
 

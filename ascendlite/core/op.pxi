@@ -86,6 +86,7 @@ cdef class Op:
     cdef KernelEntry* entry
     cdef list rules                   # Rule or None per input, made at the first recording
     cdef Rule rule_all
+    cdef Answers answers              # of `infer`
     cdef tuple keywords               # names of the inputs, for calls by keyword
     cdef readonly str node_name
 
@@ -100,6 +101,7 @@ cdef class Op:
         if vjp is not None and inputs is not None and len(vjp) != inputs:
             raise ValueError(f"Op {name}: {len(vjp)} gradient rules for {inputs} inputs; give one rule (or None) per tensor input")
         OPS[name] = self
+        bind_slot(name, self)
 
     cdef int prepare_rules(self) except -1:
         if self.vjp_all is not None:
@@ -182,7 +184,6 @@ def pointwise(str name, int rule, vjp=None, *, int inputs=0, bint cond=False, ca
     op = Op(name, inputs=n, vjp=vjp, kernel=kernel, cast=cast)
     op.is_pointwise, op.rule, op.cond = True, rule, cond
     op.keywords = keywords if keywords is not None else ("input", "other")[:n] if n <= 2 else ()
-    bind_slot(name, op)
     return op
 
 

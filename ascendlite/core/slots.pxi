@@ -9,8 +9,14 @@ FUNCTIONS = {}  # public functions by name, filled by `ascendlite.core.registry`
 
 cdef object _backward = None  # ascendlite.core.autograd.backward, once it is needed
 
+cdef Op MATMUL = None
+
 cdef bind_slot(str name, Op op):
-    if name in SLOT_NAMES:
+    global MATMUL
+    # The first op of a name stays: a user's op may have a name of ours.
+    if name == "matmul" and MATMUL is None:
+        MATMUL = op
+    if name in SLOT_NAMES and SLOTS[SLOT_NAMES[name]] is None:
         SLOTS[SLOT_NAMES[name]] = op
 
 cdef inline object unary_slot(int slot, x):
@@ -29,6 +35,11 @@ cdef inline object inplace_slot(int slot, Tensor a, b):
     if not is_operand(b):
         return NotImplemented
     return apply_inplace(<Op>SLOTS[slot], a, (a, b))
+
+cdef inline object matmul_slot(Tensor a, b):
+    if isinstance(b, Tensor) and a.v.ndim >= 2 and (<Tensor>b).v.ndim >= 2:
+        return apply_kernel(MATMUL, (a, b), (), None)
+    return function_slot("matmul", a, b)
 
 cdef inline object function_slot(str name, a, b):
     if not (is_operand(a) and is_operand(b)):

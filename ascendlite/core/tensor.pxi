@@ -345,7 +345,7 @@ cdef class Tensor:
     def __rmod__(self, other): return function_slot("remainder", other, self)
     def __pow__(self, other, modulo): return function_slot("pow", self, other)
     def __rpow__(self, other, modulo): return function_slot("pow", other, self)
-    def __matmul__(self, other): return function_slot("matmul", self, other)
+    def __matmul__(self, other): return matmul_slot(self, other)
     def __rmatmul__(self, other): return function_slot("matmul", other, self)
     def __and__(self, other): return function_slot("bitwise_and", self, other)
     def __rand__(self, other): return function_slot("bitwise_and", other, self)
