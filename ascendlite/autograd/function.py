@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 from ascendlite.core import _core
@@ -16,7 +18,8 @@ class FunctionCtx:
     def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad
         self.to_save: tuple[Tensor | None, ...] = ()
-        self.saved: tuple[tuple[Tensor | None, int], ...] = ()
+        self.saved: tuple[tuple[Tensor | None, int, int], ...] = ()  # tensor, version, number of the output that it is (or -1)
+        self.node: Callable[[], Any] = lambda: None  # a weak reference: the node holds this context
         self.dirty: tuple[Tensor, ...] = ()
         self.non_differentiable: tuple[Tensor, ...] = ()
         self.materialize = True
@@ -39,11 +42,12 @@ class FunctionCtx:
 
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
-        for t, version in self.saved:
+        for t, version, _ in self.saved:
             if t is not None and t._version != version:
                 raise GradError(f"one of the variables needed for gradient computation has been modified by an inplace operation: a saved tensor of "
                                 f"shape {tuple(t.shape)} is at version {t._version}; expected version {version} instead; clone() it first")
-        return tuple(t for t, _ in self.saved)
+        node = self.node() if _core.is_grad_enabled() else None
+        return tuple(_core.attached(node, t, k) if k >= 0 and node is not None else t for t, _, k in self.saved)
 
 
 class Function:
@@ -97,10 +101,10 @@ def _record(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], result
              if isinstance(after, Tensor) and after.is_floating_point() and id(before) not in constant]
     differentiable = tuple(prepared[k] for k in slots)
     if differentiable:
-        _attach(cls, ctx, inputs, differentiable, _gradient(cls, ctx, args, prepared, slots))
+        ctx.node = weakref.ref(_attach(cls, ctx, inputs, differentiable, _gradient(cls, ctx, args, prepared, slots)))
     swap = {id(a): b for a, b in zip(outputs, prepared, strict=True)}
     saved = [swap.get(id(t), t) if t is not None else None for t in ctx.to_save]
-    ctx.saved = tuple((None, 0) if t is None else (_hold(t, differentiable), t._version) for t in saved)
+    ctx.saved = tuple((None, 0, -1) if t is None else _hold(t, differentiable) for t in saved)
     ctx.to_save = ()
     return prepared if isinstance(result, tuple) else prepared[0]
 
@@ -127,7 +131,7 @@ def _gradient(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outp
     return rule
 
 
-def _attach(cls: type[Function], ctx: FunctionCtx, inputs: tuple[Any, ...], differentiable: tuple[Tensor, ...], backward: Any) -> None:
+def _attach(cls: type[Function], ctx: FunctionCtx, inputs: tuple[Any, ...], differentiable: tuple[Tensor, ...], backward: Any) -> Any:
     label = f"{cls.__name__}Backward"
     dirty = [o for o in differentiable if any(o is d for d in ctx.dirty)]
     if dirty and len(differentiable) == 1:
@@ -137,9 +141,8 @@ def _attach(cls: type[Function], ctx: FunctionCtx, inputs: tuple[Any, ...], diff
             found = backward(*grads)
             return tuple(found[k] for k in order)
 
-        _core.mark_dirty(dirty[0], label, tuple(inputs[k] for k in order), reordered)
-    else:
-        _core.custom_node(label, inputs, differentiable[0] if len(differentiable) == 1 else differentiable, backward)
+        return _core.mark_dirty(dirty[0], label, tuple(inputs[k] for k in order), reordered)
+    return _core.custom_node(label, inputs, differentiable[0] if len(differentiable) == 1 else differentiable, backward)
 
 
 def _own_output(o: Any, ctx: FunctionCtx, inputs: tuple[Any, ...]) -> Any:
@@ -149,9 +152,12 @@ def _own_output(o: Any, ctx: FunctionCtx, inputs: tuple[Any, ...]) -> Any:
     return o
 
 
-def _hold(t: Tensor, outputs: tuple[Tensor, ...]) -> Tensor:
-    # An output is kept without its history, or it and its node would keep each other.
-    return t.detach() if any(t is o for o in outputs) else t
+def _hold(t: Tensor, outputs: tuple[Tensor, ...]) -> tuple[Tensor, int, int]:
+    # An output is kept without its history, or it and its node would keep each other; `saved_tensors` gives it back to its node.
+    for k, o in enumerate(outputs):
+        if t is o:
+            return t.detach(), t._version, k
+    return t, t._version, -1
 
 
 def _materialize(g: Tensor | None, spec: Any, wanted: bool) -> Tensor | None:

@@ -1,0 +1,69 @@
+"""How graphs end, what comes back of their headers, and gradient rules that run as steps."""
+
+from __future__ import annotations
+
+import pytest
+
+import ascendlite as al
+
+
+def test_a_custom_function_that_saves_its_output_has_second_gradients() -> None:
+    class Exp(al.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            y = x.exp()
+            ctx.save_for_backward(y)
+            return y
+
+        @staticmethod
+        def backward(ctx, g):
+            (y,) = ctx.saved_tensors
+            return g * y
+
+    x = al.tensor([0.5, 1.0], requires_grad=True)
+    (first,) = al.autograd.grad(Exp.apply(x).sum(), x, create_graph=True)
+    (second,) = al.autograd.grad(first.sum(), x)
+    assert second.tolist() == pytest.approx(x.detach().exp().tolist())
+
+
+def test_ends_of_long_graphs_do_not_nest() -> None:
+    class Same(al.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x + 0
+
+        @staticmethod
+        def backward(ctx, g):
+            return g
+
+    for step in (lambda y: y * 1.0, Same.apply, lambda y: y.view(2)):
+        y = al.ones(2, requires_grad=True)
+        for _ in range(100_000):
+            y = step(y)
+        del y
+
+
+def test_a_header_that_comes_back_is_plain() -> None:
+    x = al.ones(2, requires_grad=True)
+    y = x * 2
+    y.retain_grad()
+    y.sum().backward()
+    y.note = "mine"
+    del y, x
+    made = [al.ones(3) for _ in range(600)]
+    assert all(t.grad is None and t.grad_fn is None and t.is_leaf and not t.requires_grad and not hasattr(t, "note") for t in made)
+    assert all(t._version == 0 and t.storage_offset() == 0 and not t.is_inference() for t in made)
+
+
+def test_a_rule_in_steps_agrees_with_its_python() -> None:
+    # Scalars, 0-d tensors and mixed dtypes take the roads on which a program of steps gives up or promotes.
+    for dtype in (al.float64, al.float32, al.bfloat16):
+        x = al.tensor([0.5, 1.5], dtype=dtype, requires_grad=True)
+        z = al.tensor(2.0, dtype=dtype, requires_grad=True)
+        (x / z + z / x + al.tanh(x * z) - (x - 3).square() / 2 + al.atan2(x, z)).sum().backward()
+        a, b = x.detach().double(), z.detach().double()
+        t = 1 - (a * b).tanh() ** 2
+        expected = 1 / b - b / a**2 + t * b - (a - 3) + b / (a * a + b * b)
+        tolerance = 2e-2 if dtype is al.bfloat16 else 1e-5
+        assert x.grad.dtype is dtype
+        assert x.grad.double().tolist() == pytest.approx(expected.tolist(), abs=tolerance * 4)
