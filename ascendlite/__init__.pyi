@@ -16,6 +16,7 @@ from ascendlite import errors as errors
 from ascendlite import generation as generation
 from ascendlite import info as info
 from ascendlite import interop as interop
+from ascendlite import linalg as linalg
 from ascendlite import meta as meta
 from ascendlite import models as models
 from ascendlite import nn as nn
@@ -72,6 +73,7 @@ from ascendlite.ops.triangle import cartesian_prod as cartesian_prod
 from ascendlite.ops.movement import cat as cat
 from ascendlite.ops.distance import cdist as cdist
 from ascendlite.ops.rectifier import celu as celu
+from ascendlite.ops.linear_algebra import cholesky as cholesky
 from ascendlite.core.views import chunk as chunk
 from ascendlite.ops.arithmetic import clamp as clamp
 from ascendlite.ops.arithmetic import clamp as clip
@@ -98,6 +100,7 @@ from ascendlite.ops.scan import cumprod as cumprod
 from ascendlite.ops.scan import cumsum as cumsum
 from ascendlite.ops.differences import cumulative_trapezoid as cumulative_trapezoid
 from ascendlite.ops.parts import deg2rad as deg2rad
+from ascendlite.ops.linear_algebra import det as det
 from ascendlite.core.modes import detect_anomaly as detect_anomaly
 from ascendlite.ops.triangle import diag as diag
 from ascendlite.ops.triangle import diag_embed as diag_embed
@@ -161,6 +164,7 @@ from ascendlite.ops.index_reduce import index_reduce as index_reduce
 from ascendlite.ops.index import index_select as index_select
 from ascendlite.core.modes import inference_mode as inference_mode
 from ascendlite.ops.matmul import inner as inner
+from ascendlite.ops.linear_algebra import inverse as inverse
 from ascendlite.core._core import is_anomaly_enabled as is_anomaly_enabled
 from ascendlite.core._core import is_grad_enabled as is_grad_enabled
 from ascendlite.core._core import is_inference_mode_enabled as is_inference_mode_enabled
@@ -174,6 +178,7 @@ from ascendlite.ops.parts import ldexp as ldexp
 from ascendlite.ops.create import linspace as linspace
 from ascendlite.ops.softmax import log_softmax as log_softmax
 from ascendlite.ops.scan import logcumsumexp as logcumsumexp
+from ascendlite.ops.linear_algebra import logdet as logdet
 from ascendlite.ops.pointwise import logit as logit
 from ascendlite.ops.create import logspace as logspace
 from ascendlite.ops.reduce import logsumexp as logsumexp
@@ -181,6 +186,7 @@ from ascendlite.ops.compare import masked_fill as masked_fill
 from ascendlite.ops.index_write import masked_scatter as masked_scatter
 from ascendlite.ops.index import masked_select as masked_select
 from ascendlite.ops.matmul import matmul as matmul
+from ascendlite.ops.linear_algebra import matrix_exp as matrix_exp
 from ascendlite.ops.matrix_power import matrix_power as matrix_power
 from ascendlite.ops.extremum import max as max
 from ascendlite.ops.reduce import mean as mean
@@ -212,6 +218,7 @@ from ascendlite.core._core import ones_like as ones_like
 from ascendlite.ops.matmul import outer as outer
 from ascendlite.core._core import permute as permute
 from ascendlite.ops.pieces import permute_copy as permute_copy
+from ascendlite.ops.linear_algebra import pinverse as pinverse
 from ascendlite.ops.special import positive as positive
 from ascendlite.ops.arithmetic import pow as pow
 from ascendlite.ops.rectifier import prelu as prelu
@@ -259,6 +266,7 @@ from ascendlite.core.modes import set_grad_enabled as set_grad_enabled
 from ascendlite.ops.special import sinc as sinc
 from ascendlite.ops.sinkhorn import sinkhorn as sinkhorn
 from ascendlite.ops.pieces import slice_scatter as slice_scatter
+from ascendlite.ops.linear_algebra import slogdet as slogdet
 from ascendlite.ops.softmax import softmax as softmax
 from ascendlite.ops.sort import sort as sort
 from ascendlite.core.views import split as split

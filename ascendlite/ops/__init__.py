@@ -28,6 +28,7 @@ from ascendlite.ops import (
     index_write,
     integral,
     interpolate,
+    linear_algebra,
     loss,
     matmul,
     matrix_power,

@@ -1,0 +1,210 @@
+"""Factorizations of batches of matrices, computed by NumPy's LAPACK; their gradients are formulas in our own ops.
+
+The formulas are those of M. Giles, "Collected matrix derivative results for forward and reverse mode AD" (2008), and, for QR, of
+S. Walter and L. Lehmann, "Algorithmic differentiation of linear algebra functions" (2010).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ascendlite.autograd.function import Function, FunctionCtx
+from ascendlite.core import FUNCTIONS, Tensor, empty, from_numpy
+from ascendlite.errors import DeviceError, DTypeError, ShapeError
+from ascendlite.ops.create import eye
+
+
+class LinAlgError(RuntimeError, np.linalg.LinAlgError):
+    """A matrix that the algorithm can't treat: singular, not positive definite, or no convergence."""
+
+
+class QR(NamedTuple):
+    """Q with orthonormal columns, R upper triangular."""
+
+    Q: Tensor
+    R: Tensor
+
+
+class SVD(NamedTuple):
+    """A = U diag(S) Vh, the singular values in S from large to small."""
+
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
+
+
+class Eigh(NamedTuple):
+    """Eigenvalues from small to large, and the eigenvectors as columns."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+def check_matrices(op: str, x: Tensor, *, square: bool = False) -> Tensor:
+    """x, if it is a batch of float32 or float64 matrices in host memory."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{op}(): argument 'A' must be Tensor, not {type(x).__name__}")
+    if x.ndim < 2:
+        raise ShapeError(f"{op}: The input tensor A must have at least 2 dimensions; got shape {tuple(x.shape)}")
+    if square and x.shape[-1] != x.shape[-2]:
+        raise ShapeError(f"{op}: A must be batches of square matrices, but they are {x.shape[-2]} by {x.shape[-1]} matrices")
+    if x.dtype.name not in ("float32", "float64"):
+        raise DTypeError(f"{op}: not implemented for dtype {x.dtype.name}; cast to float32 or float64 first")
+    if x.device.type not in ("cpu", "meta"):
+        raise DeviceError(f"{op}: there is no kernel for device '{x.device}'; move the tensor with .to('cpu')")
+    return x
+
+
+def on_host(op: str, run: Callable[..., Any], shapes: tuple[tuple[int, ...], ...], *inputs: Tensor) -> tuple[Tensor, ...]:
+    """`run` on the inputs as arrays, its results (of those shapes) as tensors; on `meta`, the shapes only."""
+    if any(x.device.type == "meta" for x in inputs):
+        return tuple(empty(*s, dtype=inputs[0].dtype, device="meta") for s in shapes)
+    try:
+        results = run(*(x.detach().numpy() for x in inputs))
+    except np.linalg.LinAlgError as error:
+        raise LinAlgError(f"{op}: {error}; shape {tuple(inputs[0].shape)}") from None
+    results = results if isinstance(results, tuple) else (results,)
+    return tuple(from_numpy(np.ascontiguousarray(r, dtype=inputs[0].detach().numpy().dtype)) for r in results)
+
+
+def diag(x: Tensor) -> Tensor:
+    """The vectors of the last dim as diagonal matrices."""
+    result: Tensor = FUNCTIONS["diag_embed"](x)
+    return result
+
+
+def symmetric(x: Tensor) -> Tensor:
+    """The symmetric part of each matrix."""
+    return (x + x.mT) * 0.5
+
+
+class Inverse(Function):
+    """Y = A^-1: dA = -Y^T dY Y^T."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, op: str, a: Tensor) -> Tensor:
+        (y,) = on_host(op, np.linalg.inv, (tuple(a.shape),), a)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, g: Tensor) -> tuple[Any, ...]:
+        (y,) = ctx.saved_tensors
+        assert y is not None
+        return None, -(y.mT @ g @ y.mT)
+
+
+class Solve(Function):
+    """X = A^-1 B of equal batches: dB = A^-T dX, dA = -dB X^T."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, op: str, a: Tensor, b: Tensor) -> Tensor:
+        (x,) = on_host(op, np.linalg.solve, (tuple(b.shape),), a, b)
+        ctx.save_for_backward(a, x)
+        return x
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, g: Tensor) -> tuple[Any, ...]:
+        a, x = ctx.saved_tensors
+        assert a is not None and x is not None
+        gb = Solve.apply("solve", a.mT, g)
+        return None, -(gb @ x.mT), gb
+
+
+class Cholesky(Function):
+    """A = L L^T: dA = sym(L^-T phi(L^T dL) L^-1), where phi halves the diagonal of the lower triangle."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, a: Tensor) -> Tensor:
+        (y,) = on_host("cholesky", np.linalg.cholesky, (tuple(a.shape),), a)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, g: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        assert y is not None
+        product = (y.mT @ g).tril()
+        phi = product - 0.5 * diag(product.diagonal(0, -2, -1))
+        middle = Solve.apply("cholesky", y.mT, phi)
+        return symmetric(Solve.apply("cholesky", y.mT, middle.mT).mT)
+
+
+def gaps(x: Tensor) -> Tensor:
+    """1 / (x_j - x_i), with zeros on the diagonal. Equal values have no gradient of vectors: it becomes infinite, as in torch."""
+    n = x.shape[-1]
+    one = eye(n, dtype=x.dtype, device=x.device)
+    return (1 - one) / (x.unsqueeze(-2) - x.unsqueeze(-1) + one)
+
+
+class EighFunction(Function):
+    """A = V diag(w) V^T: dA = V (diag(dw) + sym-part of V^T dV times the gaps) V^T."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, a: Tensor) -> tuple[Tensor, Tensor]:
+        w, v = on_host("eigh", lambda x: tuple(np.linalg.eigh(x)), (tuple(a.shape[:-1]), tuple(a.shape)), a)
+        ctx.save_for_backward(w, v)
+        return w, v
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gw: Tensor, gv: Tensor) -> Tensor:
+        w, v = ctx.saved_tensors
+        assert w is not None and v is not None
+        return symmetric(v @ (diag(gw) + (v.mT @ gv) * gaps(w)) @ v.mT)
+
+
+class SVDFunction(Function):
+    """A = U diag(s) V^T, reduced: the real case of Giles, section 5.3, written with skew parts."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        *batch, m, n = a.shape
+        k = min(m, n)
+        shapes = ((*batch, m, k), (*batch, k), (*batch, k, n))
+        u, s, vh = on_host("svd", lambda x: tuple(np.linalg.svd(x, full_matrices=False)), shapes, a)
+        ctx.save_for_backward(u, s, vh)
+        return u, s, vh
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gu: Tensor, gs: Tensor, gvh: Tensor) -> Tensor:
+        u, s, vh = ctx.saved_tensors
+        assert u is not None and s is not None and vh is not None
+        v, gv = vh.mT, gvh.mT
+        ut_gu, vt_gv = u.mT @ gu, v.mT @ gv
+        e = gaps(s * s)
+        row, column = s.unsqueeze(-2), s.unsqueeze(-1)
+        middle = (e * (ut_gu - ut_gu.mT)) * row + column * (e * (vt_gv - vt_gv.mT)) + diag(gs)
+        result = u @ middle @ vh
+        if u.shape[-2] > s.shape[-1]:
+            result = result + (gu - u @ ut_gu) / row @ vh
+        if v.shape[-2] > s.shape[-1]:
+            result = result + u @ ((gv - v @ vt_gv) / row).mT
+        return result
+
+
+class QRFunction(Function):
+    """A = Q R, reduced, of matrices with at least as many rows as columns."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, a: Tensor) -> tuple[Tensor, Tensor]:
+        *batch, m, n = a.shape
+        k = min(m, n)
+        q, r = on_host("qr", lambda x: tuple(np.linalg.qr(x)), ((*batch, m, k), (*batch, k, n)), a)
+        ctx.save_for_backward(q, r)
+        return q, r
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gq: Tensor, gr: Tensor) -> Tensor:
+        q, r = ctx.saved_tensors
+        assert q is not None and r is not None
+        if q.shape[-2] < r.shape[-1]:
+            raise ShapeError(f"qr: no gradient for matrices with fewer rows than columns: {q.shape[-2]} by {r.shape[-1]}; factor the first "
+                             f"{q.shape[-2]} columns")
+        m = r @ gr.mT - gq.mT @ q
+        lower = m.tril(-1)
+        copied = lower + lower.mT + diag(m.diagonal(0, -2, -1))
+        result: Tensor = Solve.apply("qr", r, (gq + q @ copied).mT).mT
+        return result
