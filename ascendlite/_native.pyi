@@ -5,6 +5,15 @@ from typing import Any
 runtime: Any
 compiler: str
 
+class AttributeTables:
+    """The base of Module: attributes are looked up in its tables of parameters, modules and buffers too."""
+
+    _parameters: Any
+    _modules: Any
+    _buffers: Any
+
+    def __getattr__(self, name: str) -> Any: ...
+
 class MemoryStats:
     allocated: int
     max_allocated: int

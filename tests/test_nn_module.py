@@ -360,3 +360,36 @@ def test_state_dicts_move_to_torch_and_back() -> None:
     np.testing.assert_allclose(
         expected, again(al.tensor(x), al.tensor(x)).detach().numpy(), rtol=2e-5, atol=2e-5
     )
+
+
+class _Outer(nn.Module):
+    """Passes on what it has not, as wrappers do."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.inner, name)
+
+
+def test_a_module_may_pass_attributes_on_by_getattr():
+    outer = _Outer(nn.Linear(2, 3))
+    assert outer.in_features == 2
+    assert outer.weight is outer.inner.weight
+    with pytest.raises(AttributeError, match="'Linear' object has no attribute 'nothing'"):
+        _ = outer.nothing
+
+
+class _Broken(nn.Module):
+    @property
+    def size(self):
+        return self.absent
+
+
+def test_an_attribute_error_in_a_property_names_what_is_absent():
+    with pytest.raises(AttributeError, match="'_Broken' object has no attribute 'absent'"):
+        _ = _Broken().size

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
+from .._native import AttributeTables
 from ..core import Device, DType, Tensor, bfloat16, float16, float32, float64
 from . import convert, state
 from .hooks import Hooked, call_with_hooks
@@ -15,7 +16,7 @@ from .parameter import Buffer, Parameter
 from .text import tree_text
 
 
-class Module(Hooked):
+class Module(AttributeTables, Hooked):
     """Base of layers: assign Parameters, Buffers and Modules as attributes, and write `forward`.
 
     >>> class Double(al.nn.Module):
@@ -143,14 +144,6 @@ class Module(Hooked):
                 values[key].pop(name, None)
         if keep != "_buffers" and "_non_persistent_buffers_set" in values:
             values["_non_persistent_buffers_set"].discard(name)
-
-    def __getattr__(self, name: str) -> Any:
-        values = self.__dict__
-        for key in ("_parameters", "_modules", "_buffers"):
-            table = values.get(key)
-            if table is not None and name in table:
-                return table[name]
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'", name=name, obj=self)
 
     def __delattr__(self, name: str) -> None:
         for key in ("_parameters", "_buffers", "_modules"):

@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bind/attributes.h"
 #include "bind/dlpack.h"
 #include "runtime/runtime.h"
 
@@ -31,6 +32,7 @@ PYBIND11_MODULE(_native, m) {
   m.def("usable_cores", &al::usable_cores);
   m.def("get_num_threads", &al::get_num_threads);
   m.def("set_num_threads", &al::set_num_threads, py::call_guard<py::gil_scoped_release>());
+  al::bind_attributes(m);
   al::bind_dlpack(m);
   m.attr("compiler") = __VERSION__;
   m.attr("runtime") = py::capsule(al::host_runtime(), "ascendlite.runtime");
