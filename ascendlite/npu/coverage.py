@@ -7,7 +7,7 @@ from typing import Final
 
 from ascendlite.core import OPS
 from ascendlite.npu import backend  # noqa: F401  # fills the kernel tables
-from ascendlite.npu.kernels import COMPOSITES, KERNELS, POINTWISE
+from ascendlite.npu.kernels import COMPOSITES, KERNELS, POINTWISE, elementwise
 
 KERNEL, COMPOSITE, AI_CPU, VIEW = "kernel", "composite", "AI CPU", "view"
 _MOVES: Final = {"cast", "clone", "copy", "to_device"}  # made by the core itself, of the device's copies
@@ -42,7 +42,23 @@ def text() -> str:
     lines = [f"{sum(count.values())} ops: " + ", ".join(f"{n} {where}" for where, n in count.items())]
     for where, names in rows.items():
         lines += ["", f"{where}:", *_wrapped(names)]
+    lines += ["", "pointwise kernels by the dtypes that the vector core computes (others, such as int64, go to the AI CPU):"]
+    for dtypes, names in sorted(by_dtypes().items(), key=lambda row: -len(row[1])):
+        lines += [f"  {', '.join(dtypes)}:", *("  " + line for line in _wrapped(names, 108))]
     return "\n".join(lines)
+
+
+def by_dtypes() -> dict[tuple[str, ...], list[str]]:
+    """The ops of the pointwise template by the compute dtypes that they take on the vector core.
+
+    >>> from ascendlite.npu.coverage import by_dtypes
+    >>> next(dtypes for dtypes, names in by_dtypes().items() if "where" in names)[:4]
+    ('float32', 'float16', 'bfloat16', 'int32')
+    """
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name in sorted(set(POINTWISE) & set(OPS)):
+        found.setdefault(tuple(elementwise.formats_of(name)), []).append(name)
+    return found
 
 
 def _wrapped(names: list[str], width: int = 110) -> list[str]:

@@ -13,6 +13,7 @@ struct Row {
   Shape shape;                // regions
   int scalars;                // inputs that come from floats[] or the scalar argument
   bool in_place;              // the destination is read
+  bool bits = false;          // works on bits, not on numbers
 };
 
 constexpr Row kRows[] = {
@@ -22,8 +23,8 @@ constexpr Row kRows[] = {
     {"div", "div", "davinci.div_u", kBinary, 0, false},
     {"max", "maximum", "davinci.max_u", kBinary, 0, false},
     {"min", "minimum", "davinci.min_u", kBinary, 0, false},
-    {"and", "bitwise_and", nullptr, kBinary, 0, false},
-    {"or", "bitwise_or", nullptr, kBinary, 0, false},
+    {"and", "bitwise_and", nullptr, kBinary, 0, false, true},
+    {"or", "bitwise_or", nullptr, kBinary, 0, false, true},
     {"add_relu", "davinci.add_relu", nullptr, kBinary, 0, false},
     {"sub_relu", "davinci.sub_relu", nullptr, kBinary, 0, false},
     {"mul_add_dst", "davinci.mul_add_dst", nullptr, kBinary, 0, true},
@@ -44,7 +45,7 @@ constexpr Row kRows[] = {
     {"sqrt", "sqrt", nullptr, kUnary, 0, false},
     {"rsqrt", "rsqrt", nullptr, kUnary, 0, false},
     {"relu", "relu", nullptr, kUnary, 0, false},
-    {"not", "bitwise_not", nullptr, kUnary, 0, false},
+    {"not", "bitwise_not", nullptr, kUnary, 0, false, true},
 };
 
 const Row& row_of(const std::string& meaning) {
@@ -62,8 +63,22 @@ const char* loop_name(const Row& r, const Building& b, int format) {
   return r.loop;
 }
 
+// Bits of a row of numbers in a wide memory: all bytes of their room, so that a mask is the same whatever width it is taken as.
+template <int N>
+bool add_bits(Building& b, const char* loop) {
+  if (!b.numerics.wide() || b.arg(kHeadMode) != 0) return false;
+  Elementwise<N> e{};
+  e.loop = find_loop(loop, kUInt8);
+  e.lanes = {1, b.arg(kHeadCount) * item_size(b.region(0).dtype) * b.numerics.scale(), false, {}};
+  for (int k = 0; k < N; ++k) e.operands[k] = {b.place(k), kBlockBytes, 0, kBlockBytes, 1, 1, true};
+  e.saturate = -1;
+  if (e.lanes.lanes > 0) b.add<run_elementwise<N>>(e);
+  return true;
+}
+
 void elementwise(Building& b) {
   const Row& r = row_of(b.program.declarations[b.instr.opcode].meaning);
+  if (r.bits && (r.shape == kBinary ? add_bits<3>(b, r.loop) : add_bits<2>(b, r.loop))) return;
   if (r.shape == kBinary && !r.in_place && add_blockwise(b, r.loop)) return;
   const int out = b.region(0).dtype, in = b.region(1).dtype, held_out = b.numerics.held(out), held_in = b.numerics.held(in);
   LoopFn loop = nullptr;

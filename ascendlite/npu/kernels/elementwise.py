@@ -12,7 +12,7 @@ from ascendlite.core import DType, Tensor, _core
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels import POINTWISE
 from ascendlite.npu.kernels.expression import ITEMSIZE, Plan, Value, cast, constant, maximum, where
-from ascendlite.npu.kernels.formulas import CHOICES, FLOAT, LOGIC, MASKS, NATIVE
+from ascendlite.npu.kernels.formulas import BITS, CHOICES, FLOAT, LOGIC, MASKS, NATIVE, OF_BOOLS, TESTS
 from ascendlite.npu.kernels.functions import FUNCTIONS, SIGNS
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.tiles import my_tiles
@@ -21,7 +21,7 @@ from ascendlite.npu.runtime.device import state
 from ascendlite.npu.runtime.launch import launch
 
 # The format that a tensor's elements have in a formula, and the casts that lead there from memory.
-LOADS: Final = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32", "int16": "i16", "bool": "u8", "uint8": "u8"}
+LOADS: Final = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32", "int16": "i16", "bool": "u8", "uint8": "u8", "int8": "i8", "int64": "i64"}
 UB_BUDGET: Final = 176 * 1024  # of 192 KiB less what TPipe keeps; the rest pads tiles to 32 bytes
 LEAST_PART: Final = 8192  # bytes that are worth a core: half of what a transfer needs for full rate
 BANK_SHIFT: Final = 256  # bytes between temporaries: neighbours lie in different bank groups (P04)
@@ -63,13 +63,14 @@ def number(text: str) -> float:
 @cache
 def _plan(job: Job) -> Plan:
     if job.formula == "fill":
-        return Plan((), constant(number(job.scalars[0][1]), Value("input", job.compute)))
+        return Plan((), stored(constant(number(job.scalars[0][1]), Value("input", job.compute)), job.store))
     formula, inputs = FORMULAS[job.formula], [Value("input", f) for f in job.loads]
     tiles = iter(inputs)
     numbers = {k: number(text) for k, text in job.scalars}
     operands: list[Value | float] = []
     for k in range(len(inputs) + len(numbers)):
-        operands.append(numbers[k] if k in numbers else widened(next(tiles), job.compute))
+        compute = "f16" if job.formula in CHOICES and k == 0 else job.compute
+        operands.append(numbers[k] if k in numbers else widened(next(tiles), compute))
     first = next(v for v in operands if isinstance(v, Value))
     if not isinstance(operands[0], Value):
         operands[0] = constant(operands[0], first)
@@ -79,10 +80,8 @@ def _plan(job: Job) -> Plan:
 
 def widened(x: Value, compute: str) -> Value:
     """A tile as it comes from memory, in the format that the formula computes in."""
-    if x.format == "u8" and compute != "u8":
+    if x.format in ("u8", "i8"):
         x = cast(x, "f16")
-    if x.format == compute:
-        return x
     return cast(x, compute)
 
 
@@ -91,14 +90,20 @@ def stored(x: Value, store: str) -> Value:
     if x.format == "mask":
         like = Value("input", "f16")
         x = where(x, constant(1.0, like), constant(0.0, like))
-    if x.format == store and x.op == "input":
-        return maximum(x, x)  # a copy through the unified buffer that keeps every bit, NaN included
-    if store == "u8" and x.format == "f32":
-        x = cast(x, "f16")
-    return cast(x, store)
+    if x.format == store and x.op == "input":  # a copy through the unified buffer that keeps every bit, NaN included
+        return maximum(x, x) if store in ("f32", "f16", "i32", "i16") else x & x
+    if store in ("u8", "i8"):
+        x = cast(_wrapped(x, store) if x.format == "i16" else x, "f16")
+    return cast(x, store, "CAST_TRUNC") if x.format == "f32" and store in ("i64", "i32", "i16") else cast(x, store)
 
 
-FORMULAS: Final[dict[str, Callable[..., Value]]] = {**FLOAT, **FUNCTIONS, **NATIVE, **SIGNS, **MASKS, **CHOICES, **LOGIC, "copy": lambda x: x}
+def _wrapped(x: Value, store: str) -> Value:
+    """16-bit integers as the 8-bit ones that share their low byte."""
+    low = constant(255, x)
+    return x & low if store == "u8" else ((x + 128) & low) - 128
+
+
+FORMULAS: Final[dict[str, Callable[..., Value]]] = {**FLOAT, **FUNCTIONS, **NATIVE, **TESTS, **SIGNS, **MASKS, **CHOICES, **LOGIC, **BITS, "copy": lambda x: x}
 
 
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
@@ -152,11 +157,11 @@ def _part(slot: Any, widths: Sequence[int], k: int, dtype: Any) -> Any:
 
 def run(name: str, output: Tensor, args: Sequence[Any], compute: DType) -> Any:
     """Launch a pointwise op, or say that it is not taken in these formats."""
-    format = compute_format(name, compute)
+    format = formats_of(name).get(compute.name)
     tensors = [x for x in args if isinstance(x, Tensor)]
     if format is None or output.dtype.name not in LOADS or len(tensors) > 4 or any(t.dtype.name not in LOADS for t in tensors):
         return NotImplemented
-    scalars = tuple((k, exact(float(x) if format[0] == "f" else int(x))) for k, x in enumerate(args) if not isinstance(x, Tensor))
+    scalars = tuple((k, exact(_scalar(x, format, compute))) for k, x in enumerate(args) if not isinstance(x, Tensor))
     if not output.is_contiguous():
         fresh = _core.empty(tuple(output.shape), dtype=output.dtype, device=output.device)
         if run(name, fresh, args, compute) is NotImplemented:
@@ -165,35 +170,54 @@ def run(name: str, output: Tensor, args: Sequence[Any], compute: DType) -> Any:
         return None
     flat = [t if tuple(t.shape) == tuple(output.shape) else t.detach().expand(output.shape) for t in tensors]
     flat = [t.detach().contiguous() for t in flat]
-    job = Job(name, tuple(LOADS[t.dtype.name] for t in flat), LOADS[output.dtype.name], scalars, format)
+    formula = OF_BOOLS.get(name, name) if compute.name == "bool" else name
+    job = Job(formula, tuple(LOADS[t.dtype.name] for t in flat), LOADS[output.dtype.name], scalars, format)
     launch(pointwise, job, output.numel(), output, *flat, blocks=blocks_for(output.nbytes), name=name)
     return None
+
+
+def _scalar(x: float, format: str, compute: DType) -> float:
+    """A number in the compute dtype: integers wrap around, as they do where they are stored."""
+    if compute.is_floating_point:
+        return float(x)
+    bits, sign = 8 * compute.itemsize, int(compute.is_signed) << (8 * compute.itemsize - 1)
+    wrapped = ((int(x) + sign) & (1 << bits) - 1) - sign
+    return float(wrapped) if format[0] == "f" else wrapped
 
 
 # (from, to) in memory -> what the value passes through: the legal casts of every generation, torch's rounding (towards zero to integers).
 _CASTS: Final = {
     ("f16", "f32"): "f32", ("bf16", "f32"): "f32", ("f32", "f16"): "f32", ("f32", "bf16"): "f32", ("f16", "bf16"): "f32", ("bf16", "f16"): "f32",
-    ("i32", "f32"): "f32", ("u8", "f32"): "f32", ("u8", "f16"): "f16", ("u8", "bf16"): "f32", ("i16", "f32"): "f32",
-    **{(f, f): f for f in ("f32", "f16", "i32", "i16")},
+    ("u8", "f16"): "f16", ("i8", "f16"): "f16", ("i32", "i64"): "i32", ("i64", "i32"): "i64",
+    **{(f, t): "f32" for f in ("i64", "i32", "i16") for t in ("f32", "f16", "bf16")}, **{(f, t): "f32" for f in ("u8", "i8") for t in ("f32", "bf16")},
+    **{(f, t): "f32" for f in ("f32", "f16", "bf16", "i16", "i8", "u8") for t in ("i64", "i32", "i16")},
+    **{(f, f): f for f in ("f32", "f16", "bf16", "i64", "i32", "i16", "i8", "u8")},
 }
 
 
 def convert(target: Tensor, source: Tensor) -> Any:
     """Copy contiguous values of one shape into another dtype, or say that it is not taken."""
     pair = (LOADS.get(source.dtype.name, ""), LOADS.get(target.dtype.name, ""))
-    if pair not in _CASTS or target.dtype.name in ("bool", "uint8"):
+    if target.dtype.name == "bool" and source.dtype.name != "bool":
+        return run("ne", target, (source, 0), source.dtype)
+    if pair not in _CASTS:
         return NotImplemented
     job = Job("copy", (pair[0],), pair[1], (), _CASTS[pair])
     launch(pointwise, job, target.numel(), target, source, blocks=blocks_for(target.nbytes), name="copy" if pair[0] == pair[1] else "cast")
     return None
 
 
+_FILLED: Final = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32", "int16": "i16", "int8": "f16", "uint8": "f16", "bool": "f16"}
+
+
 def fill(target: Tensor, value: float) -> Any:
     """Set all elements of a contiguous tensor, or say that it is not taken."""
-    format = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32", "int16": "i16"}.get(target.dtype.name)
-    if format is None or not math.isfinite(value):
+    format = _FILLED.get(target.dtype.name)
+    if format is None:
         return NotImplemented
-    launch(pointwise, Job("fill", (), format, ((0, exact(float(value) if format[0] in "fb" else int(value))),), format), target.numel(), target, blocks=blocks_for(target.nbytes), name="fill")
+    number = exact(_scalar(bool(value) if target.dtype.name == "bool" else value, format, target.dtype))
+    job = Job("fill", (), LOADS[target.dtype.name], ((0, number),), format)
+    launch(pointwise, job, target.numel(), target, blocks=blocks_for(target.nbytes), name="fill")
     return None
 
 
@@ -202,16 +226,20 @@ def blocks_for(nbytes: int) -> int:
     return max(1, min(state.chip.aiv, -(-nbytes // LEAST_PART)))
 
 
-def compute_format(name: str, compute: DType) -> str | None:
-    """What a formula computes in: its tensors' own format where the vector unit has it, else float32."""
-    if name in LOGIC:
-        return "f16" if compute.name == "bool" else None
-    if name in CHOICES:
-        return {"float32": "f32", "float16": "f16", "bfloat16": "f32"}.get(compute.name)
-    if name in NATIVE or name in MASKS or name in SIGNS:
-        native = {"float32": "f32", "float16": "f16", "bfloat16": "f32", "int32": "i32"}.get(compute.name)
-        return None if native == "i32" and name not in NATIVE and name != "eq" else native
-    return "f32" if (name in FLOAT or name in FUNCTIONS) and compute.name in ("float32", "float16", "bfloat16") else None
+_FLOATS: Final = {"float32": "f32", "float16": "f32", "bfloat16": "f32"}
+_COMPARED: Final = {"float32": "f32", "float16": "f16", "bfloat16": "f32", "int32": "i32", "int16": "f32", "int8": "f16", "uint8": "f16", "bool": "f16"}
+# Ops by what they compute in, for each compute dtype: the tensors' own format where the vector unit has it. No table has int64.
+_FORMATS: Final[tuple[tuple[dict[str, Any], dict[str, str]], ...]] = (
+    (OF_BOOLS, {"bool": "f16"}), (BITS, {"int32": "i32", "int16": "i16", "int8": "i16", "uint8": "i16"}),
+    (NATIVE, {"float32": "f32", "float16": "f16", "bfloat16": "f32", "int32": "i32", "int16": "i16", "int8": "i16", "uint8": "i16"}),
+    (CHOICES, {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32", "int16": "i16", "int8": "f16", "uint8": "f16", "bool": "f16"}),
+    ({**TESTS, **SIGNS}, {"float32": "f32", "float16": "f16", "bfloat16": "f32"}), ({**MASKS, **LOGIC}, _COMPARED), ({**FLOAT, **FUNCTIONS}, _FLOATS),
+)
+
+
+def formats_of(name: str) -> dict[str, str]:
+    """The compute dtypes that a pointwise op's kernel takes, and what it computes in for each."""
+    return {dtype: format for names, formats in _FORMATS if name in names for dtype, format in formats.items()}
 
 
 def register() -> None:

@@ -15,11 +15,12 @@ from ascendlite.npu.lang import dtypes
 
 Scalar = int | float
 # name -> the instruction; by what its operands are
-_BINARY: Final = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min", "and": "And", "or": "Or"}
+_BINARY: Final = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min"}
+_BITS: Final = {"and": "And", "or": "Or", "not": "Not"}
 _SCALAR: Final = {"adds": "Adds", "muls": "Muls", "maxs": "Maxs", "mins": "Mins"}
-_UNARY: Final = {"exp": "Exp", "ln": "Ln", "sqrt": "Sqrt", "abs": "Abs", "relu": "Relu", "not": "Not"}
+_UNARY: Final = {"exp": "Exp", "ln": "Ln", "sqrt": "Sqrt", "abs": "Abs", "relu": "Relu"}
 _ROUND: Final = {"floor": "CAST_FLOOR", "ceil": "CAST_CEIL", "rint": "CAST_RINT", "trunc": "CAST_TRUNC"}
-ITEMSIZE: Final = {"f32": 4, "i32": 4, "u32": 4, "f16": 2, "bf16": 2, "i16": 2, "u8": 1, "i8": 1, "mask": 0.125}
+ITEMSIZE: Final = {"f32": 4, "i32": 4, "u32": 4, "f16": 2, "bf16": 2, "i16": 2, "u8": 1, "i8": 1, "i64": 8, "mask": 0.125}
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +92,11 @@ def constant(number: Scalar, like: Value) -> Value:
 
 
 def compare(mode: str, a: Value, b: Value | Scalar) -> Value:
-    """A mask of bits: a < b and so on."""
-    return Value("compare", "mask", (a, b if isinstance(b, Value) else constant(b, a)), mode=mode)
+    """A mask of bits: a < b and so on. Integers compare by EQ only: a >= b where max(a, b) is a."""
+    b = b if isinstance(b, Value) else constant(b, a)
+    if a.format != "i32" or mode == "EQ":
+        return Value("compare", "mask", (a, b), mode=mode)
+    return _WHOLE[mode](a, b)
 
 
 def eq(a: Value, b: Value | Scalar) -> Value:
@@ -103,6 +107,12 @@ def eq(a: Value, b: Value | Scalar) -> Value:
 def ne(a: Value, b: Value | Scalar) -> Value:
     """a != b, also where either is NaN."""
     return compare("NE", a, b)
+
+
+_WHOLE: Final[dict[str, Callable[[Value, Value], Value]]] = {
+    "NE": lambda a, b: ~eq(a, b), "GE": lambda a, b: eq(maximum(a, b), a), "LE": lambda a, b: eq(minimum(a, b), a),
+    "LT": lambda a, b: ~eq(maximum(a, b), a), "GT": lambda a, b: ~eq(minimum(a, b), a),
+}
 
 
 def where(mask: Value, a: Value | Scalar, b: Value | Scalar) -> Value:
@@ -217,20 +227,11 @@ def _in_place(node: Value, operand: Value) -> bool:
 _FORMATS: Final = {name: getattr(dtypes, "u8" if name == "mask" else name) for name in ITEMSIZE}
 
 
-def _issue_binary(node: Value, dst: Any, src: list[Any], count: Any) -> None:
-    if node.format == "mask":
-        words = ac.CeilDiv(count, 16)
-        dst, src = dst.ReinterpretCast(dtypes.u16), [s.ReinterpretCast(dtypes.u16) for s in src]
-        getattr(ac, _BINARY[node.op])(dst, *src, words)
-    else:
-        getattr(ac, _BINARY[node.op])(dst, *src, count)
-
-
-def _issue_unary(node: Value, dst: Any, src: list[Any], count: Any) -> None:
-    if node.format == "mask":
-        ac.Not(dst.ReinterpretCast(dtypes.u16), src[0].ReinterpretCast(dtypes.u16), ac.CeilDiv(count, 16))
-    else:
-        getattr(ac, _UNARY[node.op])(dst, src[0], count)
+def _issue_bits(node: Value, dst: Any, src: list[Any], count: Any) -> None:
+    """And, Or and Not know words of 16 bits: parts of a wider integer, or 16 bits of a mask."""
+    words = ac.CeilDiv(count, 16) if node.format == "mask" else ac.CeilDiv(count * int(ITEMSIZE[node.format]), 2)
+    dst, *src = (t.ReinterpretCast(dtypes.u16) for t in (dst, *src))
+    getattr(ac, _BITS[node.op])(dst, *src, words)
 
 
 def _issue_compare(node: Value, dst: Any, src: list[Any], count: Any) -> None:
@@ -256,13 +257,24 @@ def _issue_fma(node: Value, dst: Any, src: list[Any], count: Any) -> None:
         ac.MulAddDst(dst, src[0], src[1], count)
 
 
+_MOVED: Final = {dtypes.i32: dtypes.f32, dtypes.i16: dtypes.f16, dtypes.bf16: dtypes.f16}
+
+
+def _issue_select(node: Value, dst: Any, src: list[Any], count: Any) -> None:
+    """Select moves bits: what is no format of its own passes as one of the same width."""
+    to = _MOVED.get(dst.dtype, dst.dtype)
+    mask, a, b = (s.ReinterpretCast(to) if k else s for k, s in enumerate(src))
+    ac.Select(dst.ReinterpretCast(to), mask, a, b, "VSEL_TENSOR_TENSOR_MODE", count)
+
+
 _ISSUE: Final[dict[str, Callable[[Value, Any, list[Any], Any], None]]] = {
-    **dict.fromkeys(_BINARY, _issue_binary),
-    **dict.fromkeys(_UNARY, _issue_unary),
+    **dict.fromkeys(_BINARY, lambda node, dst, src, count: getattr(ac, _BINARY[node.op])(dst, *src, count)),
+    **dict.fromkeys(_UNARY, lambda node, dst, src, count: getattr(ac, _UNARY[node.op])(dst, src[0], count)),
+    **dict.fromkeys(_BITS, _issue_bits),
     **dict.fromkeys(_SCALAR, lambda node, dst, src, count: getattr(ac, _SCALAR[node.op])(dst, src[0], node.scalar, count)),
     "duplicate": lambda node, dst, src, count: ac.Duplicate(dst, node.scalar, count),
     "compare": lambda node, dst, src, count: _issue_compare(node, dst, src, count),
-    "select": lambda node, dst, src, count: ac.Select(dst, src[0], src[1], src[2], "VSEL_TENSOR_TENSOR_MODE", count),
+    "select": _issue_select,
     **dict.fromkeys(("fma", "fmas"), _issue_fma),
     "cast": lambda node, dst, src, count: ac.Cast(dst, src[0], node.mode, count),
 }

@@ -173,8 +173,25 @@ FLOAT: Final[dict[str, Formula]] = {
     "div": lambda a, b: a / b, "trunc_divide": lambda a, b: trunc(a / b),
     "add_scaled": lambda a, b, alpha: a + b * alpha, "addcmul": lambda x, a, b, value: x + a * b * value, "addcdiv": lambda x, a, b, value: x + a / b * value,
     "threshold_backward": lambda g, y, t: where(y <= t, constant(0.0, g), g), "hypot": lambda a, b: _hypot(a, b),
-    "squared_error": lambda a, b: (a - b) * (a - b), "hardtanh": lambda x, low, high: _clamp(x, low, high),
+    "hardtanh": lambda x, low, high: _clamp(x, low, high),
+    "clamp_backward": lambda g, x, low, high: where((x >= low) & (x <= high), g, constant(0.0, g)),
+    "squared_error": lambda a, b: (a - b) * (a - b), "huber": lambda x, t, delta: _huber(absolute(x - t), delta),
+    "smooth_l1": lambda x, t, beta: _smooth(absolute(x - t), beta), "binary_cross_entropy": lambda x, t: _bce(x, t),
+    "binary_cross_entropy_logits": lambda x, t: maximum(x, 0.0) - x * t + log1p(exp(-absolute(x))),
 }
+
+
+def _huber(d: Value, delta: float) -> Value:
+    return where(d <= delta, d * d * 0.5, (d - delta * 0.5) * delta)
+
+
+def _smooth(d: Value, beta: float) -> Value:
+    return where(d < beta, d * d * 0.5 / beta, d - beta * 0.5)
+
+
+def _bce(x: Value, t: Value) -> Value:
+    """Logarithms are held at -100, as in torch: a sure and wrong prediction has a finite loss."""
+    return (t - 1.0) * maximum(log1p(-x), -100.0) - t * maximum(ln(x), -100.0)
 
 
 def _hypot(a: Value, b: Value) -> Value:
@@ -195,13 +212,26 @@ NATIVE: Final[dict[str, Formula]] = {
     "clamp_min": maximum, "clamp_max": minimum,
 }
 # The first operand is a bool; the others, and the result, are of the format that is computed in.
-CHOICES: Final[dict[str, Formula]] = {"where": lambda c, a, b: where(ne(c, 0.0), a, b)}
-# Of bools, which are computed in f16 as 0 and 1, and give bools.
+CHOICES: Final[dict[str, Formula]] = {"where": lambda c, a, b: where(ne(c, 0), a, b)}
+# Give a mask; anything but 0 counts as true. Bools are computed in f16.
 LOGIC: Final[dict[str, Formula]] = {
-    "logical_not": lambda x: eq(x, 0.0), "logical_and": lambda a, b: ne(a * b, 0.0), "logical_or": lambda a, b: ne(a + b, 0.0), "logical_xor": ne,
+    "logical_not": lambda x: eq(x, 0), "logical_and": lambda a, b: ne(a, 0) & ne(b, 0), "logical_or": lambda a, b: ne(a, 0) | ne(b, 0),
+    "logical_xor": lambda a, b: (ne(a, 0) & eq(b, 0)) | (eq(a, 0) & ne(b, 0)),
 }
-# Give a mask, stored as bools.
-MASKS: Final[dict[str, Formula]] = {
+# Of integers, bit by bit.
+BITS: Final[dict[str, Formula]] = {
+    "bitwise_and": lambda a, b: a & b, "bitwise_or": lambda a, b: a | b, "bitwise_not": lambda x: ~x,
+    "bitwise_xor": lambda a, b: (a | b) & ~(a & b),
+}
+# Arithmetic of bools: which other op it is.
+OF_BOOLS: Final = {
+    "add": "maximum", "mul": "minimum", "maximum": "maximum", "minimum": "minimum",
+    "bitwise_and": "minimum", "bitwise_or": "maximum", "bitwise_xor": "logical_xor", "bitwise_not": "logical_not",
+}
+# Give a mask, stored as bools: tests of floats, and comparisons of any numbers.
+TESTS: Final[dict[str, Formula]] = {
     "isfinite": lambda x: absolute(x) < math.inf, "isinf": lambda x: eq(absolute(x), math.inf), "isnan": lambda x: ne(x, x),
+}
+MASKS: Final[dict[str, Formula]] = {
     "lt": lambda a, b: a < b, "gt": lambda a, b: a > b, "le": lambda a, b: a <= b, "ge": lambda a, b: a >= b, "eq": eq, "ne": ne,
 }

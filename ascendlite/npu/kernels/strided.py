@@ -223,9 +223,9 @@ def copy(target: Tensor, source: Tensor) -> Any:
     """Copy between tensors of one shape and dtype whose layouts differ, or say that it is not taken."""
     dims = coalesced(target, source)
     size = target.itemsize
-    if size > 4 or target.dtype.name.startswith("float4"):
+    if target.dtype.name.startswith("float4"):
         return NotImplemented
-    picked = _rows(dims, size) or _transposed(dims, size) or _columns(dims, size) or _elements(dims, size)
+    picked = _rows(dims, size) or (_transposed(dims, size) or _columns(dims, size) if size <= 4 else None) or _elements(dims, size)
     if picked is None:
         return NotImplemented
     function, *arguments = picked

@@ -1,0 +1,81 @@
+"""Comparisons, logic, bits, choices and arithmetic of every dtype that the vector core has: as on the CPU, in every numerics mode, off the AI CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ascendlite as al
+
+INTEGERS = ("int32", "int16", "int8", "uint8")
+COMPARED = ("eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor")
+Made = Callable[..., al.Tensor]
+
+
+def draw(dtype: str, seed: int, n: int = 1003) -> np.ndarray:
+    """Numbers of the whole range of a dtype; some are 0, and the first ones are the same for all seeds."""
+    rng, same = np.random.default_rng(seed), np.random.default_rng(0)
+    if dtype == "bool":
+        return rng.integers(0, 2, n).astype(bool)
+    info = np.iinfo(dtype)
+    x: np.ndarray = rng.integers(info.min, info.max + 1, n, dtype=np.int64).astype(dtype)
+    x[:200] = same.integers(info.min, info.max + 1, 200, dtype=np.int64)
+    x[150:300:3] = 0
+    return x
+
+
+def check(f: Made, *arrays: np.ndarray) -> None:
+    """The same bits as on the CPU, from the vector core alone."""
+    expected = f(*(al.tensor(a) for a in arrays)).numpy()
+    on_card = [al.tensor(a).npu() for a in arrays]
+    with al.npu.profiler.profile() as p:
+        y = f(*on_card)
+    assert "AI_CPU" not in {t.kind for t in p.tasks}, [t.name for t in p.tasks if t.kind == "AI_CPU"]
+    np.testing.assert_array_equal(y.cpu().numpy(), expected)
+
+
+@pytest.fixture(params=["device", "fp32", "fp64"])
+def mode(request: Any) -> Any:
+    with al.npu.numerics(request.param):
+        yield request.param
+
+
+@pytest.mark.parametrize("dtype", (*INTEGERS, "bool"))
+def test_comparisons_logic_and_choices_are_exact(dtype: str, mode: str) -> None:
+    x, y = draw(dtype, 1), draw(dtype, 2)
+    for name in COMPARED:
+        check(getattr(al, name), x, y)
+    check(al.where, draw("bool", 3), x, y)
+    check(lambda m, t: t.masked_fill(m, 1), draw("bool", 3), x)
+    check(al.logical_not, x)
+    check(lambda t: al.full_like(t, 1), x)
+
+
+@pytest.mark.parametrize("dtype", (*INTEGERS, "bool"))
+def test_bits_are_exact(dtype: str) -> None:
+    for name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
+        check(getattr(al, name), draw(dtype, 1), draw(dtype, 2))
+    check(al.bitwise_not, draw(dtype, 1))
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_integer_arithmetic_wraps_around(dtype: str, mode: str) -> None:
+    x, y = draw(dtype, 1), draw(dtype, 2)
+    for name in ("add", "sub", "mul", "maximum", "minimum"):
+        check(getattr(al, name), x, y)
+    check(lambda t: al.clamp(-t.abs() + 3, 1, 50), x)
+
+
+@pytest.mark.parametrize("name", ["add", "mul", "maximum", "minimum"])
+def test_arithmetic_of_bools_is_logic(name: str) -> None:
+    check(getattr(al, name), draw("bool", 1), draw("bool", 2))
+
+
+@pytest.mark.parametrize("bits", [0x7F800001, 0xFFC12345, 0x80000000, 1])
+def test_a_choice_keeps_every_bit(bits: int) -> None:
+    x = np.full(70, bits, np.uint32).view(np.int32)
+    check(al.where, draw("bool", 4, 70), x, -x)
+    check(al.where, draw("bool", 4, 140), x.view(np.int16), x.view(np.int16)[::-1].copy())
