@@ -213,3 +213,16 @@ def test_fractals_move_one_by_one_and_l1_is_filled() -> None:
     out = np.zeros((32, 16), np.float32)
     kernel[1](out, a)
     np.testing.assert_array_equal(out, np.repeat(2 * a.astype(np.float64).sum(1, keepdims=True), 16, 1))
+
+
+@pytest.mark.parametrize(("what", "given"), [
+    ("stride is 64", {"stride": (1, 64)}), ("filter is 256", {"filter": (256, 1)}), ("dilation is 0", {"dilation": (0, 1)}),
+    ("padding is 256", {"padding": (0, 256, 0, 0)}), ("k_start is 8", {"k_start": 8}), ("m_start is 4", {"m_start": 4}),
+])
+def test_im2col_refuses_what_its_fields_do_not_hold(what: str, given: dict[str, Any]) -> None:
+    @npu.kernel(kind="aic")
+    def load(image):
+        ac.Load3D(alloc(L0A, half, 16 * 16), alloc(L1, half, 8 * 8 * 16), (8, 8, 16), 16, 16, **{"filter": (1, 1), **given})
+
+    with pytest.raises(npu.KernelError, match=rf"R23.*{what}"):
+        load.check(np.zeros(8, np.float16))

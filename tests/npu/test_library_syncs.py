@@ -43,6 +43,20 @@ def products() -> None:
     a[:20, :1000].contiguous() @ b[:1000, :40].contiguous()
 
 
+def convolutions() -> None:
+    al.conv2d(tensor(2, 40, 30, 30), tensor(200, 40, 3, 3), tensor(200), padding=1)
+    al.conv2d(tensor(4, 4, 60, 700, dtype=al.float16), tensor(4, 4, 3, 3, dtype=al.float16), stride=2)
+    al.conv2d(tensor(1, 130, 8, 8, dtype=al.float16), tensor(300, 130, 5, 5, dtype=al.float16))
+
+
+def channels() -> None:
+    x, weight, bias = tensor(300, 64, 20, 20).requires_grad_(), tensor(64).requires_grad_(), tensor(64).requires_grad_()
+    al.nn.functional.batch_norm(x, None, None, weight, bias, training=True).sum().backward()
+    for size in (20, 50):
+        x = tensor(300, 64, size, size, dtype=al.float16).requires_grad_()
+        al.nn.functional.group_norm(x, 8).sum().backward()
+
+
 def copies() -> None:
     x = tensor(9000, 500)
     x.T.contiguous()
@@ -100,11 +114,17 @@ def attention() -> None:
     attend(*(tensor(4, 30, 40, 16, dtype=al.float16) for _ in range(3)), tensor(40, 40))
 
 
-CALLS: dict[str, Callable[[], None]] = {f.__name__: f for f in (pointwise, products, copies, rows, reductions, losses, tables, optimizers, attention)}
+CALLS: dict[str, Callable[[], None]] = {
+    f.__name__: f for f in (pointwise, products, convolutions, channels, copies, rows, reductions, losses, tables, optimizers, attention)
+}
 
 
 # Helpers that are safe wherever they are called, though the flags of these kernels' loops order them too: words of the line or of that before.
 NEEDLESS = ("work.new_stat()", "Duplicate(made, 0.0, self.size)")
+
+
+# Calls that launch further kernels, at sizes that need not show what these need: the modules whose syncs are looked at.
+ONLY = {"channels": ("channels",), "attention": ("flash",)}
 
 
 def lines_at(site: Site) -> str:
@@ -134,10 +154,11 @@ def test_kernels_of_the_library_are_proved(name: str) -> None:
 
 def test_each_sync_of_a_library_kernel_is_needed_in_some_shape() -> None:
     needed: dict[str, bool] = {}
-    for call in (pointwise, products, copies, rows, attention):
+    for call in (pointwise, products, convolutions, channels, copies, rows, attention):
         for traced, sharing in launched(call):
-            if call is attention and not any(Path(site.file).name.startswith("flash") for site in traced.sites):
-                continue  # a copy of few numbers
+            only = ONLY.get(call.__name__, ("",))
+            if not any(Path(site.file).name.startswith(only) for site in traced.sites):
+                continue
             for mutant in mutation.mutants(traced, sharing):
                 if any(words in lines_at(site) for words in NEEDLESS for site in mutant.group.sites):
                     continue

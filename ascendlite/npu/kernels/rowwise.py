@@ -60,12 +60,13 @@ class Work(RowWise):
             barrier()
         return made
 
-    def widen(self, dst: Any, src: Any, rows: Any) -> Any:
-        """The values of a tile in float32: itself, or `dst` with a copy."""
+    def widen(self, dst: Any, src: Any, rows: Any, *, settled: bool = True) -> Any:
+        """The values of a tile in float32: itself, or `dst` with a copy. Not settled: for `combine`, which waits before it reads them."""
         if src.dtype is f32:
             return src
         ac.Cast(dst, src, "CAST_NONE", rows * self.pitch)
-        barrier()
+        if settled:
+            barrier()
         return dst
 
     def narrow(self, out: Any, src: Any, rows: Any) -> None:

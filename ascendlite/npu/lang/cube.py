@@ -140,13 +140,29 @@ def LoadData(dst: LocalTensor, src: LocalTensor, repeat: Index, src_stride: int 
     tracer.emit(opcode, int(Pipe.MTE1), 2, dst.words(WRITE) + to.words(tracer) + src.words(READ) + of.words(tracer), args)
 
 
-def Load3D(dst: LocalTensor, src: LocalTensor, image: tuple[int, int, int], m: int, k: int, m_start: Index = 0, k_start: Index = 0, *,
-           filter: tuple[int, int], stride: tuple[int, int] = (1, 1), dilation: tuple[int, int] = (1, 1),
-           padding: tuple[int, int, int, int] = (0, 0, 0, 0), pad: float = 0.0) -> None:
+# Greatest numbers of Load3D's fields (manual of LoadData 3D v2): h and w of the image, stride, filter, dilation, padding, extents.
+ROOM_3D = {"image": 32767, "stride": 63, "filter": 255, "dilation": 255, "padding": 255, "extension": 65535}
+_LEAST_3D = {"padding": 0}
+
+
+def _fields_3d(**fields: tuple[Index, ...]) -> None:
+    """R23."""
+    for what, values in fields.items():
+        least, most = _LEAST_3D.get(what, 1), ROOM_3D[what]
+        for value in values:
+            low, high = sym.bounds(value)
+            if low < least or high > most:
+                raise refuse("R23", f"Load3D: {what} is {low if low == high else f'{low}..{high}'}; its field holds {least}..{most}", current().here(),
+                             "cut the image, or pad it in GM")
+
+
+def Load3D(dst: LocalTensor, src: LocalTensor, image: tuple[Index, Index, int], m: Index, k: Index, m_start: Index = 0, k_start: Index = 0, *,
+           filter: tuple[int, ...], stride: tuple[int, ...] = (1, 1), dilation: tuple[int, ...] = (1, 1),
+           padding: tuple[Index, Index, Index, Index] = (0, 0, 0, 0), pad: float = 0.0) -> None:
     """im2col of an image NC1HWC0 in L1: m x k of its matrix to L0A, or k x m of it to L0B.
 
     image: (h, w, channels); filter, stride, dilation: (h, w); padding: (left, right, top, bottom). Row: output pixel; column:
-    ((c1 * filter_h + fh) * filter_w + fw) * c0 + c.
+    ((c1 * filter_h + fh) * filter_w + fw) * c0 + c. Raises R23 for numbers that the instruction's fields do not hold (ROOM_3D).
     """
     _in("LoadData3D", dst, Memory.L0A, Memory.L0B)
     _in("LoadData3D", src, Memory.L1)
@@ -156,12 +172,13 @@ def Load3D(dst: LocalTensor, src: LocalTensor, image: tuple[int, int, int], m: i
     size = src.dtype.itemsize
     c0 = BLOCK // size
     h, w, channels = image
+    _fields_3d(image=(h, w), stride=stride, filter=filter, dilation=dilation, padding=padding, extension=(m, k))
     _offset("Load3D", "k_start", k_start, c0)
     _offset("Load3D", "m_start", m_start, 16)
-    to = int(_up(m, 16)) * int(_up(k, c0)) * size
+    to = _up(m, 16) * _up(k, c0) * size
     of = h * w * int(_up(channels, c0)) * size
-    check_room(tracer, "Load3D", "dst", dst, to)
-    check_room(tracer, "Load3D", "src", src, of)
+    check_room(tracer, "Load3D", "dst", dst, sym.bounds(to)[1])
+    check_room(tracer, "Load3D", "src", src, sym.bounds(of)[1])
     node = tracer.table.node
     args = (h, w, channels, k, m, k_start, m_start, stride[1], stride[0], filter[1], filter[0], dilation[1], dilation[0], *padding, 0,
             _layout(tracer) if dst.memory is Memory.L0A else 0, 1)
