@@ -9,6 +9,7 @@ import ascendlite as al
 from ascendlite.core import Tensor, no_grad
 from ascendlite.errors import ArgumentError
 from ascendlite.models.cache import Cache, CausalLM
+from ascendlite.models.shapes import recurring_count, recurring_width
 
 from .config import GenerationConfig
 from .protocol import TextCodec
@@ -62,6 +63,8 @@ class Past:
 class Run:
     """The rows that still write, and the model's cache of them."""
 
+    recurs = True  # whether the cache may keep rows that ended, so that shapes recur
+
     def __init__(
         self,
         model: CausalLM,
@@ -91,11 +94,13 @@ class Run:
         ]
         self.stop_tokens = frozenset(int(t) for t in config.stop_tokens)
         self.cache: Cache | None = None
+        self._spare = 0  # rows of the cache behind those that write
 
     # -- the model
     def padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, list[int] | None]:
         """Tokens, (B, T), padded on the right, and how many of each row are real (None: all)."""
-        width = max(map(len, rows))
+        longest = max(map(len, rows))
+        width = longest if longest == 1 or not self.recurs else min(self.limit, recurring_width(longest, self.device))
         lengths = [len(row) for row in rows]
         tokens = al.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=self.device)
         return tokens, None if min(lengths) == width else lengths
@@ -115,7 +120,7 @@ class Run:
         """The length of a cache for what may come."""
         if self.config.overflow == "slide":
             return self.limit
-        return min(self.limit, max(len(row.window) for row in self.rows) + self.config.max_new_tokens)
+        return min(self.limit, recurring_width(max(len(row.window) for row in self.rows) + self.config.max_new_tokens, self.device))
 
     def slide(self) -> bool:
         """Cut windows that are full to their last half; true if any was."""
@@ -134,7 +139,7 @@ class Run:
         logits = self._forward(list(distinct), cache)
         if len(distinct) < len(places):
             cache, logits = cache.select(places), logits[al.tensor(places, device=self.device)]
-        self.cache = cache
+        self.cache, self._spare = cache, 0
         return logits
 
     def _read_on(self, past: Past, row: Row) -> Tensor:
@@ -154,7 +159,7 @@ class Run:
         """Logits after what each row holds."""
         if self.slide() or self.cache is None:
             return self._read()
-        return self._forward([row.window[-1:] for row in self.rows], self.cache)
+        return self._forward([row.window[-1:] for row in self.rows] + [[0]] * self._spare, self.cache)[: len(self.rows)]
 
     # -- the rows
     def _end(self, row: Row, token: int) -> str | None:
@@ -188,10 +193,17 @@ class Run:
         return choose(logits, config, [row.seed for row in rows], [len(row.written) for row in rows], seen)
 
     def keep(self, live: Sequence[int]) -> None:
-        """Go on with these of the rows only."""
-        if len(live) < len(self.rows):
-            self.rows = [self.rows[at] for at in live]
-            self.cache = self.cache.select(live) if live and self.cache is not None else None
+        """Go on with these of the rows only; the cache keeps as many spare rows as `recurs` and the device ask for."""
+        if len(live) == len(self.rows):
+            return
+        total = len(self.rows) + self._spare
+        self.rows = [self.rows[at] for at in live]
+        if not live or self.cache is None:
+            self.cache, self._spare = None, 0
+            return
+        self._spare = min(total, recurring_count(len(live), self.device)) - len(live) if self.recurs else 0
+        others = sorted(set(range(total)) - set(live))
+        self.cache = self.cache.select([*live, *others[: self._spare]])
 
     def step(self) -> list[Token]:
         """One token of each row that still writes."""

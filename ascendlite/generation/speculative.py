@@ -39,6 +39,8 @@ class Drafting(Protocol):
 class SpeculativeRun(Run):
     """A run that writes one or two tokens of a row a step."""
 
+    recurs = False  # rewinding says for every row of the cache how much of it stays
+
     def __init__(
         self,
         model: CausalLM,

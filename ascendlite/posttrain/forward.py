@@ -9,6 +9,7 @@ from typing import cast
 import ascendlite as al
 from ascendlite.core import Device, Tensor
 from ascendlite.models.cache import CausalLM
+from ascendlite.models.shapes import recurring_count, recurring_width
 from ascendlite.nn import functional as F
 
 from .packing import IGNORED, Batch
@@ -27,9 +28,13 @@ def target_loss(model: CausalLM, batch: Batch, hidden: Tensor) -> Tensor:
     """The summed cross entropy of a batch's targets; logits are made for places with a target only."""
     targets = batch.targets.reshape(-1)
     places = cast(Tensor, (targets != IGNORED).nonzero()).reshape(-1)
+    wanted = targets[places]
+    spare = recurring_count(len(places), hidden.device) - len(places)
+    if spare:
+        places, wanted = F.pad(places, (0, spare)), F.pad(wanted, (0, spare), value=IGNORED)
     rows = hidden.reshape(-1, hidden.shape[-1])[places.to(hidden.device)]
     logits: Tensor = model.head(rows)
-    return F.cross_entropy(logits.float(), targets[places].to(hidden.device), reduction="sum")
+    return F.cross_entropy(logits.float(), wanted.to(hidden.device), reduction="sum")
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,8 @@ def continued(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[i
     import numpy
 
     lengths = tuple(len(p) + len(c) - 1 for p, c in zip(prompts, completions, strict=True))  # the last token is only a target
-    width = max(1, *(len(c) for c in completions)) if completions else 1
-    tokens = numpy.zeros((len(lengths), max(lengths)), dtype=numpy.int64)
+    width = recurring_width(max((1, *(len(c) for c in completions))), device)
+    tokens = numpy.zeros((len(lengths), recurring_width(max(lengths), device)), dtype=numpy.int64)
     places, answers = (numpy.zeros((len(lengths), width), dtype=numpy.int64) for _ in range(2))
     mask = numpy.zeros((len(lengths), width), dtype=numpy.float32)
     for row, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):

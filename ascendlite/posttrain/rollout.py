@@ -17,6 +17,7 @@ from ascendlite.core import Tensor, no_grad
 from ascendlite.errors import ArgumentError
 from ascendlite.generation import Choice, GenerationConfig, choose
 from ascendlite.models.cache import Cache, CausalLM
+from ascendlite.models.shapes import recurring_count, recurring_width
 
 from .wal import Record, WriteAheadLog
 
@@ -110,12 +111,13 @@ class Sampler:
 
     def _finish(self, rollouts: Sequence[Rollout], seeds: Sequence[int], log: WriteAheadLog | None) -> None:
         live = [row for row, rollout in enumerate(rollouts) if rollout.finish is None]
+        held = live  # the rows of the cache: those that live, then some that ended, where this keeps the number of rows
         cache: Cache | None = None
         while live:
             if cache is None:
                 cache, logits = self._read([[*rollouts[row].prompt, *rollouts[row].tokens] for row in live])
             else:
-                logits = self._forward([rollouts[row].tokens[-1:] for row in live], cache)
+                logits = self._forward([rollouts[row].tokens[-1:] for row in held], cache)[: len(live)]
             choice = choose(logits, self._options, [seeds[row] for row in live], [len(rollouts[row].tokens) for row in live])
             if log is not None:
                 log.append(self._record(live, choice))
@@ -123,15 +125,18 @@ class Sampler:
             for at, row in enumerate(live):
                 self._note(rollouts[row], choice.tokens[at], choice.drawn_logprobs[at], None if choice.sets is None else choice.sets[at])
             going = [at for at, row in enumerate(live) if rollouts[row].finish is None]
-            if len(going) < len(live):
-                live = [live[at] for at in going]
-                cache = cache.select(going) if going else None
+            if going and len(going) < len(live):
+                ended = [at for at in range(len(held)) if at not in set(going)]
+                chosen = [*going, *ended[: min(len(held), recurring_count(len(going), logits.device)) - len(going)]]
+                cache, held = cache.select(chosen), [held[at] for at in chosen]
+            live = [live[at] for at in going]
 
     def _read(self, texts: list[list[int]]) -> tuple[Cache, Tensor]:
         """A cache of all rows and their logits; texts that occur several times are read once."""
         places: dict[tuple[int, ...], int] = {}
         of_row = [places.setdefault(tuple(text), len(places)) for text in texts]
-        room = min(self.model.max_length, max(map(len, texts)) + self.config.max_new_tokens)
+        device = next(iter(self.model.parameters())).device
+        room = min(self.model.max_length, recurring_width(max(map(len, texts)) + self.config.max_new_tokens, device))
         cache = self.model.new_cache(len(places), room)
         logits = self._forward(list(places), cache)
         if len(places) < len(texts):
@@ -139,8 +144,9 @@ class Sampler:
         return cache, logits
 
     def _forward(self, rows: Sequence[Sequence[int]], cache: Cache) -> Tensor:
-        width = max(map(len, rows))
         device = next(iter(self.model.parameters())).device
+        longest = max(map(len, rows))
+        width = longest if longest == 1 else min(self.model.max_length, recurring_width(longest, device))
         padded = al.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=device)
         lengths = [len(row) for row in rows]
         with no_grad():

@@ -8,6 +8,7 @@ from typing import cast
 from ascendlite import nn
 from ascendlite.errors import ArgumentError
 from ascendlite.models.cache import CausalLM
+from ascendlite.models.shapes import recurring_width
 from ascendlite.structure import Value
 
 from .auxiliary import learning
@@ -79,7 +80,7 @@ class SFTTrainer(Trainer[Batch]):
         numbers = self.order.take(size * self.args.gradient_accumulation_steps)
         parts = [[self.examples[n] for n in numbers[at : at + size]] for at in range(0, len(numbers), size)]
         if not self.config.packing:
-            return [pad(part) for part in parts]
+            return [pad(part, multiple=recurring_width(1, self.device)) for part in parts]
         assert self.config.max_length is not None
         return [pack(part, self.config.max_length - 1) for part in parts]
 
