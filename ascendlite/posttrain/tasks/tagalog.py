@@ -112,18 +112,17 @@ def result(a: int, sign: str, b: int) -> int:
 
 
 def worked(a: int, sign: str, b: int) -> str:
-    """Units, then tens, then the answer; numbers up to 99. What is carried shows in the units, what is borrowed in the tens.
+    """What units and tens give, then the answer; numbers up to 99. What is carried shows in the units, what is borrowed is gone from the tens.
 
     >>> worked(47, "+", 35)
-    "pito lima labindalawa, apatnapu tatlumpu pitumpu</think>walumpu't dalawa"
+    "labindalawa, pitumpu</think>walumpu't dalawa"
     >>> worked(42, "-", 7)
-    "labindalawa pito lima, tatlumpu sero tatlumpu</think>tatlumpu't lima"
+    "lima, tatlumpu</think>tatlumpu't lima"
     """
     borrowed = 10 if sign == "-" and a % 10 < b % 10 else 0
-    units = (a % 10 + borrowed, b % 10)
-    tens = (a // 10 * 10 - borrowed, b // 10 * 10)
-    steps = ", ".join(" ".join(number_words(n) for n in (x, y, result(x, sign, y))) for x, y in (units, tens))
-    return f"{steps}{END_OF_WORK}{number_words(result(a, sign, b))}"
+    units = result(a % 10 + borrowed, sign, b % 10)
+    tens = result(a // 10 * 10 - borrowed, sign, b // 10 * 10)
+    return f"{number_words(units)}, {number_words(tens)}{END_OF_WORK}{number_words(result(a, sign, b))}"
 
 
 def final_answer(completion: str) -> str:

@@ -10,7 +10,7 @@ from .base import Item
 
 
 class TagalogTask:
-    """`dalawampu't tatlo dagdagan ng labing-isa` -> the sum worked out in units and tens, then `tatlumpu't apat`.
+    """`dalawampu't tatlo dagdagan ng labing-isa` -> the sums of units and of tens, then `tatlumpu't apat`.
 
     >>> from itertools import islice
     >>> task = TagalogTask()
@@ -19,7 +19,7 @@ class TagalogTask:
     (1.0, 0.0)
     """
 
-    max_new_tokens = 24
+    max_new_tokens = 12
     thinks = True
 
     def __init__(self, name: str = "tagalog", signs: str = "+-", most: int = 99) -> None:
