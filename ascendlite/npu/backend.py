@@ -26,6 +26,7 @@ from ascendlite.npu.kernels import (  # noqa: F401  # some only register themsel
     optimizers,
     products,
     reductions,
+    rotary,
     rowwise,
     tables,
 )

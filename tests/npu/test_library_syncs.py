@@ -80,6 +80,8 @@ def reductions() -> None:
         x.sum(0)
         x.sum(1)
         x.amax(1)
+    tensor(900, 4, 64).sum(1)
+    tensor(90, 3, 32, dtype=al.float16).amax(1)
 
 
 def losses() -> None:
@@ -114,8 +116,13 @@ def attention() -> None:
     attend(*(tensor(4, 30, 40, 16, dtype=al.float16) for _ in range(3)), tensor(40, 40))
 
 
+def rotary() -> None:
+    for dtype in (al.float32, al.float16):
+        al.rope(tensor(3, 5000, 2, 48, dtype=dtype), tensor(5000, 1, 24), tensor(5000, 1, 24), interleaved=True)
+
+
 CALLS: dict[str, Callable[[], None]] = {
-    f.__name__: f for f in (pointwise, products, convolutions, channels, copies, rows, reductions, losses, tables, optimizers, attention)
+    f.__name__: f for f in (pointwise, products, convolutions, channels, copies, rows, reductions, losses, tables, optimizers, attention, rotary)
 }
 
 
@@ -154,7 +161,7 @@ def test_kernels_of_the_library_are_proved(name: str) -> None:
 
 def test_each_sync_of_a_library_kernel_is_needed_in_some_shape() -> None:
     needed: dict[str, bool] = {}
-    for call in (pointwise, products, convolutions, channels, copies, rows, attention):
+    for call in (pointwise, products, convolutions, channels, copies, rows, attention, rotary):
         for traced, sharing in launched(call):
             only = ONLY.get(call.__name__, ("",))
             if not any(Path(site.file).name.startswith(only) for site in traced.sites):

@@ -10,7 +10,7 @@ from ascendlite.npu.kernels import COMPOSITES, kernel_for, products
 from ascendlite.ops.attention import Grouped, group_heads, visible
 
 Tensors = tuple[Any, ...]
-COMPOSITES.update(("rope", "cat"))
+COMPOSITES.add("cat")
 _FLOAT32: Final = _core.DTYPE_NAMES["float32"]
 
 
@@ -86,23 +86,6 @@ def attention_backward(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> Any
         dsinks = None if x.sinks is None else -((x.sinks.to(_FLOAT32) - lse).exp() * delta).sum((0, 3, 4)).reshape(-1)
         _deliver(outputs, (dq.reshape(q.shape).transpose(1, 2), dk.transpose(1, 2), dv.transpose(1, 2), dsinks))
     return None
-
-
-@kernel_for("rope")
-def _rope(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> None:
-    """Halves, or even and odd columns, turned by their angles; columns beyond the tables pass."""
-    x, cos, sin = (t.detach() for t in inputs)
-    interleaved, inverse = attrs
-    out, n = outputs[0].detach(), cos.shape[-1]
-    first, second = (slice(0, 2 * n, 2), slice(1, 2 * n, 2)) if interleaved else (slice(0, n), slice(n, 2 * n))
-    with no_grad():
-        a, b = (x[..., part].to(cos.dtype) for part in (first, second))
-        if inverse:
-            sin = -sin
-        out[..., first].copy_(a * cos - b * sin)
-        out[..., second].copy_(b * cos + a * sin)
-        if 2 * n < x.shape[-1]:
-            out[..., 2 * n :].copy_(x[..., 2 * n :])
 
 
 @kernel_for("cat")

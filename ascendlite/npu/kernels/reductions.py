@@ -10,12 +10,13 @@ from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels import copies, elementwise, kernel_for
 from ascendlite.npu.kernels.elementwise import blocks_for
 from ascendlite.npu.kernels.rowwise import FLOATS, Rows, Work, add_to_gm, f32, rows_of
-from ascendlite.npu.lang.rows import barrier
+from ascendlite.npu.lang.rows import LANES, barrier
 from ascendlite.npu.lang.tiles import Items, pipeline, scratch
 from ascendlite.npu.programs import kernel
 from ascendlite.npu.runtime.launch import launch
 
 FLAT: Final = 2048  # columns of a row when everything is reduced: 8 KiB of float32, short of the widest row
+MOST_STEPS: Final = 64  # vector instructions a tile for slices of a row
 _FLOAT32: Final = _core.DTYPE_NAMES["float32"]
 
 
@@ -58,6 +59,33 @@ def reduce_columns(x: Any, out: Any, r: Rows, square: bool) -> None:
     add_to_gm([(out, total)], r.columns)
 
 
+@kernel(kind="aiv")  # type: ignore[untyped-decorator]
+def reduce_slices(x: Any, out: Any, r: Rows, slices: int, kind: str, square: bool, scale: float) -> None:
+    """out[i] = scale * the "SUM", "MAX" or "MIN" of the slices of row i, each as long as a row of out."""
+    op = {"SUM": ac.Add, "MAX": ac.Max, "MIN": ac.Min}[kind]
+    columns = r.columns // slices
+    work = Work(r)
+    w, total = work.tile(), scratch(f32, r.tile * columns)
+    per_row, per_total = r.pitch * 4 // 32, columns * 4 // 32  # blocks
+    for t in pipeline(r.rows, r.tile, ins=(x,), outs=(Items(out, columns, columns),), width=r.columns, pitch=r.pitch, align=16):
+        v = work.widen(w, t.ins[0], t.count)
+        if square:
+            work.each(ac.Mul, w, v, v, rows=t.count)
+            v = w
+        for k in range(1, slices):
+            first = v if k == 1 else total
+            for c in range(0, columns, LANES):
+                op(total[c:], first[c:], v[k * columns + c :], min(LANES, columns - c), t.count, (1, 1, 1, per_total, per_row if k == 1 else per_total, per_row))
+            barrier()
+        n = t.count * columns
+        if t.outs[0].dtype is f32:
+            ac.Muls(t.outs[0], total, scale, n)
+        else:
+            ac.Muls(total, total, scale, n)
+            barrier()
+            ac.Cast(t.outs[0], total, "CAST_RINT", n)
+
+
 def _new(shape: tuple[int, ...], dtype: Any, like: Tensor) -> Tensor:
     made: Tensor = _core.empty(shape, dtype=dtype, device=like.device)
     return made
@@ -88,6 +116,20 @@ def _rows_into(out: Tensor, x: Tensor, kind: str, square: bool, scale: float, ro
     partial = _new((rows * parts,), _FLOAT32, x)
     return _rows_into(partial, x.reshape(rows * parts, columns // parts), kind, square, 1.0, False) and _rows_into(
         out, partial.reshape(rows, parts), kind, False, scale, root)
+
+
+def _slices_into(out: Tensor, x: Tensor, dims: tuple[int, ...], kind: str, square: bool, scale: float) -> bool:
+    """Reduce neighbouring dims that are not the last ones: nothing has to be transposed where the dims behind them fill whole blocks."""
+    first, last = dims[0], dims[-1] + 1
+    slices, columns = math.prod(x.shape[first:last]), math.prod(x.shape[last:])
+    neighbours = dims == tuple(range(first, last))
+    if not neighbours or slices < 2 or columns * min(x.itemsize, out.itemsize) % 32 or slices * -(-columns // LANES) > MOST_STEPS:
+        return False
+    r = rows_of(math.prod(x.shape[:first]), slices * columns, x.itemsize, 2, 2)
+    if r is None or r.pitch * 4 // 32 > 255:  # the largest step between rows that an instruction can state
+        return False
+    launch(reduce_slices, x.contiguous(), out, r, slices, kind, square, scale, blocks=blocks_for(x.nbytes), name=f"reduce_{kind.lower()}")
+    return True
 
 
 def _everything(out: Tensor, x: Tensor, square: bool, scale: float, root: bool) -> bool:
@@ -122,6 +164,8 @@ def reduce(out: Tensor, x: Tensor, dims: tuple[int, ...], kind: str = "SUM", *, 
         if scale != 1.0:
             elementwise.run("mul", total, (total, scale), _FLOAT32)
         return elementwise.convert(out.reshape(-1), total)
+    if dims and not root and max(dims) < x.ndim - 1 and _slices_into(out, x, dims, kind, square, scale):
+        return None
     if dims != tuple(range(x.ndim - len(dims), x.ndim)):
         x = x.permute(*kept, *dims)
     return None if _rows_into(out.reshape(-1), x.contiguous().reshape(kept_size, -1), kind, square, scale, root) else NotImplemented

@@ -221,8 +221,8 @@ def _flat(t: Tensor) -> Tensor:
 
 def copy(target: Tensor, source: Tensor) -> Any:
     """Copy between tensors of one shape and dtype whose layouts differ, or say that it is not taken."""
-    dims = coalesced(target, source)
     size = target.itemsize
+    dims = _cut(coalesced(target, source), ROOM // size)
     if target.dtype.name.startswith("float4"):
         return NotImplemented
     picked = _rows(dims, size) or (_transposed(dims, size) or _columns(dims, size) if size <= 4 else None) or _elements(dims, size)
@@ -231,6 +231,15 @@ def copy(target: Tensor, source: Tensor) -> Any:
     function, *arguments = picked
     launch(function, _flat(target), _flat(source), *arguments, blocks=blocks_for(target.nbytes), name="copy" if function is not transpose else "transpose")
     return None
+
+
+def _cut(dims: list[Dim], most: int) -> list[Dim]:
+    """Rows that are contiguous on both sides but longer than a tile, cut into equal parts where these are of some length."""
+    width, to, of = dims[-1]
+    part = next((part for part in range(most, most // 64, -1) if width % part == 0), 0)
+    if to != 1 or of != 1 or width <= most or not part:
+        return dims
+    return [*dims[:-1], (width // part, part, part), (part, 1, 1)]
 
 
 def _rows(dims: list[Dim], size: int) -> tuple[Any, ...] | None:
