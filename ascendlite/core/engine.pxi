@@ -2,6 +2,7 @@
 
 cdef dict ACTIVE = {}      # id of a pass -> GraphTask, for passes that are under way in some thread
 cdef int64_t TASKS = 0
+cdef GraphTask SPARE = None  # a finished pass, for the next
 
 
 @cython.final
@@ -18,12 +19,17 @@ cdef class GraphTask:
     cdef Node running            # for notes on errors
 
     def __dealloc__(self):
+        self.forget()
+
+    cdef void forget(self) noexcept:
         cdef size_t k
         for k in range(self.slots.size()):
             Py_XDECREF(self.slots[k].target)
             Py_XDECREF(self.slots[k].gradient)
         for k in range(self.results.size()):
             Py_XDECREF(self.results[k])
+        self.slots.clear()
+        self.results.clear()
 
     cdef int64_t slot_of(self, target) except -2:
         cdef int64_t task, slot
@@ -274,11 +280,15 @@ cdef object edge_of(Tensor t):
 
 def run_backward(tuple tensors, tuple grads, bint keep_graph, bint create_graph, inputs, bint accumulate):
     """One pass from `tensors` with their gradients. Returns the gradients of `inputs` (None: unused), or adds to `.grad` of leaves."""
-    global TASKS
-    cdef GraphTask task = GraphTask.__new__(GraphTask)
+    global TASKS, SPARE
+    cdef GraphTask task
     cdef Tensor t
     cdef int64_t slot
     cdef bint former = mode.grad
+    if SPARE is not None:
+        task, SPARE = SPARE, None
+    else:
+        task = GraphTask.__new__(GraphTask)
     TASKS += 1
     task.id, task.keep_graph, task.create_graph, task.accumulate = TASKS, keep_graph, create_graph, accumulate
     task.all_needed = True
@@ -307,7 +317,11 @@ def run_backward(tuple tensors, tuple grads, bint keep_graph, bint create_graph,
     finally:
         mode.grad = former
         del ACTIVE[task.id]
-    return task.captured
+    captured = task.captured
+    task.forget()
+    task.displaced = task.captures = task.captured = None
+    SPARE = task  # with the memory of its lists; one that raised is dropped
+    return captured
 
 
 def custom_node(str label, tuple inputs, outputs, fn):

@@ -40,6 +40,7 @@ cdef struct Step:
 cdef class Program:
     """The steps of a rule. Places: arguments, then constants; the results of steps from FIRST_STEP on."""
     cdef int nargs, n_steps, result
+    cdef bint plain            # the result is the last step's, and no step reads a constant
     cdef list ops, constants
     cdef Step steps[6]
 
@@ -111,6 +112,7 @@ cdef Program program_of(fn, int nargs):
     if not isinstance(result, Symbol) or nargs + len(program.constants) > FIRST_STEP:
         return None
     program.result = (<Symbol>result).place
+    program.plain = not program.constants and program.result == FIRST_STEP + program.n_steps - 1
     seen = {program.result}
     for k in range(program.n_steps - 1, -1, -1):
         for i in range(program.steps[k].n - 1, -1, -1):
@@ -120,6 +122,22 @@ cdef Program program_of(fn, int nargs):
     return program
 
 
+cdef inline PyObject* run_step(Program program, PyObject** args) except? NULL:
+    # A program of one step on arguments, such as `g * b`.
+    cdef PyObject* operands[3]
+    cdef Step* step = &program.steps[0]
+    cdef bint tensors = False
+    cdef int i
+    for i in range(step.n):
+        operands[i] = args[step.place[i]]
+        tensors = tensors or isinstance(<object>operands[i], Tensor)
+    if not tensors:
+        return NULL
+    made = apply_operands(<Op>PyList_GET_ITEM(program.ops, 0), operands, step.n)
+    Py_INCREF(made)
+    return <PyObject*>made
+
+
 cdef PyObject* run_program(Program program, PyObject** args) except? NULL:
     # The result as a new reference; NULL without an error where numbers alone would meet (Python's arithmetic, not ours).
     cdef Stack results
@@ -127,6 +145,8 @@ cdef PyObject* run_program(Program program, PyObject** args) except? NULL:
     cdef Step* step
     cdef int i, k, place
     cdef bint tensors
+    if program.n_steps == 1 and program.plain:
+        return run_step(program, args)
     for k in range(program.n_steps):
         step = &program.steps[k]
         tensors = False
