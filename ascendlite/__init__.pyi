@@ -13,6 +13,7 @@ from ascendlite import core as core
 from ascendlite import cpu as cpu
 from ascendlite import data as data
 from ascendlite import errors as errors
+from ascendlite import func as func
 from ascendlite import generation as generation
 from ascendlite import info as info
 from ascendlite import interop as interop
@@ -27,6 +28,7 @@ from ascendlite import posttrain as posttrain
 from ascendlite import printing as printing
 from ascendlite import safetensors as safetensors
 from ascendlite import serialize as serialize
+from ascendlite import special as special
 from ascendlite import text as text
 from ascendlite import utils as utils
 from typing import Any as Any

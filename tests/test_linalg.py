@@ -178,3 +178,9 @@ WRONG = [
 def test_mistakes_are_named(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+def test_one_matrix_has_results_without_a_batch():
+    x = al.tensor(square(batch=()))
+    assert L.det(x).shape == L.slogdet(x).sign.shape == L.matrix_rank(x).shape == L.cond(x).shape == ()
+    assert L.inv(x).shape == (3, 3)

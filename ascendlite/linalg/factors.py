@@ -67,7 +67,7 @@ def on_host(op: str, run: Callable[..., Any], shapes: tuple[tuple[int, ...], ...
     except np.linalg.LinAlgError as error:
         raise LinAlgError(f"{op}: {error}; shape {tuple(inputs[0].shape)}") from None
     results = results if isinstance(results, tuple) else (results,)
-    return tuple(from_numpy(np.ascontiguousarray(r, dtype=inputs[0].detach().numpy().dtype)) for r in results)
+    return tuple(from_numpy(np.array(r, dtype=inputs[0].dtype.name, order="C")) for r in results)
 
 
 def diag(x: Tensor) -> Tensor:
