@@ -39,7 +39,7 @@ def test_the_tour_of_the_readme_runs() -> None:
     assert scope["loss"].item() < 1.2  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", ["train", "test"])
+@pytest.mark.parametrize("name", ["posttrain", "test"])
 def test_the_commands_of_the_readme_are_found(name: str) -> None:
     done = subprocess.run([str(ROOT / "tools" / "readme_command.sh"), name], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("python3 -m venv"), done.stderr
