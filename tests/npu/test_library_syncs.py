@@ -121,8 +121,16 @@ def rotary() -> None:
         al.rope(tensor(3, 5000, 2, 48, dtype=dtype), tensor(5000, 1, 24), tensor(5000, 1, 24), interleaved=True)
 
 
+def draws() -> None:
+    x = tensor(1200, 1100)
+    al.rand(1200, 1100, device="npu")
+    al.dropout(x, 0.5)
+    al.rand(7, device="cpu")
+    al.randn(700, 1100, device="npu")
+
+
 CALLS: dict[str, Callable[[], None]] = {
-    f.__name__: f for f in (pointwise, products, convolutions, channels, copies, rows, reductions, losses, tables, optimizers, attention, rotary)
+    f.__name__: f for f in (pointwise, products, convolutions, channels, copies, rows, reductions, losses, tables, optimizers, attention, rotary, draws)
 }
 
 
@@ -161,7 +169,7 @@ def test_kernels_of_the_library_are_proved(name: str) -> None:
 
 def test_each_sync_of_a_library_kernel_is_needed_in_some_shape() -> None:
     needed: dict[str, bool] = {}
-    for call in (pointwise, products, convolutions, channels, copies, rows, attention, rotary):
+    for call in (pointwise, products, convolutions, channels, copies, rows, attention, rotary, draws):
         for traced, sharing in launched(call):
             only = ONLY.get(call.__name__, ("",))
             if not any(Path(site.file).name.startswith(only) for site in traced.sites):

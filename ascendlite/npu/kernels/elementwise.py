@@ -44,10 +44,13 @@ class Job:
 
     def tile(self) -> int:
         """Elements of a tile: two slots of inputs and outputs, and the temporaries, fit the unified buffer."""
-        plan = self.plan()
-        moved = sum(ITEMSIZE[f] for f in self.loads) + ITEMSIZE[self.store]
-        most = (UB_BUDGET - BANK_SHIFT * len(plan.slots)) / (2 * moved + sum(plan.slots))
-        return max(256, min(LARGEST_TILE, int(most) // 256 * 256))
+        return tile_of(self.plan(), (*self.loads, self.store))
+
+
+def tile_of(plan: Plan, moved: Sequence[str], made: float = 0) -> int:
+    """Elements of a tile for a plan that moves tensors of these formats, and `made` bytes an element of other buffers."""
+    each = 2 * sum(ITEMSIZE[f] for f in moved) + sum(plan.slots) + made
+    return max(256, min(LARGEST_TILE, int((UB_BUDGET - BANK_SHIFT * len(plan.slots)) / each) // 256 * 256))
 
 
 def exact(x: float) -> str:
@@ -109,9 +112,11 @@ FORMULAS: Final[dict[str, Callable[..., Value]]] = {**FLOAT, **FUNCTIONS, **NATI
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
 def pointwise(job: Job, n: int, out: Any, a: Any = None, b: Any = None, c: Any = None, d: Any = None) -> None:
     """out = formula(a, b, c, d) over n contiguous elements."""
-    plan, tile = job.plan(), job.tile()
-    sources = [window(t) for t in (a, b, c, d) if t is not None]
-    target = window(out)
+    stream_plan(job.plan(), job.tile(), n, window(out), [window(t) for t in (a, b, c, d) if t is not None])
+
+
+def stream_plan(plan: Plan, tile: int, n: int, target: Any, sources: Sequence[Any], made: Callable[[Any, Any], Any] | None = None) -> None:
+    """target = plan(sources) over n elements, tile by tile. `made(offset, count)` gives one input more, made in UB for each tile."""
     pipe, moved_in, moved_out = ac.TPipe(), ac.TQue(ac.TPosition.VECIN, 2), ac.TQue(ac.TPosition.VECOUT, 2)
     widths = [tile * t.dtype.itemsize for t in sources]
     if sources:
@@ -122,14 +127,14 @@ def pointwise(job: Job, n: int, out: Any, a: Any = None, b: Any = None, c: Any =
         pipe.InitBuffer(buffer, max(32, math.ceil(tile * size / 32) * 32) + BANK_SHIFT)
     rooms = [buffer.Get(dtypes.u8) for buffer in temporaries]
     for offset, count in my_tiles(n, tile, 512):
-        tiles = []
+        tiles = [] if made is None else [made(offset, count)]
         if sources:
             slot = moved_in.AllocTensor(dtypes.u8)
             for k, source in enumerate(sources):
                 ac.DataCopyPad(_part(slot, widths, k, source.dtype), source[offset:], count)
             moved_in.EnQue(slot)
             slot = moved_in.DeQue()
-            tiles = [_part(slot, widths, k, source.dtype) for k, source in enumerate(sources)]
+            tiles += [_part(slot, widths, k, source.dtype) for k, source in enumerate(sources)]
         result = moved_out.AllocTensor(target.dtype)
         plan.issue(tiles, rooms, result, count)
         moved_out.EnQue(result)

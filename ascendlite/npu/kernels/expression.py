@@ -155,6 +155,11 @@ def cast(x: Value, format: str, mode: str | None = None) -> Value:
     return Value("cast", format, (x,), mode=mode)
 
 
+def shifted(x: Value, bits: int) -> Value:
+    """The bits of 32-bit integers moved to the left (or, below 0, to the right, where zeros come in)."""
+    return Value("shift", x.format, (x,), bits)
+
+
 def fma(a: Value, b: Value | Scalar, c: Value) -> Value:
     """a b + c, rounded once."""
     return Value("fma", c.format, (a, b, c)) if isinstance(b, Value) else Value("fmas", c.format, (a, c), b)
@@ -267,6 +272,11 @@ def _issue_select(node: Value, dst: Any, src: list[Any], count: Any) -> None:
     ac.Select(dst.ReinterpretCast(to), mask, a, b, "VSEL_TENSOR_TENSOR_MODE", count)
 
 
+def _issue_shift(node: Value, dst: Any, src: list[Any], count: Any) -> None:
+    move, bits = (ac.ShiftLeft, node.scalar) if node.scalar > 0 else (ac.ShiftRight, -node.scalar)
+    move(dst.ReinterpretCast(dtypes.u32), src[0].ReinterpretCast(dtypes.u32), bits, count)
+
+
 _ISSUE: Final[dict[str, Callable[[Value, Any, list[Any], Any], None]]] = {
     **dict.fromkeys(_BINARY, lambda node, dst, src, count: getattr(ac, _BINARY[node.op])(dst, *src, count)),
     **dict.fromkeys(_UNARY, lambda node, dst, src, count: getattr(ac, _UNARY[node.op])(dst, src[0], count)),
@@ -275,6 +285,7 @@ _ISSUE: Final[dict[str, Callable[[Value, Any, list[Any], Any], None]]] = {
     "duplicate": lambda node, dst, src, count: ac.Duplicate(dst, node.scalar, count),
     "compare": lambda node, dst, src, count: _issue_compare(node, dst, src, count),
     "select": _issue_select,
+    "shift": _issue_shift,
     **dict.fromkeys(("fma", "fmas"), _issue_fma),
     "cast": lambda node, dst, src, count: ac.Cast(dst, src[0], node.mode, count),
 }

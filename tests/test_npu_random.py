@@ -1,0 +1,64 @@
+"""Random numbers on the NPU: the CPU's, drawn by the vector core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import ascendlite as al
+
+Made = Callable[[str, "al.dtype"], al.Tensor]
+SAME: dict[str, Made] = {
+    "uniform": lambda device, dtype: al.rand(1003, dtype=dtype, device=device),
+    "narrow uniform": lambda device, dtype: al.empty(70, 9, dtype=dtype, device=device).uniform_(-2.5, 3.0),
+    "bernoulli": lambda device, dtype: al.zeros(999, dtype=dtype, device=device).bernoulli_(0.3),
+    "chances": lambda device, dtype: al.bernoulli((al.arange(500, dtype=dtype) / 500).to(device)),
+    "dropout": lambda device, dtype: al.dropout(al.ones(77, 31, dtype=dtype, device=device), 0.4),
+}
+CLOSE: dict[str, Made] = {
+    "normal": lambda device, dtype: al.randn(5000, dtype=dtype, device=device),
+    "scaled normal": lambda device, dtype: al.empty(33, dtype=dtype, device=device).normal_(3.0, 0.5),
+    "exponential": lambda device, dtype: al.empty(900, dtype=dtype, device=device).exponential_(2.0),
+}
+TOLERANCE = {"float32": 2e-6, "float16": 2e-3, "bfloat16": 1.6e-2}
+
+
+def drawn(make: Made, device: str, dtype: str, before: int) -> np.ndarray:
+    """What is drawn after `before` numbers of the same seed."""
+    al.manual_seed(1234567890123)
+    if before:
+        al.rand(before, device="cpu")
+    return make(device, getattr(al, dtype)).cpu().float().numpy()
+
+
+@pytest.mark.parametrize("before", [0, 5, 40])
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("name", [*SAME, *CLOSE])
+def test_the_numbers_are_those_of_the_cpu(name: str, dtype: str, before: int) -> None:
+    make = {**SAME, **CLOSE}[name]
+    expected = drawn(make, "cpu", dtype, before)
+    with al.npu.profiler.profile() as p:
+        actual = drawn(make, "npu", dtype, before)
+    assert name.split()[-1].replace("chances", "bernoulli") in {t.name for t in p.tasks if t.kind == "AI_VECTOR_CORE"}
+    if name in SAME:
+        np.testing.assert_array_equal(actual, expected)
+    else:
+        np.testing.assert_allclose(actual, expected, TOLERANCE[dtype], TOLERANCE[dtype])
+
+
+def test_the_gradient_of_dropout_draws_the_same_mask() -> None:
+    x = al.ones(3000, device="npu", requires_grad=True)
+    y = al.dropout(x, 0.25)
+    y.sum().backward()
+    assert al.equal(x.grad, y)
+
+
+@pytest.mark.parametrize("numerics", ["fp32", "fp64"])
+def test_wide_numerics_draw_the_same_words(numerics: str) -> None:
+    expected = [drawn(make, "cpu", "float32", 7) for make in (SAME["dropout"], CLOSE["normal"])]
+    with al.npu.numerics(numerics):
+        actual = [drawn(make, "npu", "float32", 7) for make in (SAME["dropout"], CLOSE["normal"])]
+    for a, e in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(a, e, 2e-6, 2e-6)
