@@ -90,8 +90,15 @@ def losses() -> None:
 
 
 def tables() -> None:
-    weight, index = tensor(5000, 384), tensor(3000, dtype=al.int64)
+    weight, index = tensor(5000, 384), tensor(30000, dtype=al.int64)
     al.nn.functional.embedding(index, weight)
+    weight.index_add(0, index[:900], tensor(900, 384))
+    weight[:, :100].index_copy(0, index[:900], tensor(900, 100))
+    places = tensor(9000, 6, dtype=al.int64)
+    weight = tensor(9000, 384)
+    weight.gather(1, places)
+    weight.scatter(1, places, tensor(9000, 6))
+    weight.scatter_add(1, places, tensor(9000, 6))
 
 
 def optimizers() -> None:
