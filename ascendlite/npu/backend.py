@@ -24,6 +24,7 @@ from ascendlite.npu.kernels import (  # noqa: F401  # some only register themsel
     elementwise,
     losses,
     optimizers,
+    passes,
     picks,
     products,
     random,

@@ -1,0 +1,238 @@
+"""Scans, further reductions, turned and padded tensors, as passes of other ops of the device over whole tensors.
+
+A running sum of n numbers takes log2(n) passes (Kogge and Stone, 1973): always in the same order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+from ascendlite.core import Tensor, _core, no_grad
+from ascendlite.npu.kernels import COMPOSITES, Launcher, kernel_for
+
+Tensors = tuple[Tensor, ...]
+FLOATS: Final = ("float32", "float16", "bfloat16")
+EXACT: Final = 1 << 24  # whole numbers that float32 holds
+_FLOAT32, _INT64 = _core.DTYPE_NAMES["float32"], _core.DTYPE_NAMES["int64"]
+
+
+def passes_for(*names: str, dtypes: tuple[str, ...] = FLOATS) -> Callable[[Launcher], Launcher]:
+    """Register a composite for inputs of these dtypes that have elements; their history is left out."""
+
+    def register(run: Launcher) -> Launcher:
+        def launch(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
+            if any(t.dtype.name not in dtypes or not t.numel() for t in inputs) or not outputs[0].numel():
+                return NotImplemented
+            with no_grad():
+                return run(tuple(t.detach() for t in outputs), tuple(t.detach() for t in inputs), attrs)
+
+        COMPOSITES.update(names)
+        kernel_for(*names)(launch)
+        return run
+
+    return register
+
+
+def _put(out: Tensor, value: Tensor) -> None:
+    out.copy_(value.reshape(out.shape))
+
+
+def counted(n: int, device: Any) -> Tensor:
+    """0 to n - 1 in float32."""
+    made: Tensor = _core.arange(n, dtype=_FLOAT32, device=device)
+    return made
+
+
+# -- scans
+
+
+def _scanned(parts: list[Tensor], dim: int, reverse: bool, join: Callable[..., tuple[Tensor, ...]]) -> list[Tensor]:
+    """parts[i] joined with all before (reverse: after) it: each pass reaches twice as far."""
+    n, reach = parts[0].shape[dim], 1
+    while reach < n:
+        near, far = (0, reach) if reverse else (reach, 0)
+        joined = join([t.narrow(dim, far, n - reach) for t in parts], [t.narrow(dim, near, n - reach) for t in parts])
+        parts = [t.clone() for t in parts]
+        for t, value in zip(parts, joined, strict=True):
+            t.narrow(dim, near, n - reach).copy_(value)
+        reach *= 2
+    return parts
+
+
+def _exclusive(y: Tensor, dim: int, reverse: bool, start: float) -> Tensor:
+    """Shifted by one: what stood before each element."""
+    n = y.shape[dim]
+    to, of = (0, 1) if reverse else (1, 0)
+    moved = _core.full(tuple(y.shape), start, dtype=y.dtype, device=y.device)
+    if n > 1:
+        moved.narrow(dim, to, n - 1).copy_(y.narrow(dim, of, n - 1))
+    return moved
+
+
+def _running(start: float, join: Callable[[Tensor, Tensor], Tensor]) -> Launcher:
+    def run(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
+        dim, reverse, exclusive = int(attrs[0]), bool(attrs[1]), bool(attrs[2]) if len(attrs) > 2 else False
+        (y,) = _scanned([inputs[0].to(_FLOAT32)], dim, reverse, lambda far, near: (join(far[0], near[0]),))
+        _put(outputs[0], _exclusive(y, dim, reverse, start) if exclusive else y)
+
+    return run
+
+
+passes_for("cumsum")(_running(0.0, lambda a, b: a + b))
+passes_for("cumprod")(_running(1.0, lambda a, b: a * b))
+passes_for("logcumsumexp")(_running(-math.inf, lambda a, b: a.logaddexp(b)))
+
+
+@passes_for("linear_scan")
+def _linear_scan(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
+    """y = a + b y_before: pairs (a, b) join to (a + b a_before, b b_before)."""
+    dim, reverse = int(attrs[0]), bool(attrs[1])
+    a, b = (t.to(_FLOAT32) for t in inputs)
+    n = a.shape[dim]
+    b = b.clone()
+    b.narrow(dim, n - 1 if reverse else 0, 1).zero_()  # the first has none before it
+    y, _ = _scanned([a, b], dim, reverse, lambda far, near: (near[0] + near[1] * far[0], near[1] * far[1]))
+    _put(outputs[0], y)
+
+
+# -- reductions
+
+
+def _rows(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """(kept, reduced): the reduced dims last, as one, in float32."""
+    kept = [d for d in range(x.ndim) if d not in dims]
+    turned = x.permute(*kept, *dims) if x.ndim else x
+    return turned.reshape(math.prod(x.shape[d] for d in kept), -1).to(_FLOAT32)
+
+
+@passes_for("var_mean")
+def _var_mean(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
+    dims, _, root, correction = attrs
+    x = _rows(inputs[0], tuple(dims))
+    degrees = x.shape[1] - correction
+    if degrees <= 0:
+        return NotImplemented
+    mean = x.mean(1, keepdim=True)
+    centred = x - mean
+    variance = centred.square().sum(1) / degrees
+    _put(outputs[0], variance.sqrt() if root else variance)
+    _put(outputs[1], mean)
+    return None
+
+
+@passes_for("logsumexp")
+def _logsumexp(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
+    x = _rows(inputs[0], tuple(attrs[0]))
+    peak = x.amax(1, keepdim=True)
+    peak = peak.where(peak.isfinite(), _core.zeros((), dtype=_FLOAT32, device=x.device))
+    _put(outputs[0], (x - peak).exp().sum(1, keepdim=True).log() + peak)
+
+
+@passes_for("prod_dims")
+def _prod(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
+    """Halves are multiplied until one column is left."""
+    x = _rows(inputs[0], tuple(attrs[0]))
+    while (n := x.shape[1]) > 1:
+        half = n // 2
+        product = x[:, :half] * x[:, half : 2 * half]
+        if n % 2:
+            product[:, :1].mul_(x[:, n - 1 :])
+        x = product
+    _put(outputs[0], x)
+
+
+def _along(largest: bool) -> Launcher:
+    def run(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
+        """The extreme, and the first place that holds it (or NaN)."""
+        x = _rows(inputs[0], (int(attrs[0]),) if inputs[0].ndim else ())
+        n = x.shape[1]
+        if n >= EXACT:
+            return NotImplemented
+        best = x.amax(1, keepdim=True) if largest else x.amin(1, keepdim=True)
+        found = (x == best).logical_or(x.isnan())
+        place = counted(n, x.device).expand(x.shape[0], n).where(found, _core.full((), float(n), dtype=_FLOAT32, device=x.device)).amin(1)
+        _put(outputs[0], best)
+        _put(outputs[1], place)
+        return None
+
+    return run
+
+
+passes_for("max_dim")(_along(True))
+passes_for("min_dim")(_along(False))
+
+
+@passes_for("dot")
+def _dot(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
+    a, b = (t.to(_FLOAT32) for t in inputs)
+    _put(outputs[0], (a * b).sum())
+
+
+@passes_for("addmm")
+def _addmm(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
+    a, b, addend = inputs
+    alpha, beta = attrs
+    product = a @ b if alpha == 1 else (a @ b) * alpha
+    _put(outputs[0], product if beta == 0 else product + addend * beta)
+
+
+# -- layouts
+
+ANY: Final = (*FLOATS, "int64", "int32", "int16", "int8", "uint8", "bool")
+
+
+@passes_for("flip", dtypes=ANY)
+def _flip(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
+    """Rows by number, from the last on."""
+    x = inputs[0]
+    for d in attrs[0] if x.ndim else ():
+        last = x.shape[d] - 1
+        x = x.index_select(d, _core.tensor([last - i for i in range(last + 1)], dtype=_INT64, device=x.device))
+    outputs[0].copy_(x)
+
+
+@passes_for("roll", dtypes=ANY)
+def _roll(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
+    """Two pieces a dim."""
+    x = inputs[0]
+    for d, shift in enumerate(attrs[0]):
+        if shift:
+            n, to = x.shape[d], _core.empty(tuple(x.shape), dtype=x.dtype, device=x.device)
+            to.narrow(d, shift, n - shift).copy_(x.narrow(d, 0, n - shift))
+            to.narrow(d, 0, shift).copy_(x.narrow(d, n - shift, shift))
+            x = to
+    outputs[0].copy_(x)
+
+
+@passes_for("triangle")
+def _triangle(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
+    """Columns compared with rows."""
+    x = inputs[0]
+    diagonal, upper = int(attrs[0]), bool(attrs[1])
+    height, width = x.shape[-2], x.shape[-1]
+    ahead = counted(width, x.device).unsqueeze(0) - counted(height, x.device).unsqueeze(1)
+    kept = ahead >= float(diagonal) if upper else ahead <= float(diagonal)
+    outputs[0].copy_(x.where(kept, _core.zeros((), dtype=x.dtype, device=x.device)))
+
+
+@passes_for("diag_embed", dtypes=ANY)
+def _diag_embed(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
+    offset, dim1, dim2 = attrs
+    outputs[0].zero_()
+    outputs[0].diagonal(offset, dim1, dim2).copy_(inputs[0])
+
+
+@passes_for("pad_constant", dtypes=ANY)
+def _pad_constant(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
+    """The number everywhere, then what is left of the tensor in its place; negative widths cut."""
+    x, y = inputs[0], outputs[0]
+    y.copy_(inputs[1].expand(y.shape))
+    for d, (before, after) in enumerate(zip(*attrs, strict=True)):
+        cut, place = max(0, -before), max(0, before)
+        n = x.shape[d] - cut - max(0, -after)
+        if n <= 0:
+            return
+        x, y = x.narrow(d, cut, n), y.narrow(d, place, n)
+    y.copy_(x)

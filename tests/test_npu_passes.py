@@ -1,0 +1,40 @@
+"""Scans, reductions and layouts made of passes on the NPU: the CPU's results, off the AI CPU but for casts of indices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ascendlite as al
+
+X = al.tensor(np.random.default_rng(0).standard_normal((37, 70, 3)).astype(np.float32))
+CALLS: dict[str, Callable[[al.Tensor], Any]] = {
+    "cumsum": lambda x: x.cumsum(1), "cumprod": lambda x: x.cumprod(0), "logcumsumexp": lambda x: x.logcumsumexp(2),
+    "var": lambda x: x.var((0, 2)), "std": lambda x: x.std(1, correction=0), "logsumexp": lambda x: x.logsumexp((1, 2)),
+    "prod": lambda x: x.prod(1), "max": lambda x: tuple(x.max(1)), "argmin": lambda x: x.argmin(0), "flip": lambda x: x.flip(0, 2),
+    "roll": lambda x: x.roll((5, -1), (0, 1)), "tril": lambda x: x.transpose(1, 2).tril(-1), "triu": lambda x: x[:, :, 0].triu(4),
+    "diag_embed": lambda x: al.diag_embed(x[:, :, 0], 2), "pad": lambda x: al.nn.functional.pad(x, (1, -1, 3, 2), value=2.5),
+    "addmm": lambda x: al.addmm(x[0, 0], x[:, :, 0], x[0], beta=0.5, alpha=2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_passes_give_what_the_cpu_gives(name: str) -> None:
+    x = X.npu()
+    with al.npu.profiler.profile() as p:
+        actual = CALLS[name](x)
+    expected = CALLS[name](X)
+    assert {t.name for t in p.tasks if t.kind == "AI_CPU"} <= {"copy"}
+    pairs = zip(actual, expected, strict=True) if isinstance(actual, tuple) else [(actual, expected)]
+    for a, e in pairs:
+        np.testing.assert_allclose(a.cpu().numpy(), e.numpy(), 2e-5, 2e-5)
+
+
+def test_extremes_name_the_first_place_and_nan() -> None:
+    x = al.tensor([[1.0, 3.0, 3.0], [float("nan"), 9.0, float("nan")], [-float("inf")] * 3])
+    for name in ("max", "min"):
+        for a, e in zip(getattr(x.npu(), name)(1), getattr(x, name)(1), strict=True):
+            np.testing.assert_array_equal(a.cpu().numpy(), e.numpy())
