@@ -43,7 +43,7 @@ bool supported(int32_t dtype, int32_t out_dtype);
 // The back ends, for gemm.cpp only.
 void native_float(const Problem& problem);
 void native_half(const Problem& problem);
-void native_pairs(const Problem& problem);  // bfloat16; on AVX-512 only where pairs_in_hardware()
+void native_pairs(const Problem& problem);  // bfloat16
 bool pairs_in_hardware();
 void native_double(const Problem& problem);
 void native_integer(const Problem& problem);

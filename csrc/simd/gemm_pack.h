@@ -21,8 +21,8 @@ AL_INLINE Vec<To> load_as(const In* p) {
     return (Vec<To>)(__builtin_convertvector(half, Vec<uint32_t>) << 16);
 #if defined(__AVX512F__)
   } else if constexpr (std::is_same_v<In, float16>) {
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p));
-#elif defined(__F16C__)
+    return _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256((const __m256i*)p));  // GCC 12 warns of its own _mm512_cvtph_ps
+#elif defined(__F16C__) && !defined(AL_WIDE_BY_HALVES)
   } else if constexpr (std::is_same_v<In, float16>) {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p));
 #endif

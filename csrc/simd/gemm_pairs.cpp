@@ -1,12 +1,15 @@
 // bfloat16 products by pairs: an instruction (vdpbf16ps) multiplies two neighbours of k and adds both to a
-// float sum, so panels hold pairs. Where the machine lacks it the same loops run on an emulation, which the
-// tests use.
+// float sum, so panels hold pairs. The instruction takes subnormal numbers for zero. Where the machine lacks it
+// the same loops run on an emulation, which the tests use.
 #include "simd/gemm_block.h"
 
 namespace al::gemm {
 
 namespace {
 
+enum class By { kInstruction, kEmulation };
+
+template <By by>
 struct Pairs {
   using Acc = float;
   using Packed = uint32_t;
@@ -14,15 +17,16 @@ struct Pairs {
 
   static AL_INLINE Vec<float> apply(Vec<uint32_t> a, Vec<uint32_t> b, Vec<float> sum) {
 #if defined(__AVX512F__)
-    asm("vdpbf16ps %2, %1, %0"
-        : "+v"(sum)
-        : "v"(a), "v"(b));  // by hand: the file is compiled for machines without it too
-    return sum;
-#else
+    if constexpr (by == By::kInstruction) {
+      asm("vdpbf16ps %2, %1, %0"
+          : "+v"(sum)
+          : "v"(a), "v"(b));  // by hand: the file is compiled for machines without it too
+      return sum;
+    }
+#endif
     const Vec<uint32_t> high = splat(0xffff0000u);
     sum = fused((Vec<float>)(a & high), (Vec<float>)(b & high), sum);
     return fused((Vec<float>)(a << 16), (Vec<float>)(b << 16), sum);
-#endif
   }
 
   // Step s of a line holds k = 2s in its low half and k = 2s + 1 in its high one; what is beyond `valid` is
@@ -58,14 +62,24 @@ struct Pairs {
 
 }  // namespace
 
-bool pairs_in_hardware() {
 #if defined(__AVX512F__)
-  return __builtin_cpu_supports("avx512bf16");
-#else
-  return false;
-#endif
-}
+bool pairs_in_hardware() { return __builtin_cpu_supports("avx512bf16"); }
 
-void native_pairs(const Problem& p) { multiply<Pairs, bfloat16, bfloat16>(p); }
+void native_pairs(const Problem& p) {
+  static const bool instruction = pairs_in_hardware();
+  if (instruction)
+    multiply<Pairs<By::kInstruction>, bfloat16, bfloat16>(p);
+  else
+    multiply<Pairs<By::kEmulation>, bfloat16, bfloat16>(p);
+}
+#else
+#if defined(AL_WIDE_BY_HALVES)
+bool pairs_in_hardware() { return true; }  // the road of a machine that has it, emulated
+#else
+bool pairs_in_hardware() { return false; }
+#endif
+
+void native_pairs(const Problem& p) { multiply<Pairs<By::kEmulation>, bfloat16, bfloat16>(p); }
+#endif
 
 }  // namespace al::gemm

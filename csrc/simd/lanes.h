@@ -9,14 +9,16 @@
 
 namespace al {
 
-#if defined(__AVX512F__)
+// AL_WIDE_BY_HALVES: the code for AVX-512 made of pairs of AVX2's vectors, so that it can be tested without the hardware
+// (tools/test_wide.sh).
+#if defined(__AVX512F__) || defined(AL_WIDE_BY_HALVES)
 constexpr int kVectorBytes = 64;
 #elif defined(__AVX2__)
 constexpr int kVectorBytes = 32;
 #else
 constexpr int kVectorBytes = 16;
 #endif
-#if defined(__AVX512F__) || defined(__aarch64__)
+#if defined(__AVX512F__) || defined(AL_WIDE_BY_HALVES) || defined(__aarch64__)
 constexpr int kVectorRegisters = 32;
 #else
 constexpr int kVectorRegisters = 16;
@@ -42,6 +44,20 @@ inline Vec<T> splat(T x) { return x - Vec<T>{}; }  // minus: x + 0 is an additio
 #if defined(__AVX512F__)
 inline Vec<float> fused(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm512_fmadd_ps(a, b, c); }
 inline Vec<double> fused(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm512_fmadd_pd(a, b, c); }
+#elif defined(AL_WIDE_BY_HALVES)
+struct Halves {
+  __m256 low, high;
+};
+inline Halves halves(Vec<float> v) { return __builtin_bit_cast(Halves, v); }
+inline Vec<float> fused(Vec<float> a, Vec<float> b, Vec<float> c) {
+  const Halves x = halves(a), y = halves(b), z = halves(c);
+  return __builtin_bit_cast(Vec<float>, Halves{_mm256_fmadd_ps(x.low, y.low, z.low), _mm256_fmadd_ps(x.high, y.high, z.high)});
+}
+inline Vec<double> fused(Vec<double> a, Vec<double> b, Vec<double> c) {
+  Vec<double> sum;
+  for (int i = 0; i < Lanes<double>::width; i++) sum[i] = __builtin_fma(a[i], b[i], c[i]);
+  return sum;
+}
 #elif defined(__FMA__)
 inline Vec<float> fused(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm256_fmadd_ps(a, b, c); }
 inline Vec<double> fused(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm256_fmadd_pd(a, b, c); }

@@ -11,6 +11,7 @@
 #endif
 
 #include "kernel.h"
+#include "simd/lanes.h"
 
 namespace al {
 
@@ -21,20 +22,15 @@ struct Words {
   alignas(64) uint32_t w[4 * kLanes];
 };
 
-#if defined(__AVX512F__)
-constexpr int kVectorBytes = 64;
-#elif defined(__AVX2__)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
 // A lane holds its word in the low half; what is in the high half is ignored by multiply().
 typedef uint64_t Wide __attribute__((vector_size(kVectorBytes)));
 typedef uint32_t Narrow __attribute__((vector_size(kVectorBytes / 2)));
 
 inline Wide multiply(Wide a, uint32_t by) {
 #if defined(__AVX512F__)
-  return (Wide)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(by));
+  return (Wide)_mm512_maskz_mul_epu32(0xff, (__m512i)a, _mm512_set1_epi64(by));
+#elif defined(AL_WIDE_BY_HALVES)
+  return (a & 0xffffffffu) * by;
 #elif defined(__AVX2__)
   return (Wide)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(by));
 #elif defined(__SSE2__)
