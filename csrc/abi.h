@@ -3,6 +3,8 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <typeinfo>
 
 namespace al {
 
@@ -33,15 +35,34 @@ struct Error {
   char message[500];
 };
 
+// A kernel counts its attributes by kind: a whole number that was given as a float is missing among the ints. TypeError in Python.
+struct MissingAttribute : std::bad_cast {
+  char message[100];
+  MissingAttribute(long long wanted, long long given, const char* kind) {
+    std::snprintf(message, sizeof message, "the kernel reads %lld attributes that are %s: got %lld; convert the others", wanted, kind, given);
+  }
+  const char* what() const noexcept override { return message; }
+};
+
+// The attributes of one kind, in order.
+template <class T>
+struct Attributes {
+  const T* data;
+  int64_t count;
+  const T* from(int64_t first, int64_t n) const {
+    if (first < 0 || n < 0 || first + n > count) throw MissingAttribute(first + n, count, T(1) / 2 == 0 ? "ints" : "floats");
+    return data + first;
+  }
+  T operator[](int64_t i) const { return *from(i, 1); }
+};
+
 // One launch. Views: outputs first, then inputs; an absent optional operand is nullptr.
 struct Call {
   View* const* views;
   int32_t nviews;
   int32_t nouts;
-  const int64_t* ints;  // bools, ints and tuples (length, then items) among the attributes, in order
-  int32_t nints;
-  const double* floats;  // floats among the attributes, in order
-  int32_t nfloats;
+  Attributes<int64_t> ints;  // bools, ints and tuples (length, then items) among the attributes
+  Attributes<double> floats;
   Error* error;
 };
 

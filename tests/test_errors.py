@@ -75,6 +75,9 @@ CASES: dict[str, tuple[type[BaseException], str, Callable[[], object]]] = {
     "endless empty pieces": (RuntimeError, "sections", lambda: al.ones(3).tensor_split(2**62)),
     "a number among index tensors": (TypeError, "tuple of Tensors", lambda: al.ones(3).index_put_((1,), al.ones(1))),
     "a diagonal between two": (TypeError, "integer", lambda: al.diag_embed(al.ones(2), 0.5)),
+    "a float for a kernel that counts ints": (
+        TypeError, "softmax: the kernel reads 1 attributes that are ints: got 0; convert", lambda: al.ops.softmax._softmax(al.ones(2, 2), 1.0)
+    ),
     "an integer beyond uint8": (RuntimeError, "without overflow", lambda: al.tensor([1, 300], dtype=al.uint8)),
     "not a number as an integer": (RuntimeError, "without overflow", lambda: al.tensor(float("nan"), dtype=al.int64)),
     "filling beyond int8": (RuntimeError, "without overflow", lambda: al.ones(2, dtype=al.int8).fill_(128)),

@@ -19,14 +19,16 @@ cdef extern from "abi.h" namespace "al" nogil:
         int32_t kind
         char* message
 
+    cdef cppclass Attributes[T]:
+        const T* data
+        int64_t count
+
     ctypedef struct Call:
         View** views
         int32_t nviews
         int32_t nouts
-        int64_t* ints
-        int32_t nints
-        double* floats
-        int32_t nfloats
+        Attributes[int64_t] ints
+        Attributes[double] floats
         Error* error
 
     ctypedef void (*KernelFn)(const Call&) except + nogil

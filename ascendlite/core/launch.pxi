@@ -76,14 +76,17 @@ cdef launch_on_host(Op op, tuple outputs, tuple inputs, tuple attrs):
     flatten_attrs(attrs, ints, floats)
     error.kind = kOk
     call.views, call.nviews, call.nouts = views.data(), views.count, <int>len(outputs)
-    call.ints, call.nints = ints.data(), ints.count
-    call.floats, call.nfloats = floats.data(), floats.count
+    call.ints.data, call.ints.count = ints.data(), ints.count
+    call.floats.data, call.floats.count = floats.data(), floats.count
     call.error = &error
-    if work > 4096:
-        with nogil:
+    try:
+        if work > 4096:
+            with nogil:
+                kernel(call)
+        else:
             kernel(call)
-    else:
-        kernel(call)
+    except TypeError as wrong:
+        raise TypeError(f"{op.name}: {wrong}") from None
     if error.kind != kOk:
         raise_kernel_error(op, &error)
 

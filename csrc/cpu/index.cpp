@@ -51,7 +51,7 @@ bool resolve(const Call& call, const View& x, int first, const int64_t* slots, b
 // front.
 Plan make_plan(const Call& call, const View& x, const View& values, int first) {
   Plan plan;
-  const int64_t* slots = call.ints + 1;
+  const int64_t* slots = call.ints.from(1, x.ndim);
   const int64_t front = call.ints[1 + x.ndim];
   const View& index = *call.views[first];
   for (int i = 0; i < index.ndim; i++) plan.picks *= index.shape[i];
@@ -85,7 +85,7 @@ void index(const Call& call) {
   const View &y = *call.views[0], &x = *call.views[1];
   const Plan plan = make_plan(call, x, y, 2);
   Scratch<int64_t> offsets(plan.picks);
-  if (!resolve(call, x, 2, call.ints + 1, call.ints[2 + x.ndim], offsets.data, plan.picks) || numel(y) == 0)
+  if (!resolve(call, x, 2, call.ints.from(1, x.ndim), call.ints[2 + x.ndim], offsets.data, plan.picks) || numel(y) == 0)
     return;
   const int64_t row = plan.rest.count(), picks = plan.picks;
   with_bits(y.dtype, [&](auto tag) {
@@ -193,7 +193,7 @@ void index_put(const Call& call) {
   const Plan plan = make_plan(call, y, values, 3);
   Scratch<int64_t> offsets(2 * plan.picks);
   int64_t *to = offsets.data, *from = to + plan.picks;
-  if (!resolve(call, y, 3, call.ints + 1, call.ints[3 + x.ndim], to, plan.picks)) return;
+  if (!resolve(call, y, 3, call.ints.from(1, y.ndim), call.ints[3 + x.ndim], to, plan.picks)) return;
   copy_view(y, x);
   if (plan.picks == 0 || plan.front.count() * plan.rest.count() == 0) return;
   values_offsets(values, plan.values_dims, first.ndim, first.shape, from);

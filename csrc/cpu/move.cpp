@@ -55,7 +55,7 @@ void copy_block(const View& y, const View& x, const int64_t* from, const int64_t
 void roll(const Call& call) {
   const View &y = *call.views[0], &x = *call.views[1];
   if (numel(y) == 0) return;
-  const int64_t* shift = call.ints + 1;
+  const int64_t* shift = call.ints.from(1, y.ndim);
   for (int64_t corner = 0; corner < (int64_t{1} << y.ndim); corner++) {
     int64_t from[kMaxDims], source[kMaxDims], shape[kMaxDims];
     for (int i = 0; i < y.ndim; i++) {

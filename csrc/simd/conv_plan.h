@@ -34,7 +34,7 @@ inline Geometry flattened(Geometry g) {
 inline Geometry geometry(const Call& call, const View& x, const View& w, const View& y) {
   Geometry g{};
   const int nd = x.ndim - 2, lead = 3 - nd;
-  const int64_t* ints = call.ints;
+  const int64_t* ints = call.ints.from(0, 3 * (nd + 1) + 1);
   g.groups = ints[3 * (nd + 1)];
   g.batch = x.shape[0];
   g.in_channels = x.shape[1] / g.groups;

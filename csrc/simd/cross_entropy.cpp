@@ -27,7 +27,7 @@ template <class A> struct Targets {
         rows(x.shape[0]),
         classes(x.shape[1]),
         ignored(c.ints[1]),
-        smoothing(A(c.nfloats ? c.floats[0] : 0)),
+        smoothing(A(c.floats.count ? c.floats[0] : 0)),
         load(w ? reduce::loader<A>(w->dtype) : nullptr) {}
 
   A weight(int64_t k) const {

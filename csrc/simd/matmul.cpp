@@ -109,8 +109,8 @@ void matmul(const Call& call) {
       a.dtype,   out.dtype,  out.shape[out.ndim - 2], out.shape[out.ndim - 1], a.shape[a.ndim - 1], matrix(a),
       matrix(b), matrix(out)};
   if (call.nviews > 3 && call.views[3]) p.add = addend(*call.views[3], out);
-  if (call.nfloats > 0) p.alpha = call.floats[0];
-  if (call.nfloats > 1) p.beta = call.floats[1];
+  if (call.floats.count > 0) p.alpha = call.floats[0];
+  if (call.floats.count > 1) p.beta = call.floats[1];
   Batch batch(call.views, std::min(call.nviews, kOperands));
   batch.fold_rows(p);
   run_batch(p, batch);

@@ -89,7 +89,7 @@ void spread(const Call& call, const Windows& w, const Divisor& div) {
 
 // ints after the three tuples: count_include_pad, divisor_override (0: none)
 Divisor divisor_of(const Call& call) {
-  const int64_t* flags = call.ints + 3 * (call.ints[0] + 1);
+  const int64_t* flags = call.ints.from(3 * (call.ints[0] + 1), 2);
   return {flags[0] != 0, flags[1]};
 }
 

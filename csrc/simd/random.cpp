@@ -11,7 +11,7 @@ namespace {
 struct Key {
   uint64_t seed, offset;
   explicit Key(const Call& call)
-      : seed(uint64_t(call.ints[call.nints - 2])), offset(uint64_t(call.ints[call.nints - 1])) {}
+      : seed(uint64_t(call.ints[call.ints.count - 2])), offset(uint64_t(call.ints[call.ints.count - 1])) {}
 };
 
 struct BFloat {
@@ -169,12 +169,12 @@ void integers(const Call& call) {
   const Key key(call);
   auto run = [&](auto tag) {
     using T = decltype(tag);
-    fill_integers(y, key, call.ints[call.nints - 4], uint64_t(call.ints[call.nints - 3]),
+    fill_integers(y, key, call.ints[call.ints.count - 4], uint64_t(call.ints[call.ints.count - 3]),
                   [out = ptr<T>(y)](int64_t i, int64_t v) { out[i] = rounded<T>(v); });
   };
   switch (y.dtype) {
     case kBool:
-      return fill_integers(y, key, call.ints[call.nints - 4], uint64_t(call.ints[call.nints - 3]),
+      return fill_integers(y, key, call.ints[call.ints.count - 4], uint64_t(call.ints[call.ints.count - 3]),
                            [out = ptr<bool>(y)](int64_t i, int64_t v) { out[i] = v != 0; });
     case kUInt8: return run(uint8_t{});
     case kInt8: return run(int8_t{});

@@ -106,7 +106,7 @@ void reduce_twice(const Source<A>& source, const Centre& centre, const Sink<A>& 
 // would cancel.
 void var_mean(const Call& c) {
   const View &y = *c.views[0], &m = *c.views[1], &x = *c.views[2];
-  bool root = c.ints[c.nints - 1];
+  bool root = c.ints[c.ints.count - 1];
   Plan plan(x, dims_mask(c));
   with_floats(x.dtype, [&]<class A>(Type<A>) {
     StoreFn<A> put = storer<A>(y.dtype);
