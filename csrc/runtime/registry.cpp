@@ -56,11 +56,9 @@ std::vector<std::string> supported_instruction_sets() {
   std::vector<std::string> found;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-  bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  if (v4) found.push_back("avx512");
-  if (v3) found.push_back("avx2");
+  // The levels are what the libraries are compiled for: every extension of them, and its registers saved by the system.
+  if (__builtin_cpu_supports("x86-64-v4")) found.push_back("avx512");
+  if (__builtin_cpu_supports("x86-64-v3")) found.push_back("avx2");
 #elif defined(__aarch64__)
   found.push_back("neon");
 #endif
