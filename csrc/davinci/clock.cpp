@@ -87,7 +87,7 @@ class Launch final : public Exchange {
       std::copy(waits_.begin(), waits_.end(), more.begin());
       waits_.swap(more), sites_ = 2 * site + 16;
     }
-    waits_[static_cast<size_t>(site) * kWaitKinds + static_cast<size_t>((core.kind * kNumPipes + pipe) * kNumCauses + cause)] += ns;
+    waits_[static_cast<size_t>(site) * kWaitKinds + static_cast<size_t>((int(core.kind) * kNumPipes + pipe) * kNumCauses + cause)] += ns;
   }
 
   void span(CoreClock& core, int pipe, uint16_t opcode, int32_t site, double begin, double end) override {

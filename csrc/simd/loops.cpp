@@ -13,7 +13,7 @@ void drive(InnerFn inner, const Port* ports, int nargs, char* const* data, const
            int64_t n) {
   alignas(64) char blocks[kMaxPorts][kBlock * 8];
   void* operands[kMaxPorts];
-  bool staged[kMaxPorts];
+  bool staged[kMaxPorts] = {};
   int widest = 1;
   for (int k = 0; k < nargs; k++) {
     staged[k] = ports[k].converts || strides[k] != ports[k].size;
