@@ -63,6 +63,7 @@ template <bool largest, class C> C extreme(C* x, int64_t n) {
 template <class T> void reduce(char* const* data, const int64_t* size, int64_t n) {
   if (n < 1) return;
   alignas(64) compute_t<T> x[kMost];
+  std::fill(x, x + 8, compute_t<T>(0));  // or GCC fears for the lanes of a short first vector
   load_floats(reinterpret_cast<const T*>(data[1]), x, n);
   const auto value = size[0] == kSum ? tree_sum<T>(x, n) : size[0] == kMax ? extreme<true>(x, n) : extreme<false>(x, n);
   if (data[2] && size[0] != kSum) {
