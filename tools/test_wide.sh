@@ -1,7 +1,7 @@
 #!/bin/bash
 # Tests the code for AVX-512 on a machine that has AVX2 only: the same loops, tiles and tails, with vectors of 64 bytes that the
-# compiler makes of two halves, and with bfloat16 products by pairs. The instructions themselves are not run (tools/emulate_avx512.sh
-# does that). Usage:
+# compiler makes of two halves, and with bfloat16 products by pairs. The instructions themselves are not run.
+# Usage:
 #   tools/test_wide.sh [PYTEST_ARGUMENTS]     default: the tests of kernels
 # Needs the dev and test extras.
 set -euo pipefail
