@@ -133,14 +133,15 @@ class LayerCache:
         """Keep these, (B, G, T, D), and give all up to `places.end`, in the same layout."""
         keys, values = keys.transpose(1, 2), values.transpose(1, 2)
         if places.uniform:
-            start = places.starts[0]
-            self.keys[:, start : places.end] = keys
-            self.values[:, start : places.end] = values
+            start, width = places.starts[0], places.width
+            self.keys.narrow(1, start, width).copy_(keys)
+            self.values.narrow(1, start, width).copy_(values)
         else:  # what stands in padded columns lands beyond the row's length, unseen, and is overwritten later
             rows, at = al.arange(keys.shape[0], device=keys.device).unsqueeze(1), places.positions
             self.keys[rows, at] = keys
             self.values[rows, at] = values
-        return self.keys[:, : places.end].transpose(1, 2), self.values[:, : places.end].transpose(1, 2)
+        end = places.end
+        return self.keys.narrow(1, 0, end).transpose(1, 2), self.values.narrow(1, 0, end).transpose(1, 2)
 
 
 class KeyValueCache:

@@ -156,6 +156,37 @@ _backward = Op(
 # ---- the public function ----
 
 
+def _plain(q: Tensor, k: Tensor, v: Tensor, enable_gqa: bool) -> bool:
+    """Whether these are (B, H, rows, features) and fit as they are: nothing to check, to broadcast or to reshape."""
+    a, b, c, dtype = q.shape, k.shape, v.shape, q.dtype
+    return (
+        len(a) == len(b) == len(c) == 4
+        and a[3] == b[3] > 0
+        and b[:3] == c[:3]
+        and a[0] == b[0]
+        and (a[1] == b[1] or (enable_gqa and b[1] > 0 and a[1] % b[1] == 0))
+        and k.dtype is dtype
+        and v.dtype is dtype
+        and dtype.is_floating_point
+    )
+
+
+def _factor(query: Tensor, scale: float | None) -> float:
+    size = query.shape[-1]
+    return float(scale) if scale is not None else 1.0 / math.sqrt(size) if size else 1.0
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, factor: float) -> Tensor:
+    """(B, H, L, V) of operands that fit."""
+    (B, H, L, E), (_, G, S, _) = q.shape, k.shape
+    if L > 1 or causal or H == G:
+        return _attention(q, k, v, mask, None, causal, 0, factor)[0].transpose(1, 2)
+    # One query of each head: those of a group become rows of one problem, so that their keys are packed once.
+    grouped = None if mask is None else mask.reshape(B, G, H // G, S)
+    y = _attention(q.reshape(B, G, H // G, E), k, v, grouped, None, False, 0, factor)[0]  # (B, R, G, V)
+    return y.transpose(1, 2).reshape(B, H, 1, v.shape[3])
+
+
 def _shapes_text(q: Tensor, k: Tensor, v: Tensor) -> str:
     return f"query {tuple(q.shape)}, key {tuple(k.shape)}, value {tuple(v.shape)}"
 
@@ -253,6 +284,9 @@ def scaled_dot_product_attention(
     `is_causal`: query i sees keys 0 to i. `window`: it sees no key before i - window + 1. `sinks`: a logit for each head that joins
     the softmax's denominator only. A query that sees no key gives zeros. `enable_gqa`: groups of query heads share a head of key and value.
     """
+    bare = attn_mask is None and sinks is None and window is None and dropout_p == 0
+    if bare and _plain(query, key, value, enable_gqa):
+        return _attend(query, key, value, None, bool(is_causal), _factor(query, scale))
     _check(query, key, value, enable_gqa)
     if attn_mask is not None and is_causal:
         raise ArgumentError(
@@ -273,18 +307,11 @@ def scaled_dot_product_attention(
         )
     q, k, v = _four(query, lead), _four(key, kv_lead), _four(value, kv_lead)
     mask = _mask(attn_mask, lead, L, S)
-    factor = (
-        float(scale) if scale is not None else 1.0 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0
-    )
+    factor = _factor(query, scale)
     if dropout_p > 0:
         y = _composite(q, k, v, mask, sinks, bool(is_causal), window or 0, factor, dropout_p)
-    elif L == 1 and q.shape[1] > k.shape[1] and sinks is None and not is_causal and not window:
-        # One query of each head: those of a group become rows of one problem, so that their keys are packed once.
-        B, H, _, E = q.shape
-        G = k.shape[1]
-        grouped = None if mask is None else mask.reshape(B, G, H // G, S)
-        y = _attention(q.reshape(B, G, H // G, E), k, v, grouped, None, False, 0, factor)[0]  # (B, R, G, V)
-        y = y.transpose(1, 2).reshape(B, H, 1, v.shape[3])
+    elif sinks is None and not window:
+        y = _attend(q, k, v, mask, bool(is_causal), factor)
     else:
         y = _attention(q, k, v, mask, sinks, bool(is_causal), window or 0, factor)[0].transpose(1, 2)
     return y if len(lead) == 2 else y.reshape(*lead, L, value.shape[-1])

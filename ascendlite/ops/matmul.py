@@ -48,9 +48,10 @@ def _check_dtypes(name: str, *tensors: Tensor | None) -> DType:
 
 
 def _matmul_shape(a, b):
-    dtype = _check_dtypes("matmul", a, b)
-    if a.ndim == 2 and b.ndim == 2 and a.shape[1] == b.shape[0]:
-        return (a.shape[0], b.shape[1]), dtype
+    left, right, dtype = a.shape, b.shape, a.dtype
+    if len(left) == 2 and len(right) == 2 and left[1] == right[0] and dtype is b.dtype:
+        return (left[0], right[1]), dtype
+    _check_dtypes("matmul", a, b)
     if a.shape[-1] != b.shape[-2]:
         raise ShapeError(
             f"matmul: shapes {tuple(a.shape)} and {tuple(b.shape)} cannot be multiplied: "

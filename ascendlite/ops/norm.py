@@ -17,8 +17,8 @@ def _accumulator(x: Any) -> DType:
 
 
 def _forward_specs(x, weight, bias, n, centred, eps):
-    rows = (math.prod(x.shape) // n if n else 0,)
-    return [x, (rows, _accumulator(x)), (rows, _accumulator(x))]
+    statistic = (x.numel() // n if n else 0,), _accumulator(x)  # one number a row
+    return [x, statistic, statistic]
 
 
 def _backward_specs(g, x, weight, mean, rstd, n, centred, has_weight, has_bias):
@@ -65,19 +65,24 @@ def _apply(
     eps: float,
     centred: bool,
 ) -> Tensor:
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    if not shape or x.shape[x.ndim - len(shape) :] != shape or len(shape) > x.ndim:
+    shape, dims = (shape,) if isinstance(shape, int) else tuple(shape), x.shape
+    if not shape or dims[len(dims) - len(shape) :] != shape or len(shape) > len(dims):
         raise ShapeError(
             f"{name}: given normalized_shape={list(shape)}, expected input with trailing dims {shape}, "
             f"but got input of size {list(x.shape)}"
         )
-    for what, t in (("weight", weight), ("bias", bias)):
-        if t is not None and t.shape != shape:
-            raise ShapeError(
-                f"{name}: expected {what} to be of same shape as normalized_shape, but got {what} of shape "
-                f"{list(t.shape)} and normalized_shape = {list(shape)}"
-            )
+    if weight is not None and weight.shape != shape:
+        _refuse_shape(name, "weight", weight, shape)
+    if bias is not None and bias.shape != shape:
+        _refuse_shape(name, "bias", bias, shape)
     return _row_norm(x, weight, bias, math.prod(shape), centred, float(eps))[0]
+
+
+def _refuse_shape(name: str, what: str, t: Tensor, shape: tuple[int, ...]) -> None:
+    raise ShapeError(
+        f"{name}: expected {what} to be of same shape as normalized_shape, but got {what} of shape "
+        f"{list(t.shape)} and normalized_shape = {list(shape)}"
+    )
 
 
 @function()
