@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import ascendlite as al
-from ascendlite.optim import SGD, Adagrad, Adam, AdamW, Lion, Muon, Optimizer, RMSprop
+from ascendlite.optim import ASGD, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Muon, NAdam, Optimizer, RAdam, RMSprop, Rprop
 from tests.goldenfile import TOLERANCE, arrays, assert_close
 from tests.goldens.optim_cases import CASES, STEPS
 
 GOLDEN = arrays("optim.npz")
-KINDS = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMSprop, Adagrad)}
+KINDS = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMSprop, Adagrad, Adadelta, Adamax, NAdam, RAdam, Rprop, ASGD)}
 
 
 def parameters(dtype: al.dtype = al.float64) -> list[al.nn.Parameter]:
