@@ -61,6 +61,8 @@ cdef launch_on_host(Op op, tuple outputs, tuple inputs, tuple attrs):
         work += t.count
     for item in inputs:
         if item is None:
+            if views.count == <int>len(outputs):
+                raise TypeError(f"{op.name}(): argument 'input' (position 1) must be Tensor, not None")
             views.push_back(NULL)
             continue
         t = <Tensor?>item

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 from ..core import Device, DType, Tensor, empty, zeros
@@ -12,7 +13,8 @@ from . import functional as F
 from . import init
 from .module import Module
 from .parameter import Parameter
-from .rnn_steps import GATES, State, run_layer
+from .rnn_steps import GATES, State, run_layer, run_packed_layer
+from .utils.rnn import PackedSequence
 
 
 class RNNBase(Module):
@@ -108,8 +110,10 @@ class RNNBase(Module):
     def _state_sizes(self) -> dict[str, int]:
         return {"hidden": self.proj_size or self.hidden_size}
 
-    def _run(self, input: Tensor, hx: State | None) -> tuple[Tensor, State]:
+    def _run(self, input: Any, hx: State | None) -> tuple[Any, State]:
         """Batches of (T, B, I) or (B, T, I), or one sequence (T, I), through all layers."""
+        if isinstance(input, PackedSequence):
+            return self._run_packed(input, hx)
         self._check_input(input)
         batched = input.ndim == 3
         if not batched:
@@ -117,16 +121,32 @@ class RNNBase(Module):
             hx = None if hx is None else tuple(self._batched(s) for s in hx)
         elif self.batch_first:
             input = input.transpose(0, 1)
-        B, depth = input.shape[1], self.num_layers * (1 + self.bidirectional)
-        sizes = self._state_sizes()
+        hx = self._start(input, hx, input.shape[1])
+        out, last = self._run_layers(input, hx, run_layer)
+        if not batched:
+            return out.squeeze(1), tuple(s.squeeze(1) for s in last)
+        return (out.transpose(0, 1) if self.batch_first else out), last
+
+    def _start(self, input: Tensor, hx: State | None, B: int) -> State:
+        depth, sizes = self.num_layers * (1 + self.bidirectional), self._state_sizes()
         if hx is None:
             hx = tuple(zeros((depth, B, n), dtype=input.dtype, device=input.device) for n in sizes.values())
         for state, (name, size) in zip(hx, sizes.items(), strict=True):
             self._check_state(state, B, size, name)
-        out, last = self._run_layers(input, hx)
-        if not batched:
-            return out.squeeze(1), tuple(s.squeeze(1) for s in last)
-        return (out.transpose(0, 1) if self.batch_first else out), last
+        return hx
+
+    def _run_packed(self, input: PackedSequence, hx: State | None) -> tuple[Any, State]:
+        """Sequences of different lengths; states are in the order that they had before they were packed."""
+        data, batch_sizes, order, back = input
+        self._check_input(data)
+        counts = batch_sizes.tolist()
+        hx = self._start(data, hx, counts[0])
+        if order is not None:
+            hx = tuple(s.index_select(1, order) for s in hx)
+        out, last = self._run_layers(data, hx, partial(run_packed_layer, counts))
+        if back is not None:
+            last = tuple(s.index_select(1, back) for s in last)
+        return input._replace(data=out), last
 
     def _batched(self, state: Tensor) -> Tensor:
         if state.ndim != 2:
@@ -136,7 +156,7 @@ class RNNBase(Module):
             )
         return state.unsqueeze(1)
 
-    def _run_layers(self, x: Tensor, hx: State) -> tuple[Tensor, State]:
+    def _run_layers(self, x: Tensor, hx: State, run: Any) -> tuple[Tensor, State]:
         finals: list[State] = []
         for layer in range(self.num_layers):
             outputs = []
@@ -148,7 +168,7 @@ class RNNBase(Module):
                 w_ih, w_hh, *rest = weights
                 assert w_ih is not None and w_hh is not None, (layer, suffix)
                 start = tuple(s[len(finals)] for s in hx)
-                out, last = run_layer(self.mode, x, start, w_ih, w_hh, *rest, reverse=direction == 1)
+                out, last = run(self.mode, x, start, w_ih, w_hh, *rest, reverse=direction == 1)
                 outputs.append(out)
                 finals.append(last)
             x = cat(outputs, -1) if len(outputs) > 1 else outputs[0]
@@ -228,7 +248,7 @@ class RNN(RNNBase):
         )
         self.nonlinearity = nonlinearity
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
         out, (h,) = self._run(input, None if hx is None else (hx,))
         return out, h
 
@@ -267,8 +287,8 @@ class LSTM(RNNBase):
         return {"hidden[0]": self.proj_size or self.hidden_size, "hidden[1]": self.hidden_size}
 
     def forward(
-        self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        self, input: Any, hx: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Any, tuple[Tensor, Tensor]]:
         out, (h, c) = self._run(input, hx)
         return out, (h, c)
 
@@ -302,6 +322,6 @@ class GRU(RNNBase):
             dtype,
         )
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
         out, (h,) = self._run(input, None if hx is None else (hx,))
         return out, h

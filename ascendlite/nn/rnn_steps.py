@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..core import Tensor
 from ..ops.matmul import linear
-from ..ops.movement import stack
+from ..ops.movement import cat, stack
 from ..ops.rectifier import relu
 from ..ops.rnn import sequence
 
@@ -76,3 +76,34 @@ def run_layer(
         state = (linear(state[0], w_hr), *state[1:])
         outputs.append(state[0])
     return stack(outputs[::-1] if reverse else outputs), state
+
+
+def run_packed_layer(
+    counts: list[int],
+    mode: str,
+    data: Tensor,
+    state: State,
+    *weights: Tensor | None,
+    reverse: bool,
+) -> tuple[Tensor, State]:
+    """The same over a packed batch: runs of equal batch size go through one call; sequences leave (or, in reverse, join) between them."""
+    runs: list[tuple[int, int]] = []  # (steps, sequences)
+    for n in counts:
+        runs = [*runs[:-1], (runs[-1][0] + 1, n)] if runs and runs[-1][1] == n else [*runs, (1, n)]
+    pieces = data.split([steps * n for steps, n in runs])
+    w_ih, w_hh, b_ih, b_hh, w_hr = weights
+    assert w_ih is not None and w_hh is not None, mode
+    outputs: list[Tensor] = []
+    ended: list[State] = []
+    now = tuple(s[:0] for s in state) if reverse else state
+    for piece, (steps, n) in sorted(zip(pieces, runs, strict=True), key=lambda p: p[1][1], reverse=not reverse):
+        have = now[0].shape[0]
+        if reverse:
+            now = tuple(cat([s, first[have:n]]) if n > have else s for s, first in zip(now, state, strict=True))
+        elif n < have:
+            ended.append(tuple(s[n:] for s in now))
+            now = tuple(s[:n] for s in now)
+        out, now = run_layer(mode, piece.reshape(steps, n, piece.shape[-1]), now, w_ih, w_hh, b_ih, b_hh, w_hr, reverse=reverse)
+        outputs.append(out.reshape(steps * n, out.shape[-1]))
+    last = tuple(cat([part, *(e[k] for e in reversed(ended))]) for k, part in enumerate(now))
+    return cat(outputs[::-1] if reverse else outputs), last

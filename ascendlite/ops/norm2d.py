@@ -278,6 +278,8 @@ def instance_norm(
                 "instance_norm: Expected running_mean and running_var to be defined when use_input_stats is false"
             )
         return _from_running(input, running_mean, running_var, weight, bias, eps)
+    if C == 0:
+        return input.clone()
     count = prod(spatial)
     if count == 1:
         raise ValueError(
