@@ -45,3 +45,11 @@ def test_the_limits_of_integers_are_taken() -> None:
 def test_ranges_are_sequences() -> None:
     assert al.tensor(range(3)).tolist() == [0, 1, 2]
     assert al.tensor([range(2), (2, 3)]).tolist() == [[0, 1], [2, 3]]
+
+
+def test_calls_that_had_crashed_are_refused_or_empty() -> None:
+    with pytest.raises(TypeError, match="must be Tensor, not None"):
+        al.nonzero(None)
+    with pytest.raises(TypeError, match="'dtype' must be dtype, not Tensor"):
+        al.vector_norm(al.ones(2), dtype=al.tensor([1]))
+    assert al.nn.functional.instance_norm(al.empty(3, 0, 2)).shape == (3, 0, 2)
