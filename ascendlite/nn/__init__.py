@@ -116,6 +116,7 @@ from .shape import (
     UpsamplingBilinear2d,
     UpsamplingNearest2d,
 )
+from .sequence_losses import CTCLoss, EmbeddingBag
 from .sparse import Embedding
 from .transformer import (
     Transformer,
@@ -166,12 +167,14 @@ __all__ = [
     "ConvTranspose3d",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
+    "CTCLoss",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
     "Embedding",
+    "EmbeddingBag",
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",

@@ -97,6 +97,7 @@ from .margin_losses import (
     soft_margin_loss,
     triplet_margin_loss,
 )
+from .sequence_losses import ctc_loss, embedding_bag
 
 __all__ = [
     "ADAPTIVE_AVG_POOLS",
@@ -133,6 +134,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
@@ -140,6 +142,7 @@ __all__ = [
     "elu",
     "elu_",
     "embedding",
+    "embedding_bag",
     "feature_alpha_dropout",
     "fold",
     "gaussian_nll_loss",
