@@ -28,6 +28,7 @@ from ascendlite.npu.kernels import (  # noqa: F401  # some only register themsel
     picks,
     products,
     random,
+    ranks,
     reductions,
     rotary,
     rowwise,

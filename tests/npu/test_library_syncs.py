@@ -136,8 +136,14 @@ def draws() -> None:
     al.randn(700, 1100, device="npu")
 
 
+def ranks() -> None:
+    for dtype in (al.float32, al.float16):
+        tensor(900, 300, dtype=dtype).sort(1)
+        tensor(9000, 256, dtype=dtype).topk(8)
+
+
 CALLS: dict[str, Callable[[], None]] = {
-    f.__name__: f for f in (pointwise, products, convolutions, channels, copies, rows, reductions, losses, tables, optimizers, attention, rotary, draws)
+    f.__name__: f for f in (pointwise, products, convolutions, channels, copies, rows, reductions, losses, tables, optimizers, attention, rotary, draws, ranks)
 }
 
 

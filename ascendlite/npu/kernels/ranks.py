@@ -1,0 +1,142 @@
+"""sort, topk and kthvalue: rows are sorted 32 numbers at a time (Sort32) and merged four lists at a time (MrgSort), stable, NaN as the largest."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from ascendlite.core import Tensor, _core, no_grad
+from ascendlite.npu import ascendc as ac
+from ascendlite.npu.kernels import kernel_for
+from ascendlite.npu.kernels.elementwise import blocks_for
+from ascendlite.npu.kernels.rowwise import FLOATS, Rows, f32
+from ascendlite.npu.lang import dtypes
+from ascendlite.npu.lang.rows import barrier
+from ascendlite.npu.lang.tiles import Items, pipeline, scratch
+from ascendlite.npu.programs import kernel
+from ascendlite.npu.runtime.launch import launch
+
+Tensors = tuple[Tensor, ...]
+LIST: Final = 32  # numbers that one Sort32 orders
+LISTS: Final = 4  # that one MrgSort merges
+LONGEST: Final = 2048  # numbers of a row: values, places, two buffers of pairs and what streams take 152 of 184 KiB
+_INT64: Final = _core.DTYPE_NAMES["int64"]
+
+
+def _merge(src: Any, dst: Any, count: int, keep: int) -> Any:
+    """The first `keep` pairs of `count` sorted lists, in one of the two buffers: each level merges four lists into one."""
+    lengths, stride = [min(LIST, keep)] * count, LIST
+    while len(lengths) > 1:
+        merged = []
+        for g in range(0, len(lengths), LISTS):
+            part, at = lengths[g : g + LISTS], g * stride * 2
+            if len(part) > 1:
+                ac.MrgSort(dst[at:], [src[at + j * stride * 2 :] for j in range(len(part))], part)
+            else:
+                ac.DataCopy(dst[at:], src[at:], -(-part[0] // 4) * 8)
+            merged.append(min(sum(part), keep))
+        barrier()
+        lengths, stride, src, dst = merged, stride * LISTS, dst, src
+    return src
+
+
+@kernel(kind="aiv")  # type: ignore[untyped-decorator]
+def rank_rows(x: Any, values: Any, indices: Any, r: Rows, k: int, rising: bool) -> None:
+    """The first k of each row in falling or rising order, with their places.
+
+    Rising: the row is turned around, sorted falling, and read from its end; so equal numbers keep their order, and NaN comes last.
+    """
+    n, padded = r.columns, -(-r.columns // LIST) * LIST
+    w, number = scratch(f32, r.tile * padded), scratch(dtypes.i32, r.tile * padded)
+    a, b = (scratch(f32, r.tile * padded * 2) for _ in (0, 1))
+    best, place = scratch(f32, padded), scratch(dtypes.u32, padded)
+    line, back, turned = scratch(f32, padded), scratch(dtypes.i32, padded), scratch(dtypes.i32, padded)
+    ac.Duplicate(w, -math.inf, r.tile * padded)
+    for row in range(r.tile):
+        ac.ArithProgression(number[row * padded :], n - 1 if rising else 0, -1 if rising else 1, padded)
+    ac.ArithProgression(back, 4 * (n - 1), -4, padded)
+    outs = tuple(Items(t, k, -(-k * t.itemsize // 32) * 32 // t.itemsize) for t in (values, indices))
+    for t in pipeline(r.rows, r.tile, ins=(x,), outs=outs, width=n, pitch=r.pitch, align=1):
+        for i in ac.range(t.count):
+            _load(w[i * padded :], t.ins[0][i * r.pitch :], line, back if rising else None, n)
+        barrier()
+        ac.Sort32(a, w, number.ReinterpretCast(dtypes.u32), t.count * (padded // LIST))
+        barrier()
+        for i in ac.range(t.count):
+            first, second = a[i * padded * 2 :], b[i * padded * 2 :]
+            keep = n if rising else k
+            ac.Extract(best, place, _merge(first, second, padded // LIST, keep), keep)
+            barrier()
+            found, where = best, place.ReinterpretCast(dtypes.i32)
+            if rising:
+                ac.Gather(line, best[:n], back.ReinterpretCast(dtypes.u32), 0, k)
+                ac.Gather(turned, where[:n], back.ReinterpretCast(dtypes.u32), 0, k)
+                barrier()
+                found, where = line, turned
+            value_out, index_out = (o[i * item.pitch :] for o, item in zip(t.outs, outs, strict=True))
+            if value_out.dtype is f32:
+                ac.Muls(value_out, found, 1.0, k)
+            else:
+                ac.Cast(value_out, found, "CAST_RINT", k)
+            ac.Cast(index_out, where, "CAST_NONE", k)
+
+
+def _load(to: Any, row: Any, line: Any, back: Any, n: int) -> None:
+    """A row in float32, turned around if `back` gives the places."""
+    if back is None:
+        if row.dtype is f32:
+            ac.Muls(to, row, 1.0, n)
+        else:
+            ac.Cast(to, row, "CAST_NONE", n)
+        return
+    if row.dtype is not f32:
+        ac.Cast(line, row, "CAST_NONE", n)
+        barrier()
+        row = line
+    ac.Gather(to, row[:n], back.ReinterpretCast(dtypes.u32), 0, n)
+
+
+def _rank(x: Tensor, dim: int, k: int, rising: bool) -> tuple[Tensor, Tensor] | None:
+    """(values, places) of the first k along a dim, that dim last; None if it is not taken."""
+    if x.dtype.name not in FLOATS or not x.numel() or not k or not x.ndim or x.shape[dim] > LONGEST:
+        return None
+    x = x.detach().transpose(dim, -1).contiguous()
+    n = x.shape[-1]
+    padded = -(-n // LIST) * LIST
+    per_block = 32 // x.itemsize
+    tile = max(1, min(x.numel() // n, LONGEST // padded, 64))
+    shape = (*x.shape[:-1], k)
+    values, places = _core.empty(shape, dtype=x.dtype, device=x.device), _core.empty(shape, dtype=_INT64, device=x.device)
+    r = Rows(x.numel() // n, n, -(-n // per_block) * per_block, tile)
+    launch(rank_rows, x, values, places, r, k, rising, blocks=min(blocks_for(x.nbytes), r.rows), name="sort" if k == n else "topk")
+    return values, places
+
+
+def _deliver(outputs: Tensors, found: tuple[Tensor, Tensor] | None, dim: int, begin: int = 0) -> Any:
+    if found is None:
+        return NotImplemented
+    for out, value in zip(outputs, found, strict=True):
+        turned = value[..., begin:].transpose(dim, -1)
+        out.detach().copy_(turned if turned.shape == out.shape else turned.reshape(out.shape))
+    return None
+
+
+@kernel_for("sort")
+def _sort(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
+    dim, falling = int(attrs[0]), bool(attrs[1])
+    with no_grad():
+        return _deliver(outputs, _rank(inputs[0], dim, inputs[0].shape[dim] if inputs[0].ndim else 0, not falling), dim)
+
+
+@kernel_for("topk")
+def _topk(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
+    dim, largest, k = int(attrs[0]), bool(attrs[1]), int(attrs[2])
+    with no_grad():
+        return _deliver(outputs, _rank(inputs[0], dim, k, not largest), dim)
+
+
+@kernel_for("kthvalue")
+def _kthvalue(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
+    dim, k = int(attrs[0]), int(attrs[1])
+    with no_grad():
+        return _deliver(outputs, _rank(inputs[0], dim, k, True), dim, k - 1)

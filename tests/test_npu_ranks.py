@@ -1,0 +1,41 @@
+"""sort, topk and kthvalue on the NPU: the CPU's order, ties and NaN included, from the vector core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ascendlite as al
+
+rng = np.random.default_rng(0)
+CALLS: dict[str, Callable[[al.Tensor], Any]] = {
+    "sort": lambda x: x.sort(1), "falling": lambda x: x.sort(0, descending=True), "topk": lambda x: x.topk(5, 1),
+    "smallest": lambda x: x.topk(3, 1, largest=False), "kthvalue": lambda x: x.kthvalue(4, 1),
+}  # fmt: skip
+
+
+def check(call: Callable[[al.Tensor], Any], x: al.Tensor) -> None:
+    with al.npu.profiler.profile() as p:
+        actual = call(x.npu())
+    assert {"sort", "topk"} & {t.name for t in p.tasks if t.kind == "AI_VECTOR_CORE"}
+    for a, e in zip(actual, call(x), strict=True):
+        np.testing.assert_array_equal(a.cpu().float().numpy(), e.float().numpy())
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (301, 32), (40, 200), (3, 2000)])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("name", CALLS)
+def test_the_order_is_that_of_the_cpu(name: str, dtype: str, shape: tuple[int, ...]) -> None:
+    x = al.tensor(rng.integers(-40, 40, shape).astype(np.float32)).to(getattr(al, dtype))  # many are equal
+    check(CALLS[name], x)
+
+
+@pytest.mark.parametrize("numerics", ["device", "fp32", "fp64"])
+def test_special_numbers_have_their_places(numerics: str) -> None:
+    x = al.tensor([[float("nan"), 1.0, -float("inf"), float("inf"), -0.0, 0.0, float("nan"), -float("inf"), 3.0]] * 2)
+    with al.npu.numerics(numerics):
+        for call in CALLS.values():
+            check(call, x)
