@@ -16,6 +16,7 @@ from ascendlite.core import (
 from ascendlite.core import FUNCTIONAL as _FUNCTIONAL
 from ascendlite.core import FUNCTIONS as _FUNCTIONS
 from ascendlite.core._core import DTYPE_NAMES as _DTYPE_NAMES
+from ascendlite.core import require_tensor as _require_tensor
 from ascendlite import ops as _ops
 from ascendlite import interop as _interop  # adds the protocols of other libraries to Tensor
 
@@ -98,6 +99,7 @@ def is_tensor(obj: Any) -> bool:
 
 def is_floating_point(input: Tensor) -> bool:
     """Whether the tensor's dtype is a float."""
+    _require_tensor("is_floating_point", input)
     return input.is_floating_point()
 
 
@@ -108,4 +110,5 @@ def is_complex(input: Tensor) -> bool:
 
 def numel(input: Tensor) -> Any:
     """The number of elements."""
+    _require_tensor("numel", input)
     return input.numel()

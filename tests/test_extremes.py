@@ -53,3 +53,19 @@ def test_calls_that_had_crashed_are_refused_or_empty() -> None:
     with pytest.raises(TypeError, match="'dtype' must be dtype, not Tensor"):
         al.vector_norm(al.ones(2), dtype=al.tensor([1]))
     assert al.nn.functional.instance_norm(al.empty(3, 0, 2)).shape == (3, 0, 2)
+
+
+@pytest.mark.parametrize(("call", "error", "text"), [
+    (lambda: al.numel(3), TypeError, "numel.*must be Tensor, not int"),
+    (lambda: al.is_floating_point(None), TypeError, "is_floating_point.*must be Tensor"),
+    (lambda: al.where(0.5, al.ones(1), 0), TypeError, "where.*must be Tensor, not float"),
+    (lambda: al.meshgrid(al.ones(2), (1, 2)), TypeError, "meshgrid.*must be Tensor, not int"),
+    (lambda: al.ones(2).resize_as_(1), TypeError, "resize_as_.*must be Tensor"),
+    (lambda: al.cumulative_trapezoid(al.tensor(1.0)), RuntimeError, "0-d tensor"),
+    (lambda: F.nll_loss(al.tensor(1.0), al.tensor(0), al.ones(1)), RuntimeError, "nll_loss: .*0-d tensor"),
+    (lambda: F.multilabel_soft_margin_loss(al.tensor(1.0), al.tensor(1.0)), RuntimeError, "last dimension"),
+    (lambda: F.bilinear(al.ones(2), al.ones(2), al.ones(2)), RuntimeError, "weight must be"),
+])
+def test_hostile_calls_are_told_what_is_wrong(call, error, text) -> None:
+    with pytest.raises(error, match=text):
+        call()

@@ -62,6 +62,8 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input1 @ weight[k] @ input2 + bias[k] for every k: (*, in1), (*, in2) -> (*, out)."""
+    if weight.ndim != 3:
+        raise ShapeError(f"bilinear: weight must be (out, in1, in2), but its shape is {tuple(weight.shape)}")
     K, M, N = weight.shape
     lead = tuple(input1.shape[:-1])
     if tuple(input2.shape[:-1]) != lead or input1.shape[-1] != M or input2.shape[-1] != N:

@@ -114,6 +114,8 @@ def multilabel_soft_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """Mean over the last dimension of binary cross-entropies of logits."""
+    if input.ndim == 0:
+        raise ShapeError("multilabel_soft_margin_loss: input needs a last dimension of classes, but it has shape ()")
     loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     loss = loss if weight is None else loss * weight
     return reduce_loss(loss.sum(-1) / input.shape[-1], reduction, "multilabel_soft_margin_loss")

@@ -106,6 +106,7 @@ def where(
         return nonzero(condition, as_tuple=True)
     if input is None or other is None:
         raise ArgumentError("where: input and other go together: one of them is None; give both, or neither")
+    require_tensor("where", condition)
     if condition.dtype is not _BOOL:
         if condition.dtype is not _UINT8:  # torch still takes uint8 for a condition
             raise DTypeError(

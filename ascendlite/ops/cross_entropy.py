@@ -142,6 +142,8 @@ def _class_rows(op: str, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _check_weight(op: str, x: Tensor, weight: Tensor | None) -> None:
+    if x.ndim == 0:
+        raise ShapeError(f"{op}: expected an input of shape (C) or (N, C, ...), got a 0-d tensor")
     classes = x.shape[1] if x.ndim > 1 else x.shape[0]
     if weight is not None and weight.shape != (classes,):
         raise ShapeError(

@@ -163,6 +163,8 @@ def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Number = 1, 
     >>> al.cumulative_trapezoid(al.tensor([1.0, 2.0, 3.0]))
     tensor([1.5000, 4.0000])
     """
+    if y.ndim == 0:
+        raise ShapeError("cumulative_trapezoid: y needs a dim to run along, but it is a 0-d tensor")
     dim = normalize_dim(dim, y.ndim)
     for name, t in (("y", y), ("x", x)):
         if t is not None and t.dtype is bool_:

@@ -67,8 +67,8 @@ def length(shape: tuple[int, ...], dims: tuple[int, ...]) -> int:
 def as_float(x: Tensor, op: str, dtype: DType | None = None) -> Tensor:
     """x in `dtype`; without one, x itself, which must be of a float dtype."""
     if dtype is not None:
-        if not isinstance(dtype, DType):
-            raise TypeError(f"{op}(): argument 'dtype' must be dtype, not {type(dtype).__name__}")
+        if isinstance(dtype, Tensor):  # which has what is asked of a dtype here
+            raise TypeError(f"{op}(): argument 'dtype' must be dtype, not Tensor")
         if not dtype.is_floating_point:
             raise DTypeError(
                 f"{op}: the result needs a floating point dtype, but dtype is {dtype}; use a float dtype"

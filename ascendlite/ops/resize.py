@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ascendlite.core import DType, Tensor, add_method, empty, full, function, get_default_dtype, no_grad, sum_to
+from ascendlite.core import DType, Tensor, add_method, empty, full, function, get_default_dtype, no_grad, require_tensor, sum_to
 from ascendlite.core._core import assign, check_mutable
 from ascendlite.errors import GradError, ShapeError
 
@@ -41,6 +41,7 @@ def _resize_(self: Tensor, *size: int | Sequence[int]) -> Tensor:
 
 def _resize_as_(self: Tensor, the_template: Tensor) -> Tensor:
     """`resize_` to the sizes of another tensor."""
+    require_tensor("resize_as_", self, the_template)
     return _resize_(self, the_template.shape)
 
 

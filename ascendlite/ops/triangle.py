@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import index
 
-from ascendlite.core import Op, Tensor, deliver, function, normalize_dim
+from ascendlite.core import Op, Tensor, deliver, function, normalize_dim, require_tensor
 from ascendlite.errors import ArgumentError, ShapeError
 from ascendlite.ops.movement import stack
 
@@ -107,6 +107,7 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str = "ij") -> tuple
         raise ArgumentError("meshgrid: meshgrid expects a non-empty TensorList; got none")
     if indexing not in ("ij", "xy"):
         raise ArgumentError(f"meshgrid: indexing must be one of 'xy' or 'ij', but received: {indexing}")
+    require_tensor("meshgrid", *axes)
     for x in axes:
         if x.ndim > 1:
             raise ShapeError(
