@@ -47,7 +47,7 @@ def chain(lib: Any, n: int, ops: int) -> Made:
 
 
 def product(lib: Any, m: int, k: int, n: int, dtype: str = "float32") -> Made:
-    a, b = lib.randn(m, k).to(getattr(lib, dtype)), lib.randn(k, n).to(getattr(lib, dtype))
+    a, b = ((lib.randn(*shape) * (9 if dtype == "int8" else 1)).to(getattr(lib, dtype)) for shape in ((m, k), (k, n)))
     return lambda: a @ b
 
 
@@ -145,15 +145,19 @@ def attention(lib: Any, batch: int, heads: int, length: int, size: int) -> Made:
     return run
 
 
-def convolution(lib: Any, batch: int, channels: int, size: int) -> Made:
-    x = lib.randn(batch, channels, size, size, requires_grad=True)
-    w, g = lib.randn(channels, channels, 3, 3, requires_grad=True), lib.randn(batch, channels, size, size)
+def convolution(lib: Any, batch: int, channels: int, outputs: int, size: int, stride: int = 1, groups: int = 1) -> Made:
+    x, w = lib.randn(batch, channels, size, size, requires_grad=True), lib.randn(outputs, channels // groups, 3, 3, requires_grad=True)
+    g = lib.randn(batch, outputs, -(-size // stride), -(-size // stride))
 
     def run() -> None:
         x.grad = w.grad = None
-        lib.nn.functional.conv2d(x, w, padding=1).backward(g)
+        lib.nn.functional.conv2d(x, w, stride=stride, padding=1, groups=groups).backward(g)
 
     return run
+
+
+def _convolution_flops(batch: int, channels: int, outputs: int, size: int, stride: int = 1, groups: int = 1) -> float:
+    return 3 * 2.0 * batch * (-(-size // stride)) ** 2 * outputs * (channels // groups) * 9
 
 
 def _gemm(name: str, m: int, k: int, n: int, **more: Any) -> Workload:
@@ -181,6 +185,12 @@ def _squares(k: int) -> Callable[..., float]:
 
 M16, SMALL = {"n": 1 << 24}, {"n": 1000}
 NT = "triad_streaming"  # two reads and a write that bypasses the caches
+CONVOLUTIONS = {
+    "64": {"channels": 64, "outputs": 64},
+    "64_128_stride2": {"channels": 64, "outputs": 128, "stride": 2},
+    "depthwise": {"channels": 64, "outputs": 64, "groups": 64},
+    "depthwise_stride2": {"channels": 64, "outputs": 64, "groups": 64, "stride": 2},
+}
 OPS = [
     Workload("op_add_8x8", "ns", add_small, lambda n: 1000.0, {"n": 8}),
     Workload("op_matmul_8x8", "ns", matmul_small, lambda n: 1000.0, {"n": 8}),
@@ -189,6 +199,7 @@ OPS = [
     _gemm("gemm_f32_64x4096x4096", 64, 4096, 4096),
     _product_of_few("gemm_f32_1x4096x4096", 1, 4096, 4096),
     *(_gemm(f"gemm_bf16_{n}", n, n, n, dtype="bfloat16") for n in (512, 1024)),
+    *(_gemm(f"gemm_i8_{n}", n, n, n, dtype="int8") for n in (512, 1024)),
     _stream("add_16m", add_large, _vectors(3), M16, SMALL, NT),
     _stream("add_16m_out", add_out, _vectors(3), M16, SMALL, NT),
     _stream("sum_16m", sum_large, _vectors(1), M16, SMALL, "read"),
@@ -205,6 +216,8 @@ OPS = [
     Workload("attn_causal_fb", "tokens/s", attention, lambda batch, heads, length, size: float(batch * length),
              {"batch": 4, "heads": 8, "length": 1024, "size": 64}, {"batch": 1, "heads": 2, "length": 16, "size": 8}, "fma",
              lambda batch, heads, length, size: 7.0 * batch * heads * length * length * size),
-    Workload("conv3x3_64_fb", "GFLOP/s", convolution, lambda batch, channels, size: 3 * 2.0 * batch * size * size * channels * channels * 9,
-             {"batch": 16, "channels": 64, "size": 56}, {"batch": 1, "channels": 4, "size": 8}, "fma"),
+    *(Workload(f"conv3x3_{name}_fb", "GFLOP/s", convolution, _convolution_flops, {"batch": 16, "size": 56, **sizes},
+               {"batch": 1, "channels": 4, "outputs": 4, "size": 8, "groups": min(sizes.get("groups", 1), 4)},
+               "fma" if sizes.get("groups", 1) == 1 else None)
+      for name, sizes in CONVOLUTIONS.items()),
 ]
