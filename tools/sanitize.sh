@@ -25,8 +25,13 @@ checker_fuzz() {
     -o "$build/checker_fuzz"
   "$build/checker_fuzz"
 }
+clock_fuzz() {
+  g++ -std=c++20 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -Icsrc tests/native/clock_fuzz.cpp \
+    csrc/davinci/{program,clock,clock_core,clock_pipe,costs,events,fabric,l2,pace}.cpp -o "$build/clock_fuzz"
+  "$build/clock_fuzz"
+}
 case $kind in
-  address) runtime_test address,undefined; kernels_test address,undefined; checker_fuzz ;;
+  address) runtime_test address,undefined; kernels_test address,undefined; checker_fuzz; clock_fuzz ;;
   thread) runtime_test thread without_fork; exit ;;
   *) echo "sanitize.sh: unknown kind '$kind'; use address or thread" >&2; exit 2 ;;
 esac

@@ -41,7 +41,7 @@ py::dict timeline_dict(const Timeline& t) {
   for (const Span& s : t.spans) spans.append(py::make_tuple(s.core, s.pipe, s.opcode, s.site, s.begin, s.end));
   for (const Wait& w : t.waits) waits.append(py::make_tuple(w.kind, w.pipe, w.cause, w.site, w.ns));
   py::dict d;
-  d["total_ns"] = t.total_ns, d["launch_ns"] = t.launch_ns, d["instructions"] = t.instructions;
+  d["total_ns"] = t.total_ns, d["launch_ns"] = t.launch_ns, d["instructions"] = t.instructions, d["rounds_left_out"] = t.rounds_left_out;
   d["cores"] = cores, d["spans"] = spans, d["waits"] = waits;
   d["read_bytes"] = t.read_bytes, d["written_bytes"] = t.written_bytes;
   d["missed_bytes"] = t.missed_bytes, d["evicted_bytes"] = t.evicted_bytes;
@@ -50,11 +50,11 @@ py::dict timeline_dict(const Timeline& t) {
 }
 
 py::dict timed(const Program& program, const Model& model, L2& l2, int64_t blocks, std::vector<int64_t> bases, std::vector<bool> past_l2, std::vector<int> spans_of,
-               std::vector<std::pair<int, int>> free_flags, bool free_barriers) {
+               std::vector<std::pair<int, int>> free_flags, bool free_barriers, bool in_full) {
   Timeline t;
   {
     py::gil_scoped_release free;
-    t = schedule(program, model, l2, {blocks, std::move(bases), std::move(past_l2), std::move(spans_of), std::move(free_flags), free_barriers});
+    t = schedule(program, model, l2, {blocks, std::move(bases), std::move(past_l2), std::move(spans_of), std::move(free_flags), free_barriers, in_full});
   }
   return timeline_dict(t);
 }
@@ -65,7 +65,7 @@ void bind_clock(py::module_& m) {
   py::class_<Model, std::shared_ptr<Model>>(m, "ClockModel").def(py::init(&make_model));
   py::class_<L2, std::shared_ptr<L2>>(m, "L2").def(py::init<int64_t, int64_t>()).def("clear", &L2::clear).def_property_readonly("held_bytes", &L2::held_bytes);
   m.def("schedule", &timed, py::arg("program"), py::arg("model"), py::arg("l2"), py::arg("blocks"), py::arg("bases"), py::arg("past_l2"),
-        py::arg("spans_of") = std::vector<int>(), py::arg("free_flags") = std::vector<std::pair<int, int>>(), py::arg("free_barriers") = false);
+        py::arg("spans_of") = std::vector<int>(), py::arg("free_flags") = std::vector<std::pair<int, int>>(), py::arg("free_barriers") = false, py::arg("in_full") = false);
 }
 
 }  // namespace al::davinci

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "davinci/clock_core.h"
+#include "davinci/pace.h"
 
 namespace al::davinci {
 namespace {
@@ -22,12 +23,14 @@ class Launch final : public Exchange {
       for (int v = 0; v < vectors; ++v) add(kAIV, g, v);
     }
     per_group_ = groups_ ? static_cast<int>(cores_.size()) / groups_ : 0;
+    // Pictures show everything; blocks beyond the cores begin when others end, so that nothing is periodic.
+    pace_.emplace(cores_.size(), !request.in_full && request.spans_of.empty() && request.blocks == groups_);
     recorded_.assign(cores_.size(), false);
     for (int c : request.spans_of)
       if (c >= 0 && c < static_cast<int>(cores_.size())) recorded_[c] = true;
   }
 
-  Timeline run() {
+  void run() {
     for (int g = 0; g < groups_; ++g) give_block(g, m_.launch_ns + g * m_.launch_core_ns);
     settle();
     int64_t token;
@@ -38,7 +41,6 @@ class Launch final : public Exchange {
       settle();
     }
     check_all_done();
-    return result();
   }
 
   void cross_set(CoreClock& from, int mode, int id, double time) override {
@@ -89,6 +91,41 @@ class Launch final : public Exchange {
     }
     waits_[static_cast<size_t>(site) * kWaitKinds + static_cast<size_t>((int(core.kind) * kNumPipes + pipe) * kNumCauses + cause)] += ns;
   }
+
+  void round_began(CoreClock& core) override {
+    const Pace::Event event = pace_->round_began(core);
+    if (event == Pace::kAllBeyond) beyond_ = totals();
+    if (event == Pace::kAllSteady) steady_ = totals(), seen_steady_ = true;
+  }
+
+  Timeline result() {
+    Timeline t;
+    const Totals all = all_totals();
+    waits_ = all.waits;
+    t.rounds_left_out = pace_->left_out();
+    t.launch_ns = m_.launch_ns;
+    t.total_ns = m_.launch_ns;
+    for (const auto& core : cores_) {
+      t.total_ns = std::max(t.total_ns, core->time.end);
+      for (const PipeTime& p : core->time.pipes) t.instructions += p.instructions;
+      t.cores.push_back(core->time);
+    }
+    for (size_t k = 0; k < waits_.size(); ++k)
+      if (waits_[k] > 0) {
+        const size_t what = k % kWaitKinds, pipe = what / kNumCauses;
+        t.waits.push_back({static_cast<uint8_t>(pipe / kNumPipes), static_cast<uint8_t>(pipe % kNumPipes), static_cast<uint8_t>(what % kNumCauses), static_cast<int32_t>(k / kWaitKinds), waits_[k]});
+      }
+    std::sort(t.waits.begin(), t.waits.end(), [](const Wait& a, const Wait& b) {
+      return a.ns != b.ns ? a.ns > b.ns : std::tie(a.kind, a.pipe, a.site, a.cause) < std::tie(b.kind, b.pipe, b.site, b.cause);
+    });
+    t.spans = std::move(spans_);
+    double* const into[] = {&t.read_bytes, &t.written_bytes, &t.missed_bytes, &t.evicted_bytes, &t.hbm_bytes, &t.hbm_write_bytes, &t.l2_bytes};
+    for (size_t k = 0; k < all.bytes.size(); ++k) *into[k] = all.bytes[k];
+    return t;
+  }
+
+  // Whether the result holds for what was left out, too.
+  bool exact() const { return pace_->exact() && (!pace_->left_out() || seen_steady_); }
 
   void span(CoreClock& core, int pipe, uint16_t opcode, int32_t site, double begin, double end) override {
     if (recorded_[core.index]) spans_.push_back({core.index, static_cast<uint8_t>(pipe), opcode, site, begin, end});
@@ -152,29 +189,23 @@ class Launch final : public Exchange {
                                     std::to_string(core->slot) + ": " + core->waits_for() + "; check the kernel: a flag is never set");
   }
 
-  Timeline result() {
-    Timeline t;
-    t.launch_ns = m_.launch_ns;
-    t.total_ns = m_.launch_ns;
-    for (const auto& core : cores_) {
-      t.total_ns = std::max(t.total_ns, core->time.end);
-      for (const PipeTime& p : core->time.pipes) t.instructions += p.instructions;
-      t.cores.push_back(core->time);
-    }
-    for (size_t k = 0; k < waits_.size(); ++k)
-      if (waits_[k] > 0) {
-        const size_t what = k % kWaitKinds, pipe = what / kNumCauses;
-        t.waits.push_back({static_cast<uint8_t>(pipe / kNumPipes), static_cast<uint8_t>(pipe % kNumPipes), static_cast<uint8_t>(what % kNumCauses), static_cast<int32_t>(k / kWaitKinds), waits_[k]});
-      }
-    std::sort(t.waits.begin(), t.waits.end(), [](const Wait& a, const Wait& b) {
-      return a.ns != b.ns ? a.ns > b.ns : std::tie(a.kind, a.pipe, a.site, a.cause) < std::tie(b.kind, b.pipe, b.site, b.cause);
-    });
-    t.spans = std::move(spans_);
-    t.read_bytes = fabric_.read_bytes, t.written_bytes = fabric_.written_bytes;
-    t.missed_bytes = fabric_.missed_bytes, t.evicted_bytes = fabric_.evicted_bytes;
-    t.hbm_bytes = fabric_.engine.delivered(fabric_.hbm), t.hbm_write_bytes = fabric_.engine.delivered(fabric_.hbm_writes);
-    t.l2_bytes = fabric_.engine.delivered(fabric_.l2_port);
-    return t;
+  // What all cores have together, so far.
+  struct Totals { std::vector<double> waits; std::array<double, 7> bytes{}; };
+  Totals totals() const {
+    const events::Engine& e = fabric_.engine;
+    return {waits_, {fabric_.read_bytes, fabric_.written_bytes, fabric_.missed_bytes, fabric_.evicted_bytes, e.delivered(fabric_.hbm),
+                     e.delivered(fabric_.hbm_writes), e.delivered(fabric_.l2_port)}};
+  }
+
+  // With what happened in the rounds that were left out.
+  Totals all_totals() {
+    Totals all = totals();
+    if (!pace_->left_out()) return all;
+    const double times = pace_->windows();
+    for (size_t k = 0; k < steady_.waits.size(); ++k) all.waits[k] += (steady_.waits[k] - (k < beyond_.waits.size() ? beyond_.waits[k] : 0)) * times;
+    for (size_t k = 0; k < all.bytes.size(); ++k) all.bytes[k] += (steady_.bytes[k] - beyond_.bytes[k]) * times;
+    for (const auto& core : cores_) pace_->extend(core->time, core->index);
+    return all;
   }
 
   const Program& program_;
@@ -183,6 +214,9 @@ class Launch final : public Exchange {
   Costs costs_;
   Fabric fabric_;
   std::vector<std::unique_ptr<CoreClock>> cores_;
+  std::optional<Pace> pace_;
+  bool seen_steady_ = false;
+  Totals beyond_, steady_;  // when all cores had passed the gap, and a window later
   int groups_ = 0, per_group_ = 0;
   int64_t next_block_ = 0;
   std::vector<int> woken_, touched_;
@@ -202,7 +236,16 @@ Timeline schedule(const Program& program, const Model& model, L2& l2, const Requ
   if (request.blocks < 0) throw std::invalid_argument("clock: " + std::to_string(request.blocks) + " blocks");
   if (request.bases.size() != program.tensor_bytes.size() || request.past_l2.size() != program.tensor_bytes.size())
     throw std::invalid_argument("clock: " + program.name + " has " + std::to_string(program.tensor_bytes.size()) + " arguments, but " + std::to_string(request.bases.size()) + " addresses came");
-  return Launch(program, model, l2, request).run();
+  const bool may_skip = !request.in_full && (!program.cube.empty() || !program.vector.empty());
+  std::optional<L2> before;
+  if (may_skip) before = l2;
+  Launch launch(program, model, l2, request);
+  launch.run();
+  if (launch.exact()) return launch.result();
+  l2.restore(*before);
+  Request full = request;
+  full.in_full = true;
+  return schedule(program, model, l2, full);
 }
 
 }  // namespace al::davinci

@@ -50,6 +50,7 @@ struct Timeline {
   double read_bytes = 0, written_bytes = 0, missed_bytes = 0, evicted_bytes = 0;
   double hbm_bytes = 0, hbm_write_bytes = 0, l2_bytes = 0;  // moved within the launch
   int64_t instructions = 0;
+  int64_t rounds_left_out = 0;  // of each core's outermost loop: timed by those around them
 };
 
 struct Request {
@@ -59,6 +60,7 @@ struct Request {
   std::vector<int> spans_of;    // cores whose instructions are kept
   std::vector<std::pair<int, int>> free_flags;  // what-if: flags of these (source, destination) pipes are never waited for
   bool free_barriers = false;                   // what-if: barriers of one pipe cost nothing
+  bool in_full = false;                         // every round of every loop
 };
 
 Timeline schedule(const Program& program, const Model& model, L2& l2, const Request& request);

@@ -20,6 +20,7 @@ CoreClock::CoreClock(const Program& program, const Model& model, const Costs& co
 void CoreClock::begin(int64_t block, double at) {
   if (time.blocks++ == 0) time.begin = at;
   walker_.emplace(program_, kind, block, sub);
+  rounds_ = 0;
   walker_done_ = pending_ = arrived_ = false;
   scalar_ = held_until_ = at;
   held_by_ = kStartCause;
@@ -74,6 +75,7 @@ bool CoreClock::issue() {
         return moved;
       }
       pending_ = true;
+      if (walker_->rounds() != rounds_) rounds_ = walker_->rounds(), exchange_.round_began(*this);
     }
     if (!(next_.pipe == kS ? issue_scalar(next_) : push(next_))) return moved;
     pending_ = false;

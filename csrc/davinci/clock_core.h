@@ -21,6 +21,7 @@ class Exchange {
   // The time at which all have arrived, once that is known.
   virtual std::optional<double> arrive(CoreClock& core, bool own_kind, double time) = 0;
   virtual void wait_seen(CoreClock& core, double ns, int pipe, Cause cause, int32_t site) = 0;
+  virtual void round_began(CoreClock& core) = 0;  // of its outermost loop
   virtual void span(CoreClock& core, int pipe, uint16_t opcode, int32_t site, double begin, double end) = 0;
 };
 
@@ -33,6 +34,9 @@ class CoreClock {
   void copy_event(int pipe, bool started);  // of the engine: a copy is due, or its bytes have moved
   bool finished() const { return !walker_.has_value() || (walker_done_ && idle()); }
   double end() const;
+  const Walker& walker() const { return *walker_; }
+  void skip_rounds(int64_t rounds) { walker_->skip(rounds); }
+  double now() const { return scalar_; }  // of the scalar unit
   std::string waits_for() const;  // for the message when nothing moves any more
 
   const CoreKind kind;
@@ -100,6 +104,7 @@ class CoreClock {
   std::optional<Walker> walker_;
   bool walker_done_ = true, pending_ = false, arrived_ = false;
   Instr next_;
+  int64_t rounds_ = 0;
   double scalar_ = 0;  // when the scalar unit is free
   double held_until_ = 0;
   Cause held_by_ = kStartCause;

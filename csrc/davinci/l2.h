@@ -21,6 +21,7 @@ class L2 {
   // All lines of the region, `base` being the address of its tensor. Written lines need no fetch.
   Traffic touch(const Region& region, int64_t base, bool write);
   void clear();
+  void restore(const L2& earlier) { *this = earlier, last_page_ = -1, last_ = nullptr; }  // the state of a copy
   int64_t block_of(int64_t address) const { return address / block_bytes_; }
   double held_bytes() const { return static_cast<double>(held_) * static_cast<double>(line_); }
 

@@ -224,6 +224,7 @@ bool Walker::next(Instr& out) {
         if (index_[s.loop] >= stop_[s.loop]) {
           position_ = s.jump + 1;
         } else {
+          if (depth_++ == 0) outer_ = s.loop, ++outer_loops_, ++rounds_;
           evaluate(program_.loop_nodes[s.loop]);
           ++position_;
         }
@@ -233,10 +234,17 @@ bool Walker::next(Instr& out) {
       case kElse: position_ = s.jump + 1; break;
       case kEnd: {
         const Statement& opener = statements[s.jump];
-        if (opener.kind == kLoop && (index_[opener.loop] += step_[opener.loop]) < stop_[opener.loop]) {
+        if (opener.kind != kLoop) {
+          ++position_;
+          break;
+        }
+        if (depth_ == 1 && skip_) index_[opener.loop] += skip_ * step_[opener.loop], skip_ = 0;
+        if ((index_[opener.loop] += step_[opener.loop]) < stop_[opener.loop]) {
+          if (depth_ == 1) ++rounds_;
           evaluate(program_.loop_nodes[opener.loop]);
           position_ = s.jump + 1;
         } else {
+          if (--depth_ == 0) outer_ = -1;
           ++position_;
         }
         break;

@@ -145,6 +145,13 @@ class Walker {
   const Statement& last() const { return code_.statements[position_ - 1]; }  // of the instruction that next() gave
   int64_t value(int32_t node) const { return values_[node]; }                // now
 
+  // Rounds of outermost loops: how many such loops have begun, how many rounds in all, and how many the present loop has left.
+  int64_t outer_loops() const { return outer_loops_; }
+  int64_t rounds() const { return rounds_; }
+  int64_t rounds_left() const { return outer_ < 0 ? 0 : (stop_[outer_] - index_[outer_] + step_[outer_] - 1) / step_[outer_] - 1; }
+  // Leaves out `rounds` rounds of the present outermost loop after the present one.
+  void skip(int64_t rounds) { skip_ = rounds; }
+
  private:
   void evaluate(const std::vector<int32_t>& nodes);
   int64_t compute(const Expr& e) const;
@@ -154,6 +161,8 @@ class Walker {
   const Code& code_;
   int64_t block_, sub_block_;
   size_t position_ = 0;
+  int depth_ = 0, outer_ = -1;  // loops around the position; the outermost of them
+  int64_t outer_loops_ = 0, rounds_ = 0, skip_ = 0;
   std::vector<int64_t> values_, index_, stop_, step_, slots_;
   std::vector<double> reals_;
 };
