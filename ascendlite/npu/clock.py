@@ -16,7 +16,7 @@ from ascendlite.npu.chips import Chip, load
 
 COSTS: Final = Path(__file__).parent / "costs.toml"
 _SECTIONS: Final = ("memory", "cube", "core")
-_UNITS: Final = ("cycles", "ns", "B", "B/cycle", "share", "count", "elements/cycle")
+_UNITS: Final = ("cycles", "ns", "B", "B/cycle", "share", "count", "reads", "elements/cycle")
 # dtype codes of csrc/abi.h and ascendlite/npu/lang/dtypes.py that the cube multiplies, by the chip's name for their rate.
 _CUBE_CODES: Final[Mapping[str, tuple[int, ...]]] = {
     "float16": (6,),
@@ -34,7 +34,7 @@ _CUBE_CODES: Final[Mapping[str, tuple[int, ...]]] = {
 
 @cache
 def costs(generation: str) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
-    """The sections of costs.toml for a generation of chips, over those that it inherits from."""
+    """The sections of costs.toml for a generation of chips or a branch of one, over those that it inherits from."""
     raw = tomllib.loads(COSTS.read_text(encoding="utf-8"))
     if generation not in raw:
         raise FileFormatError(f"costs: {COSTS} has no generation {generation!r}; it has {', '.join(raw)}")
@@ -57,7 +57,7 @@ def _vector_row(entry: Mapping[str, Any]) -> list[float]:
 
 def constants(chip: Chip) -> dict[str, float]:
     """All numbers of the model but the vector table, in its units: ns, bytes, cycles, bytes a cycle; chip-wide rates in bytes a ns."""
-    sections = costs(chip.generation)
+    sections = costs(chip.costs)
     values = {name: float(entry["value"]) for s in _SECTIONS for name, entry in sections[s].items()}
     hbm = chip.hbm_bytes_per_s / 1e9
     cycle_ns = 1e9 / chip.clock_hz
@@ -71,6 +71,7 @@ def constants(chip: Chip) -> dict[str, float]:
         "hbm_rate": values["hbm_share"] * hbm,
         "hbm_write_rate": values["hbm_write_share"] * hbm,
         "l2_rate": values["l2_core_rate"] * chip.aic / cycle_ns,
+        "transfer_align_bytes": float(chip.transfer_align_bytes),
         "line_readers_rate": values["line_readers_rate"] / cycle_ns,
         "vector_bytes": float(chip.vector_bytes),
         "bank_bytes": float(chip.ub_bank_bytes),
@@ -86,12 +87,13 @@ class WhatIf:
     constants: tuple[tuple[str, float], ...] = ()  # in place of the chip's
     free_flags: tuple[tuple[int, int], ...] = ()  # (source, destination) pipes whose flags are never waited for: buffers without end
     free_barriers: bool = False  # barriers of one pipe cost nothing
+    in_full: bool = False  # every round of a long loop is timed, though those before it were alike
 
 
 @cache
 def model(chip: Chip, changes: tuple[tuple[str, float], ...] = ()) -> ClockModel:
     """The native model of a chip, with some constants changed."""
-    table = {name: _vector_row(entry) for name, entry in costs(chip.generation)["vector"].items()}
+    table = {name: _vector_row(entry) for name, entry in costs(chip.costs)["vector"].items()}
     macs = {code: float(chip.cube[name]) for name, codes in _CUBE_CODES.items() if name in chip.cube for code in codes}
     return ClockModel(constants(chip) | dict(changes), table, macs)
 
@@ -130,5 +132,6 @@ def schedule(
     where = list(bases) if bases is not None else addresses(sizes)
     held = l2 if l2 is not None else cache_of(chip)
     native = model(chip, change.constants)
-    result: dict[str, Any] = _schedule(program, native, held, blocks, where, around, list(spans_of), list(change.free_flags), change.free_barriers)
+    in_full = change.in_full or l2 is not None  # what is left out does not pass through the cache
+    result: dict[str, Any] = _schedule(program, native, held, blocks, where, around, list(spans_of), list(change.free_flags), change.free_barriers, in_full)
     return result

@@ -37,7 +37,7 @@ int dtype_bytes(int dtype) {
 
 Costs::Costs(const Program& program, const Model& model) : m_(model), entries_(program.declarations.size()) {
   static const std::map<std::string, Formula> formulas = {
-      {"copy", &Costs::copy},      {"nd2nz", &Costs::nd2nz},   {"load_l0", &Costs::load_l0}, {"load3d", &Costs::load_l0},
+      {"copy", &Costs::copy},      {"nd2nz", &Costs::nd2nz},   {"load_l0", &Costs::load_l0}, {"load3d", &Costs::load3d},
       {"fill", &Costs::fill},      {"mmad", &Costs::mmad},    {"fixpipe", &Costs::fixpipe}, {"scalar", &Costs::scalar},
       {"sync", &Costs::nothing},   {"barrier", &Costs::nothing}, {"cross_sync", &Costs::nothing}, {"sync_all", &Costs::nothing},
   };
@@ -80,33 +80,50 @@ double Costs::fetched_bytes(const Region& r, bool& whole_lines) const {
   return some ? sum / static_cast<double>(some) * static_cast<double>(runs) : 0;
 }
 
-// Blocks of 32 bytes lie in turn in the bank groups; a group's banks follow each other by groups * bank_bytes. In one cycle two
-// reads of one group, or a read and a write of one bank, stand in each other's way.
+double Costs::unaligned(const Region& r, int64_t base) const {
+  const int64_t align = static_cast<int64_t>(m_.transfer_align_bytes), some = r.ndim ? std::min<int64_t>(r.count[r.ndim - 1], 16) : 1;
+  const auto parts = [align](int64_t bytes) { return (bytes + align - 1) / align; };
+  int64_t odd = 0;
+  for (int64_t k = 0; k < some; ++k) odd += parts((base + r.base + (r.ndim ? k * r.stride[r.ndim - 1] : 0)) % align + r.bytes) > parts(r.bytes);
+  return some ? static_cast<double>(odd) / static_cast<double>(some) : 0;
+}
+
+// Cycles that one repeat loses. Blocks of 32 bytes lie in turn in the bank groups; a group's banks follow each other by groups *
+// bank_bytes. In one cycle a group gives so many reads and takes one write; a read and a write of one bank wait for each other.
+double Costs::beat_conflict(const Instr& i, int64_t repeat) const {
+  const int groups = static_cast<int>(m_.bank_groups);
+  const int64_t third = static_cast<int64_t>(m_.bank_bytes) * groups, mode = i.args[kMode];
+  const int operands = std::min<int>(3, i.nregions);
+  int widest = 1;
+  for (int k = 0; k < operands; ++k) widest = std::max(widest, dtype_bytes(i.regions[k].dtype));
+  int reads[32] = {}, writes[32] = {};
+  uint32_t mask[3] = {};
+  int64_t bank[3] = {-1, -2, -3};
+  for (int k = 0; k < operands; ++k) {
+    if (i.regions[k].memory != kUB) continue;
+    const int size = dtype_bytes(i.regions[k].dtype), full = 8 * size / widest;  // blocks of a whole repeat
+    const int64_t step = mode == 0 ? 1 : i.args[kDstBlock + k], rep = mode == 0 ? full : i.args[kDstRep + k];
+    const int64_t some = mode == 1 ? std::min<int64_t>(full, (i.args[kCount] * size + 31) / 32) : full;
+    const int64_t first = i.regions[k].base / 32 + repeat * rep;
+    bank[k] = first * 32 / third;
+    for (int64_t b = 0; b < (step ? some : 1); ++b) {
+      const int64_t group = (first + b * step) % groups;
+      ++(k == 0 ? writes : reads)[group];
+      mask[k] |= 1u << group;
+    }
+  }
+  const int most_reads = *std::max_element(reads, reads + groups), most_writes = *std::max_element(writes, writes + groups);
+  const double lost = std::max(std::max(0.0, std::ceil(most_reads / m_.group_reads) - 1) * m_.read_read_conflict, std::max(0, most_writes - 1) * m_.write_write_conflict);
+  const bool crossed = ((mask[0] & mask[1]) && bank[0] == bank[1]) || ((mask[0] & mask[2]) && bank[0] == bank[2]);
+  return lost > 0 ? lost : crossed ? m_.read_write_conflict : 0;
+}
+
 double Costs::conflict_slope(const Instr& i, double repeats) const {
   const int groups = static_cast<int>(m_.bank_groups);
   if (groups <= 0 || groups > 32 || i.nregions < 2 || i.nargs <= kSrc1Rep) return 0;
-  const int64_t third = static_cast<int64_t>(m_.bank_bytes) * groups;
-  const bool counted = i.args[kMode] == 0;
   const int64_t n = std::min<int64_t>(16, std::max<int64_t>(1, static_cast<int64_t>(repeats)));
-  const uint32_t all = groups == 32 ? ~0u : (1u << groups) - 1;
   double slope = 0;
-  for (int64_t r = 0; r < n; ++r) {
-    uint32_t mask[3] = {0, 0, 0};
-    int64_t bank[3] = {-1, -2, -3};
-    const int operands = std::min<int>(3, i.nregions);
-    for (int k = 0; k < operands; ++k) {
-      if (i.regions[k].memory != kUB) continue;
-      const int64_t block = counted ? 1 : i.args[kDstBlock + k], rep = counted ? 8 : i.args[kDstRep + k];
-      const int64_t first = i.regions[k].base / 32 + r * rep;
-      bank[k] = first * 32 / third;
-      for (int b = 0; b < 8; ++b) mask[k] |= 1u << ((first + b * block) % groups);
-    }
-    if (mask[1] & mask[2] & all) {
-      slope += m_.read_read_conflict;
-    } else if (((mask[0] & mask[1]) && bank[0] == bank[1]) || ((mask[0] & mask[2]) && bank[0] == bank[2])) {
-      slope += m_.read_write_conflict;
-    }
-  }
+  for (int64_t r = 0; r < n; ++r) slope += beat_conflict(i, r);
   return slope / static_cast<double>(n);
 }
 
@@ -143,7 +160,7 @@ Cost Costs::copy(const Instr& i) const {
     return c;
   }
   if (i.pipe == kV) {
-    c.occupancy = bytes / m_.vector_bytes * m_.cycle_ns + m_.issue * m_.cycle_ns;
+    c.occupancy = bytes / m_.ub_ub_rate * m_.cycle_ns + m_.issue * m_.cycle_ns;
   } else {
     c.occupancy = bytes / m_.table_rate * m_.cycle_ns;
     c.tail = m_.table_latency * m_.cycle_ns;
@@ -164,6 +181,12 @@ Cost Costs::load_l0(const Instr& i) const {
   const double rate = i.regions[0].memory == kL0A ? m_.l0a_rate : m_.l0b_rate;
   c.occupancy = (bytes_of(i.regions[0]) / rate + m_.load_overhead * loads_of(i)) * m_.cycle_ns;
   c.tail = std::max(0.0, m_.load_latency - m_.load_overhead) * m_.cycle_ns;
+  return c;
+}
+
+Cost Costs::load3d(const Instr& i) const {
+  Cost c = load_l0(i);
+  c.tail = std::max(0.0, m_.load3d_latency - m_.load_overhead) * m_.cycle_ns;
   return c;
 }
 

@@ -13,12 +13,12 @@ namespace al::davinci {
 // _bytes or _rate (bytes a cycle of one core; hbm_rate, hbm_write_rate, l2_rate: bytes a nanosecond of the chip).
 #define AL_CLOCK_CONSTANTS(X)                                                                                                  \
   X(cycle_ns) X(cube_cores) X(vector_cores) X(l2_bytes) X(line_bytes) X(sector_bytes) X(block_align_bytes)                     \
-  X(hbm_rate) X(hbm_write_rate) X(l2_rate) X(line_readers_rate)                                                                \
+  X(hbm_rate) X(hbm_write_rate) X(around_rate) X(l2_rate) X(line_readers_rate) X(transfer_align_bytes) X(unaligned_share) X(ub_ub_rate)                                                                \
   X(in_ub_hit_rate) X(in_ub_miss_rate) X(in_l1_hit_rate) X(in_l1_miss_rate) X(out_rate) X(nd2nz_row_hit_ns) X(nd2nz_row_miss_ns) X(copy_issue_ns)       \
   X(copy_overhead_bytes) X(in_latency_hit_ns) X(in_latency_miss_ns) X(out_latency_ns)                                          \
-  X(l0a_rate) X(l0b_rate) X(load_overhead) X(load_latency) X(table_rate) X(table_latency) X(fill_rate)                         \
+  X(l0a_rate) X(l0b_rate) X(load_overhead) X(load_latency) X(load3d_latency) X(table_rate) X(table_latency) X(fill_rate)                         \
   X(fix_gm_elements) X(fix_l1_elements) X(fix_ub_elements) X(fix_latency) X(fix_nd_ns)                                         \
-  X(mmad_overhead) X(vector_bytes) X(vector_overlap) X(read_read_conflict) X(read_write_conflict)                              \
+  X(mmad_overhead) X(vector_bytes) X(vector_overlap) X(read_read_conflict) X(write_write_conflict) X(read_write_conflict) X(group_reads)                             \
   X(bank_bytes) X(banks) X(bank_groups)                                                                                        \
   X(issue) X(queue_depth) X(scalar_access) X(flag) X(cross_flag_ns) X(launch_ns) X(launch_core_ns) X(block_gap_ns)
 
@@ -56,6 +56,7 @@ class Costs {
   Cost of(const Instr& instr) const;
   double bytes_of(const Region& region) const;     // that the region names
   double fetched_bytes(const Region& region, bool& whole_lines) const;  // that memory moves for them
+  double unaligned(const Region& region, int64_t base) const;            // share of its runs that take more parts of transfer_align than they need
 
  private:
   using Formula = Cost (Costs::*)(const Instr&) const;
@@ -67,12 +68,14 @@ class Costs {
   Cost copy(const Instr& i) const;
   Cost nd2nz(const Instr& i) const;
   Cost load_l0(const Instr& i) const;
+  Cost load3d(const Instr& i) const;
   Cost fill(const Instr& i) const;
   Cost mmad(const Instr& i) const;
   Cost fixpipe(const Instr& i) const;
   Cost scalar(const Instr& i) const;
   Cost nothing(const Instr& i) const;
   double conflict_slope(const Instr& i, double repeats) const;
+  double beat_conflict(const Instr& i, int64_t repeat) const;
 
   const Model& m_;
   std::vector<Entry> entries_;  // by opcode

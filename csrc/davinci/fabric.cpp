@@ -67,10 +67,11 @@ Flow Fabric::start(const Region& region, const Cost& cost, int core, int64_t tok
   if (whole_lines && t.miss >= t.hit) t.miss += t.hit, t.hit = 0;
   const double lines = t.hit + t.miss, missed = write || lines == 0 ? 0 : t.miss / lines;
   const double memory = (((write ? 0 : t.miss) + t.evicted) * m_.line_bytes + missed * m_.copy_overhead_bytes) / bytes;
-  const double port = write ? m_.out_rate / m_.cycle_ns : port_rate(cost.path, std::round(missed * kSteps) / kSteps);
+  const double port = around ? m_.around_rate / m_.cycle_ns : write ? m_.out_rate / m_.cycle_ns : port_rate(cost.path, std::round(missed * kSteps) / kSteps);
   // What a copy's start costs is taken from the memory, not from the core's own way to it.
   double limit = cost.path == kOutOfL0C ? cost.rate * fetched / named : port;
   if (!write) limit = std::min(limit, m_.line_readers_rate / crowd(core, cache_.block_of(bases_[region.tensor] + region.base)));
+  limit *= 1 - (1 - m_.unaligned_share) * costs_.unaligned(region, bases_[region.tensor]);
   limit *= bytes / fetched;
   flow.latency = write ? m_.out_latency_ns : m_.in_latency_hit_ns + missed * (m_.in_latency_miss_ns - m_.in_latency_hit_ns);
   flow.alone = bytes / limit;

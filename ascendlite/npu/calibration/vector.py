@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ascendlite.npu.ascendc as ac
-from ascendlite.npu.lang.dtypes import f32
+from ascendlite.npu.lang.dtypes import f16, f32
 from ascendlite.npu.lang.tensors import Argument, GlobalTensor, LocalTensor
 from ascendlite.npu.lang.trace import Index
 from ascendlite.npu.programs import kernel
@@ -54,6 +54,15 @@ def adds_in_a_row(count: int, times: int, dst_kib: int, src1_bytes: int) -> None
     at = [ac.LocalTensor(ac.TPosition.VECCALC, place, f32, count) for place in (dst_kib * 1024, 0, src1_bytes)]
     for _ in ac.range(times):
         ac.Add(at[0], at[1], at[2], count)
+
+
+@kernel(kind="aiv")
+def scatter_blocks(repeats: int, times: int, stride: int) -> None:
+    """Rows of 8 blocks to 8 columns of blocks `stride` blocks apart: what a change of layout in the unified buffer does."""
+    source = ac.LocalTensor(ac.TPosition.VECCALC, 0, f16, repeats * 128)
+    target = ac.LocalTensor(ac.TPosition.VECCALC, 64 * 1024, f16, 8 * stride * 16)
+    for _ in ac.range(times):
+        ac.Copy(target, source, 128, repeats, (stride, 1, 1, 8))
 
 
 @kernel(kind="aiv")

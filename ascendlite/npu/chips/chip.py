@@ -90,6 +90,7 @@ class Chip:
     soc: str  # the name that CANN uses
     product: str
     generation: str  # NpuArch: "1001", "2201", "3510"
+    costs: str  # section of costs.toml: the generation, or one that inherits from it
     aic: int  # cube cores
     aiv: int  # vector cores
     dies: int  # devices on one package
@@ -159,7 +160,7 @@ def _figure(path: Path, name: str, entry: object, units: tuple[str, ...], source
 
 def _figures(path: Path, raw: dict[str, object], sources: Mapping[str, str]) -> dict[str, Figure]:
     known = {**FIGURES, **OPTIONAL}
-    unknown = sorted(set(raw) - set(known) - {*_TEXTS, "family", "aliases", "sources"})
+    unknown = sorted(set(raw) - set(known) - {*_TEXTS, "costs", "family", "aliases", "sources"})
     if unknown:
         raise FileFormatError(f"chip file {path}: unknown {', '.join(unknown)}; figures are {', '.join(known)}")
     missing = sorted(set(FIGURES) - set(raw))
@@ -174,7 +175,7 @@ def _texts(path: Path, raw: dict[str, object]) -> dict[str, str]:
             raise FileFormatError(f'chip file {path}: {name} is {raw.get(name)!r}; write {name} = "..."')
     if raw["generation"] not in GENERATIONS:
         raise FileFormatError(f"chip file {path}: generation is {raw['generation']!r}; it must be one of {', '.join(GENERATIONS)}")
-    return {name: str(raw[name]) for name in _TEXTS}
+    return {**{name: str(raw[name]) for name in _TEXTS}, "costs": str(raw.get("costs", raw["generation"]))}
 
 
 def _raw(path: Path) -> tuple[dict[str, object], dict[str, str]]:
