@@ -171,7 +171,7 @@ def multiply(c: Tensor, a: Tensor, b: Tensor) -> Any:
     x, y = operand(a.detach(), batch), operand(b.detach(), batch)
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     s = Shape(math.prod(batch), m, n, k, x.ld, y.ld, x.step, y.step, x.trans, y.trans)
-    launch(product, x.flat, y.flat, c, s, best_tiles(s, dtype, state.chip), name="matmul")
+    launch(product, x.flat, y.flat, c.detach().reshape(-1), s, best_tiles(s, dtype, state.chip), name="matmul")
     return None
 
 

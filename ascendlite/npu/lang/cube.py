@@ -305,7 +305,8 @@ def Fixpipe(dst: Tensor, src: LocalTensor, m: Index, n: Index, ld: Index | None 
     else:
         pitch = (n if ld is None else ld) * size
         to = Rows(m, n * size, pitch)
-    of = Rows((n + 15) // 16, m * 16 * wide, rows * 16 * wide)
+    # Unit flags go by whole blocks: those of the rows that fill the last one up are handed over, too.
+    of = Rows((n + 15) // 16, (_up(m, 16) if unitFlag else m) * 16 * wide, rows * 16 * wide)
     check_room(tracer, "Fixpipe", "dst", dst, to.extent)
     check_room(tracer, "Fixpipe", "src", src, of.extent)
     node = tracer.table.node

@@ -19,7 +19,7 @@ ORDERED_BLOCKS = 10  # Mmads of at least so many 16 x 16 results add up in order
 
 
 class Product:
-    """c = a b by tiles of bm x bn with sums of `acc` in L0C; k goes through L1 in steps of kl1 and through L0 in steps of bk.
+    """c = a b by tiles of bm x bn with sums of `acc` in L0C, handed over by unit flags; k goes through L1 in steps of kl1 and through L0 in steps of bk.
 
     trans_a: a is stored k x m; trans_b: b is stored n x k. Sizes need not be multiples of the tiles.
 
@@ -41,11 +41,9 @@ class Product:
         self.acc_l0c = allocate(Memory.L0C, acc, bm * bn)[0]
         self.l1_free, self.l1_full = (take_events(e, 2)[0] for e in (HardEvent.MTE1_MTE2, HardEvent.MTE2_MTE1))
         self.l0_free, self.l0_full = (take_events(e, 2)[0] for e in (HardEvent.M_MTE1, HardEvent.MTE1_M))
-        self.acc_free, self.acc_full = (take_events(e, 1)[0] for e in (HardEvent.FIX_M, HardEvent.M_FIX))
         for s in (0, 1):
             SetFlag(HardEvent.MTE1_MTE2, self.l1_free + s)
             SetFlag(HardEvent.M_MTE1, self.l0_free + s)
-        SetFlag(HardEvent.FIX_M, self.acc_free)
         self._tile: Index = 0
 
     def my_tiles(self, m: int, n: int) -> Iterator[tuple[Index, Index, Index, Index]]:
@@ -72,10 +70,8 @@ class Product:
             DataCopy(self.b_l1[s], b[k1 if self.trans_b else k1 * ldb :], self._stored(deep, n, self.trans_b, ldb))
             SetFlag(HardEvent.MTE2_MTE1, self.l1_full + s)
             WaitFlag(HardEvent.MTE2_MTE1, self.l1_full + s)
-            with order.If(k1 == 0):
-                WaitFlag(HardEvent.FIX_M, self.acc_free)
             for k0 in order.range(0, deep, self.bk):
-                self._step(s, k1, k0, (self._tile * steps_l0 + (k1 + k0) // self.bk) % 2, m, n, deep)
+                self._step(s, k1, k0, (self._tile * steps_l0 + (k1 + k0) // self.bk) % 2, m, n, deep, k)
             SetFlag(HardEvent.MTE1_MTE2, self.l1_free + s)
 
     def _stored(self, rows: Index, columns: Index, transposed: bool, ld: int) -> Nd2NzParams:
@@ -83,8 +79,8 @@ class Product:
         rows, columns = (columns, rows) if transposed else (rows, columns)
         return Nd2NzParams(rows, columns, ld=ld)
 
-    def _step(self, s: Index, k1: Index, k0: Index, p: Index, m: Index, n: Index, deep: Index) -> None:
-        """One step of bk through L0."""
+    def _step(self, s: Index, k1: Index, k0: Index, p: Index, m: Index, n: Index, deep: Index, k: int) -> None:
+        """One step of bk through L0; the last one hands the sums over to Fixpipe, part by part."""
         part = order.min(self.bk, deep - k0)
         pitch_a, pitch_b = ((x + 15) // 16 * 16 for x in (deep if self.trans_a else m, n if self.trans_b else deep))
         WaitFlag(HardEvent.M_MTE1, self.l0_free + p)
@@ -95,19 +91,19 @@ class Product:
         # Of a small product the next one may add to the sums before this one has written them (R09).
         with order.If(CeilDiv(m, 16) * CeilDiv(n, 16) < ORDERED_BLOCKS):
             order.PipeBarrier(Pipe.M)
-        Mmad(self.acc_l0c, self.a_l0[p], self.b_l0[p], m, n, part, init=(k1 + k0) == 0)
+        last = k1 + k0 + self.bk >= k
+        with order.If(last):
+            Mmad(self.acc_l0c, self.a_l0[p], self.b_l0[p], m, n, part, init=(k1 + k0) == 0, unitFlag=3)
+        with order.Else():
+            Mmad(self.acc_l0c, self.a_l0[p], self.b_l0[p], m, n, part, init=(k1 + k0) == 0, unitFlag=2)
         SetFlag(HardEvent.M_MTE1, self.l0_free + p)
 
-    def store(self, c: GlobalTensor, ldc: int, m: Index, n: Index, *, relu: bool = False) -> None:
-        """The accumulator to c, a window that begins at the tile's first element."""
-        SetFlag(HardEvent.M_FIX, self.acc_full)
-        WaitFlag(HardEvent.M_FIX, self.acc_full)
-        Fixpipe(c, self.acc_l0c, m, n, ldc, relu=relu)
-        SetFlag(HardEvent.FIX_M, self.acc_free)
+    def store(self, c: GlobalTensor, ldc: int, m: Index, n: Index, *, relu: bool = False, scale: float | None = None) -> None:
+        """The accumulator, times `scale`, to c: a window that begins at the tile's first element."""
+        Fixpipe(c, self.acc_l0c, m, n, ldc, None if scale is None else "scale", relu, 3, scale=1.0 if scale is None else scale)
 
     def finish(self) -> None:
         """Leaves no flag set."""
         for s in (0, 1):
             WaitFlag(HardEvent.MTE1_MTE2, self.l1_free + s)
             WaitFlag(HardEvent.M_MTE1, self.l0_free + s)
-        WaitFlag(HardEvent.FIX_M, self.acc_free)
