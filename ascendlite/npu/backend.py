@@ -14,6 +14,7 @@ from ascendlite.core import DType, Op, Tensor, _core
 from ascendlite.npu import aicpu
 from ascendlite.npu.chips import Chip
 from ascendlite.npu.kernels import (  # noqa: F401  # some only register themselves
+    KEPT,
     KERNELS,
     POINTWISE,
     attention,
@@ -103,6 +104,8 @@ def _check_order(name: str, outputs: tuple[Any, ...], inputs: tuple[Any, ...]) -
 
 def configure(chip: Chip, numerics: str) -> None:
     """Give every die of a chip an empty memory. Refused while tensors are on the device."""
+    for let_go in KEPT:
+        let_go()
     gc.collect()  # tensors in dead cycles hold memory, too
     for index in range(chip.dies):
         _davinci.heap_configure(index, chip.hbm_bytes, WIDE[numerics])

@@ -10,6 +10,7 @@ from typing import Any
 Launcher = Callable[..., Any]
 KERNELS: dict[str, Launcher] = {}
 POINTWISE: dict[str, Launcher] = {}
+KEPT: list[Callable[[], None]] = []  # each lets go of what kernels keep on the device from call to call
 COMPOSITES: set[str] = set()  # of KERNELS, those that run as other ops of the device
 
 

@@ -11,7 +11,7 @@ import numpy
 
 from ascendlite.core import Tensor, _core, from_numpy
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.kernels import kernel_for
+from ascendlite.npu.kernels import KEPT, kernel_for
 from ascendlite.npu.kernels.elementwise import UB_BUDGET, blocks_for
 from ascendlite.npu.kernels.rowwise import FLOATS
 from ascendlite.npu.lang import dtypes
@@ -98,6 +98,9 @@ def _tables(r: Turn, interleaved: bool, inverse: bool, device: Any) -> tuple[Ten
     sign = numpy.where(turns, numpy.where(first != inverse, -1.0, 1.0), 0.0)
     both = numpy.concatenate([partner, angle]).astype(numpy.int32)
     return from_numpy(both).to(device), from_numpy(sign.astype(numpy.float32)).to(device)
+
+
+KEPT.append(_tables.cache_clear)
 
 
 def _layout(x: Tensor, cos: Tensor) -> tuple[Turn, tuple[int, ...], tuple[int, ...]] | None:
