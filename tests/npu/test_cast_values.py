@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import ml_dtypes
 import numpy as np
 import pytest
 
+import ascendlite.npu as npu
+import ascendlite.npu.ascendc as ac
 from tests.npu.asm import HELD, Array, as_numpy, head, is_float, through_ub
 
 NONE, RINT, FLOOR, CEIL, ROUND, TRUNC, ODD, HYBRID = range(8)
@@ -219,3 +224,27 @@ def test_half_widths_share_a_repeat() -> None:
         want = a.reshape(3, 64).astype(np.float16)
     want[:, 50:] = 0
     np.testing.assert_array_equal(want.reshape(-1), got)
+
+
+@npu.kernel
+def to_int4(x: Any, y: Any, count: int) -> None:
+    ub = ac.LocalMemAllocator(ac.Hardware.UB)
+    a, b = ub.Alloc(npu.f16, (count + 15) // 16 * 16), ub.Alloc(npu.i4x2, (count + 63) // 64 * 32)
+    ac.DataCopyPad(a, ac.GlobalTensor(x), count)
+    ac.SetFlag(ac.HardEvent.MTE2_V, 0)
+    ac.WaitFlag(ac.HardEvent.MTE2_V, 0)
+    ac.Cast(b, a, "CAST_RINT", count)
+    ac.SetFlag(ac.HardEvent.V_MTE3, 0)
+    ac.WaitFlag(ac.HardEvent.V_MTE3, 0)
+    ac.DataCopyPad(ac.GlobalTensor(y), b.ReinterpretCast(npu.u8), (count + 1) // 2)
+
+
+@pytest.mark.parametrize("count", [256, 33])
+def test_four_bit_numbers_take_half_a_byte_in_the_check_too(count: int) -> None:
+    x, y = (np.arange(count) % 16 - 8).astype(np.float16), np.zeros((count + 1) // 2, np.uint8)
+    assert to_int4[1].check(x, y, count).clean
+    written = re.search(r"b\[(\d+), (\d+)\) i4x2", to_int4[1].dump(x, y, count))
+    assert written and int(written[2]) - int(written[1]) == (count + 1) // 2
+    to_int4[1](x, y, count)
+    nibbles = np.stack([y & 15, y >> 4], 1).reshape(-1)[:count].astype(np.int8)
+    assert np.array_equal(np.where(nibbles > 7, nibbles - 16, nibbles), x.astype(np.int8))

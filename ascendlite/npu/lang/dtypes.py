@@ -21,6 +21,15 @@ class DType:
         return self.name
 
     @property
+    def numbers(self) -> int:
+        """Numbers in an element."""
+        return 2 if self.name.endswith("x2") else 1
+
+    def bytes_of(self, count: int) -> int:
+        """Bytes of so many numbers."""
+        return -(-count // self.numbers) * self.itemsize
+
+    @property
     def is_floating_point(self) -> bool:
         return self.kind == "f"
 

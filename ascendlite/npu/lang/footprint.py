@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ascendlite.npu.errors import KernelError, refuse
 from ascendlite.npu.lang import sym
-from ascendlite.npu.lang.dtypes import f16, f32, i32
+from ascendlite.npu.lang.dtypes import DType, f16, f32, i32
 from ascendlite.npu.lang.instructions import Instruction
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.tensors import LocalTensor
@@ -110,14 +110,14 @@ def check_place(tracer: Tracer, name: str, what: str, tensor: LocalTensor, exten
                      "lower the count or the repeats, allocate more, or bound an expression with ac.min")
 
 
-def _repeats(itemsize: int, lanes: Lanes, strides: tuple[int, int], width: int) -> list[tuple[int, int]]:
+def _repeats(dtype: DType, lanes: Lanes, strides: tuple[int, int], width: int) -> list[tuple[int, int]]:
     """(first byte, past the last) of each repeat of an operand, from its base on."""
     if lanes.mode == 0:
-        size, step = sym.bounds(lanes.active)[1] * itemsize, width * itemsize
+        size, step = dtype.bytes_of(sym.bounds(lanes.active)[1]), dtype.bytes_of(width)
         return [(at, min(at + step, size)) for at in range(0, size, step)]
     block, rep = strides
-    last, per_block = lanes.span()[1], BLOCK // itemsize
-    span = last * itemsize if block == 1 or last <= per_block else (-(-last // per_block) - 1) * block * BLOCK + BLOCK
+    last, per_block = lanes.span()[1], BLOCK // dtype.itemsize
+    span = last * dtype.itemsize if block == 1 or last <= per_block else (-(-last // per_block) - 1) * block * BLOCK + BLOCK
     return [(r * rep * BLOCK, r * rep * BLOCK + span) for r in range(sym.bounds(lanes.repeat)[1])]
 
 
@@ -131,8 +131,8 @@ def check_overlap(tracer: Tracer, instruction: Instruction, dst: LocalTensor, sr
     moving = lanes.mode == 0 or dst_strides[1] or (isinstance(lanes.repeat, int) and lanes.repeat == 1)
     if base == other and same_size and dst_strides == src_strides and moving:
         return
-    written = [(base + a, base + z) for a, z in _repeats(dst.dtype.itemsize, lanes, dst_strides, width)]
-    read = [(other + a, other + z) for a, z in _repeats(src.dtype.itemsize, lanes, src_strides, width)]
+    written = [(base + a, base + z) for a, z in _repeats(dst.dtype, lanes, dst_strides, width)]
+    read = [(other + a, other + z) for a, z in _repeats(src.dtype, lanes, src_strides, width)]
     if written[-1][1] <= read[0][0] or read[-1][1] <= written[0][0]:
         return
     error = _collision(written, read, same_size and dst_strides[0] == src_strides[0])

@@ -146,7 +146,8 @@ class Call:
     def shape(self, tensor: LocalTensor, block: int, rep: int) -> Shape:
         lanes = self.lanes
         if lanes.mode == 0:
-            return run(self.tracer, tensor.dtype.itemsize, lanes.active)
+            pairs = tensor.dtype.numbers == 2
+            return run(self.tracer, tensor.dtype.itemsize, (lanes.active + 1) // 2 if pairs else lanes.active)
         return repeated(self.tracer, tensor.dtype.itemsize, lanes, block, rep)
 
 
