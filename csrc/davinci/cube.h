@@ -24,7 +24,7 @@ enum FixpipeSize : int {
 };
 enum Quant : int { kQuantNone, kQuantConvert, kQuantScale, kQuantColumns };
 
-// data: dst, src: n fractals of 16 x 16 two-byte elements, transposed; sizes: bytes from one to the next.
+// data: dst, src: n fractals of 16 x 16 two-byte elements, or 8 x 8 four-byte ones, transposed; sizes: bytes from one to the next.
 enum TurnSize : int { kTurnDst, kTurnSrc };
 
 }  // namespace al::davinci

@@ -37,6 +37,15 @@ void load_turned_16(Core& core, const LoadStep& l) {
   }
 }
 
+// A fractal's 16 lines are two column blocks of the source.
+void load_turned_32(Core& core, const LoadStep& l) {
+  const int64_t strides[] = {l.dst_j, l.c0 * kBlockBytes};
+  for (int64_t i = 0; i < 2 * l.count_i; ++i) {
+    char* data[] = {core.at(l.dst) + i / 2 * l.dst_i + i % 2 * kFractal / 2, core.at(l.src) + i * l.src_rows * kBlockBytes};
+    l.turn(data, strides, l.count_j);
+  }
+}
+
 // Any width, one element after the other: line X and number Y of the fractals are row Y, column X of the source.
 void load_turned(Core& core, const LoadStep& l) {
   const int64_t row = l.fractal / kSide;
@@ -57,6 +66,10 @@ void add_load(Building& b, LoadStep& l, bool turned) {
   l.step = item_size(format) * b.numerics.scale(), l.item = item_size(b.numerics.held(format)), l.c0 = numbers_a_row(format);
   if (!turned) return b.add<load_straight>(l);
   if (is_packed(format)) b.refuse(std::string("cannot transpose ") + format_name(format));
+  if (!b.numerics.wide() && item_size(format) == 4) {
+    l.turn = find_loop("davinci.turn32", 0);
+    return b.add<load_turned_32>(l);
+  }
   if (b.numerics.wide() || item_size(format) != 2) return b.add<load_turned>(l);
   l.turn = find_loop("davinci.turn16", 0);
   b.add<load_turned_16>(l);

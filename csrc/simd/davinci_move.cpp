@@ -43,6 +43,17 @@ void turn_many(char* const* data, const int64_t* size, int64_t n) {
   for (int64_t i = 0; i < n; i++) turn(data[1] + i * size[kTurnSrc], data[0] + i * size[kTurnDst]);
 }
 
+// 8 x 8 elements of four bytes: half a fractal.
+void turn_words(char* const* data, const int64_t* size, int64_t n) {
+  for (int64_t i = 0; i < n; i++) {
+    uint32_t in[64], out[64];
+    std::memcpy(in, data[1] + i * size[kTurnSrc], sizeof in);
+    for (int r = 0; r < 8; r++)
+      for (int c = 0; c < 8; c++) out[r * 8 + c] = in[c * 8 + r];
+    std::memcpy(data[0] + i * size[kTurnDst], out, sizeof out);
+  }
+}
+
 template <class Acc, class Out> AL_INLINE Out finish_one(Acc x) {
   if constexpr (std::is_integral_v<Out>) return std::is_integral_v<Acc> && sizeof(Out) == 4 ? Out(x) : to_integer<Out, kRint>(float(x));
   else return from_float<Out>(float(x));
@@ -126,6 +137,7 @@ template <class Acc, class... Out> void fixpipes() {
 
 AL_REGISTER() {
   runtime->entry("davinci.turn16")->loops[0] = turn_many;
+  runtime->entry("davinci.turn32")->loops[0] = turn_words;
   fixpipes<float, float, float16, bfloat16, int8_t, float8_e4m3fn, hifloat8>();
   fixpipes<int32_t, int32_t, float16, bfloat16, int8_t>();
 }
