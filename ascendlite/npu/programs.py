@@ -62,7 +62,33 @@ def sharing(tensors: list[Any]) -> Sharing:
 
 
 class Kernel(Generic[P]):
-    """A kernel: call it to run it on all cores of its kind, or `kernel[blocks](...)` on so many blocks."""
+    """A kernel: call it to run it on all cores of its kind, or `kernel[blocks](...)` on so many blocks.
+
+    `check`, `trace`, `dump` and `time` take the arguments of such a call and run nothing:
+
+    >>> import numpy as np, ascendlite.npu as npu, ascendlite.npu.ascendc as ac
+    >>> @npu.kernel
+    ... def double(x, y, n):
+    ...     t = ac.LocalMemAllocator(ac.Hardware.UB).Alloc(x.dtype, n)
+    ...     ac.DataCopy(t, ac.GlobalTensor(x), n)
+    ...     ac.SetFlag(ac.HardEvent.MTE2_V, 0); ac.WaitFlag(ac.HardEvent.MTE2_V, 0)
+    ...     ac.Adds(t, t, 1.0, n)
+    ...     ac.DataCopy(ac.GlobalTensor(y), t, n)  # a race: nothing waits for V
+    >>> x, y = np.ones(4096, np.float32), np.empty(4096, np.float32)
+    >>> [finding.rule for finding in double[1].check(x, y, 4096).errors]
+    ['R16']
+    >>> program = double[1].trace(x, y, 4096)
+    >>> program.blocks, program.arguments, program.names
+    (1, ('x', 'y'), ('DataCopy', 'SetFlag', 'WaitFlag', 'Adds'))
+    >>> print(double[1].dump(x, y, 4096))
+    double: aiv, 1 blocks, ...; tensors: x, y
+    aiv:
+      MTE2 DataCopy          >UB:t[0, 16384) f32  <x[0, 16384) f32  ...
+      ...
+    >>> timeline = double[1].time(x, y, 4096)  # print(timeline.report()), timeline.png(path), .html(path), .perfetto(path)
+    >>> 1 < timeline.us < 5, timeline.bound.name, timeline.cycles("V")
+    (True, 'latency', 136)
+    """
 
     def __init__(self, function: Callable[P, None], kind: str) -> None:
         if kind not in KINDS:
@@ -85,19 +111,19 @@ class Kernel(Generic[P]):
         Launch(self, None, None)(*args, **kwargs)
 
     def trace(self, *args: P.args, **kwargs: P.kwargs) -> Traced:
-        """The program for such a call."""
+        """The program for such a call: what is checked, timed and run. See the class for an example."""
         return Launch(self, None, None).trace(*args, **kwargs)
 
     def check(self, *args: P.args, **kwargs: P.kwargs) -> CheckResult:
-        """What the hazard check finds in the program for such a call. Nothing is raised; print it."""
+        """What the hazard check finds in the program for such a call. Nothing is raised; print it. See the class for an example."""
         return Launch(self, None, None).check(*args, **kwargs)
 
     def dump(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """The program for such a call as text, one instruction a line."""
+        """The program for such a call as text, one instruction a line. See the class for an example."""
         return Launch(self, None, None).dump(*args, **kwargs)
 
     def time(self, *args: P.args, **kwargs: P.kwargs) -> Timeline:
-        """When such a call's pipes work and wait: `.us`, `.report()`, pictures. Nothing runs; tensors' data does not matter."""
+        """When such a call's pipes work and wait: `.us`, `.report()`, pictures. Nothing runs; tensors' data does not matter. See the class."""
         return Launch(self, None, None).time(*args, **kwargs)
 
     def program(self, blocks: int | None, chip: Chip, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Traced, list[Any]]:

@@ -26,7 +26,7 @@ def _pipes(t: Timeline) -> list[str]:
             if busy:
                 contended = t.contended_us(pipe, kind)
                 lines.append(f"  {kind + ' ' + pipe:10}{busy:10.2f}{100 * busy / t.us:7.0f}%{contended:12.2f}   {_stalls(t, pipe, kind)}".rstrip())
-    return lines
+    return [*lines, "  (means over cores; for memory: the part of busy in which copies wait for their share of it)"]
 
 
 def wait_line(t: Timeline, wait: Wait) -> str:

@@ -11,12 +11,11 @@ from ascendlite.npu.programs import Kernel, Traced
 from ascendlite.npu.proof import may_run, sharing_of
 from ascendlite.npu.runtime import stream
 from ascendlite.npu.runtime.device import state
-from ascendlite.npu.timeline import timed
+from ascendlite.npu.timeline import PIPES, timed
 
 # What a profiler calls the cores that a kernel of each kind runs on.
 TASK_KINDS = {"aiv": "AI_VECTOR_CORE", "aic": "AI_CORE", "mix": "MIX_AIC"}
 MODES = {"device": 0, "fp32": 1, "fp64": 2}
-_PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX")
 _PROGRAMS: dict[tuple[Any, ...], Traced] = {}  # by kernel and call: what `Kernel.program` would find by a longer way
 _TIMINGS: dict[int, tuple[Traced, stream.Timing]] = {}  # by identity: a program is timed once, and kept by its kernel anyway
 
@@ -48,13 +47,7 @@ def timing(traced: Traced) -> stream.Timing:
 
 
 def _timed(traced: Traced) -> stream.Timing:
-    times = timed(traced).raw
-    cores = times["cores"]
-    pipes: dict[str, float] = {}
-    spans = [end - begin for _, _, _, _, begin, end, _ in cores]
-    for kind, which in (("aic", 0), ("aiv", 1)):
-        mine = [core[6] for core in cores if core[0] == which]
-        for k, pipe in enumerate(_PIPES):
-            if busy := sum(p[k][0] for p in mine):
-                pipes[f"{kind}.{pipe}"] = busy / len(mine) / 1e3
-    return stream.Timing(times["total_ns"] / 1e3, sum(spans) / len(spans) / 1e3 if spans else 0.0, pipes, traced.blocks)
+    timeline = timed(traced)
+    pipes = {f"{kind}.{pipe}": busy for kind in timeline.kinds for pipe in PIPES if (busy := timeline.busy_us(pipe, kind))}
+    spans = [core[5] - core[4] for core in timeline.raw["cores"]]
+    return stream.Timing(timeline.us, sum(spans) / len(spans) / 1e3 if spans else 0.0, pipes, traced.blocks)
