@@ -42,8 +42,9 @@ def test_no_bf16_arithmetic_on_2201() -> None:
     assert having <= moving
 
 
-def test_the_page_is_current() -> None:
-    done = subprocess.run([sys.executable, str(ROOT / "tools" / "make_instructions.py"), "--check"], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("tool", ["make_instructions.py", "make_rules.py"])
+def test_the_pages_are_current(tool: str) -> None:
+    done = subprocess.run([sys.executable, str(ROOT / "tools" / tool), "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

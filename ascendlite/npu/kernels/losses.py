@@ -30,7 +30,6 @@ class _Picked:
         ac.CreateVecIndex(self.starts, 0, most)
         barrier()
         ac.Muls(self.starts, self.starts, r.pitch * 4, most)
-        barrier()
 
     def place(self, target: Any, columns: int, count: Any) -> Any:
         """Of each row the offset of its class; classes out of range count as the nearest one, whose value is not used."""
@@ -53,14 +52,12 @@ def row_losses(x: Any, target: Any, loss: Any, lse: Any, r: Rows) -> None:
     work, picked = Work(r), _Picked(r)
     w, e, stat, peak, value = work.tile(), work.tile(), work.new_stat(), work.new_stat(), work.new_stat()
     ac.Duplicate(w, 0.0, work.size)
-    barrier()
     outs = tuple(Items(t, 1, 1) for t in (loss, lse))
     for t in pipeline(r.rows, r.tile, ins=(x, Items(target, 1, 1)), outs=outs, width=r.columns, pitch=r.pitch, align=8):
         if t.ins[0].dtype is f32:
             ac.Adds(w, t.ins[0], 0.0, t.count * r.pitch)
         else:
             ac.Cast(w, t.ins[0], "CAST_NONE", t.count * r.pitch)
-        barrier()
         ac.Gather(value, w, picked.place(t.ins[1], r.columns, t.count), 0, t.count)
         work.reduce("MAX", peak, w, t.count)
         work.combine(ac.Sub, e, w, peak, t.count)

@@ -49,7 +49,6 @@ def reduce_columns(x: Any, out: Any, r: Rows, square: bool) -> None:
     work = Work(r)
     w, total = work.tile(), scratch(f32, r.pitch)
     ac.Duplicate(total, 0.0, r.pitch)
-    barrier()
     for t in pipeline(r.rows, r.tile, ins=(x,), outs=(), width=r.columns, pitch=r.pitch):
         v = work.widen(w, t.ins[0], t.count)
         if square:

@@ -123,28 +123,31 @@ def pipeline(n: int, tile: int, ins: Sequence[Argument | GlobalTensor | Items], 
     smallest = min(GlobalTensor(t.tensor).dtype.itemsize for group in given for t in group)
     start, size = my_part(n, align or max(1, LINE // (width * smallest)))
     sources, targets = ([_Port(t.tensor, tile, t.width, t.pitch, slots) for t in group] for group in given)
-    free_in, full_in = (take_events(e, slots)[0] for e in (HardEvent.V_MTE2, HardEvent.MTE2_V))
-    free_out, full_out = (take_events(e, slots)[0] for e in (HardEvent.MTE3_V, HardEvent.V_MTE3))
-    for number in range(slots):
-        SetFlag(HardEvent.V_MTE2, free_in + number)
-        SetFlag(HardEvent.MTE3_V, free_out + number)
+    free_in, full_in = (take_events(e, slots)[0] if ins else 0 for e in (HardEvent.V_MTE2, HardEvent.MTE2_V))
+    free_out, full_out = (take_events(e, slots)[0] if outs else 0 for e in (HardEvent.MTE3_V, HardEvent.V_MTE3))
+    free = ((HardEvent.V_MTE2, free_in),) * bool(ins) + ((HardEvent.MTE3_V, free_out),) * bool(outs)
+    for event, number in ((e, n + s) for s in range(slots) for e, n in free):
+        SetFlag(event, number)
     for done in order.range(0, size, tile):
         i = done // tile
         s = i % slots
         first, items = start + done, order.min(tile, size - done)
-        WaitFlag(HardEvent.V_MTE2, free_in + s)
-        for port in sources:
-            port.load(s, first, items)
-        SetFlag(HardEvent.MTE2_V, full_in + s)
-        WaitFlag(HardEvent.MTE2_V, full_in + s)
-        WaitFlag(HardEvent.MTE3_V, free_out + s)
+        if sources:
+            WaitFlag(HardEvent.V_MTE2, free_in + s)
+            for port in sources:
+                port.load(s, first, items)
+            SetFlag(HardEvent.MTE2_V, full_in + s)
+            WaitFlag(HardEvent.MTE2_V, full_in + s)
+        if targets:
+            WaitFlag(HardEvent.MTE3_V, free_out + s)
         yield Tile(i, first, items, tuple(p.slots[s] for p in sources), tuple(p.slots[s] for p in targets))
-        SetFlag(HardEvent.V_MTE2, free_in + s)
-        SetFlag(HardEvent.V_MTE3, full_out + s)
-        WaitFlag(HardEvent.V_MTE3, full_out + s)
-        for port in targets:
-            port.store(s, first, items)
-        SetFlag(HardEvent.MTE3_V, free_out + s)
-    for number in range(slots):
-        WaitFlag(HardEvent.V_MTE2, free_in + number)
-        WaitFlag(HardEvent.MTE3_V, free_out + number)
+        if sources:
+            SetFlag(HardEvent.V_MTE2, free_in + s)
+        if targets:
+            SetFlag(HardEvent.V_MTE3, full_out + s)
+            WaitFlag(HardEvent.V_MTE3, full_out + s)
+            for port in targets:
+                port.store(s, first, items)
+            SetFlag(HardEvent.MTE3_V, free_out + s)
+    for event, number in ((e, n + s) for s in range(slots) for e, n in free):
+        WaitFlag(event, number)
