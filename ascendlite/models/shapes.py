@@ -15,7 +15,7 @@ def recurring_width(tokens: int, device: Device) -> int:
 
     >>> import ascendlite as al
     >>> recurring_width(21, al.device("cpu")), recurring_width(21, al.device("npu"))
-    (21, 32)
+    (21, 24)
     """
     return tokens if device.type == "cpu" else -(-tokens // _WIDTH) * _WIDTH
 
