@@ -44,8 +44,8 @@ def best(run: Callable[[], Any], samples: int, clock: Callable[[], float] = time
 
 def kernel_line(kernel: str, by: str, size: int, samples: int) -> dict[str, float]:
     """One kernel by one emulator, and NumPy on the same work."""
-    start = time.process_time()
     run, check = getattr(npu_peers, f"{by}_{kernel}")(size)
+    start = time.process_time()
     run()
     first = time.process_time() - start
     check()

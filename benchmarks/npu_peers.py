@@ -1,7 +1,7 @@
 """The same three kernels in our kernel language, in NumPy, in Triton and in Pallas, and a GPT's training step on a device.
 
 Each `BY_KERNEL(size)` gives (run, check); `numpy_KERNEL(size)` gives a run. Kernels compute in the tiles that the others use, too: 64 x 64 of a
-product, 8192 elements of a sum, a row or 8 of a softmax.
+product, thousands of elements of a sum, a row or 8 of a softmax.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def npu_add_1m(n: int) -> Pair:
 
     @npu.kernel(kind="aiv")
     def add(x: Any, y: Any, z: Any, n: int) -> None:
-        for t in pipeline(n, 8192, ins=(x, y), outs=(z,)):
+        for t in pipeline(n, 4096, ins=(x, y), outs=(z,)):
             ac.Add(t.outs[0], t.ins[0], t.ins[1], t.count)
 
     x, y, z = np.ones(n, np.float32), np.ones(n, np.float32), np.empty(n, np.float32)
