@@ -65,7 +65,7 @@ class Maker {
   }
 
   void region(std::vector<int64_t>& c, Memory memory, Access access, int dtype, int64_t base, int64_t bytes) {
-    c.insert(c.end(), {memory, access, dtype, memory == kGM ? pick(2) : -1, base, number(bytes), 0});
+    c.insert(c.end(), {memory, access, dtype, memory == kGM ? pick(2) : 0, base, number(bytes), 0});
   }
   void arguments(std::vector<int64_t>& c, std::vector<int64_t> args) {
     c.push_back(static_cast<int64_t>(args.size()));
@@ -161,6 +161,6 @@ int main(int argc, char** argv) {
     }
   }
   std::printf("timed %d programs: %d stand still, of %d rounds were left out\n", programs, still, cut);
-  require(cut > programs / 20 && still < programs / 2, -1, "too few programs say anything");
+  require(still < programs * 9 / 10, -1, "too few programs say anything");
   return 0;
 }
