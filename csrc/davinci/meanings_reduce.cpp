@@ -68,6 +68,14 @@ void run_block_reduce(Core& core, const ReduceStep& s) {
     }
 }
 
+// Whole blocks of float, side by side.
+void run_reduce_eights(Core& core, const ReduceStep& s) {
+  for (int64_t r = 0; r < s.lanes.repeats; ++r) {
+    char* data[] = {core.at(s.dst) + r * s.dst_repeat, core.at(s.src.place) + r * s.src.repeat};
+    s.loop(data, &s.op, s.lanes.lanes / 8);
+  }
+}
+
 void run_pair_reduce(Core& core, const ReduceStep& s) {
   alignas(64) char buffer[kRepeatBytes * 8];
   for (int64_t r = 0; r < s.lanes.repeats; ++r)
@@ -130,6 +138,12 @@ void reduce_repeat(Building& b) {
 void block_reduce(Building& b) {
   ReduceStep s = reduction(b, 1);
   s.dst_repeat = b.arg(kHeadDstRep) * s.dst_step * 8;
+  const bool whole = s.src.direct && !s.lanes.masked && s.lanes.lanes % 8 == 0;
+  if (LoopFn eights = whole && !b.numerics.wide() && b.region(1).dtype == kFloat32 ? find_loop("davinci.reduce_eights", kFloat32) : nullptr) {
+    s.loop = eights;
+    if (s.lanes.repeats > 0 && s.lanes.lanes > 0) b.add<run_reduce_eights>(s);
+    return;
+  }
   if (s.lanes.repeats > 0 && s.lanes.lanes > 0) b.add<run_block_reduce>(s);
 }
 void pair_reduce(Building& b) {

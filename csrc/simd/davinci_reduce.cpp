@@ -74,6 +74,33 @@ template <class T> void reduce(char* const* data, const int64_t* size, int64_t n
   *reinterpret_cast<T*>(data[0]) = from_float<T>(value);
 }
 
+// One value of each 8 neighbours, eight times eight at once. data: n values, 8 n numbers; size: the Op.
+void reduce_eights(char* const* data, const int64_t* size, int64_t n) {
+  auto* to = reinterpret_cast<float*>(data[0]);
+  const auto* from = reinterpret_cast<const float*>(data[1]);
+  const auto fold = [&](auto&& join) {
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+      Eight v[8];
+      std::memcpy(v, from + 8 * i, sizeof v);
+      for (int left = 4; left; left /= 2)
+        for (int k = 0; k < left; k++) v[k] = join(v[2 * k], v[2 * k + 1]);
+      std::memcpy(to + i, v, sizeof(Eight));
+    }
+    for (; i < n; i++) {
+      char* one[] = {reinterpret_cast<char*>(to + i), const_cast<char*>(reinterpret_cast<const char*>(from + 8 * i)), nullptr};
+      reduce<float>(one, size, 8);
+    }
+  };
+  const auto neighbours = [](Eight a, Eight b, auto&& pick) {
+    return pick(__builtin_shuffle(a, b, Order{0, 2, 4, 6, 8, 10, 12, 14}), __builtin_shuffle(a, b, Order{1, 3, 5, 7, 9, 11, 13, 15}));
+  };
+  if (size[0] == kSum) return fold(add_pairs);
+  if (size[0] == kMax)
+    return fold([&](Eight a, Eight b) { return neighbours(a, b, [](Eight x, Eight y) { return (x != x) | (x > y) ? x : y; }); });
+  fold([&](Eight a, Eight b) { return neighbours(a, b, [](Eight x, Eight y) { return (x != x) | (x < y) ? x : y; }); });
+}
+
 struct Select {
   template <class T> AL_INLINE T operator()(bool flag, T a, T b) const { return flag ? a : b; }
 };
@@ -97,6 +124,7 @@ AL_REGISTER() {
   entry->loops[kBFloat16] = reduce<bfloat16>;
   entry->loops[kFloat32] = reduce<float>;
   entry->loops[kFloat64] = reduce<double>;
+  runtime->entry("davinci.reduce_eights")->loops[kFloat32] = reduce_eights;
   add_loop<Select, uint8_t, bool, uint8_t, uint8_t>("davinci.select", kUInt8);
   add_loop<Select, int16_t, bool, int16_t, int16_t>("davinci.select", kInt16);
   add_loop<Select, int32_t, bool, int32_t, int32_t>("davinci.select", kInt32);
