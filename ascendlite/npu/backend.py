@@ -33,6 +33,7 @@ from ascendlite.npu.kernels import (  # noqa: F401  # some only register themsel
     reductions,
     rotary,
     rowwise,
+    sparse,
     tables,
 )
 from ascendlite.npu.runtime import memory, stream

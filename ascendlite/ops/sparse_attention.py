@@ -141,9 +141,12 @@ _mass = Op("sparse_attention_mass", inputs=5, infer=lambda q, rows, entries, ind
     (*q.shape[:2], index.shape[2]), _accumulator(q)), cost=lambda *x: _cost(*x) // 2)  # fmt: skip
 
 
+# Devices that run an op by kernels of their own; elsewhere it is the formula in plain ops.
+_FUSED = {"sparse_attention": ("cpu", "meta", "npu"), "sparse_attention_mass": ("cpu", "meta")}
+
+
 def _fused(op: Op, q: Tensor) -> bool:
-    """Whether the device runs the op as one kernel; elsewhere it is the formula in plain ops."""
-    return q.device.type in ("cpu", "meta") or op.has_kernel(q.device.type, q.dtype)
+    return q.device.type in _FUSED[op.name]
 
 
 @function(toplevel=False)

@@ -143,8 +143,17 @@ def ranks() -> None:
         tensor(9000, 256, dtype=dtype).topk(8)
 
 
+def chosen_rows() -> None:
+    index = tensor(1, 130, 26, dtype=al.int64)
+    q, rows = tensor(1, 130, 24, 512, dtype=al.float16).requires_grad_(), tensor(1, 200, 512, dtype=al.float16).requires_grad_()
+    y = al.nn.functional.sparse_attention(q, rows, index, sinks=tensor(24))
+    al.autograd.grad(y, (q, rows), y.detach())
+    more = tensor(1, 130, 100, dtype=al.int32)  # several tiles of picks a core
+    al.nn.functional.sparse_attention(tensor(1, 130, 24, 64), tensor(1, 200, 64), more)
+
+
 CALLS: dict[str, Callable[[], None]] = {
-    f.__name__: f for f in (pointwise, products, convolutions, channels, copies, rows, reductions, losses, tables, optimizers, attention, rotary, draws, ranks)
+    f.__name__: f for f in (pointwise, products, convolutions, channels, copies, rows, reductions, losses, tables, optimizers, attention, rotary, draws, ranks, chosen_rows)
 }
 
 
@@ -154,7 +163,7 @@ NEEDLESS = ("work.new_stat()", "Duplicate(made, 0.0, self.size)", "a row that is
 
 
 # Calls that launch further kernels, at sizes that need not show what these need: the modules whose syncs are looked at.
-ONLY = {"channels": ("channels",), "attention": ("flash",)}
+ONLY = {"channels": ("channels",), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
 
 
 def lines_at(site: Site) -> str:

@@ -24,7 +24,8 @@ from ascendlite.npu.runtime.launch import launch
 Tensors = tuple[Any, ...]
 _FLOAT32: Final = _core.DTYPE_NAMES["float32"]
 _MASKS: Final = {"bool": 1, "float16": 2, "bfloat16": 2, "float32": 4}
-_ROWS, _COLUMNS = (128, 64, 32, 16), (512, 256, 128, 64)
+_ROWS: Final = (128, 64, 32, 16)
+_COLUMNS: Final = (512, 256, 128, 64, 32, 16)
 _CANDIDATES: Final = 3  # tile shapes that the clock compares
 LANES_BYTES: Final = 256  # of a row that is folded
 _KERNELS: Final = {"flash": flash, "flash_dq": flash_dq, "flash_dkv": flash_dkv}
@@ -78,9 +79,10 @@ def _fits(c: Case, t: Tiles, chip: Chip) -> bool:
     else:
         ub += t.rows * t.bn * (4 + 2 * size)
         l1 = t.bn * (width + values) * 2 + SLOTS * (t.bm * (width + values) + 2 * tile)
-        l0c = 2 * tile + t.bn * (width + values)
+        l0c = 2 * tile + t.bn * (width if c.p.picked else width + values)
     l0 = 16 * size * max(t.bm, t.bn, values, width if c.which != "flash" else 0)
-    return ub <= _room(chip) and size * l1 <= chip.memory["L1"] and 4 * l0c <= chip.memory["L0C"] and l0 <= L0_SLOT
+    whole = not c.mask or t.bn * _MASKS[c.mask] >= 32  # a row of the mask fills blocks of 32 bytes
+    return whole and ub <= _room(chip) and size * l1 <= chip.memory["L1"] and 4 * l0c <= chip.memory["L0C"] and l0 <= L0_SLOT
 
 
 def _useful(c: Case, chip: Chip) -> list[Tiles]:
@@ -98,7 +100,7 @@ def _useful(c: Case, chip: Chip) -> list[Tiles]:
         blocks = -(-p.S // t.bn) * p.B * p.G if c.which == "flash_dkv" else down * p.B * p.H
         return tile * seen * p.B * p.H / blocks * -(-blocks // chip.aic)
 
-    found = [Tiles(bm, bn) for bm in _ROWS for bn in _COLUMNS if (bm == 16 or bm < 2 * p.L) and (bn == 64 or bn < 2 * p.S)]
+    found = [Tiles(bm, bn) for bm in _ROWS for bn in _COLUMNS if (bm == 16 or bm < 2 * p.L) and (bn <= 64 or bn < 2 * p.S)]
     return sorted((t for t in found if _fits(c, t, chip)), key=cycles)[:_CANDIDATES]
 
 
@@ -117,11 +119,14 @@ def _outlines(c: Case) -> tuple[Outline | None, ...]:
     mask = Outline(extent(p, "mask"), c.mask) if c.mask else None
     out, lse = Outline(p.B * p.L * p.H * p.V, c.dtype), Outline(p.B * p.H * p.L, "float32")
     if c.which == "flash":
-        return q, k, v, mask, Outline(p.H, "float32") if c.sinks else None, out, lse
+        sinks = Outline(p.L if p.picked else p.H, "float32") if c.sinks else None
+        return q, k, v, mask, sinks, out, lse
     assert c.g is not None
     head = Outline(extent_of(c.g, p.B, p.H, p.L, p.V), c.dtype), q, k, v, mask, lse, lse
     if c.which == "flash_dq":
         return *head, Outline(p.B * p.L * p.H * p.E, c.dtype)
+    if p.picked:
+        return *head, Outline(p.B * p.S * p.E, "float32"), None
     return *head, *(Outline(p.B * p.S * p.G * n, c.dtype) for n in (p.E, p.V))
 
 
@@ -196,7 +201,7 @@ def taken(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> bool:
     return bool(some and (mask is None or mask.dtype.name in _MASKS) and state.chip.generation != "1001")
 
 
-def _run(c: Case, operands: Tensors, results: Tensors) -> Any:
+def run(c: Case, operands: Tensors, results: Tensors) -> Any:
     """Launch a kernel with tiles and workspaces of its own."""
     t = best_tiles(c, state.chip)
     if t is None:
@@ -235,7 +240,7 @@ def _attention(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> Any:
     p, operands = _operands(inputs, attrs)
     sinks = None if sinks is None else sinks.detach().to(_FLOAT32).contiguous()
     case = Case("flash", p, q.dtype.name, _format(mask), sinks is not None)
-    if _run(case, (*operands, sinks), outputs) is NotImplemented:
+    if run(case, (*operands, sinks), outputs) is NotImplemented:
         return composites.attention(outputs, inputs, attrs)
     return None
 
@@ -255,8 +260,8 @@ def _attention_backward(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> An
     launch(row_products, g.detach().contiguous(), out.detach(), delta, rows, blocks=blocks_for(out.nbytes), name="attention_delta")
     assert cases[0].g is not None
     head = (flat(turned, extent_of(cases[0].g, p.B, p.H, p.L, p.V)), *operands, lse.detach(), delta)
-    _run(cases[0], head, outputs[:1])
-    _run(cases[1], head, outputs[1:3])
+    run(cases[0], head, outputs[:1])
+    run(cases[1], head, outputs[1:3])
     if sinks is not None:
         with no_grad():
             share = (sinks.detach().to(_FLOAT32).unsqueeze(1) - lse.detach().clamp(min=LOWEST)).exp() * delta.transpose(1, 2)

@@ -46,10 +46,10 @@ def flash_dq(g: Any, q: Any, k: Any, v: Any, mask: Any, lse: Any, delta: Any, dq
 @kernel(kind="mix")  # type: ignore[untyped-decorator]
 def flash_dkv(g: Any, q: Any, k: Any, v: Any, mask: Any, lse: Any, delta: Any, dk: Any, dv: Any, scores: Any, slopes: Any, ds: Any, weights: Any,
               p: Problem, t: Tiles, gl: Lie) -> None:
-    """dk (B, S, G, E) = the slopes of the scores, turned, times q; dv (B, S, G, V) = the weights, turned, times g."""
+    """dk (B, S, G, E) = the slopes of the scores, turned, times q; dv (B, S, G, V) = the weights, turned, times g. dv None: dk is the sum of both."""
     walk = Walk(p, t, by_keys=True)
     if ac.IsAIC():
-        _run_cube(walk, _KeyCube(walk, (g, gl), q, k, v, (scores, slopes, ds, weights), (dk, dv)))
+        _run_cube(walk, _KeyCube(walk, (g, gl), q, k, v, (scores, slopes, ds, weights), (dk,) if dv is None else (dk, dv)))
     else:
         _run_vector(walk, _Slopes(walk, mask, lse, delta, scores, slopes, (ds, weights)))
 
@@ -178,11 +178,12 @@ class _KeyCube(_Cube):
         self._load_back(at)
         for number, (other, columns) in enumerate(((self.q_l1, p.E), (self.g_l1, p.V))):
             most = (t.bn, columns, t.bm)
-            self.products.multiply(self.sums_l0c[number], self.back_l1[number][at.slot], other[at.slot], at.n, columns, at.m, most, trans_a=True,
-                                   start=number, init=at.first)
+            joined = number >= len(self.out)
+            self.products.multiply(self.sums_l0c[0 if joined else number], self.back_l1[number][at.slot], other[at.slot], at.n, columns, at.m, most,
+                                   trans_a=True, start=number, init=False if joined else at.first)
         ac.SetFlag(Event.MTE1_MTE2, at.slot)
         row = (at.batch * p.S + at.j0) * p.G + at.group
-        self._store(at, at.n, tuple((o[row * n :], c, n, p.G * n) for o, c, n in zip(self.out, self.sums_l0c, (p.E, p.V), strict=True)))
+        self._store(at, at.n, tuple((o[row * n :], c, n, p.G * n) for o, c, n in zip(self.out, self.sums_l0c, (p.E, p.V), strict=False)))
 
 
 class _Slopes:

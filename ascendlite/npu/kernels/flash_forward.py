@@ -133,7 +133,7 @@ class _Softmax:
         self.result = scratch(out.dtype, t.rows * self.columns)
         self.peak, self.sum, self.decay = self.rows.stats(2), self.rows.stats(2), self.rows.stats(SLOTS)
         self.highest, self.more, self.log = (self.rows.stats()[0] for _ in range(3))
-        self.sink = scratch(f32, 8)
+        self.sink = self.rows.stats()[0]
         for e in (0, 1):
             ac.SetFlag(Event.V_MTE2, e)
             ac.SetFlag(Event.MTE3_V, e)
@@ -150,7 +150,7 @@ class _Softmax:
             ac.WaitFlag(Event.V_MTE2, 0)
             self.s.load(at, self._space(self.scores, at, t.bn))
             if self.sinks is not None:
-                ac.DataCopyPad(self.sink, self.sinks[at.head :], 1)
+                self._load_sinks(self.sinks, at, rows)
             ac.SetFlag(Event.MTE2_V, 0)
             ac.WaitFlag(Event.MTE2_V, 0)
             self.s.finish(at)
@@ -170,21 +170,32 @@ class _Softmax:
             self._count(at, rows)
             ac.SetFlag(Event.V_MTE2, 0)
 
+    def _load_sinks(self, sinks: Any, at: Place, rows: Any) -> None:
+        """One of the head, which fills a block of 32 bytes, or one a row."""
+        a, _ = self.walk.my_rows(at)
+        if self.p.picked:
+            ac.DataCopyPad(self.sink, sinks[a:], rows)
+        else:
+            ac.DataCopyPad(self.sink, sinks[at.head :], 1)
+
     def _begin(self, at: Place) -> None:
         """The maximum and the sum before the first tile."""
         peak, total, n = self.peak[at.item % 2], self.sum[at.item % 2], self.t.rows
         if self.sinks is None:
             ac.Duplicate(peak, LOWEST, n)
             ac.Duplicate(total, 0.0, n)
-        else:
+            return
+        sink = self.sink
+        if not self.p.picked:
+            sink = self.rows.partial
             for c in range(0, n, 64):
-                ac.Brcb(self.rows.partial[c:], self.sink, 1, (1, 8))
+                ac.Brcb(sink[c:], self.sink, 1, (1, 8))
             barrier()
-            ac.Maxs(peak, self.rows.partial, LOWEST, n)
-            barrier()
-            ac.Sub(total, self.rows.partial, peak, n)
-            barrier()
-            ac.Exp(total, total, n)
+        ac.Maxs(peak, sink, LOWEST, n)
+        barrier()
+        ac.Sub(total, sink, peak, n)
+        barrier()
+        ac.Exp(total, total, n)
 
     def _raise_peak(self, at: Place, rows: Any) -> None:
         """The new maximum, how much less the older sums count, and e^(scores - maximum)."""

@@ -99,9 +99,13 @@ class Rows:
         return made
 
     def reduce(self, kind: str, out: Any, tile: Any, rows: Index) -> None:
-        """out[r] = the "MAX" or "SUM" of row r: folded to 64 columns, then eight to one, twice."""
+        """out[r] = the "MAX" or "SUM" of row r: folded to 64 columns, then eight to one, twice; of fewer columns at once."""
         op, b = (ac.Max if kind == "MAX" else ac.Add), self.t.bn // 8
         source, pitch = tile, b
+        if self.t.bn < LANES:
+            ac.ReduceRepeat(kind, out, tile, self.t.bn, rows, 1, 1, b)
+            barrier()
+            return
         if self.t.bn > LANES:
             op(self.partial, tile, tile[LANES:], LANES, rows, (1, 1, 1, 8, b, b))
             barrier()
@@ -200,7 +204,7 @@ class Scores:
     def _cut(self, tail: int, rows: Index) -> None:
         """Columns from the tail on do not exist. The last of all masks: who reads the tile waits."""
         for c in range(tail // LANES * LANES, self.t.bn, LANES):
-            lanes = ((1 << LANES) - 1) & ~((1 << max(0, tail - c)) - 1)
+            lanes = ((1 << min(LANES, self.t.bn - c)) - 1) & ~((1 << max(0, tail - c)) - 1)
             ac.Duplicate(self.tile[c:], -float("inf"), (lanes, 0), rows, 1, self.t.bn // 8)
 
     def _apply_mask(self, rows: Index) -> None:
@@ -218,7 +222,7 @@ class Scores:
         else:
             row = self._shared_row()
             for c in range(0, bn, LANES):
-                ac.Add(self.tile[c:], self.tile[c:], row[c:], LANES, rows, (1, 1, 1, bn // 8, bn // 8, 0))
+                ac.Add(self.tile[c:], self.tile[c:], row[c:], min(LANES, bn - c), rows, (1, 1, 1, bn // 8, bn // 8, 0))
         barrier()
 
     def _shared_row(self) -> Any:

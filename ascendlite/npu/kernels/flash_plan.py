@@ -46,6 +46,7 @@ class Problem:
     k: Lie
     v: Lie
     mask: Lie | None = None  # row 0: all queries share a row
+    picked: bool = False  # keys are the values, too: one gradient in float32; and each row has a sink
 
     @property
     def group(self) -> int:

@@ -22,7 +22,7 @@ _MOVED: Final = ("float32", "float16", "bfloat16", "int64", "int32", "int16", "i
 _ADDED: Final = ("float32", "float16", "bfloat16", "int32", "int16", "int8")  # by atomics
 
 
-class _Ids:
+class Ids:
     """Indices of a group of rows, in UB, where the scalar unit reads them one by one."""
 
     def __init__(self, ids: Any, most: int) -> None:
@@ -56,7 +56,7 @@ def take_rows(table: Any, ids: Any, out: Any, fronts: int, n: int, rows: int, co
     size = source.dtype.itemsize
     pitch = -(-columns * size // 32) * 32 // size
     room = scratch(source.dtype, group * pitch)
-    index = _Ids(ids, group)
+    index = Ids(ids, group)
     full, free = take_events(HardEvent.MTE2_MTE3, 1)[0], take_events(HardEvent.MTE3_MTE2, 1)[0]
     SetFlag(HardEvent.MTE3_MTE2, free)
     groups = -(-n // group)
@@ -88,7 +88,7 @@ def put_rows(values: Any, ids: Any, table: Any, fronts: int, n: int, rows: int, 
     size = source.dtype.itemsize
     pitch = -(-part * size // 32) * 32 // size
     room = scratch(source.dtype, group * pitch)
-    index = _Ids(ids, group)
+    index = Ids(ids, group)
     full, free = take_events(HardEvent.MTE2_MTE3, 1)[0], take_events(HardEvent.MTE3_MTE2, 1)[0]
     SetFlag(HardEvent.MTE3_MTE2, free)
     if add:
