@@ -236,9 +236,12 @@ def copy(target: Tensor, source: Tensor) -> Any:
 def _cut(dims: list[Dim], most: int) -> list[Dim]:
     """Rows that are contiguous on both sides but longer than a tile, cut into equal parts where these are of some length."""
     width, to, of = dims[-1]
-    part = next((part for part in range(most, most // 64, -1) if width % part == 0), 0)
-    if to != 1 or of != 1 or width <= most or not part:
+    if to != 1 or of != 1 or width <= most:
         return dims
+    pieces = next((pieces for pieces in range(-(-width // most), 64 * width // most) if width % pieces == 0), None)
+    if pieces is None:
+        return dims
+    part = width // pieces
     return [*dims[:-1], (width // part, part, part), (part, 1, 1)]
 
 
