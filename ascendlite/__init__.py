@@ -38,7 +38,7 @@ inf, nan, pi, e, newaxis = _math.inf, _math.nan, _math.pi, _math.e, None
 globals().update({name: fn for name, fn in _FUNCTIONS.items() if name not in _FUNCTIONAL})
 
 # Imported when first used: they are not needed to compute.
-_LAZY = ("amp", "autograd", "backends", "checkpoint", "cpu", "data", "func", "generation", "info", "interop", "linalg", "meta", "models", "nn", "npu", "optim", "posttrain", "printing", "safetensors", "serialize", "special", "text", "utils")
+_LAZY = ("amp", "autograd", "backends", "checkpoint", "compile", "cpu", "data", "func", "generation", "info", "interop", "linalg", "meta", "models", "nn", "npu", "optim", "posttrain", "printing", "safetensors", "serialize", "special", "text", "utils")
 _LAZY_NAMES = {
     "save": "serialize", "load": "serialize", "from_dlpack": "interop.dlpack", "set_printoptions": "printing", "autocast": "amp",
     "load_torch": "interop.torch_file", "vmap": "func",

@@ -9,6 +9,7 @@ from ascendlite import amp as amp
 from ascendlite import autograd as autograd
 from ascendlite import backends as backends
 from ascendlite import checkpoint as checkpoint
+from ascendlite import compile as compile
 from ascendlite import core as core
 from ascendlite import cpu as cpu
 from ascendlite import data as data

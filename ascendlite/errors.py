@@ -45,5 +45,9 @@ class ArgumentError(AscendLiteError, RuntimeError, ValueError):
     """A value outside what the operation is defined for."""
 
 
+class CompileError(AscendLiteError, RuntimeError):
+    """A function that `compile(..., fullgraph=True)` can't capture, or a compiler that is not installed."""
+
+
 class FileFormatError(AscendLiteError, ValueError):
     """A file that is damaged, lies about its contents, or is of another format."""

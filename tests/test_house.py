@@ -28,6 +28,7 @@ LAYERS = (
     ("cpu", "meta", "npu"),
     ("autograd", "printing", "interop", "files", "structure", "utils", "info", "amp", "safetensors", "linalg", "func", "special"),
     ("nn", "optim", "data", "checkpoint", "serialize"),
+    ("compile",),
     ("models", "generation", "text"),
     ("train", "posttrain"),
     ("forecast",),

@@ -51,6 +51,7 @@ cdef extern from "host.h" namespace "al" nogil:
         cbool grad
         cbool inference
         cbool anomaly
+        cbool recording
         cbool doubles
         int autocast
         int default_device

@@ -8,6 +8,8 @@ cdef object number_at(const char* p, int dtype):
 
 cdef Tensor readable(Tensor t, str op):
     # t on the host: a copy of a tensor of the NPU, as item() and printing make one.
+    if mode.recording:
+        RECORDER.read(t, op)
     if t.device_ == META:
         raise DeviceError(f"{op}: a tensor on '{DEVICES[t.device_]}' has no values on the host; it holds shapes only")
     if t.device_ != CPU:
@@ -59,6 +61,8 @@ def numpy(Tensor self not None, *, bint force=False):
     import numpy as np
     cdef Tensor t = self
     cdef int64_t size
+    if mode.recording:
+        RECORDER.refuse("numpy() hands memory to Python")
     if t.device_ == CPU and needs_grad(t):
         if not force:
             raise GradError("numpy: Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")

@@ -41,7 +41,7 @@ def empty(*size, dtype=None, device=None, bint requires_grad=False, out=None, **
     if "size" in names:
         size = (names.pop("size"),)
     no_more(names, "empty")
-    t = empty_tensor(shape_argument(size, "empty"), dtype_code(dtype, default_dtype), device_code(device))
+    t = blank(empty_tensor(shape_argument(size, "empty"), dtype_code(dtype, default_dtype), device_code(device)))
     return deliver(finish(t, requires_grad), out)
 
 
@@ -75,6 +75,8 @@ cdef object filled(tuple size, dict names, value, int dtype, device, bint requir
     cdef Tensor t = empty_tensor(shape_argument(size, op), dtype, device_code(device), op)
     if value is 0 and t.device_ == CPU and t.storage.ptr != NULL and t.storage.nbytes < 65536:
         memset(t.storage.ptr, 0, t.storage.nbytes)
+        if mode.recording:
+            RECORDER.fill(t, bytes(ITEMSIZE[dtype]))
     else:
         fill_value(t, value)
     return deliver(finish(t, requires_grad), out)
@@ -82,7 +84,7 @@ cdef object filled(tuple size, dict names, value, int dtype, device, bint requir
 
 cdef Tensor new_like(Tensor x, dtype, device, bint requires_grad):
     cdef int place = x.device_ if device is None else device_code(device)
-    return finish(allocate_like_inputs(dtype_code(dtype, x.v.dtype), place, x.v.ndim, x.v.shape, (x,)), requires_grad)
+    return finish(blank(allocate_like_inputs(dtype_code(dtype, x.v.dtype), place, x.v.ndim, x.v.shape, (x,))), requires_grad)
 
 
 def empty_like(Tensor input not None, *, dtype=None, device=None, bint requires_grad=False, memory_format=None):
@@ -120,7 +122,7 @@ def empty_strided(size, stride, *, dtype=None, device=None, bint requires_grad=F
         if n < 0 or s < 0:
             raise ShapeError(f"empty_strided: negative sizes and strides are not supported: size {tuple(size)}, stride {tuple(stride)}")
         reach = 0 if n == 0 or reach == 0 else reach + (n - 1) * s
-    flat = empty_tensor((reach,), dtype_code(dtype, default_dtype), device_code(device))
+    flat = blank(empty_tensor((reach,), dtype_code(dtype, default_dtype), device_code(device)))
     return finish(window(flat, len(size), sizes, strides, 0), requires_grad)
 
 
@@ -256,6 +258,8 @@ cdef Tensor place(Tensor t, device):
 
 cdef Tensor foreign_tensor(data):
     # An array of another library, without a copy where possible.
+    if mode.recording:
+        RECORDER.refuse(f"a tensor made of a {type(data).__name__}")
     if hasattr(data, "__array_interface__"):
         return from_array_interface(data)
     if hasattr(data, "__dlpack__"):

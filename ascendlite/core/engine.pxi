@@ -185,7 +185,8 @@ cdef class GraphTask:
         # With hooks of users, and the check for NaN.
         cdef tuple results
         cdef int i
-        if node.pre_hooks is not None:
+        if node.pre_hooks:
+            refuse_hooks("a hook on a node")
             for hook in tuple(node.pre_hooks):
                 changed = hook(g if isinstance(g, tuple) else (g,))
                 if changed is not None:
@@ -194,7 +195,8 @@ cdef class GraphTask:
         results = take_results(node.n_edges, self.results.data())
         if mode.anomaly:
             check_nan(node, results)
-        if node.post_hooks is not None:
+        if node.post_hooks:
+            refuse_hooks("a hook on a node")
             for hook in tuple(node.post_hooks):
                 changed = hook(results, g if isinstance(g, tuple) else (g,))
                 if changed is not None:
@@ -234,7 +236,8 @@ cdef class GraphTask:
         cdef Tensor g = <Tensor>self.take_gradient(slot)
         if g is None:
             return 0
-        if leaf.hooks is not None:
+        if leaf.hooks:
+            refuse_hooks("a hook on a gradient")
             for hook in tuple(leaf.hooks):
                 changed = hook(g)
                 if changed is not None:

@@ -25,6 +25,8 @@ cdef inline bint sole_owner(Tensor t) noexcept:
 
 cdef accumulate_grad(Tensor leaf, Tensor g, bint create_graph):
     cdef bint former
+    if mode.recording:
+        RECORDER.note_grad(leaf)
     if leaf.grad_ is None:
         if create_graph:
             leaf.grad_ = g if needs_grad(g) else clone_tensor(g)
@@ -40,7 +42,8 @@ cdef accumulate_grad(Tensor leaf, Tensor g, bint create_graph):
             inplace_slot(S_ADD, leaf.grad_, g)
         finally:
             mode.grad = former
-    if leaf.accumulate_hooks is not None:
+    if leaf.accumulate_hooks:
+        refuse_hooks("a hook on a gradient")
         for hook in tuple(leaf.accumulate_hooks):
             hook(leaf)
 
@@ -120,6 +123,7 @@ cdef Node _ANONYMOUS = CustomNode.__new__(CustomNode)
 
 cdef object run_hooks(Node node, g):
     cdef list several
+    refuse_hooks("a hook on a gradient")
     if node.more is None:
         for hook in tuple(node.hooks.get(0, ())):
             changed = hook(g)
@@ -141,6 +145,7 @@ cdef check_nan(Node node, tuple results):
 
 
 cdef object add_tensor_hook(Tensor t, hook):
+    refuse_hooks("registering a hook on a tensor")
     cdef Node node = grad_fn_of(t)
     if node is None:
         if not t.leaf_requires_grad:

@@ -17,6 +17,7 @@ struct Mode {
   bool grad = true;
   bool inference = false;
   bool anomaly = false;
+  bool recording = false;  // a Recorder listens
   bool doubles = false;  // float64 tensors may be made on an NPU, for its own CPU
   int autocast = -1;  // dtype code, -1 = off
   int default_device = 0;

@@ -153,6 +153,8 @@ cdef rebase(Tensor target, Node node, str name):
     # `node` made target's present value; if target is a view, its base changed with it.
     cdef Tensor base = target.base
     cdef CustomNode slices
+    if mode.recording:
+        RECORDER.change(target, f"{name} with gradients")
     set_meta(node, target)
     if target.untracked:
         raise_untracked(name)
@@ -234,6 +236,8 @@ cdef raise_not_leaf():
 
 
 cdef set_requires_grad(Tensor t, bint value):
+    if mode.recording and bool(needs_grad(t)) != value:
+        RECORDER.change(t, "requires_grad_")
     if grad_fn_of(t) is not None:
         if not value:
             raise_not_leaf()
@@ -247,6 +251,8 @@ cdef set_requires_grad(Tensor t, bint value):
 
 cdef set_grad(Tensor t, value):
     cdef Tensor g
+    if mode.recording:
+        RECORDER.note_grad(t)
     if value is None:
         t.grad_ = None
         return
@@ -265,6 +271,8 @@ cdef set_grad(Tensor t, value):
 
 
 cdef set_data(Tensor t, Tensor value):
+    if mode.recording:
+        RECORDER.change(t, "assigning .data")
     if t.grad_fn_ is not None and not same_shape(t, value):
         raise ShapeError(f"data: a computed tensor of shape {shape_tuple(t)} can't take data of shape {shape_tuple(value)}; detach() it first")
     if needs_grad(t) and not value.is_float():

@@ -31,6 +31,8 @@ cdef launch_kernel(Op op, tuple outputs, tuple inputs, tuple attrs):
         launch_on_host(op, outputs, inputs, attrs)
     elif backend_of(device) is not None:
         backend_of(device).launch(op, outputs, inputs, attrs)
+    if mode.recording and device != CPU:
+        RECORDER.refuse(f"{op.name} on {DEVICES[device]}")
 
 
 cdef int device_of(tuple outputs, tuple inputs) except -1:
@@ -51,7 +53,7 @@ cdef launch_on_host(Op op, tuple outputs, tuple inputs, tuple attrs):
     cdef Tensor t
     cdef int64_t work = 0
     cdef int device = device_of(outputs, inputs)
-    cdef list keep = None
+    cdef list keep = None, given
     cdef KernelFn kernel = op.entry.kernel
     if kernel == NULL:
         raise DeviceError(f"{op.name}: there is no kernel for device 'cpu'")
@@ -76,6 +78,11 @@ cdef launch_on_host(Op op, tuple outputs, tuple inputs, tuple attrs):
         views.push_back(&t.v)
         work += t.count
     flatten_attrs(attrs, ints, floats)
+    if mode.recording:
+        keep = list(keep or ())
+        given = [x if x is None or not op.contiguous or (<Tensor>x).dense else keep.pop(0) for x in inputs]
+        RECORDER.kernel(op, outputs, given, attrs)
+        keep = given
     error.kind = kOk
     call.views, call.nviews, call.nouts = views.data(), views.count, <int>len(outputs)
     call.ints.data, call.ints.count = ints.data(), ints.count
@@ -133,6 +140,8 @@ cdef copy_values(Tensor target, Tensor source):
     if target.count == 0:
         return
     if target.device_ != CPU or source.device_ != CPU:
+        if mode.recording:
+            RECORDER.refuse("a copy between devices")
         if target.device_ != META and source.device_ == META:
             raise DeviceError("copy: a meta tensor holds no values to copy; make it on 'cpu' first")
         backend = backend_of(max(target.device_, source.device_))
@@ -146,6 +155,8 @@ cdef copy_on_host(Tensor target, Tensor source):
     cdef View* views[2]
     cdef Call call
     cdef Error error
+    if mode.recording:
+        RECORDER.copy(target, source)
     if target.dense and source.dense and target.v.dtype == source.v.dtype and target.count < 16384:
         memcpy(target.v.data, source.v.data, target.count * ITEMSIZE[target.v.dtype])
         return
@@ -208,6 +219,8 @@ cdef fill_on_host(Tensor t, value):
         put_number(single.v.data, kFloat32, value)
         single = converted(single, t.v.dtype)
         buffer[0] = single.v.data[0]
+    if mode.recording:
+        RECORDER.fill(t, (<char*>buffer)[:ITEMSIZE[t.v.dtype]])
     memset(&call, 0, sizeof(call))
     views[0], views[1] = &t.v, &scalar
     call.views, call.nviews, call.nouts, call.error = views, 2, 1, &error

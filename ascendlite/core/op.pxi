@@ -159,7 +159,13 @@ cdef class Op:
     def launch(self, tuple outputs, tuple inputs, tuple attrs=()):
         """Run the kernel on given tensors: no gradient, no checks but the kernel's own; the outputs' versions are bumped."""
         cdef Tensor t
-        launch_kernel(self, outputs, inputs, attrs)
+        if mode.recording:
+            RECORDER.updates = True
+        try:
+            launch_kernel(self, outputs, inputs, attrs)
+        finally:
+            if mode.recording:
+                RECORDER.updates = False
         for out in outputs:
             t = <Tensor?>out
             t.storage.version += 1

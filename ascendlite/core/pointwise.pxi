@@ -40,6 +40,8 @@ cdef Tensor run_uniform(Op op, PyObject** operands, int n, bint* grad):
         data[i + 1], strides[i + 1] = numbers[i], 0
     result = allocate_same(lead, op.entry.out_dtype[lead.v.dtype])
     data[0], strides[0] = result.v.data, ITEMSIZE[result.v.dtype]
+    if mode.recording:
+        RECORDER.loop(op, lead.v.dtype, result, operands, n, None)
     loop(data, strides, lead.count)
     return result
 
@@ -62,6 +64,7 @@ cdef Tensor run_pointwise(Op op, tuple args, int compute, int device, Tensor out
     cdef int i, ndim = 0, n = <int>PyTuple_GET_SIZE(args), dtype = op.entry.out_dtype[compute]
     cdef Tensor t, result
     cdef list keep = None
+    cdef PyObject* given[8]
     for i in range(n):
         x = <object>PyTuple_GET_ITEM(args, i)
         if isinstance(x, Tensor):
@@ -88,8 +91,14 @@ cdef Tensor run_pointwise(Op op, tuple args, int compute, int device, Tensor out
         result = prepare_out(op, out, dtype, device, ndim, shape)
     o.views[0] = &result.v
     if device == CPU:
+        if mode.recording and result.count:
+            for i in range(n):
+                given[i] = PyTuple_GET_ITEM(args, i)
+            RECORDER.loop(op, compute, result, given, n, keep)
         run_loop(op, op.entry.loops[compute], o.views, n + 1, result.count)
-    elif backend_of(device) is not None and result.count:
+    elif mode.recording:
+        RECORDER.refuse(f"{op.name} on {DEVICES[device]}")
+    if device != CPU and backend_of(device) is not None and result.count:
         operands = args if keep is None else tuple([x if kept is None else kept for x, kept in zip(args, keep)])
         backend_of(device).pointwise(op, result, operands, <DType>DTYPES[compute])
     if out is not None:
@@ -169,5 +178,7 @@ cdef resize_out(str name, Tensor out, tuple shape):
     cdef Tensor fresh
     if out.count != 0 or out.base is not None:
         raise ShapeError(f"{name}: out has shape {shape_tuple(out)}, the result has shape {shape}; pass an out of that shape, or an empty one")
+    if mode.recording:
+        RECORDER.change(out, "resizing")
     fresh = empty_tensor(shape, out.v.dtype, out.device_)
     out.v, out.storage, out.dense, out.count, out.offset = fresh.v, fresh.storage, True, fresh.count, 0

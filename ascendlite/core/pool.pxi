@@ -58,7 +58,7 @@ cdef bint keep_storage(Storage s) noexcept:
     if s.owned:
         host.runtime.free(s.ptr, s.nbytes)
     s.ptr = NULL
-    s.nbytes, s.version, s.owned, s.readonly, s.serial = 0, 0, False, False, 0
+    s.nbytes, s.version, s.owned, s.readonly, s.serial, s.capture_id = 0, 0, False, False, 0, 0
     s.writer = None
     return True
 

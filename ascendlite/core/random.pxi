@@ -21,6 +21,7 @@ cdef class Generator:
         seed = operator.index(seed)
         if not -2**63 <= seed < 2**64:
             raise ArgumentError(f"manual_seed: expected a 64-bit integer, got {seed}")
+        self.refuse("manual_seed")
         self.seed_, self.offset = <uint64_t>(seed % 2**64), 0
         return self
 
@@ -34,8 +35,13 @@ cdef class Generator:
     def initial_seed(self):
         return self.seed_
 
+    cdef refuse(self, str what):
+        if mode.recording:
+            RECORDER.refuse(what + " of a generator")
+
     def get_state(self):
         """The state as a uint8 tensor of 16 bytes."""
+        self.refuse("get_state")
         cdef Tensor t = empty_tensor((16,), kUInt8, CPU)
         memcpy(t.v.data, &self.seed_, 8)
         memcpy(t.v.data + 8, &self.offset, 8)
@@ -43,6 +49,7 @@ cdef class Generator:
 
     def set_state(self, Tensor new_state not None):
         """Go back to a state from `get_state`."""
+        self.refuse("set_state")
         if new_state.v.dtype != kUInt8 or new_state.count != 16 or new_state.device_ != CPU:
             raise ArgumentError(f"set_state: expected a uint8 tensor of 16 bytes from get_state(), got {shape_tuple(new_state)} of {DTYPES[new_state.v.dtype]!r}")
         cdef Tensor t = new_state if new_state.dense else contiguous_copy(new_state)
@@ -69,5 +76,6 @@ def next_philox(generator, count):
     """(seed, offset) for `count` counters of 128 bits, which are used up. None: the default generator. Both fit in int64."""
     cdef Generator g = default_generator if generator is None else <Generator?>generator
     cdef uint64_t offset = g.offset
+    cdef tuple drawn = RECORDER.draw(g, count) if mode.recording else None
     g.offset += <uint64_t>count
-    return <int64_t>g.seed_, <int64_t>offset
+    return (<int64_t>g.seed_, <int64_t>offset) if drawn is None else drawn

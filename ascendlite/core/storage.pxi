@@ -13,6 +13,7 @@ cdef class Storage:
     cdef readonly int64_t serial  # on an NPU: tells a block from a later one at the same address
     cdef object owner     # keeps foreign memory alive
     cdef str writer       # name of the op that wrote it last, in place
+    cdef int64_t capture_id  # of the recording that it was made in
 
     def __dealloc__(self):
         if self.owned and self.ptr != NULL:
@@ -45,6 +46,8 @@ cdef inline Storage new_storage(size_t nbytes, int device):
         s.ptr = allocate_on_npu(device, nbytes)
         s.serial = next_serial()
         s.owned = True
+    if mode.recording:
+        s.capture_id = fresh_capture_id()
     return s
 
 
@@ -53,4 +56,5 @@ cdef Storage share_storage(Storage source):
     cdef Storage s = bare_storage()
     s.ptr, s.nbytes, s.device, s.readonly = source.ptr, source.nbytes, source.device, source.readonly
     s.owner = source if source.owner is None else source.owner
+    s.capture_id = source.capture_id
     return s

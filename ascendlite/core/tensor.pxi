@@ -66,6 +66,8 @@ cdef class Tensor:
         if self.extras is not None and name in self.extras:
             del self.extras[name]
         elif name == "grad":
+            if mode.recording:
+                RECORDER.note_grad(self)
             self.grad_ = None
         else:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r} to delete")
@@ -138,6 +140,8 @@ cdef class Tensor:
         return self.offset
 
     def data_ptr(self):
+        if mode.recording:
+            RECORDER.refuse("data_ptr() hands an address to Python")
         return <uintptr_t>self.v.data
 
     def untyped_storage(self):
@@ -198,6 +202,8 @@ cdef class Tensor:
 
     @property
     def grad(self):
+        if mode.recording:
+            RECORDER.note_grad(self)
         return self.grad_
 
     @grad.setter
@@ -206,6 +212,8 @@ cdef class Tensor:
 
     @grad.deleter
     def grad(self):
+        if mode.recording:
+            RECORDER.note_grad(self)
         self.grad_ = None
 
     @property
@@ -226,6 +234,8 @@ cdef class Tensor:
     def detach_(self):
         if self.base is not None:
             raise GradError("detach_: Can't detach views in-place. Use detach() instead")
+        if mode.recording:
+            RECORDER.change(self, "detach_")
         self.grad_fn_, self.leaf_requires_grad = None, False
         return self
 
@@ -246,6 +256,7 @@ cdef class Tensor:
 
     def register_post_accumulate_grad_hook(self, hook):
         """Call `hook(tensor)` after a gradient was added to `.grad` of this leaf."""
+        refuse_hooks("register_post_accumulate_grad_hook")
         if not needs_grad(self) or grad_fn_of(self) is not None:
             raise GradError("register_post_accumulate_grad_hook: only leaf tensors that require a gradient have one")
         if self.accumulate_hooks is None:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..core import Tensor, enable_grad, float32, no_grad, tensor
+from ..core import Tensor, enable_grad, float32, no_grad, recorder, run_on_the_host, tensor
 from ..nn.hooks import Hook, RemovableHandle
 
 Group = dict[str, Any]
@@ -77,6 +77,8 @@ class Optimizer:
 
     def step(self, closure: Closure | None = None) -> Any:
         """Update every parameter that has a gradient; `closure` gives the loss, computed first."""
+        if recorder() is not None and closure is None:
+            return run_on_the_host(self.step)
         for hook in list(self._step_pre_hooks.values()):
             hook.function(self, (closure,), {})
         loss = None
@@ -90,6 +92,8 @@ class Optimizer:
         for hook in list(self._step_post_hooks.values()):
             hook.function(self, (closure,), {})
         return loss
+
+    step.runs_on_the_host = True  # type: ignore[attr-defined]  # a compiled program calls it at each replay
 
     def _update_group(self, group: Group) -> None:
         raise NotImplementedError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from ...core import recorder, run_on_the_host
 from ..optimizer import Optimizer
 
 
@@ -48,6 +49,9 @@ class LRScheduler:
 
     def step(self, epoch: int | None = None) -> None:
         """Go to the next step, or to a given one; call it after optimizer.step()."""
+        if recorder() is not None:
+            run_on_the_host(lambda: self.step(epoch))
+            return
         optimizer = self.optimizer
         if self._step_count == 1 and type(optimizer).step is Optimizer.step and not optimizer._opt_called:
             warnings.warn(
@@ -58,6 +62,8 @@ class LRScheduler:
             )
         self._step_count += 1
         self._move(epoch)
+
+    step.runs_on_the_host = True  # type: ignore[attr-defined]  # a compiled program calls it at each replay
 
     def _move(self, epoch: int | None = None) -> None:
         if epoch is None:
