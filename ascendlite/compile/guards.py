@@ -48,6 +48,7 @@ class Watch:
         self.tensors: dict[int, Tensor] = {}
         self._seen: dict[int, object] = {}  # keeps what was walked alive, so that an id stays one object's
         self._codes: set[types.CodeType] = set()
+        self._classes: set[type] = set()
         self._refuse = refuse
 
     def _guard(self, kind: str, container: Any, key: Any, value: Any, name: str) -> None:
@@ -156,9 +157,9 @@ class Watch:
 
     def _class(self, kind: type, name: str) -> Iterator[tuple[Any, str, bool]]:
         for base in kind.__mro__:
-            if base in self._seen.values() or top_module(base.__module__) in QUIET | {LIBRARY, "builtins"}:
+            if base in self._classes or top_module(base.__module__) in QUIET | {LIBRARY, "builtins"}:
                 continue
-            self._seen[id(base)] = base
+            self._classes.add(base)
             for key, item in list(vars(base).items()):
                 plain = getattr(item, "__func__", item)
                 if isinstance(item, property):
