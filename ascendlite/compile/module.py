@@ -25,7 +25,7 @@ class CompiledModule(Module):
         return str(self.__dict__["_compiled"].explain())
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("_orig_mod"), name)
+        wrapped = self.__dict__.get("_modules", {}).get("_orig_mod")
+        if wrapped is None:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(wrapped, name)

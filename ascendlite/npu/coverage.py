@@ -17,7 +17,7 @@ def home(name: str) -> str:
     """Where an op runs. A kernel may leave rare formats to the AI CPU; a profile shows each case.
 
     >>> from ascendlite.npu.coverage import home
-    >>> home("matmul"), home("rope"), home("digamma")
+    >>> home("matmul"), home("cat"), home("digamma")
     ('kernel', 'composite', 'AI CPU')
     """
     if OPS[name].is_view:
