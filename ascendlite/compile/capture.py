@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import warnings
@@ -72,7 +73,8 @@ class Capture:
         for k, value in enumerate((fn, *args, *kwargs.values())):
             self.watch.value(value, "the function" if k == 0 else f"argument {k}", near=k > 0)
         with _ONE_AT_A_TIME:
-            profile = sys.getprofile()
+            profile, collects = sys.getprofile(), gc.isenabled()
+            gc.disable()  # what a collection runs, such as others' callbacks, is no part of the function
             try:
                 if self.reason is None:
                     self.recorder.start()
@@ -85,6 +87,8 @@ class Capture:
             finally:
                 sys.setprofile(profile)
                 self.recorder.stop()
+                if collects:
+                    gc.enable()
         recording.reason, recording.line = self.reason, self.line
         return recording
 
