@@ -27,6 +27,7 @@ from ascendlite.npu.kernels import (  # noqa: F401  # some only register themsel
     optimizers,
     passes,
     picks,
+    pools,
     products,
     random,
     ranks,

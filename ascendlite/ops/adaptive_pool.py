@@ -25,6 +25,14 @@ plane_scatter = Op(
     infer=_scattered,
     vjp=(lambda g, y, _g, index, size: _plane_gather(g, index, len(size)), None),
 )
+# The same for places that the windows of a pool gave: kernel, stride, padding and dilation follow the size; nothing: adaptive windows.
+window_scatter = Op(
+    "window_scatter",
+    inputs=2,
+    kernel="plane_scatter",
+    infer=lambda g, index, size, *windows: _scattered(g, index, size),
+    vjp=(lambda g, y, _g, index, size: _plane_gather(g, index, len(size)), None),
+)
 _plane_gather = Op(
     "plane_gather",
     inputs=2,
@@ -46,7 +54,7 @@ _adaptive_max = Op(
     "adaptive_max_pool",
     inputs=1,
     infer=_adaptive_max_shapes,
-    vjp=(lambda g, y, _x, size: plane_scatter(g[0], y[1], _x.shape[_x.ndim - len(size) :]),),
+    vjp=(lambda g, y, _x, size: window_scatter(g[0], y[1], _x.shape[_x.ndim - len(size) :]),),
 )
 _adaptive_avg = Op(
     "adaptive_avg_pool",

@@ -13,7 +13,7 @@ from ascendlite.ops.adaptive_pool import (
     adaptive_max_pool2d,
     adaptive_max_pool3d,
     check_planes,
-    plane_scatter,
+    window_scatter,
 )
 from ascendlite.ops.sizes import Size, check_positive, spread
 
@@ -46,7 +46,11 @@ _max_pool = Op(
     "max_pool",
     inputs=1,
     infer=_max_shapes,
-    vjp=(lambda g, y, _x, kernel: plane_scatter(g[0], y[1], _x.shape[_x.ndim - len(kernel) :]),),
+    vjp=(
+        lambda g, y, _x, kernel, stride, padding, dilation: window_scatter(
+            g[0], y[1], _x.shape[_x.ndim - len(kernel) :], kernel, stride, padding, dilation
+        ),
+    ),
 )
 # Attributes: kernel, stride, padding, count_include_pad, divisor_override (0: none), spatial size of the result.
 _avg_pool = Op(

@@ -57,6 +57,15 @@ def channels() -> None:
         al.nn.functional.group_norm(x, 8).sum().backward()
 
 
+def pools() -> None:
+    functional = al.nn.functional
+    for x in (tensor(3, 64, 56, 56), tensor(60, 64, 14, 14, dtype=al.float16)):
+        x.requires_grad_()
+        functional.max_pool2d(x, 3, 2, 1).sum().backward()
+        functional.avg_pool2d(x, 3, 2, 1).sum().backward()
+        functional.interpolate(x, size=(31, 40), mode="bilinear").sum().backward()
+
+
 def copies() -> None:
     x = tensor(9000, 500)
     x.T.contiguous()
@@ -88,6 +97,8 @@ def reductions() -> None:
 def losses() -> None:
     x, target = tensor(3000, 900), tensor(3000, dtype=al.int64)
     al.nn.functional.cross_entropy(x, target)
+    x.requires_grad_()
+    al.nn.functional.nll_loss(x, target, tensor(900)).backward()
 
 
 def tables() -> None:
@@ -153,7 +164,7 @@ def chosen_rows() -> None:
 
 
 CALLS: dict[str, Callable[[], None]] = {
-    f.__name__: f for f in (pointwise, products, convolutions, channels, copies, rows, reductions, losses, tables, optimizers, attention, rotary, draws, ranks, chosen_rows)
+    f.__name__: f for f in (pointwise, products, convolutions, channels, pools, copies, rows, reductions, losses, tables, optimizers, attention, rotary, draws, ranks, chosen_rows)
 }
 
 
@@ -163,7 +174,7 @@ NEEDLESS = ("work.new_stat()", "Duplicate(made, 0.0, self.size)", "a row that is
 
 
 # Calls that launch further kernels, at sizes that need not show what these need: the modules whose syncs are looked at.
-ONLY = {"channels": ("channels",), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
+ONLY = {"channels": ("channels",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
 
 
 def lines_at(site: Site) -> str:
