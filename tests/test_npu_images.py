@@ -1,4 +1,4 @@
-"""Convolutions, norms over channels, pools and resampling on the NPU: as on the CPU, in every numerics mode, off the AI CPU."""
+"""Convolutions, norms over channels, pools, resampling and losses on the NPU: as on the CPU, in every numerics mode, off the AI CPU."""
 
 from __future__ import annotations
 
@@ -13,6 +13,16 @@ import ascendlite.nn.functional as F
 
 Layer = Callable[..., al.Tensor]
 TOLERANCE = {"float32": 2e-5, "float16": 4e-3, "bfloat16": 3e-2}  # of the largest number: sums of some hundred terms
+
+
+def spatial(f: Callable[[al.Tensor], Any]) -> Layer:
+    """A pool that may give places, too: they count as further results."""
+
+    def layer(x: al.Tensor) -> al.Tensor:
+        y = f(x)
+        return y if isinstance(y, al.Tensor) else al.cat([y[0], y[1].to(y[0].dtype)])
+
+    return layer
 
 
 def gradients(f: Layer, arrays: tuple[np.ndarray, ...], dtype: str, device: str) -> list[np.ndarray]:
@@ -80,3 +90,62 @@ NORMS: dict[str, tuple[Layer, tuple[int, ...]]] = {
 def test_norms_over_channels(name: str, mode: str) -> None:
     f, shape = NORMS[name]
     check(f, shape, (6,), (6,))
+
+
+POOLS: dict[str, tuple[Layer, tuple[int, ...]]] = {
+    "largest": (lambda x: F.max_pool2d(x, 3, 2, 1, return_indices=True), (2, 5, 13, 14)),
+    "largest of a line, dilated": (lambda x: F.max_pool1d(x, 3, 1, 1, 2, return_indices=True), (2, 70, 31)),
+    "largest of a volume": (lambda x: F.max_pool3d(x, 2, return_indices=True), (1, 3, 6, 5, 7)),
+    "largest, planes longer than UB": (lambda x: F.max_pool2d(x, 3, 2, 1), (1, 3, 112, 112)),
+    "largest, adaptive": (lambda x: F.adaptive_max_pool2d(x, (3, 6), return_indices=True), (2, 3, 8, 4)),
+    "mean": (lambda x: F.avg_pool2d(x, 3, 2, 1), (2, 5, 13, 14)),
+    "mean of what is inside": (lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False), (2, 5, 12, 14)),
+    "sum over a divisor": (lambda x: F.avg_pool2d(x, 3, 1, 1, divisor_override=5), (70, 5, 12, 14)),
+    "mean, adaptive": (lambda x: F.adaptive_avg_pool2d(x, (3, 4)), (2, 3, 8, 9)),
+    "mean of all": (lambda x: F.adaptive_avg_pool2d(x, 1), (2, 3, 28, 29)),
+    "nearest": (lambda x: F.interpolate(x, size=(5, 13)), (2, 3, 8, 7)),
+    "nearest, exact": (lambda x: F.interpolate(x, scale_factor=2, mode="nearest-exact"), (2, 3, 6, 7)),
+    "bilinear": (lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), (2, 3, 6, 7)),
+    "bilinear, corners aligned": (lambda x: F.interpolate(x, size=(5, 13), mode="bilinear", align_corners=True), (2, 3, 8, 7)),
+    "bicubic": (lambda x: F.interpolate(x, size=(5, 13), mode="bicubic"), (2, 3, 8, 7)),
+    "trilinear": (lambda x: F.interpolate(x, scale_factor=(1.5, 2, 0.7), mode="trilinear"), (2, 3, 4, 3, 8)),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_pools_and_resampling(name: str, mode: str) -> None:
+    f, shape = POOLS[name]
+    check(spatial(f), shape)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_pools_of_short_floats(dtype: str) -> None:
+    for name in ("largest", "mean", "bilinear"):
+        f, shape = POOLS[name]
+        check(spatial(f), shape, dtype=dtype)
+
+
+LOSSES: dict[str, Layer] = {
+    "nll_loss": lambda x, t: F.nll_loss(x, (t[:, 0] * 2).abs().long()),
+    "nll_loss, weighted": lambda x, t: F.nll_loss(x, (t[:, 0] * 2).abs().long(), t[0].detach().abs(), ignore_index=1),
+    "cross_entropy": lambda x, t: F.cross_entropy(x, (t[:, 0] * 2).abs().long()),
+    "kl_div": lambda x, t: F.kl_div(x, t.detach().sigmoid()),
+    "kl_div of logarithms": lambda x, t: F.kl_div(x, t, log_target=True),
+    "binary_cross_entropy": lambda x, t: F.binary_cross_entropy(x.sigmoid(), t.sigmoid()),
+    "binary_cross_entropy_with_logits": lambda x, t: F.binary_cross_entropy_with_logits(x, t.sigmoid(), pos_weight=t[0].detach().abs()),
+    "smooth_l1_loss": F.smooth_l1_loss, "huber_loss": F.huber_loss, "mse_loss": F.mse_loss, "l1_loss": F.l1_loss,
+    "cosine_similarity": F.cosine_similarity, "clamp": lambda x, t: (x.clamp(-0.5, 0.5) + t.clamp(min=0.1)).sum(),
+    "pad": lambda x, t: F.pad(x, (1, -2, 3, 4), value=2.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses(name: str, mode: str) -> None:
+    check(LOSSES[name], (40, 11), (40, 11))
+
+
+def test_the_largest_of_ties_is_the_first_and_of_nans_the_last() -> None:
+    x = al.tensor([[[0.0, 2.0, 2.0, 1.0], [float("nan"), 1.0, float("nan"), -1.0]]]).reshape(1, 2, 4)
+    values, places = F.max_pool1d(x.npu(), 4, return_indices=True)
+    np.testing.assert_array_equal(values.cpu().numpy(), [[[2.0], [np.nan]]])
+    np.testing.assert_array_equal(places.cpu().numpy(), [[[1], [2]]])

@@ -10,7 +10,7 @@ from ascendlite.npu.kernels import COMPOSITES, kernel_for, products
 from ascendlite.ops.attention import Grouped, group_heads, visible
 
 Tensors = tuple[Any, ...]
-COMPOSITES.add("cat")
+COMPOSITES.update(("cat", "pad_constant"))
 _FLOAT32: Final = _core.DTYPE_NAMES["float32"]
 
 
@@ -97,3 +97,17 @@ def _cat(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> None:
             if t.ndim == out.ndim and t.shape[dim]:
                 out.narrow(dim, at, t.shape[dim]).copy_(t.detach())
                 at += t.shape[dim]
+
+
+@kernel_for("pad_constant")
+def _pad(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> None:
+    """The number everywhere, then what is kept of the tensor in its place."""
+    out, x, value = outputs[0].detach(), inputs[0].detach(), inputs[1].detach()
+    with no_grad():
+        if any(n > 0 for pair in attrs for n in pair):
+            out.copy_(value.expand(tuple(out.shape)))
+        for d, (before, after) in enumerate(zip(*attrs, strict=True)):
+            x = x.narrow(d, max(0, -before), x.shape[d] + min(0, before) + min(0, after))
+            out = out.narrow(d, max(0, before), x.shape[d])
+        if x.numel():
+            out.copy_(x)

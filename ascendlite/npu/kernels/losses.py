@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from ascendlite.core import Tensor, _core, no_grad
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu import wide
 from ascendlite.npu.kernels import kernel_for
 from ascendlite.npu.kernels.elementwise import blocks_for
-from ascendlite.npu.kernels.rowwise import FLOATS, Rows, Work, f32, rows_of
+from ascendlite.npu.kernels.rowwise import FLOATS, Rows, Work, f32, rows_of, shared_row
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.rows import barrier
 from ascendlite.npu.lang.tiles import Items, pipeline, scratch
 from ascendlite.npu.programs import kernel
 from ascendlite.npu.runtime.launch import launch
+from ascendlite.ops.compare import where
 
 NONE, MEAN, SUM = 0, 1, 2  # the reductions of ops.cross_entropy
-_FLOAT32: Final = _core.DTYPE_NAMES["float32"]
+_FLOAT32, _INT32 = _core.DTYPE_NAMES["float32"], _core.DTYPE_NAMES["int32"]
 
 
 class _Picked:
@@ -100,6 +101,56 @@ def row_gradients(x: Any, target: Any, lse: Any, factor: Any, dx: Any, r: Rows) 
         work.narrow(t.outs[0], w, t.count)
 
 
+@kernel(kind="aiv")  # type: ignore[untyped-decorator]
+def row_picks(x: Any, target: Any, weight: Any, picked: Any, weights: Any, r: Rows) -> None:
+    """picked[i] = x[i, target[i]], weights[i] = weight[target[i]]; what is None is left out."""
+    work, place = Work(r), _Picked(r)
+    w, classes = None if x is None else work.tile(), scratch(dtypes.i32, -(-r.tile // 8) * 8)
+    table = None if weight is None else shared_row(weight, r.columns, r.pitch)
+    if w is not None:
+        ac.Duplicate(w, 0.0, work.size)
+        barrier()
+    outs = tuple(Items(t, 1, 1) for t in (picked, weights) if t is not None)
+    ins = (Items(target, 1, 1), *(() if x is None else (x,)))
+    for t in pipeline(r.rows, r.tile, ins=ins, outs=outs, width=r.columns, pitch=r.pitch, align=8):
+        if w is not None and t.ins[1].dtype is f32:
+            ac.Adds(w, t.ins[1], 0.0, t.count * r.pitch)
+        elif w is not None:
+            ac.Cast(w, t.ins[1], "CAST_NONE", t.count * r.pitch)
+        offsets = place.place(t.ins[0], r.columns, t.count)
+        if w is not None:
+            ac.Gather(t.outs[0], w, offsets, 0, t.count)
+        if table is not None:
+            ac.Sub(classes, place.offsets, place.starts, t.count)
+            barrier()
+            ac.Gather(t.outs[-1], table, classes.ReinterpretCast(dtypes.u32), 0, t.count)
+
+
+@kernel(kind="aiv")  # type: ignore[untyped-decorator]
+def row_marks(target: Any, factor: Any, dx: Any, r: Rows) -> None:
+    """dx[i, :] = factor[i] at target[i], 0 elsewhere."""
+    work = Work(r)
+    w, columns = work.tile(), work.tile()
+    whole, place, line = scratch(dtypes.i32, -(-r.tile // 8) * 8), work.new_stat(), scratch(f32, r.pitch)
+    ac.CreateVecIndex(line, 0.0, r.pitch)
+    barrier()
+    for k in range(r.tile):
+        ac.Adds(columns[k * r.pitch :], line, 0.0, r.pitch)
+    barrier()
+    for t in pipeline(r.rows, r.tile, ins=(Items(target, 1, 1), Items(factor, 1, 1)), outs=(dx,), width=r.columns, pitch=r.pitch, align=16):
+        ac.Cast(whole, t.ins[0], "CAST_NONE", t.count)
+        barrier()
+        ac.Cast(place, whole, "CAST_NONE", t.count)
+        barrier()
+        work.combine(ac.Sub, w, columns, place, t.count)
+        work.each(ac.Abs, w, w, rows=t.count)
+        work.each(ac.Muls, w, w, -1.0, rows=t.count)
+        work.each(ac.Adds, w, w, 1.0, rows=t.count)
+        work.each(ac.Relu, w, w, rows=t.count)
+        work.combine(ac.Mul, w, w, t.ins[1], t.count)
+        work.narrow(t.outs[0], w, t.count)
+
+
 def _layout(x: Tensor, target: Tensor, weight: Tensor | None, smoothing: float, work: int) -> Rows | None:
     plain = weight is None and smoothing == 0.0 and x.ndim == 2 and x.dtype.name in FLOATS and target.dtype.name == "int64"
     return rows_of(x.shape[0], x.shape[1], x.itemsize, 2, work) if plain and x.numel() else None
@@ -107,7 +158,7 @@ def _layout(x: Tensor, target: Tensor, weight: Tensor | None, smoothing: float, 
 
 def _counts(target: Tensor, ignore: int) -> Tensor:
     """1 for rows that count, 0 for those of the ignored class."""
-    counted: Tensor = (target != ignore).to(_FLOAT32)
+    counted: Tensor = (target.to(_INT32) != ignore).to(_FLOAT32)  # int64 has no comparison on the vector core
     return counted
 
 
@@ -146,6 +197,52 @@ def _cross_entropy_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | 
         if reduction == MEAN:
             factor = factor / total
     launch(row_gradients, x.contiguous(), target.contiguous(), lse, factor.contiguous(), outputs[0], r, blocks=blocks_for(x.nbytes), name="cross_entropy_backward")
+    return None
+
+
+def _picks(x: Tensor | None, target: Tensor, weight: Tensor | None, r: Rows) -> list[Tensor]:
+    """Of each row what x and the weights have for its class: of those that are given."""
+    found: list[Any] = [None if t is None else _core.empty((r.rows,), dtype=_FLOAT32, device=target.device) for t in (x, weight)]
+    picked, weights = found
+    launch(row_picks, None if x is None else x.contiguous(), target.contiguous(), weight, picked, weights, r, blocks=blocks_for(r.rows * r.columns * 4), name="nll_loss")
+    return [t for t in found if t is not None]
+
+
+@kernel_for("nll_loss")
+def _nll_loss(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...], attrs: tuple[Any, ...]) -> Any:
+    x, target, weight = (None if t is None else t.detach() for t in inputs)
+    reduction, ignore = attrs
+    assert x is not None and target is not None
+    r = _layout(x, target, None, 0.0, 4)
+    if r is None or (weight is not None and weight.dtype.name not in FLOATS) or not _legal(target, ignore, x.shape[1]):
+        return NotImplemented
+    loss, total = outputs
+    with no_grad():
+        picked, *weights = _picks(x, target, weight, r)
+        each = _counts(target, ignore) * weights[0] if weights else _counts(target, ignore)
+        total.copy_(each.sum())
+        found = where(each == 0.0, 0.0, picked * each) * -1.0  # what is ignored may be infinite
+        if reduction != NONE:
+            found = found.sum() / total if reduction == MEAN else found.sum()
+        loss.copy_(found)
+    return None
+
+
+@kernel_for("nll_loss_backward")
+def _nll_loss_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...], attrs: tuple[Any, ...]) -> Any:
+    g, target, weight, total = (None if t is None else t.detach() for t in inputs)
+    dx, (reduction, ignore) = outputs[0], attrs[:2]
+    assert g is not None and target is not None and total is not None
+    r = _layout(dx, target, None, 0.0, 4)
+    if r is None or (weight is not None and weight.dtype.name not in FLOATS):
+        return NotImplemented
+    with no_grad():
+        factor = _counts(target, ignore) * g.to(_FLOAT32) * -1.0
+        if weight is not None:
+            factor = factor * _picks(None, target, weight, r)[0]
+        if reduction == MEAN:
+            factor = factor / total
+    launch(row_marks, target.contiguous(), factor.contiguous(), dx, r, blocks=blocks_for(dx.nbytes), name="nll_loss_backward")
     return None
 
 
