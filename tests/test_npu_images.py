@@ -149,3 +149,9 @@ def test_the_largest_of_ties_is_the_first_and_of_nans_the_last() -> None:
     values, places = F.max_pool1d(x.npu(), 4, return_indices=True)
     np.testing.assert_array_equal(values.cpu().numpy(), [[[2.0], [np.nan]]])
     np.testing.assert_array_equal(places.cpu().numpy(), [[[1], [2]]])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_losses_of_short_floats(dtype: str) -> None:
+    for name in ("nll_loss, weighted", "cross_entropy", "smooth_l1_loss", "binary_cross_entropy_with_logits", "pad"):
+        check(LOSSES[name], (40, 11), (40, 11), dtype=dtype)

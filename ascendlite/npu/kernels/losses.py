@@ -106,7 +106,7 @@ def row_picks(x: Any, target: Any, weight: Any, picked: Any, weights: Any, r: Ro
     """picked[i] = x[i, target[i]], weights[i] = weight[target[i]]; what is None is left out."""
     work, place = Work(r), _Picked(r)
     w, classes = None if x is None else work.tile(), scratch(dtypes.i32, -(-r.tile // 8) * 8)
-    table = None if weight is None else shared_row(weight, r.columns, r.pitch)
+    table = None if weight is None else shared_row(weight, r.columns, r.pitch)[: r.columns]
     if w is not None:
         ac.Duplicate(w, 0.0, work.size)
         barrier()

@@ -266,10 +266,10 @@ def spread_rows(g: Any, places: Any, dx: Any, s: Spread) -> None:
     """dx[p, :] = the sum of g[q, :] over the outputs q whose largest element was at p."""
     gg, at_g, xg, width, parts = ac.GlobalTensor(g), ac.GlobalTensor(places), ac.GlobalTensor(dx), s.width, _parts(s)
     inside, outside = s.plane(False), s.plane(True)
-    n, m = (max(p.end - p.begin for p in parts) * outside * width, s.rows * inside * width)
+    n, m = -(-max(p.end - p.begin for p in parts) * outside * width // LANES) * LANES, s.rows * inside * width
     room = Exchange([(gg.dtype, n), (f32, n)], [(xg.dtype, m)])
     wide = None if gg.dtype is f32 else scratch(f32, n)
-    distance, chosen, hit = scratch(f32, n), scratch(f32, n), scratch(dtypes.u8, n // 8)
+    distance, chosen, hit = room.ins[1], scratch(f32, n), scratch(dtypes.u8, n // 8)
     acc = room.outs[0] if xg.dtype is f32 else scratch(f32, m)
 
     def add(of: int, to: int, lanes: int, repeat: int | None, step: int, stride: int, weight: float) -> None:
@@ -285,10 +285,10 @@ def spread_rows(g: Any, places: Any, dx: Any, s: Spread) -> None:
             v = widened(wide, room.ins[0], outputs * width, settled=False)
             ac.Duplicate(acc, 0.0, pixels * width)
             for q, base in enumerate(p.bases):
-                ac.Adds(distance[q * width :], room.ins[1][q * width :], float(-base), width)
+                ac.Adds(distance[q * width :], distance[q * width :], float(-base), width)
             barrier()
             for far, rounds in p.runs:
-                ac.CompareScalar(hit, distance, float(far), "EQ", outputs * width)
+                ac.CompareScalar(hit, distance, float(far), "EQ", -(-outputs * width // LANES) * LANES)
                 barrier()
                 ac.Select(chosen, hit, v, 0.0, "VSEL_TENSOR_SCALAR_MODE", outputs * width)
                 barrier()
@@ -302,13 +302,14 @@ def spread_rows(g: Any, places: Any, dx: Any, s: Spread) -> None:
 
 
 def _spread_of(maps: tuple[Resize, ...], planes: int, item: int) -> Spread | None:
-    """As many rows of a plane at a time as fit."""
-    for rows in range(maps[0].size, 0, -1):
-        s = Spread(maps, planes, LANES, rows)
-        touched = max(sum(1 for row in maps[0].taps() if row[0][0] < low + rows and row[-1][0] >= low) for low in range(0, maps[0].size, rows))
-        pixels, outputs = rows * s.plane(False), touched * s.plane(True)
-        if max(pixels, outputs) <= 4095 and LANES * (pixels * item + outputs * (item + 13)) <= ROOM:
-            return s
+    """As many rows of a plane at a time as fit, of as many planes as a repeat has lanes, or fewer."""
+    for width in (LANES, LANES // 2, LANES // 4):
+        for rows in range(maps[0].size, 0, -1):
+            s = Spread(maps, planes, width, rows)
+            touched = max(sum(1 for row in maps[0].taps() if row[0][0] < low + rows and row[-1][0] >= low) for low in range(0, maps[0].size, rows))
+            pixels, outputs = rows * s.plane(False), max(1, touched) * s.plane(True)
+            if max(pixels, outputs) <= 4095 and width * (pixels * item + outputs * (item + 9)) <= ROOM:
+                return s
     return None
 
 

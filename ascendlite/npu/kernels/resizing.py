@@ -110,7 +110,7 @@ def each_run(found: Sequence[Run], low: int, width: int, issue: Any) -> None:
     for run in found:
         if run.count > 1 and max(run.step, run.stride) * blocks <= 255:
             for c in range(0, width, LANES):
-                issue(run.first * width + c, (run.source - low) * width + c, LANES, run.count, run.step * blocks, run.stride * blocks, run.weight)
+                issue(run.first * width + c, (run.source - low) * width + c, min(LANES, width), run.count, run.step * blocks, run.stride * blocks, run.weight)
         else:
             for k in range(run.count):
                 issue((run.first + k * run.step) * width, (run.source + k * run.stride - low) * width, width, None, 0, 0, run.weight)
