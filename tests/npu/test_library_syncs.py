@@ -71,6 +71,7 @@ def copies() -> None:
     x.T.contiguous()
     x[1:, 1:].contiguous()
     x[1:, ::2].contiguous()
+    x[:, :1].expand(9000, 500).contiguous()
 
 
 def rows() -> None:

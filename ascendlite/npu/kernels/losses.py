@@ -109,7 +109,6 @@ def row_picks(x: Any, target: Any, weight: Any, picked: Any, weights: Any, r: Ro
     table = None if weight is None else shared_row(weight, r.columns, r.pitch)[: r.columns]
     if w is not None:
         ac.Duplicate(w, 0.0, work.size)
-        barrier()
     outs = tuple(Items(t, 1, 1) for t in (picked, weights) if t is not None)
     ins = (Items(target, 1, 1), *(() if x is None else (x,)))
     for t in pipeline(r.rows, r.tile, ins=ins, outs=outs, width=r.columns, pitch=r.pitch, align=8):
@@ -136,7 +135,6 @@ def row_marks(target: Any, factor: Any, dx: Any, r: Rows) -> None:
     barrier()
     for k in range(r.tile):
         ac.Adds(columns[k * r.pitch :], line, 0.0, r.pitch)
-    barrier()
     for t in pipeline(r.rows, r.tile, ins=(Items(target, 1, 1), Items(factor, 1, 1)), outs=(dx,), width=r.columns, pitch=r.pitch, align=16):
         ac.Cast(whole, t.ins[0], "CAST_NONE", t.count)
         barrier()
