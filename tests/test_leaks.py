@@ -75,3 +75,17 @@ def test_repeated_work_leaves_no_blocks(work: object) -> None:
         work()  # type: ignore[operator]
     gc.collect()
     assert cpu.memory_stats()["active"] <= before
+
+
+def test_gradients_that_nobody_asked_for_are_let_go() -> None:
+    index = al.tensor([[[1, 2], [0, 3]]])
+
+    def step() -> None:
+        x = al.randn(1, 2, 2).requires_grad_()
+        al.zeros(1, 2, 4).scatter(-1, index, x * 2).sum().backward()  # the rule gives the zeros a gradient, too
+
+    step()
+    held = cpu.memory_allocated()
+    for _ in range(10):
+        step()
+    assert cpu.memory_allocated() == held

@@ -209,14 +209,14 @@ cdef class GraphTask:
         cdef PyObject** edges = edges_of(node)
         cdef PyObject* result
         for i in range(node.n_edges):
+            result = self.results[i]
+            self.results[i] = NULL
+            r = None if result == NULL else owned(result)  # also where nobody asked for it: it is let go here
             if edges[i] == <PyObject*>None:
                 continue
             edge = <object>edges[i]
             slot = self.slot_of(edge)
-            result = self.results[i]
-            self.results[i] = NULL
-            if result != NULL:
-                r = owned(result)
+            if r is not None:
                 if self.slots[slot].needed:
                     number = 0 if node.output_numbers is None else <int>node.output_numbers[i]
                     r = conform(r, edge, number, node)
