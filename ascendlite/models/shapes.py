@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ascendlite.core import Device
 
-_WIDTH = 8  # tokens
+_WIDTH = 8  # tokens: coarser steps make fewer programs but pad short rows by as much as they hold
 
 
 def recurring_width(tokens: int, device: Device) -> int:

@@ -126,7 +126,7 @@ class Sampler:
                 self._note(rollouts[row], choice.tokens[at], choice.drawn_logprobs[at], None if choice.sets is None else choice.sets[at])
             going = [at for at, row in enumerate(live) if rollouts[row].finish is None]
             if going and len(going) < len(live):
-                ended = [at for at in range(len(held)) if at not in set(going)]
+                ended = sorted(set(range(len(held))) - set(going))
                 chosen = [*going, *ended[: min(len(held), recurring_count(len(going), logits.device)) - len(going)]]
                 cache, held = cache.select(chosen), [held[at] for at in chosen]
             live = [live[at] for at in going]
