@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.kernels.flash_parts import LOWEST, READY, WEIGHED, Event, Products, Rows, Scores, f32, possible, slots, spread_rows
+from ascendlite.npu.kernels.flash_parts import LOWEST, READY, WEIGHED, Event, Products, Rows, Scores, f32, run_cube, slots, spread_rows
 from ascendlite.npu.kernels.flash_plan import SLOTS, Lie, Place, Problem, Tiles, Walk, up
 from ascendlite.npu.kernels.rowwise import Rows as RowsOf
 from ascendlite.npu.kernels.rowwise import Work
@@ -38,7 +38,7 @@ def flash_dq(g: Any, q: Any, k: Any, v: Any, mask: Any, lse: Any, delta: Any, dq
     """dq (B, L, H, E) = the slopes of the scores times k. delta (B, L, H): rows' sums of g y. Workspaces: SLOTS tiles for each group of cores."""
     walk = Walk(p, t, by_keys=False)
     if ac.IsAIC():
-        _run_cube(walk, _QueryCube(walk, (g, gl), q, k, v, (scores, slopes, ds), (dq,)))
+        run_cube(walk, _QueryCube(walk, (g, gl), q, k, v, (scores, slopes, ds), (dq,)))
     else:
         _run_vector(walk, _Slopes(walk, mask, lse, delta, scores, slopes, (ds,)))
 
@@ -49,21 +49,9 @@ def flash_dkv(g: Any, q: Any, k: Any, v: Any, mask: Any, lse: Any, delta: Any, d
     """dk (B, S, G, E) = the slopes of the scores, turned, times q; dv (B, S, G, V) = the weights, turned, times g. dv None: dk is the sum of both."""
     walk = Walk(p, t, by_keys=True)
     if ac.IsAIC():
-        _run_cube(walk, _KeyCube(walk, (g, gl), q, k, v, (scores, slopes, ds, weights), (dk,) if dv is None else (dk, dv)))
+        run_cube(walk, _KeyCube(walk, (g, gl), q, k, v, (scores, slopes, ds, weights), (dk,) if dv is None else (dk, dv)))
     else:
         _run_vector(walk, _Slopes(walk, mask, lse, delta, scores, slopes, (ds, weights)))
-
-
-def _run_cube(walk: Walk, cube: _Cube) -> None:
-    with ac.If(walk.count > 0):
-        cube.scores_of(walk.start())
-    for at in walk.places():
-        more, ahead = walk.after(at)
-        if possible(more):
-            with ac.If(more):
-                cube.scores_of(ahead)
-        cube.sums_of(at)
-    cube.finish()
 
 
 def _run_vector(walk: Walk, slopes: _Slopes) -> None:

@@ -9,7 +9,22 @@ from __future__ import annotations
 from typing import Any
 
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.kernels.flash_parts import LOWEST, READY, SUMMED, TINY, WEIGHED, Event, Products, Rows, Scores, f32, possible, slots, spread_rows
+from ascendlite.npu.kernels.flash_parts import (
+    LOWEST,
+    READY,
+    SUMMED,
+    TINY,
+    WEIGHED,
+    Event,
+    Products,
+    Rows,
+    Scores,
+    f32,
+    possible,
+    run_cube,
+    slots,
+    spread_rows,
+)
 from ascendlite.npu.kernels.flash_plan import SLOTS, Place, Problem, Tiles, Walk, up
 from ascendlite.npu.lang.declare import Memory
 from ascendlite.npu.lang.rows import barrier
@@ -29,16 +44,7 @@ def flash(q: Any, k: Any, v: Any, mask: Any, sinks: Any, out: Any, lse: Any, sco
     """out (B, L, H, V) = attention, lse (B, H, L) = logarithm of the softmax's denominator. Workspaces: SLOTS tiles for each group of cores."""
     walk = Walk(p, t, by_keys=False)
     if ac.IsAIC():
-        cube = _Cube(walk, q, k, v, scores, weights, sums)
-        with ac.If(walk.count > 0):
-            cube.scores_of(walk.start())
-        for at in walk.places():
-            more, ahead = walk.after(at)
-            if possible(more):
-                with ac.If(more):
-                    cube.scores_of(ahead)
-            cube.sums_of(at)
-        cube.finish()
+        run_cube(walk, _Cube(walk, q, k, v, scores, weights, sums))
     else:
         softmax = _Softmax(walk, mask, sinks, out, lse, scores, weights, sums)
         for at in walk.places():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels.flash_plan import Place, Problem, Tiles, Walk, up
@@ -27,6 +27,32 @@ READY, WEIGHED, SUMMED = 8, 9, 10  # cross-core flags: scores are there; weights
 def possible(condition: Index) -> bool:
     """Whether a condition can hold: code under one that cannot is not written."""
     return not isinstance(condition, int) or bool(condition)
+
+
+class Cube(Protocol):
+    """The cube's part of an attention kernel: scores for the vector cores, then products with what they make of them."""
+
+    def scores_of(self, at: Place) -> None:
+        """Scores of a tile."""
+
+    def sums_of(self, at: Place) -> None:
+        """Products with the weights of a tile that came back."""
+
+    def finish(self) -> None:
+        """Take back the flags."""
+
+
+def run_cube(walk: Walk, cube: Cube) -> None:
+    """Scores run one tile ahead, so that the vector cores never wait for the cube."""
+    with ac.If(walk.count > 0):
+        cube.scores_of(walk.start())
+    for at in walk.places():
+        more, ahead = walk.after(at)
+        if possible(more):
+            with ac.If(more):
+                cube.scores_of(ahead)
+        cube.sums_of(at)
+    cube.finish()
 
 
 def slots(memory: Memory, dtype: Any, size: int, count: int) -> Slots:
