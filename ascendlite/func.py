@@ -144,6 +144,10 @@ def vmap(func: Callable[..., Any], in_dims: Any = 0, out_dims: int = 0) -> Calla
         dims = tuple(in_dims) if isinstance(in_dims, (tuple, list)) else (in_dims,) * len(args)
         if len(dims) != len(args):
             raise ArgumentError(f"vmap: in_dims has {len(dims)} entries for {len(args)} arguments")
+        for number, (a, d) in enumerate(zip(args, dims, strict=True)):
+            if d is not None and (not isinstance(a, Tensor) or not isinstance(d, int) or not -a.ndim <= d < a.ndim):
+                got = f"shape {tuple(a.shape)}" if isinstance(a, Tensor) else f"type {type(a).__name__}"
+                raise ArgumentError(f"vmap: in_dims is {d} for argument {number}, of {got}; give a dim of a tensor, or None for the whole argument")
         sizes = {a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None}
         if len(sizes) != 1:
             raise ArgumentError(f"vmap: expected all mapped dims to have one size, got {sorted(sizes)}" if sizes else "vmap: no argument is mapped")

@@ -86,6 +86,8 @@ def test_a_module_runs_with_other_parameters_and_keeps_its_own():
     (lambda: functional.vjp(lambda x: x, al.ones(2)), al.errors.ShapeError, "left out"),
     (lambda: functional.jvp(lambda x: x, al.ones(2), al.ones(3)), al.errors.ShapeError, "are expected"),
     (lambda: al.vmap(lambda x, y: x)(al.ones(2), al.ones(3)), al.errors.ArgumentError, "one size"),
+    (lambda: al.vmap(lambda x: x, in_dims=3)(al.ones(2)), al.errors.ArgumentError, "in_dims is 3 for argument 0, of shape"),
+    (lambda: al.vmap(lambda x: x)(2.0), al.errors.ArgumentError, "of type float"),
     (lambda: al.vmap(lambda x: x, in_dims=None)(al.ones(2)), al.errors.ArgumentError, "no argument"),
     (lambda: al.func.functional_call(al.nn.Linear(1, 1), {"wheight": al.ones(1)}, al.ones(1)), al.errors.ArgumentError, "wheight"),
 ])

@@ -85,16 +85,16 @@ def run(options: argparse.Namespace) -> int:
 
     given = _given(options)
     if options.distill != bool(given.get("specialists")) and options.resume is None:
-        raise ArgumentError("posttrain: --distill and --specialists 2 go together; give both or none")
+        raise ArgumentError("--distill and --specialists 2 go together; give both or none")
     if options.resume is not None:
         if given:
             flags = ", ".join("--" + name.replace("_", "-") for name in sorted(given))
-            raise ArgumentError(f"posttrain: {flags} can't change when a run is resumed; leave it out, or start a new run")
+            raise ArgumentError(f"{flags} can't change when a run is resumed; leave it out, or start a new run")
         settings, folder = settings_from_state(_saved(options.resume)), options.resume
     else:
         settings, folder = JobSettings(**given), options.out or _free_folder()  # type: ignore[arg-type]
         if (folder / "settings.json").exists():
-            raise ArgumentError(f"posttrain: {folder} already holds a run; go on with --resume {folder}, or choose another --out")
+            raise ArgumentError(f"{folder} already holds a run; go on with --resume {folder}, or choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "settings.json").write_text(json.dumps(settings.state_dict(), indent=2) + "\n")
     console = Console(highlight=False)
@@ -112,11 +112,11 @@ def run(options: argparse.Namespace) -> int:
 def _saved(folder: Path) -> dict[str, int | float | str]:
     file = folder / "settings.json"
     if not file.is_file():
-        raise FileNotFoundError(f"posttrain: {folder} holds no run (there is no settings.json in it)")
+        raise FileNotFoundError(f"{folder} holds no run (there is no settings.json in it)")
     try:
         saved = json.loads(file.read_text())
     except ValueError as error:
-        raise FileFormatError(f"posttrain: {file} is damaged ({error})") from error
+        raise FileFormatError(f"{file} is damaged ({error})") from error
     return saved  # type: ignore[no-any-return]
 
 

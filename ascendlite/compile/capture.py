@@ -135,4 +135,4 @@ def tell(name: str, reason: str, line: str | None, fullgraph: bool) -> None:
     text = f"compile: {name} can't be replayed: {reason} ({line}); "
     if fullgraph:
         raise CompileError(text + "move that out of the function, or leave fullgraph=True away to run it eagerly")
-    warnings.warn(text + "it runs eagerly", stacklevel=4)
+    warnings.warn(text + "it runs eagerly", stacklevel=5)  # where the compiled function was called

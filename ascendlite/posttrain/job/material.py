@@ -102,7 +102,7 @@ def tasks_of(settings: JobSettings) -> list[Task]:
         return [make_task(settings.task)]
     names = _HALVES.get(settings.task, tuple(settings.task.split(",")))
     if len(names) != settings.specialists:
-        raise ArgumentError(f"posttrain: --specialists 2 needs two tasks, --task A,B; {settings.task!r} has no halves")
+        raise ArgumentError(f"--specialists 2 needs two tasks, --task A,B; {settings.task!r} has no halves")
     return [make_task(name) for name in names]
 
 

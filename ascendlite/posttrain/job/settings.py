@@ -44,15 +44,15 @@ class JobSettings:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type == "int" and field.name not in ("seed", "specialists") and value < 1:
-                raise ArgumentError(f"posttrain: --{field.name.replace('_', '-')} is {value}; it must be at least 1")
+                raise ArgumentError(f"--{field.name.replace('_', '-')} is {value}; it must be at least 1")
             if field.type == "float" and not value >= 0:
-                raise ArgumentError(f"posttrain: --{field.name.replace('_', '-')} is {value}; it must be at least 0")
+                raise ArgumentError(f"--{field.name.replace('_', '-')} is {value}; it must be at least 0")
         if self.grpo_generations < 2:
-            raise ArgumentError("posttrain: --grpo-generations must be at least 2: the others of a group are the baseline")
+            raise ArgumentError("--grpo-generations must be at least 2: the others of a group are the baseline")
         if self.specialists not in (0, 2):
-            raise ArgumentError(f"posttrain: --specialists is {self.specialists}; 2 are supported, each with half of the task")
+            raise ArgumentError(f"--specialists is {self.specialists}; 2 are supported, each with half of the task")
         if self.specialists and self.source:
-            raise ArgumentError("posttrain: --specialists starts from new models; leave --from out")
+            raise ArgumentError("--specialists starts from new models; leave --from out")
 
     def state_dict(self) -> dict[str, int | float | str]:
         """The choices as plain values."""
@@ -63,5 +63,5 @@ def settings_from_state(state: Mapping[str, int | float | str]) -> JobSettings:
     """The settings that a `state_dict()` describes; names of other releases are refused."""
     unknown = sorted(set(state) - {field.name for field in fields(JobSettings)})
     if unknown:
-        raise ArgumentError(f"posttrain: the job has settings that this release does not know: {', '.join(unknown)}")
+        raise ArgumentError(f"the job has settings that this release does not know: {', '.join(unknown)}")
     return JobSettings(**state)  # type: ignore[arg-type]
