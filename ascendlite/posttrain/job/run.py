@@ -196,7 +196,8 @@ class Job:
         rows = [{**row, "teacher": n} for both in zip(*(m.rl_rows() for m in materials), strict=False) for n, row in enumerate(both)]
         args = DistillConfig(
             str(self.folder / "distill"), max_steps=s.distill_steps, per_device_train_batch_size=s.distill_batch, learning_rate=s.distill_lr,
-            warmup_steps=5, max_completion_length=max(task.max_new_tokens for task in tasks), save_steps=s.save_every, seed=s.seed,
+            lr_scheduler_type="linear", warmup_steps=5, max_completion_length=max(task.max_new_tokens for task in tasks),
+            save_steps=s.save_every, seed=s.seed,
         )  # fmt: skip
         trainer = DistillTrainer(student, teachers, args, rows, processing_class=tokenizer, callbacks=self._callbacks("distill"), saved_with=saved)
         self._stage("distill", lambda: self._train(trainer))
