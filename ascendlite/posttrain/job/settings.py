@@ -25,7 +25,7 @@ class JobSettings:
     sft_lr: float = 3e-3
     sft_check: int = 30
     sft_cooling: int = 40
-    grpo_steps: int = 400
+    grpo_steps: int = 375
     grpo_prompts: int = 16
     grpo_generations: int = 16
     grpo_lr: float = 1e-3
