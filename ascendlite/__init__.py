@@ -38,7 +38,7 @@ inf, nan, pi, e, newaxis = _math.inf, _math.nan, _math.pi, _math.e, None
 globals().update({name: fn for name, fn in _FUNCTIONS.items() if name not in _FUNCTIONAL})
 
 # Imported when first used: they are not needed to compute.
-_LAZY = ("amp", "autograd", "backends", "checkpoint", "compile", "cpu", "data", "func", "generation", "info", "interop", "linalg", "meta", "models", "nn", "npu", "optim", "posttrain", "printing", "safetensors", "serialize", "special", "text", "utils")
+_LAZY = ("accelerator", "amp", "autograd", "backends", "checkpoint", "compile", "cpu", "data", "func", "generation", "info", "interop", "linalg", "meta", "models", "nn", "npu", "optim", "posttrain", "printing", "safetensors", "serialize", "special", "text", "utils")
 _LAZY_NAMES = {
     "save": "serialize", "load": "serialize", "from_dlpack": "interop.dlpack", "set_printoptions": "printing", "autocast": "amp",
     "load_torch": "interop.torch_file", "vmap": "func",
@@ -53,6 +53,11 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     raise AttributeError(f"module 'ascendlite' has no attribute {name!r}")
+
+
+def get_device_module(device: Any = None) -> Any:
+    """The module that looks after a kind of device (`ascendlite.npu`, `ascendlite.cpu`, `ascendlite.meta`); None: of the accelerator."""
+    return importlib.import_module(f"ascendlite.{'npu' if device is None else Device(device).type}")
 
 
 def get_num_threads() -> Any:

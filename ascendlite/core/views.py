@@ -8,7 +8,7 @@ from typing import Any
 from ascendlite.core import _core
 from ascendlite.core._core import Device, DType, Tensor, normalize_dim, normalize_dims
 from ascendlite.core.registry import add_method, function, name_wrong_types
-from ascendlite.errors import ArgumentError, DimensionError, ShapeError
+from ascendlite.errors import ArgumentError, DeviceError, DimensionError, ShapeError
 
 for _name, _fn in _core.CORE_METHODS.items():
     add_method(_name, _fn)
@@ -231,9 +231,24 @@ def _type(self: Tensor, dtype: DType | str | None = None) -> Any:
     return self.to(_core.dtype_of_name(dtype.removeprefix("ascendlite.")) if isinstance(dtype, str) else dtype)
 
 
+def npu_device(device: int | str | Device | None) -> Device:
+    """The die that `.npu(device)` means: by its index or its name; None is the current one."""
+    if isinstance(device, int) and not isinstance(device, bool):
+        return Device("npu", device)
+    named = Device("npu" if device is None else device)
+    if named.type != "npu":
+        raise DeviceError(f"npu: expected the index or the name of an npu, got '{named}'; use .to() for other devices")
+    return named
+
+
+def _npu(self: Tensor, device: int | str | Device | None = None, non_blocking: bool = False) -> Tensor:
+    """The tensor on the NPU: on the current die, or that of an index or a name."""
+    return self.to(npu_device(device))
+
+
 add_method("type", _type)
 add_method("cpu", lambda self: self.to("cpu"))
-add_method("npu", lambda self, index=0: self.to(f"npu:{index}"))
+add_method("npu", _npu)
 add_method("__rdiv__", lambda self, other: other / self)
 add_method("dim_order", lambda self: tuple(range(self.ndim)))
 add_method("_make_subclass", staticmethod(_core.make_subclass))

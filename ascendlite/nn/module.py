@@ -10,6 +10,7 @@ from typing import Any, Self, overload
 
 from .._native import AttributeTables
 from ..core import Device, DType, Tensor, bfloat16, float16, float32, float64
+from ..core.views import npu_device
 from . import convert, state
 from .hooks import Hooked, call_with_hooks
 from .parameter import Buffer, Parameter
@@ -322,6 +323,10 @@ class Module(AttributeTables, Hooked):
 
     def cpu(self) -> Self:
         return self.to("cpu")
+
+    def npu(self, device: int | str | Device | None = None) -> Self:
+        """Move to the NPU: the current die, or the one of an index."""
+        return self.to(npu_device(device))
 
     # State dicts
 

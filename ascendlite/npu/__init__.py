@@ -22,7 +22,7 @@ _HOMES = {
     ),
     "runtime.device": (
         "chip", "set_chip", "is_available", "device_count", "current_device", "set_device", "device", "get_device_name", "get_device_properties",
-        "get_npu_overflow_flag", "clear_npu_overflow_flag", "utilization", "smi",
+        "get_npu_overflow_flag", "clear_npu_overflow_flag", "utilization", "smi", "init", "is_initialized", "is_bf16_supported", "can_device_access_peer",
     ),
     "runtime.stream": ("Stream", "Event", "stream", "set_stream", "current_stream", "default_stream", "synchronize", "StreamOrderError"),
     "runtime.memory": (
@@ -35,7 +35,7 @@ _HOMES = {
     "runtime.modes": ("numerics", "get_numerics"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("calibration", "clock", "chips", "lang", "ascendc", "runtime", "kernels", "backend", "profiler")
+_MODULES = ("amp", "calibration", "clock", "chips", "lang", "ascendc", "runtime", "kernels", "backend", "profiler")
 
 
 def __getattr__(name: str) -> Any:

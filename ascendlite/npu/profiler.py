@@ -1,7 +1,7 @@
 """Records what runs on the device and when, and writes it in the shapes that the vendor's profiler has.
 
-`trace_view.json` opens in Perfetto and in MindStudio Insight; `op_summary.csv`, `kernel_details.csv` and `step_trace_time.csv` have the
-vendor's column names. Times are those of the virtual clock.
+`trace_view.json` opens in Perfetto and in MindStudio Insight; `op_summary.csv`, `kernel_details.csv`, `op_statistic.csv` and
+`step_trace_time.csv` have the vendor's column names. Times are those of the virtual clock. The interface is that of `torch_npu.profiler`.
 """
 
 from __future__ import annotations
@@ -9,14 +9,18 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from ascendlite.errors import ArgumentError
+from ascendlite.npu.profiler_schedule import ProfilerAction, ProfilerActivity, schedule, tensorboard_trace_handler
 from ascendlite.npu.runtime import stream
 from ascendlite.npu.runtime.device import state
 from ascendlite.npu.runtime.stream import Task, Timing
+
+__all__ = ["ProfilerAction", "ProfilerActivity", "Step", "profile", "schedule", "tensorboard_trace_handler"]
 
 # Our pipes by the column that the vendor's tables give them, for cube and vector cores.
 _AIC: Final = {"M": "aic_mac", "S": "aic_scalar", "MTE1": "aic_mte1", "MTE2": "aic_mte2", "FIX": "aic_fixpipe"}
@@ -35,7 +39,11 @@ class Step:
 
 
 class profile:
-    """Profile what runs inside.
+    """Profile what runs inside, or between `start()` and `stop()`; `step()` tells where a training step ends.
+
+    `folder`: the files are written there at the end. `schedule` (of the step's number) chooses the steps that are recorded;
+    `on_trace_ready` is called with this object when a recorded cycle ends. Shapes are always recorded; what the emulated device
+    doesn't record (`with_stack`, `profile_memory`, ...) is refused rather than ignored.
 
     >>> with al.npu.profiler.profile() as p:
     ...     y = al.ones(64, 64, device="npu") @ al.ones(64, 64, device="npu")
@@ -43,23 +51,76 @@ class profile:
     True
     """
 
-    def __init__(self, folder: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        *,
+        activities: Iterable[ProfilerActivity] | None = None,
+        schedule: Callable[[int], ProfilerAction] | None = None,
+        on_trace_ready: Callable[[profile], Any] | None = None,
+        record_shapes: bool = True,
+        **unrecorded: Any,
+    ) -> None:
+        wanted = [name for name, value in unrecorded.items() if value]
+        if wanted:
+            raise ArgumentError(f"profile: {', '.join(wanted)} is not recorded on this device; leave it out (kernels, their shapes and their pipes are)")
+        if activities is not None and ProfilerActivity.NPU not in (listed := list(activities)):
+            raise ArgumentError(f"profile: activities {listed} leave out the device; add ProfilerActivity.NPU")
         self.folder = None if folder is None else Path(folder)
         self.tasks: list[Task] = []
         self.steps: list[Step] = []
+        self.step_num = 0
+        self._on_trace_ready = on_trace_ready
+        self._schedule = schedule or (lambda step: ProfilerAction.RECORD)
+        self._action = ProfilerAction.NONE
+
+    def start(self) -> None:
+        """Begin to record."""
+        if self._action is not ProfilerAction.NONE:
+            raise ArgumentError("profile: it was started already; stop() it first")
+        self.tasks, self.steps, self.step_num = [], [], 0
+        self._settle()
+        self._turn(self._schedule(0))
+
+    def step(self) -> None:
+        """Say that a training step ends here."""
+        self._settle()
+        self._close_step()
+        if self._action is ProfilerAction.RECORD_AND_SAVE:
+            self._save()
+        self.step_num += 1
+        self._turn(self._schedule(self.step_num))
+
+    def stop(self) -> None:
+        """End the recording; writes the files and calls `on_trace_ready` if something was recorded since it was last called."""
+        self._settle()
+        self._close_step()
+        unsaved = self._action.records
+        self._turn(ProfilerAction.NONE)
+        if unsaved:
+            self._save()
+        if self.folder is not None:
+            self.export(self.folder)
 
     def __enter__(self) -> profile:
-        self._settle()
-        stream.host.listeners.append(self._heard)
-        self.steps = [Step(0, stream.host.now_us)]
+        self.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._settle()
-        stream.host.listeners.remove(self._heard)
-        self._close_step()
-        if self.folder is not None:
-            self.export(self.folder)
+        self.stop()
+
+    def _turn(self, action: ProfilerAction) -> None:
+        if action.records != self._action.records:
+            change = stream.host.listeners.append if action.records else stream.host.listeners.remove
+            change(self._heard)
+        if action.records:
+            self.steps.append(Step(self.step_num, stream.host.now_us))
+        self._action = action
+
+    def _save(self) -> None:
+        if self._on_trace_ready is not None:
+            self._on_trace_ready(self)
+            self.tasks, self.steps = [], []
 
     def _heard(self, task: Task) -> None:
         self.tasks.append(task)
@@ -71,13 +132,8 @@ class profile:
             stream.synchronize(index)
 
     def _close_step(self) -> None:
-        self.steps[-1].end_us = stream.host.now_us
-
-    def step(self) -> None:
-        """Say that a training step ends here."""
-        self._settle()
-        self._close_step()
-        self.steps.append(Step(len(self.steps), stream.host.now_us))
+        if self._action.records:
+            self.steps[-1].end_us = stream.host.now_us
 
     # -- what people read
 
@@ -116,16 +172,23 @@ class profile:
     # -- files
 
     def export(self, folder: str | Path) -> list[Path]:
-        """Write trace_view.json, op_summary.csv, kernel_details.csv and step_trace_time.csv; returns their paths."""
+        """Write trace_view.json, op_summary.csv, kernel_details.csv, op_statistic.csv and step_trace_time.csv; returns their paths."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        tables = {"op_summary.csv": self.op_summary(), "kernel_details.csv": self.kernel_details(), "step_trace_time.csv": self.step_trace_time()}
+        tables = {
+            "op_summary.csv": self.op_summary(), "kernel_details.csv": self.kernel_details(),
+            "op_statistic.csv": self.op_statistic(), "step_trace_time.csv": self.step_trace_time(),
+        }
         paths = [folder / "trace_view.json"]
-        paths[0].write_text(json.dumps(self.trace_view()), encoding="utf-8")
+        self.export_chrome_trace(paths[0])
         for name, rows in tables.items():
             paths.append(folder / name)
             _write_csv(paths[-1], rows)
         return paths
+
+    def export_chrome_trace(self, path: str | Path) -> None:
+        """Write the trace alone, for Perfetto."""
+        Path(path).write_text(json.dumps(self.trace_view()), encoding="utf-8")
 
     def trace_view(self) -> list[dict[str, Any]]:
         """Events in Chrome's trace format: one process a die, one thread a stream."""
@@ -168,6 +231,22 @@ class profile:
             }
             for step in self.steps for t in step.tasks if t.kind in _KERNELS
         ]
+
+    def op_statistic(self) -> list[dict[str, Any]]:
+        """One row an operator: how often it ran and for how long."""
+        times: dict[tuple[int, str, str], list[float]] = defaultdict(list)
+        for t in self._kernels():
+            times[t.device, t.name, t.kind].append(t.duration_us)
+        whole = sum(map(sum, times.values())) or 1.0
+        rows = [
+            {
+                "Device_id": device, "OP Type": name, "Core Type": kind, "Count": len(us), "Total Time(us)": f"{sum(us):.3f}",
+                "Min Time(us)": f"{min(us):.3f}", "Avg Time(us)": f"{sum(us) / len(us):.3f}", "Max Time(us)": f"{max(us):.3f}",
+                "Ratio(%)": f"{100 * sum(us) / whole:.3f}",
+            }
+            for (device, name, kind), us in times.items()
+        ]
+        return sorted(rows, key=lambda row: -float(row["Total Time(us)"]))
 
     def step_trace_time(self) -> list[dict[str, Any]]:
         """One row a step: computing, copying, and waiting for the host."""

@@ -54,6 +54,25 @@ def is_available() -> bool:
     return True
 
 
+def is_initialized() -> bool:
+    """Whether the device is ready: from the first use of `al.npu` on."""
+    return True
+
+
+def init() -> None:
+    """Nothing: the device is ready when it is first used. For programs that call it."""
+
+
+def is_bf16_supported() -> bool:
+    """Whether the chip's cores take bfloat16: all but the 910A's generation."""
+    return state.chip.generation != "1001"
+
+
+def can_device_access_peer(device: Any, peer_device: Any) -> bool:
+    """Whether one die reads another's memory: the dies of a package do; a die is not its own peer."""
+    return device_index(device) != device_index(peer_device)
+
+
 def device_count() -> int:
     """How many dies there are: each is a device, as the vendor's software shows it."""
     return state.chip.dies

@@ -1,0 +1,95 @@
+"""What a program written for `torch.npu` calls beside the tensors: devices, mixed precision, the profiler's schedule."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+import ascendlite as al
+from ascendlite.errors import ArgumentError, DeviceError
+from ascendlite.npu import profiler
+
+
+def test_modules_and_tensors_move_by_index_and_name() -> None:
+    assert al.nn.Linear(2, 3).npu().weight.device == al.device("npu:0")
+    assert al.nn.Linear(2, 3).npu(1).weight.device == al.device("npu:1")
+    assert al.ones(2).npu("npu:1").device == al.device("npu:1")
+    with al.npu.device(1):
+        assert al.ones(2).npu().device == al.nn.Linear(2, 3).npu().weight.device == al.device("npu:1")
+    with pytest.raises(DeviceError, match="got 'cpu'; use .to"):
+        al.ones(2).npu("cpu")
+    with pytest.raises(DeviceError, match="npu:7 does not exist"):
+        al.ones(2).npu(7)
+
+
+def test_the_accelerator_is_the_npu() -> None:
+    assert al.accelerator.is_available() and al.accelerator.device_count() == al.npu.device_count()
+    assert al.accelerator.current_accelerator().type == "npu" and al.accelerator.current_device_index() == 0
+    assert al.get_device_module() is al.get_device_module("npu:1") is al.npu
+    assert al.get_device_module("cpu") is al.cpu
+    assert al.npu.is_initialized() and al.npu.is_bf16_supported() and al.npu.can_device_access_peer(0, 1)
+
+
+def test_mixed_precision_defaults_to_the_device() -> None:
+    layer, scaler = al.nn.Linear(4, 4).npu(), al.npu.amp.GradScaler(init_scale=1024.0)
+    optimizer = al.optim.SGD(layer.parameters(), lr=0.1)
+    with al.npu.amp.autocast():
+        y = layer(al.ones(2, 4, device="npu"))
+    assert y.dtype is al.float16
+    scaler.scale(y.float().sum()).backward()
+    before = layer.weight.clone()
+    scaler.step(optimizer)
+    scaler.update()
+    assert not al.equal(before.cpu(), layer.weight.cpu())
+
+
+def run(steps: int, **options: object) -> profiler.profile:
+    with profiler.profile(**options) as trace:
+        for number in range(steps):
+            al.ones(4 + number, device="npu").exp()
+            trace.step()
+    return trace
+
+
+def test_a_schedule_chooses_the_steps(tmp_path: Path) -> None:
+    seen: list[tuple[list[int], list[str]]] = []
+
+    def ready(trace: profiler.profile) -> None:
+        seen.append(([s.number for s in trace.steps], [row["Input Shapes"] for row in trace.op_summary()]))
+
+    run(9, schedule=profiler.schedule(wait=1, warmup=1, active=2, repeat=2), on_trace_ready=ready)
+    assert [numbers for numbers, _ in seen] == [[2, 3], [6, 7]]
+    assert [sorted({shape.split(";")[-1] for shape in shapes}) for _, shapes in seen] == [["6", "7"], ["10", "11"]]
+
+
+def test_what_was_recorded_is_handed_over_at_the_end() -> None:
+    counts: list[int] = []
+    run(3, schedule=profiler.schedule(wait=1, active=5), on_trace_ready=lambda trace: counts.append(len([s for s in trace.steps if s.tasks])))
+    assert counts == [2]
+
+
+def test_the_handler_writes_a_folder_a_trace(tmp_path: Path) -> None:
+    trace = run(2, on_trace_ready=profiler.tensorboard_trace_handler(tmp_path, "here"), activities=[profiler.ProfilerActivity.NPU])
+    (folder,) = tmp_path.glob("here_*_ascend_pt/ASCEND_PROFILER_OUTPUT")
+    assert {e["name"] for e in json.loads((folder / "trace_view.json").read_text()) if e["ph"] == "X"} >= {"exp"}
+    with (folder / "op_statistic.csv").open() as file:
+        rows = {row["OP Type"]: row for row in csv.DictReader(file)}
+    assert rows["exp"]["Count"] == "2" and sum(float(row["Ratio(%)"]) for row in rows.values()) == pytest.approx(100, abs=0.1)
+    assert trace.tasks == []
+
+
+def test_what_the_profiler_can_not_record_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="with_stack is not recorded"):
+        profiler.profile(with_stack=True)
+    with pytest.raises(ArgumentError, match=r"add ProfilerActivity\.NPU"):
+        profiler.profile(activities=[profiler.ProfilerActivity.CPU])
+    with pytest.raises(ArgumentError, match="active: from 1"):
+        profiler.schedule(wait=1, active=0)
+    trace = profiler.profile()
+    trace.start()
+    with pytest.raises(ArgumentError, match="started already"):
+        trace.start()
+    trace.stop()
