@@ -26,7 +26,7 @@ LAYERS = (
     ("core",),
     ("ops",),
     ("cpu", "meta", "npu"),
-    ("autograd", "printing", "interop", "files", "structure", "utils", "info", "amp", "safetensors", "linalg", "func", "special"),
+    ("accelerator", "autograd", "printing", "interop", "files", "structure", "utils", "info", "amp", "safetensors", "linalg", "func", "special"),
     ("nn", "optim", "data", "checkpoint", "serialize"),
     ("compile",),
     ("models", "generation", "text"),

@@ -35,7 +35,9 @@ _HOMES = {
     "runtime.modes": ("numerics", "get_numerics"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("amp", "calibration", "clock", "chips", "lang", "ascendc", "runtime", "kernels", "backend", "profiler")
+_MODULES = ("calibration", "clock", "chips", "lang", "ascendc", "runtime", "kernels", "backend", "profiler")
+
+_ABOVE = {"amp": "ascendlite.amp.npu"}  # stands on more than the device, and is found under its name
 
 
 def __getattr__(name: str) -> Any:
@@ -45,8 +47,10 @@ def __getattr__(name: str) -> Any:
         return value
     if name in _MODULES:
         return importlib.import_module(f"ascendlite.npu.{name}")
+    if name in _ABOVE:
+        return importlib.import_module(_ABOVE[name])
     raise AttributeError(f"module 'ascendlite.npu' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF, *_MODULES})
+    return sorted({*globals(), *_HOME_OF, *_MODULES, *_ABOVE})

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from .core import DType, Tensor, bfloat16, float16, no_grad, set_autocast
-from .optim import Optimizer
+from ascendlite.core import DType, Tensor, bfloat16, float16, no_grad, set_autocast
+
+if TYPE_CHECKING:
+    from ascendlite.optim import Optimizer
 
 P = ParamSpec("P")
 R = TypeVar("R")
