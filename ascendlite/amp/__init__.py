@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ascendlite.core import DType, Tensor, bfloat16, float16, no_grad, set_autocast
+from ascendlite.ops import fused_optim
 
 if TYPE_CHECKING:
     from ascendlite.optim import Optimizer
@@ -149,14 +151,10 @@ class GradScaler:
             )
         if key in self._found_inf:
             raise RuntimeError("unscale_() has already been called on this optimizer since the last update()")
-        found = False
+        grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         with no_grad():
-            for group in optimizer.param_groups:
-                for param in group["params"]:
-                    if param.grad is not None:
-                        param.grad.mul_(1.0 / self._scale)
-                        found = found or not bool(param.grad.isfinite().all())
-        self._found_inf[key] = found
+            fused_optim.scale_(grads, 1.0 / self._scale)
+            self._found_inf[key] = not math.isfinite(float(fused_optim.grad_norm(grads, math.inf)))
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
         """optimizer.step(), skipped if a gradient holds inf or nan; unscales first if that was not done."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ascendlite.core import Op, Tensor, doubles_on_npu, float32, float64, no_grad, tensor, zeros
+from ascendlite.core import Op, Tensor, float32, float64, no_grad, tensor, zeros
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
+from ascendlite.ops.movement import stack
 
 Tensors = Sequence[Tensor]
 
@@ -87,10 +88,13 @@ def _dense(tensors: Tensors) -> tuple[Tensor, ...]:
 
 
 def grad_norm(grads: Tensors, norm_type: float = 2.0) -> Tensor:
-    """The norm of all tensors together, as if they were one vector; 0-d."""
+    """The norm of all tensors together, as if they were one vector; 0-d, on the first one's device."""
+    order = float(norm_type)
+    if not all(g.is_cpu for g in grads):
+        norms = [g.norm(order) for g in grads]
+        return stack([norm.to(norms[0].device) for norm in norms]).norm(order)
     dtype = float64 if any(g.dtype == float64 for g in grads) else float32
     result = zeros((), dtype=dtype)
-    order = float(norm_type)
     if not grads:
         return result
     if order in (2.0, math.inf):
@@ -103,18 +107,13 @@ def grad_norm(grads: Tensors, norm_type: float = 2.0) -> Tensor:
         return total ** (1 / order)
 
 
-@doubles_on_npu()
-def _double(value: float, tensors: Tensors) -> Tensor:
-    return tensor(value, dtype=float64, device=tensors[0].device if tensors else None)
-
-
 def scale_(tensors: Tensors, factor: Tensor | float) -> None:
-    """Multiply all tensors by one factor, in place; a factor of exactly one touches nothing."""
-    factor = factor if isinstance(factor, Tensor) else _double(float(factor), tensors)
-    dense = [t for t in tensors if t.is_contiguous()]
+    """Multiply all tensors by one factor, in place; a factor of exactly one touches nothing in host memory."""
+    dense = [t for t in tensors if t.is_cpu and t.is_contiguous()]
     if dense:
-        _scale.launch(tuple(dense), (factor.detach(),))
+        held = factor.detach().cpu() if isinstance(factor, Tensor) else tensor(float(factor), dtype=float64)
+        _scale.launch(tuple(dense), (held,))
     with no_grad():
         for t in tensors:
-            if not t.is_contiguous():
-                t.mul_(factor.to(t.dtype))
+            if not (t.is_cpu and t.is_contiguous()):
+                t.mul_(factor.to(t.device, t.dtype) if isinstance(factor, Tensor) else factor)

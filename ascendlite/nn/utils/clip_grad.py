@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from ...core import Tensor, no_grad
 from ...ops import fused_optim
-from ...ops.movement import stack
 
 Tensors = Tensor | Iterable[Tensor]
 
@@ -20,20 +19,12 @@ def _grads(parameters: Tensors) -> list[Tensor]:
     return [p.grad for p in _as_list(parameters) if p.grad is not None]
 
 
-def _total_norm(tensors: list[Tensor], order: float) -> Tensor:
-    """One pass over host memory; on another device the norm of the norms."""
-    if all(t.is_cpu for t in tensors):
-        return fused_optim.grad_norm(tensors, order)
-    norms = [t.norm(order) for t in tensors]
-    return stack([norm.to(norms[0].device) for norm in norms]).norm(order)
-
-
 def get_total_norm(
     tensors: Tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
 ) -> Tensor:
     """The norm of all tensors together, as if they were one vector."""
     with no_grad():
-        total = _total_norm(_as_list(tensors), float(norm_type))
+        total = fused_optim.grad_norm(_as_list(tensors), float(norm_type))
     if error_if_nonfinite and not math.isfinite(float(total)):
         raise RuntimeError(
             f"the total norm of order {norm_type} for gradients from `parameters` is non-finite "
@@ -48,12 +39,7 @@ def clip_grads_with_norm_(
     """Scale gradients in place by max_norm / total_norm where that is below 1."""
     with no_grad():
         scale = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
-        grads = _grads(parameters)
-        if all(grad.is_cpu for grad in grads):
-            fused_optim.scale_(grads, scale)
-        else:
-            for grad in grads:
-                grad.mul_(scale.to(grad.device))
+        fused_optim.scale_(_grads(parameters), scale)
 
 
 def clip_grad_norm_(
