@@ -22,7 +22,7 @@ def _weights(n: int, k: int, dtype: str) -> Tensor:
 
 
 # Shapes of products in models: short and long sums, widths that are no multiple of a vector, a vocabulary.
-PRODUCTS = {"square": (64, 64), "odd": (51, 37), "long": (96, 1100), "wide": (1536, 576), "vocabulary": (3001, 96)}
+PRODUCTS = {"square": (64, 64), "odd": (51, 37), "long": (96, 1100), "wide": (1536, 576), "vocabulary": (3001, 96), "pages": (40, 2048)}
 
 OPS: dict[str, tuple[int, Callable[[Tensor], Tensor]]] = {
     "rms_norm": (577, lambda x: F.rms_norm(x, 577, al.linspace(0.5, 1, 577).to(x.dtype), 1e-6)),

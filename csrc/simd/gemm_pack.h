@@ -69,6 +69,20 @@ AL_INLINE void transpose_quads(Vec<T>* rows) {
   rows[3] = __builtin_shuffle(high, high2, pair + 2);
 }
 
+// Four floats from each of the lines `pitch` bytes apart, one line behind the other: what transpose_quads makes columns of.
+AL_INLINE Vec<float> load_quarters(const char* at, int64_t pitch) {
+  typedef float Quarter __attribute__((vector_size(16), aligned(2), may_alias));
+  const auto quarter = [&](int l) { return *reinterpret_cast<const Quarter*>(at + l * pitch); };
+#if defined(__AVX512F__) || defined(AL_WIDE_BY_HALVES)
+  const auto half = [&](int l) { return __builtin_shufflevector(quarter(l), quarter(l + 1), 0, 1, 2, 3, 4, 5, 6, 7); };
+  return __builtin_shufflevector(half(0), half(2), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+#elif defined(__AVX2__)
+  return __builtin_shufflevector(quarter(0), quarter(1), 0, 1, 2, 3, 4, 5, 6, 7);
+#else
+  return quarter(0);
+#endif
+}
+
 // Lane l of vector i goes to lane i of vector l.
 template <class T>
 AL_INLINE void transpose(Vec<T>* rows) {

@@ -21,19 +21,29 @@ struct Stream : Product<Policy, In, Out> {
     strips(std::min<int64_t>(kStrip, ceil_div(ceil_div(p.n, this->threads()), 64) * 64), &Stream::rows_of_b);
   }
   // Columns of b are contiguous, as those of a weight that is used transposed.
-  void by_columns() const { strips(2 * cols, kColumns[p.m - 1]); }
+  void by_columns() const {
+    if constexpr (kSquares) {
+      Scratch<float> left(p.m * p.k);
+      for (int64_t i = 0; i < p.m; i++)
+        for (int64_t k = 0; k < p.k; k++) left[i * p.k + k] = float(to_compute(a[i * p.a.row + k * p.a.col]));
+      strips(cols, kColumns[p.m - 1], left.data);
+    } else {
+      strips(2 * cols, kColumns[p.m - 1]);
+    }
+  }
 
   // The sums over k in [k, end) of the columns [j, j + n), in rows of `strip`.
-  using Block = void (Stream::*)(Acc* sum, int64_t strip, int64_t j, int64_t n, int64_t k, int64_t end) const;
+  using Block = void (Stream::*)(Acc* sum, int64_t strip, int64_t j, int64_t n, int64_t k, int64_t end, const float* left) const;
 
-  void strips(int64_t strip, Block block) const {
+  // left: the rows of a as floats, where the block wants them.
+  void strips(int64_t strip, Block block, const float* left = nullptr) const {
     this->share(ceil_div(p.n, strip), this->work(), kParallelStream, [&](int64_t begin, int64_t end) {
       alignas(64) Acc sum[kFew * kStrip], total[kFew * kStrip];
       for (int64_t s = begin; s < end; s++) {
         const int64_t j = s * strip, n = std::min(strip, p.n - j);
         if (accumulate) load_strip(total, strip, j, n);
         for (int64_t k = 0; k < p.k; k += kDepth) {
-          (this->*block)(sum, strip, j, n, k, std::min(p.k, k + kDepth));
+          (this->*block)(sum, strip, j, n, k, std::min(p.k, k + kDepth), left);
           const bool keep = accumulate || k > 0;
           for (int64_t i = 0; i < p.m; i++)
             for (int64_t x = i * strip; x < i * strip + n; x++) total[x] = keep ? total[x] + sum[x] : sum[x];
@@ -49,7 +59,7 @@ struct Stream : Product<Policy, In, Out> {
 
   // ---- by rows ----
 
-  void rows_of_b(Acc* sum, int64_t strip, int64_t j, int64_t n, int64_t k, int64_t end) const {
+  void rows_of_b(Acc* sum, int64_t strip, int64_t j, int64_t n, int64_t k, int64_t end, const float*) const {
     const int64_t ld = p.b.row;
     std::fill(sum, sum + p.m * strip, Acc(0));
     for (; k + 4 <= end; k += 4)
@@ -92,18 +102,15 @@ struct Stream : Product<Policy, In, Out> {
 
   // ---- by columns ----
 
+  // bfloat16 is moved in pairs of steps, with half the shuffles: the lower half of 32 bits comes first in memory.
   static constexpr bool kPairs = std::is_same_v<In, bfloat16> && std::is_same_v<Packed, float>;
+  static constexpr bool kSquares = kPairs || (std::is_same_v<In, float> && std::is_same_v<Packed, float>);
 
   template <int M>
-  void columns_of_b(Acc* sum, int64_t strip, int64_t j, int64_t n, int64_t k, int64_t end) const {
+  void columns_of_b(Acc* sum, int64_t strip, int64_t j, int64_t n, int64_t k, int64_t end, const float* left) const {
     int64_t x = 0;
-    if constexpr (kPairs) {
-      alignas(64) float left[M * kDepth];
-      for (int i = 0; i < M; i++)
-        for (int64_t q = k; q < end; q++) left[i * kDepth + q - k] = to_compute(a[i * p.a.row + q * p.a.col]);
-      if (M == 1)  // enough chains of sums to hide the latency of an addition
-        for (; x + 2 * cols <= n; x += 2 * cols) pairs<M, 2 * kVecs>(sum + x, strip, j + x, k, end, left);
-      for (; x + cols <= n; x += cols) pairs<M, kVecs>(sum + x, strip, j + x, k, end, left);
+    if constexpr (kSquares) {
+      for (; x + cols <= n; x += cols) squares<M, kVecs>(sum + x, strip, j + x, k, end, left);
     } else {
       if (M == 1 && p.b.col * int64_t(sizeof(In)) >= kPage)  // more of them hide the latency of memory
         for (; x + 2 * cols <= n; x += 2 * cols) lines<M, 2 * kVecs>(sum + x, strip, j + x, k, end);
@@ -111,6 +118,66 @@ struct Stream : Product<Policy, In, Out> {
     }
     if (x < n) last_lines<M>(sum + x, strip, j + x, int(n - x), k, end);
   }
+
+  // V vectors of columns of 32-bit words. Four words of each line are turned in registers, so k runs in the order of every other
+  // road, and the vectors' chains of additions run side by side.
+  template <int M, int V>
+  void squares(Acc* to, int64_t strip, int64_t j, int64_t k, int64_t end, const float* left) const {
+    constexpr int64_t group = kPairs ? 8 : 4;  // steps
+    const int64_t pitch = p.b.col * sizeof(In);
+    const char* from = (const char*)(b + j * p.b.col);
+    const bool crowded = pitch % kPage == 0;  // lines compete for one place in L1: some at a time, each of them whole
+    Vec<float> sum[M][V] = {};
+    for (int64_t stop; k + group <= end; k = stop) {
+      stop = std::min(k + kLine, end - (end - k) % group);
+      ask_for_next<V>(from, pitch, k);
+      if (crowded) {
+        for (int v = 0; v < V; v++)
+          for (int64_t q = k; q < stop; q += group) add_group<M, V>(from, pitch, v, q, left, sum);
+      } else {
+        for (int64_t q = k; q < stop; q += group)
+#pragma GCC unroll 4
+          for (int v = 0; v < V; v++) add_group<M, V>(from, pitch, v, q, left, sum);
+      }
+    }
+    store_sums<M, V>(sum, to, strip, j, k, end);
+  }
+  // A cache line of each column at a time. Where columns lie one behind the other the next ones are read as one run of memory, as
+  // the machine likes it.
+  template <int V>
+  AL_INLINE void ask_for_next(const char* from, int64_t pitch, int64_t k) const {
+    constexpr int64_t columns = V * width;
+    const int64_t row = p.k * int64_t(sizeof(In)), at = k * int64_t(sizeof(In));
+    const bool dense = pitch == row && pitch < 4 * kPage;
+    const char* next = from + (dense ? columns * (pitch + at) : at + ahead_of(pitch, columns));
+    for (int l = 0; l < columns; l++) __builtin_prefetch(next + l * (dense ? 64 : pitch), 0, 2);
+  }
+  template <int M, int V>
+  AL_INLINE void add_group(const char* from, int64_t pitch, int v, int64_t k, const float* left, Vec<float> (&sum)[M][V]) const {
+    const char* at = from + v * width * pitch + k * int64_t(sizeof(In));
+#if defined(__x86_64__)
+    asm volatile("" : "+r"(at));  // or the compiler keeps a pointer for every line, in memory
+#endif
+    Vec<float> x[4];
+#pragma GCC unroll 4
+    for (int l = 0; l < 4; l++) x[l] = load_quarters(at + (l == 3 ? 3 * pitch : l * pitch), 4 * pitch);
+    transpose_quads<float>(x);
+#pragma GCC unroll 4
+    for (int i = 0; i < M; i++) {
+      const float* y = left + i * p.k + k;
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; q++) {
+        if constexpr (kPairs) {
+          const Vec<uint32_t> both = (Vec<uint32_t>)x[q];
+          sum[i][v] = fused(splat(y[2 * q]), (Vec<float>)(both << 16), sum[i][v]);
+          sum[i][v] = fused(splat(y[2 * q + 1]), (Vec<float>)(both & 0xffff0000u), sum[i][v]);
+        } else {
+          sum[i][v] = fused(splat(y[q]), x[q], sum[i][v]);
+        }
+      }
+    }
+  }
+
   // Where to ask for lines in time, in bytes: the machine does not fetch ahead on so many. Those of the next columns are next, or where
   // lines are long their own.
   static int64_t ahead_of(int64_t pitch, int64_t columns) { return pitch >= kPage ? 8 * 64 : columns * pitch; }
@@ -130,7 +197,7 @@ struct Stream : Product<Policy, In, Out> {
         for (int l = 0; l < width; l++) __builtin_prefetch(square + l * pitch + ahead, 0, 2);
         for (int64_t at = k; at < stop; at += width, square += step) {
           Vec<Packed> x[width];
-          load_square<In>(square, pitch, x);
+          load_square(square, pitch, x);
 #pragma GCC unroll 4
           for (int i = 0; i < M; i++)
 #pragma GCC unroll 16
@@ -139,45 +206,6 @@ struct Stream : Product<Policy, In, Out> {
       }
     }
     store_sums<M, V>(sum, to, strip, j, k, end);
-  }
-  // The same for bfloat16, which is moved in pairs of steps, with half the shuffles: the lower half of 32 bits comes first in memory. A
-  // panel of some steps is made first, so that V sums wait for their additions side by side.
-  template <int M, int V>
-  void pairs(Acc* to, int64_t strip, int64_t j, int64_t k, int64_t end, const float* left) const {
-    constexpr int64_t square = 2 * width;
-    const int64_t pitch = p.b.col * 2, begin = k, ahead = ahead_of(pitch, V * width);
-    const In* from = b + j * p.b.col;
-    alignas(64) float panel[kLine * V * width];
-    Vec<Acc> sum[M][V] = {};
-    for (int64_t stop; k + square <= end; k = stop) {
-      stop = std::min(k + kLine, end - (end - k) % square);
-#pragma GCC unroll 4
-      for (int v = 0; v < V; v++) {
-        const char* at = (const char*)(from + k) + v * width * pitch;
-        for (int l = 0; l < width; l++) __builtin_prefetch(at + l * pitch + ahead, 0, 2);
-        for (int64_t q = 0; q < stop - k; q += square, at += 2 * square) turn_pairs<V>(at, pitch, panel + (q * V + v) * width);
-      }
-      const float* x = panel;
-      for (int64_t q = k - begin; q < stop - begin; q++, x += V * width)
-#pragma GCC unroll 4
-        for (int i = 0; i < M; i++)
-#pragma GCC unroll 4
-          for (int v = 0; v < V; v++)
-            sum[i][v] = Policy::apply(splat(left[i * kDepth + q]), load(x + v * width), sum[i][v]);
-    }
-    store_sums<M, V>(sum, to, strip, j, k, end);
-  }
-  // `width` lines of 2 x width steps, step by step to rows of V vectors.
-  template <int V>
-  static AL_INLINE void turn_pairs(const char* at, int64_t pitch, float* to) {
-    Vec<float> x[width];
-    load_square<float>(at, pitch, x);
-#pragma GCC unroll 16
-    for (int q = 0; q < width; q++) {
-      const Vec<uint32_t> both = (Vec<uint32_t>)x[q];
-      store(to + 2 * q * V * width, (Vec<float>)(both << 16));
-      store(to + (2 * q + 1) * V * width, (Vec<float>)(both & 0xffff0000u));
-    }
   }
   // Sums of whole squares, and the steps that are left.
   template <int M, int V>
@@ -191,7 +219,6 @@ struct Stream : Product<Policy, In, Out> {
       for (int l = 0; l < V * width; l++)
         for (int i = 0; i < M; i++) add_one(to[i * strip + l], i, k, convert<Packed>(from[l * p.b.col + k]));
   }
-  template <class Item>
   static AL_INLINE void load_square(const char* at, int64_t pitch, Vec<Packed>* x) {
 #if defined(__x86_64__)
     asm volatile("" : "+r"(at));  // or the compiler keeps a pointer for every line, in memory
@@ -200,7 +227,7 @@ struct Stream : Product<Policy, In, Out> {
 #pragma GCC unroll 16
     for (int l = 0; l < width; l++) {
       const char* line = at + l / 4 * (4 * pitch) + (l % 4 == 3 ? three : l % 4 * pitch);
-      x[l] = load_as<Item, Packed>(reinterpret_cast<const Item*>(line));
+      x[l] = load_as<In, Packed>(reinterpret_cast<const In*>(line));
     }
     transpose<Packed>(x);
   }
