@@ -1,8 +1,11 @@
-"""Convolutions of planes with few pixels, which are computed as products of patches, chunk by chunk."""
+"""Convolutions with a road of their own: planes with few pixels, as products of patches, chunk by chunk; depthwise ones, plane by plane."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import pytest
 
 import ascendlite as al
 from ascendlite.nn import functional as F
@@ -12,7 +15,7 @@ IMAGES = 40  # more than one chunk: a chunk holds 1 Mi numbers of patches, an im
 
 def gradients(x: al.Tensor, w: al.Tensor, g: al.Tensor) -> list[np.ndarray]:
     x, w = x.detach().requires_grad_(), w.detach().requires_grad_()
-    y = F.conv2d(x, w, padding=1)
+    y = F.conv2d(x, w, padding=1, groups=x.shape[1] // w.shape[1])
     y.backward(g)
     return [y.detach().numpy(), x.grad.numpy(), w.grad.numpy()]
 
@@ -34,13 +37,29 @@ def test_an_image_does_not_depend_on_the_images_beside_it() -> None:
     np.testing.assert_allclose(dw, total, atol=1e-3)  # sums of 1,000 products of normal numbers
 
 
-def test_the_number_of_threads_does_not_change_a_bit() -> None:
+def depthwise() -> tuple[al.Tensor, al.Tensor, al.Tensor]:
+    al.manual_seed(4)
+    return al.randn(5, 6, 9, 21), al.randn(6, 1, 3, 3), al.randn(5, 6, 9, 21)
+
+
+@pytest.mark.parametrize("make", [example, depthwise])
+def test_the_number_of_threads_does_not_change_a_bit(make: Callable[[], tuple[al.Tensor, al.Tensor, al.Tensor]]) -> None:
     before = al.get_num_threads()
     try:
         al.set_num_threads(1)
-        alone = gradients(*example())
+        alone = gradients(*make())
         al.set_num_threads(3)
-        for one, many in zip(alone, gradients(*example()), strict=True):
+        for one, many in zip(alone, gradients(*make()), strict=True):
             np.testing.assert_array_equal(one, many)
     finally:
         al.set_num_threads(before)
+
+
+def test_what_is_infinite_reaches_only_the_taps_that_read_it() -> None:
+    x, w, g = depthwise()
+    x[0, 0, 4, 0] = float("inf")  # the first column: no output of another row and no tap to its right reads it
+    g[0, 0, 3] = g[0, 0, 5] = 0.0
+    y, _, dw = gradients(x, w, g)
+    assert np.isinf(y).sum() + np.isnan(y).sum() == 6  # rows 3 to 5, columns 0 and 1
+    assert np.isfinite(dw[1:]).all()
+    assert np.isfinite(dw[0, 0, 1, 2])  # the tap to the right reads from column 1 on

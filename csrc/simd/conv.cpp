@@ -2,6 +2,7 @@
 // A task is one rectangle of one output plane; blocks of input planes are copied, padded, into a buffer where each tap
 // is a constant offset, and register tiles of channels x flat pixels run over (plane, tap). No im2col matrix exists.
 #include "simd/conv_common.h"
+#include "simd/conv_depthwise.h"
 #include "simd/conv_small.h"
 #include "simd/conv_tile.h"
 
@@ -167,31 +168,6 @@ void run_tiles(const Pass<T>& a, int64_t buffer_items) {
   }
 }
 
-// One output channel a group (depthwise): whole rows, several vectors at a time; the last ones of a row may overlap.
-template <class T>
-void run_rows(const Pass<T>& a, const Window& v) {
-  constexpr int64_t width = Lanes<T>::width;
-  constexpr int vecs = 4;
-  const int64_t cols = v.w.end - v.w.begin;
-  const auto span = [&](const T* x, T* y, auto count) {
-    Vec<T> sums[count];
-    for (int i = 0; i < count; i++) sums[i] = a.add ? load(y + i * width) : splat(a.bias ? *a.bias : T(0));
-    for (int64_t k = 0; k < a.depth; k++) {
-      const Vec<T> weight = splat(a.weights[k]);
-      for (int i = 0; i < count; i++) sums[i] = fused(weight, load(x + a.offsets[k] + i * width), sums[i]);
-    }
-    for (int i = 0; i < count; i++) store(y + i * width, sums[i]);
-  };
-  for (int64_t row = 0; row < v.h.end - v.h.begin; row++) {
-    const T* x = a.buffer + row * v.w.pitch;
-    T* y = a.out + (a.p.out_first[1] + (v.h.begin + row) * a.p.out_step[1]) * a.p.out_stride[1] + a.p.out_first[2] + v.w.begin;
-    int64_t col = 0;
-    for (; col + vecs * width <= cols; col += vecs * width) span(x + col, y + col, std::integral_constant<int, vecs>{});
-    for (; col + width <= cols; col += width) span(x + col, y + col, std::integral_constant<int, 1>{});
-    if (col < cols) span(x + cols - width, y + cols - width, std::integral_constant<int, 1>{});
-  }
-}
-
 struct Rectangle {
   int64_t image, group, slice, h0, h1, w0, w1;
 };
@@ -203,7 +179,6 @@ struct Workspace {
   Scratch<int32_t> offsets;
   Window v;
   TileList list;
-  bool rows = false;  // run_rows serves this window
 
   Workspace(const Problem& p, const Tiling& t)
       : buffer(p.block_planes() * plane_bound(p, t) + 4 * kVecs * Lanes<T>::width), offsets(p.block_planes() * p.plane_taps()) {
@@ -215,9 +190,7 @@ struct Workspace {
   void prepare(const Problem& p, const Rectangle& at) {
     if (!v.offsets.empty() && v.h.begin == at.h0 && v.h.end == at.h1 && v.w.begin == at.w0 && v.w.end == at.w1) return;
     v = window(p.h, p.w, at.h0, at.h1, at.w0, at.w1);
-    // one block only: overlapping vectors must not add twice
-    rows = p.out_channels == 1 && p.out_step[2] == 1 && at.w1 - at.w0 >= Lanes<T>::width && p.block_planes() == p.planes();
-    if (!rows) list = list_tiles(p, v, Lanes<T>::width);
+    list = list_tiles(p, v, Lanes<T>::width);
     for (int64_t i = 0; i < p.block_planes(); i++)
       for (int64_t t = 0; t < p.plane_taps(); t++) offsets[i * p.plane_taps() + t] = int32_t(i * v.plane_size + v.offsets[t]);
   }
@@ -243,8 +216,7 @@ void run_task(const Problem& p, const Operands<T>& o, const T* packed, const Rec
     }
     const T* weights = packed + (at.group * p.planes() + first) * p.out_channels * p.plane_taps();
     const Pass<T> pass{p, space.list, planes * p.plane_taps(), weights, space.buffer.data, space.offsets.data, bias, first > 0, out};
-    if (space.rows) run_rows(pass, v);
-    else run_tiles(pass, planes * v.plane_size);
+    run_tiles(pass, planes * v.plane_size);
   }
 }
 
@@ -310,7 +282,8 @@ void conv_kernel(const Call& call) {
   const Geometry g = geometry(call, x, w, y);
   in_compute_type(call, y.dtype, [&](auto* out, const auto* in, const auto* weight, const auto* bias) {
     using T = std::remove_pointer_t<decltype(out)>;
-    if (is_small(g, kSmallOutput)) SmallPlanes<T>(g).forward(in, weight, bias, out);
+    if (is_depthwise(g)) Depthwise<T>(g).forward(in, weight, bias, out);
+    else if (is_small(g, kSmallOutput)) SmallPlanes<T>(g).forward(in, weight, bias, out);
     else forward(g, Operands<T>{in, weight, bias, out});
   });
 }
@@ -321,7 +294,8 @@ void conv_input_kernel(const Call& call) {
   const Geometry g = geometry(call, x, w, y);
   in_compute_type(call, x.dtype, [&](auto* out, const auto* in, const auto* weight, const auto* bias) {
     using T = std::remove_pointer_t<decltype(out)>;
-    if (is_small(g, kSmallOutput)) SmallPlanes<T>(g).input_gradient(in, weight, bias, out);
+    if (is_depthwise(g)) Depthwise<T>(g).input_gradient(in, weight, bias, out);
+    else if (is_small(g, kSmallOutput)) SmallPlanes<T>(g).input_gradient(in, weight, bias, out);
     else transposed(g, Operands<T>{in, weight, bias, out});
   });
 }

@@ -154,6 +154,17 @@ inline void copy_run(const T* from, int64_t n, T* to) {
 }
 
 template <class T>
+inline void copy_every_second(const T* from, int64_t n, T* to) {
+  constexpr int64_t width = Lanes<T>::width;
+  using Index = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  Vec<Index> even;
+  for (int64_t l = 0; l < width; l++) even[l] = Index(2 * l);
+  int64_t i = 0;
+  for (; i + width < n; i += width) store(to + i, __builtin_shuffle(load(from + 2 * i), load(from + 2 * i + width), even));
+  for (; i < n; i++) to[i] = from[2 * i];
+}
+
+template <class T>
 inline void zero_run(int64_t n, T* to) {
   for (int64_t i = 0; i < n; i++) to[i] = T(0);
 }
@@ -175,8 +186,7 @@ void fill_plane(const Axis& ah, const Axis& aw, const Window& v, const T* plane,
         const T* source = plane + (row * ah.source_step + ph) * row_stride + pw - shift * aw.source_step;
         zero_run(first, out);
         if (aw.source_step == 1) copy_run(source + first, last - first, out + first);
-        else if (aw.source_step == 2)
-          for (int64_t c = first; c < last; c++) out[c] = source[c * 2];
+        else if (aw.source_step == 2) copy_every_second(source + 2 * first, last - first, out + first);
         else
           for (int64_t c = first; c < last; c++) out[c] = source[c * aw.source_step];
         zero_run(pitch - last, out + last);

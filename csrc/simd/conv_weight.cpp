@@ -2,6 +2,7 @@
 // A task owns some input planes of one group and a fixed run of images; gradients are transposed into pixel-major panels,
 // sums stay in registers over the pixels of some windows. Runs of images are added up in order: no dependence on threads.
 #include "simd/conv_common.h"
+#include "simd/conv_depthwise.h"
 #include "simd/conv_small.h"
 #include "simd/conv_tile.h"
 
@@ -204,7 +205,8 @@ void conv_weight_kernel(const Call& call) {
   const Geometry g = geometry(call, x, w, y);
   in_compute_type(call, w.dtype, [&](auto* out, const auto* in, const auto* grad, const auto*) {
     using T = std::remove_pointer_t<decltype(out)>;
-    if (is_small(g, kSmallOutputWeight) && g.batch > 0) SmallPlanes<T>(g).weight_gradient(in, grad, out);
+    if (is_depthwise(g)) Depthwise<T>(g).weight_gradient(in, grad, out);
+    else if (is_small(g, kSmallOutputWeight) && g.batch > 0) SmallPlanes<T>(g).weight_gradient(in, grad, out);
     else weight_gradient(g, in, grad, out);
   });
 }

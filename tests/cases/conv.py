@@ -115,6 +115,9 @@ CASES = [
     row("conv1d", [(1, 2, 40), (3, 2, 4)], "same", padding="same", dilation=2),
     row("conv2d", [(2, 3, 6, 7), (5, 3, 3, 2), (5,)], errors=CONV2D_ERRORS, stride=(2, 1), padding=(1, 2), dilation=(1, 2)),
     row("conv2d", [(2, 4, 6, 5), (4, 1, 3, 3)], "depthwise", padding=1, groups=4),
+    row("conv2d", [(3, 2, 7, 37), (2, 1, 3, 3), (2,)], "depthwise, long rows", stride=2, padding=1, groups=2),
+    row("conv2d", [(1, 2, 9, 43), (2, 1, 5, 3)], "depthwise, more taps than registers", stride=(2, 1), padding=2, dilation=(1, 2), groups=2),
+    row("conv2d", [(2, 3, 8, 50), (3, 1, 2, 2), (3,)], "depthwise, stride over kernel", stride=3, groups=3),
     row("conv2d", [(2, 5, 4, 3), (7, 5, 1, 1), (7,)], "pointwise"),
     row("conv2d", [(1, 9, 12, 12), (17, 9, 3, 3)], "tiles", padding=1),
     row("conv2d", [(1, 2, 9, 9), (3, 2, 2, 2)], "stride over kernel", stride=3),
@@ -126,6 +129,7 @@ CASES = [
     row("conv_transpose2d", [(2, 3, 4, 3), (3, 2, 3, 2), (2,)], errors=TRANSPOSE_ERROR, stride=(2, 3), padding=1, output_padding=(1, 2)),
     row("conv_transpose2d", [(2, 16, 3, 2), (16, 8, 3, 3), (8,)], "small planes", stride=2, padding=1, output_padding=1),
     row("conv_transpose2d", [(1, 2, 3, 3), (2, 3, 2, 2)], "dilated", dilation=2),
+    row("conv_transpose2d", [(2, 2, 4, 19), (2, 1, 3, 3), (2,)], "depthwise", stride=2, padding=1, output_padding=1, groups=2),
     row("conv_transpose3d", [(1, 2, 2, 3, 2), (2, 3, 2, 2, 3)], errors=TRANSPOSE_ERROR, stride=2),
     Case(
         "unfold",
