@@ -8,6 +8,16 @@ cpdef check_writable(Tensor t, str name):
     refuse_overlap(t, name)
 
 
+def note_write(Tensor t not None, str name):
+    """Say that foreign code is about to write to a tensor: what saved its old values finds out, and a write that would break the graph is refused."""
+    check_writable(t, name)
+    if mode.grad and needs_grad(t):
+        raise GradError(f"{name}: writes into a tensor of the graph (shape {shape_tuple(t)}), whose gradient would not know of it; "
+                        f"write to a fresh tensor inside an autograd.Function, or wrap the call in no_grad()")
+    t.storage.version += 1
+    t.storage.writer = name
+
+
 cdef refuse_overlap(Tensor t, str name):
     cdef int i
     for i in range(t.v.ndim):

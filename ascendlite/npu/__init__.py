@@ -31,6 +31,7 @@ _HOMES = {
     ),
     "runtime.random": ("manual_seed", "manual_seed_all", "seed", "initial_seed", "get_rng_state", "set_rng_state"),
     "runtime.graph": ("NPUGraph", "graph"),
+    "runtime.late": ("AsyncError", "set_launch_blocking", "restart_device"),
     "dry": ("estimate", "Estimate", "KernelRow"),
     "runtime.modes": ("numerics", "get_numerics"),
 }

@@ -37,7 +37,7 @@ from ascendlite.npu.kernels import (  # noqa: F401  # some only register themsel
     sparse,
     tables,
 )
-from ascendlite.npu.runtime import memory, stream
+from ascendlite.npu.runtime import late, memory, stream
 from ascendlite.npu.runtime.device import state
 
 Number = int | float | bool
@@ -54,7 +54,7 @@ class Backend:
     def launch(self, op: Op, outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...], attrs: tuple[Any, ...]) -> None:
         """Run an op with a kernel of its own."""
         if stream.several(state.current):
-            _check_order(op.name, outputs, inputs)
+            stream.check_order(stream.current_stream(), op.name, inputs, outputs)
         kernel = KERNELS.get(op.name)
         state.operands = (*outputs, *inputs)
         try:
@@ -67,7 +67,7 @@ class Backend:
     def pointwise(self, op: Op, output: Tensor, args: tuple[Tensor | Number, ...], compute: DType) -> None:
         """Run a pointwise op: tensors of the compute dtype that broadcast to the output, and numbers."""
         if stream.several(state.current):
-            _check_order(op.name, (output,), args)
+            stream.check_order(stream.current_stream(), op.name, args, (output,))
         kernel = POINTWISE.get(op.name)
         state.operands = (output, *args)
         try:
@@ -80,7 +80,7 @@ class Backend:
     def copy(self, target: Tensor, source: Tensor) -> None:
         """Copy and cast values on the device, or between it and the host."""
         if stream.several(state.current):
-            _check_order("copy", (target,), (source,))
+            stream.check_order(stream.current_stream(), "copy", (source,), (target,))
         if target.is_cpu or source.is_cpu:
             copies.transfer(target, source, self.dry)
         elif copies.on_device(target, source) is NotImplemented:
@@ -89,19 +89,11 @@ class Backend:
     def fill(self, target: Tensor, value: Number) -> None:
         """Set every element of a tensor to a number."""
         if stream.several(state.current):
-            _check_order("fill", (target,), ())
+            stream.check_order(stream.current_stream(), "fill", (), (target,))
         if copies.fill(target, value) is NotImplemented:
             aicpu.fill(target, value, self.dry)
 
     out_of_memory: Callable[[int, int], None] = staticmethod(memory.raise_out_of_memory)
-
-
-def _check_order(name: str, outputs: tuple[Any, ...], inputs: tuple[Any, ...]) -> None:
-    """Refuse work that another stream's unfinished work may disturb."""
-    blocks = [[t.untyped_storage().serial for t in tensors if isinstance(t, Tensor) and t.is_npu] for tensors in (inputs, outputs)]
-    found = stream.order.touch(stream.current_stream(), name, *blocks)
-    if found is not None:
-        raise stream.StreamOrderError(f"stream race: {found}; record an event after it and make this stream wait for it, as with wait_stream()")
 
 
 def configure(chip: Chip, numerics: str) -> None:
@@ -112,7 +104,7 @@ def configure(chip: Chip, numerics: str) -> None:
     for index in range(chip.dies):
         _davinci.heap_configure(index, chip.hbm_bytes, WIDE[numerics])
     stream.reset()
-    _core.install_npu(Backend(), chip.dies, *_davinci.heap_functions())
+    _core.install_npu(late.before(Backend()), chip.dies, *_davinci.heap_functions())
 
 
 elementwise.register()

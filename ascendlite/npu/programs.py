@@ -49,6 +49,7 @@ class Traced:
     words: Mapping[str, tuple[int, ...]]  # expressions, and the code of either kind of core
     names: tuple[str, ...]  # of the instructions, by opcode
     past_l2: tuple[int, ...] = ()  # arguments whose writes go around the cache
+    written: tuple[int, ...] = ()  # arguments that it writes to
     proofs: dict[Sharing, CheckResult] = field(default_factory=dict, compare=False)  # of this program, filled as it is launched
 
     def run(self, pointers: list[int], mode: int = 0, options: int = 0) -> bool:
@@ -57,8 +58,8 @@ class Traced:
 
 
 def sharing(tensors: list[Any]) -> Sharing:
-    """Which of a call's tensors share memory."""
-    return sharing_of([(address(t), int(t.nbytes)) for t in tensors])
+    """Which of a call's tensors share memory; those of meta have none."""
+    return sharing_of([(address(t), 0 if getattr(t, "is_meta", False) else int(t.nbytes)) for t in tensors])
 
 
 class Kernel(Generic[P]):
@@ -173,7 +174,7 @@ def trace(function: Callable[..., None], kind: str, blocks: int, chip: Chip, bou
     program = _davinci.Program(function.__name__, KINDS[kind], tracer.declarations(), tracer.table.words, code.get("aic", []), code.get("aiv", []),
                                call.sizes, tracer.deepest_loops, tracer.deepest_scalars)
     return Traced(program, _davinci.Executor(program), function.__name__, kind, blocks, chip, tuple(tracer.sites), buffers, tuple(call.names), words,
-                  tuple(tracer.opcodes), tuple(sorted(tracer.past_l2)))
+                  tuple(tracer.opcodes), tuple(sorted(tracer.past_l2)), tuple(sorted(tracer.written)))
 
 
 class Launch(Generic[P]):
@@ -183,15 +184,16 @@ class Launch(Generic[P]):
         self.kernel, self.blocks, self.stream = kernel, blocks, stream
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Run: now, or in the order of the stream."""
+        """Run. Tensors of the device: on the stream (the current one unless given), its clock and its profiler; arrays of the host: just run."""
         traced, tensors = self.kernel.program(self.blocks, chip(), args, kwargs)
-        pointers = [address(t) for t in tensors]
-        if not may_run(traced, sharing_of([(p, int(t.nbytes)) for p, t in zip(pointers, tensors, strict=True)])):
+        if not may_run(traced, sharing(tensors)):
             return
-        if self.stream is None:
-            traced.run(pointers)
-        else:
-            self.stream.launch(traced, pointers)
+        if self.stream is None and not any(getattr(t, "is_npu", False) or getattr(t, "is_meta", False) for t in tensors):
+            traced.run([address(t) for t in tensors])
+            return
+        from ascendlite.npu.runtime.launch import launch_own
+
+        launch_own(traced, tensors, self.stream)
 
     def trace(self, *args: P.args, **kwargs: P.kwargs) -> Traced:
         """The program for such a call."""

@@ -9,7 +9,7 @@ from enum import Enum
 
 from ascendlite.npu.errors import KernelError, Site, refuse
 from ascendlite.npu.lang import dtypes, sym
-from ascendlite.npu.lang.declare import ALIGNMENT, CORE_OF, Memory
+from ascendlite.npu.lang.declare import ALIGNMENT, ATOMIC, CORE_OF, WRITE, Memory
 from ascendlite.npu.lang.dtypes import DType
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.trace import Index, Tracer, current
@@ -185,7 +185,10 @@ class GlobalTensor:
         return GlobalTensor(self.argument, self.base, new, self.size if same else self.size * self.dtype.itemsize // new.itemsize)
 
     def words(self, access: int) -> tuple[int, ...]:
-        return (0, self.dtype.code, access, self.argument.index + 1, current().table.node(self.base))
+        tracer = current()
+        if access & (WRITE | ATOMIC):
+            tracer.written.add(self.argument.index)
+        return (0, self.dtype.code, access, self.argument.index + 1, tracer.table.node(self.base))
 
 
 Tensor = LocalTensor | GlobalTensor

@@ -49,6 +49,7 @@ class Tracer:
         self.opcodes: dict[str, int] = {}
         self.sites: list[Site] = []
         self.past_l2: set[int] = set()  # arguments whose writes go around the cache
+        self.written: set[int] = set()  # arguments that some instruction writes to
         self._site_numbers: dict[tuple[object, int], int] = {}
         self._inside: dict[object, bool] = {}
         self.core = "aiv"

@@ -21,6 +21,7 @@ class _State:
     current: int = 0
     numerics: str = "device"
     overflow: bool = False
+    blocking: bool = os.environ.get("ASCEND_LAUNCH_BLOCKING", "1") != "0"  # errors are raised at the call that makes them
     operands: tuple[Any, ...] = ()  # of the op that runs now: what a profiler shows of its kernels
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from ascendlite.core import Tensor
+from ascendlite.core import Tensor, _core
+from ascendlite.errors import DeviceError
 from ascendlite.npu import wide
-from ascendlite.npu.programs import Kernel, Traced
+from ascendlite.npu.programs import Kernel, Traced, address
 from ascendlite.npu.proof import may_run, sharing_of
-from ascendlite.npu.runtime import stream
+from ascendlite.npu.runtime import late, stream
 from ascendlite.npu.runtime.device import state
 from ascendlite.npu.timeline import PIPES, timed
 
@@ -30,12 +32,47 @@ def launch(kernel: Kernel[Any], *args: Any, blocks: int | None = None, name: str
     lead = tensors[0]
     if not lead.is_meta and not may_run(traced, sharing_of([(t.data_ptr(), t.nbytes) for t in tensors])):
         return
-    queue = stream.current_stream(lead.device.index)
-    kind = TASK_KINDS[traced.kind]
-    queue.submit(stream.Task(name or traced.name, kind, partial(timing, traced), queue.stream_id, queue.device_index, tensors=stream.shapes(state.operands or tensors), program=traced))
+    _submit(traced, state.operands or tensors, stream.current_stream(lead.device.index), name)
     if not lead.is_meta:
-        overflowed = traced.run([wide.address(t) for t in tensors], MODES[state.numerics])
-        state.overflow = state.overflow or overflowed
+        _run(traced, [wide.address(t) for t in tensors], MODES[state.numerics])
+
+
+def launch_own(traced: Traced, tensors: list[Any], queue: stream.Stream | None) -> None:
+    """Launch a user's kernel on tensors of one die (or of meta: only its time passes), or on host arrays in the order of a stream."""
+    places = {str(t.device) if isinstance(t, Tensor) else "host" for t in tensors}
+    if len(places) > 1:
+        raise DeviceError(f"kernel {traced.name}: its tensors are on {', '.join(sorted(places))}; move them to one device with .to()")
+    lead = tensors[0]
+    on_die = isinstance(lead, Tensor) and lead.is_npu
+    queue = queue or stream.current_stream(lead.device.index)
+    if on_die and queue.device_index != (lead.device.index or 0):
+        raise DeviceError(f"kernel {traced.name}: its tensors are on {lead.device}, its stream on npu:{queue.device_index}; use a stream of {lead.device}")
+    if on_die:
+        for k in traced.written:
+            _core.note_write(tensors[k], traced.name)
+        if stream.several(queue.device_index):
+            stream.check_order(queue, traced.name, [t for k, t in enumerate(tensors) if k not in traced.written], [tensors[k] for k in traced.written])
+    _submit(traced, tensors, queue)
+    if not getattr(lead, "is_meta", False):
+        where, mode = (wide.address, MODES[state.numerics]) if on_die else (address, 0)
+        if state.blocking:
+            _run(traced, [where(t) for t in tensors], mode)
+        else:
+            late.attempt(queue, traced.name, _run, traced, [where(t) for t in tensors], mode)
+
+
+def _run(traced: Traced, pointers: list[int], mode: int) -> None:
+    overflowed = traced.run(pointers, mode)
+    state.overflow = state.overflow or overflowed
+
+
+def _submit(traced: Traced, operands: Iterable[Any], queue: stream.Stream, name: str | None = None) -> None:
+    queue.submit(
+        stream.Task(
+            name or traced.name, TASK_KINDS[traced.kind], partial(timing, traced), queue.stream_id, queue.device_index,
+            tensors=stream.shapes(operands), program=traced,
+        )
+    )
 
 
 def timing(traced: Traced) -> stream.Timing:

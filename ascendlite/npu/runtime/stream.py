@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ascendlite.core import Tensor
 from ascendlite.errors import ArgumentError, DeviceError
 
 # Host time of one eagerly dispatched operator: the two-phase operator API takes 71 us of the 155-262 us that a PyTorch-like stack
@@ -106,6 +107,7 @@ class Stream:
         self.serial = next(_SERIALS)
         self.free_us = 0.0
         self.busy_us = 0.0
+        self.failure: Exception | None = None  # of a task, when errors are told late
         self.pending: list[Task | _Wait | _Record] = []
         streams.append(weakref.ref(self))
         if self.stream_id == 0:
@@ -145,8 +147,10 @@ class Stream:
         return self.free_us
 
     def synchronize(self) -> None:
-        """Make the host wait until the stream is done."""
+        """Make the host wait until the stream is done; raises if a task of it failed and errors are told late."""
         host.now_us = max(host.now_us, self.settle())
+        if self.failure is not None:
+            raise self.failure
         order.host_follows(order.clock(self))
 
     def query(self) -> bool:
@@ -209,8 +213,10 @@ class Event:
         (current_stream() if stream is None else stream).wait_event(self)
 
     def synchronize(self) -> None:
-        """Make the host wait for the event."""
+        """Make the host wait for the event; raises as its stream's `synchronize` does."""
         host.now_us = max(host.now_us, self._time())
+        if self._stream is not None and self._stream.failure is not None:
+            raise self._stream.failure
         order.host_follows(self._follows)
 
     def query(self) -> bool:
@@ -351,3 +357,11 @@ def _follow(clock: dict[int, int], other: dict[int, int]) -> None:
 
 
 order = _Order()
+
+
+def check_order(queue: Stream, name: str, inputs: Iterable[Any], outputs: Iterable[Any]) -> None:
+    """Refuse work that another stream's unfinished work may disturb."""
+    blocks = [[t.untyped_storage().serial for t in tensors if isinstance(t, Tensor) and t.is_npu] for tensors in (inputs, outputs)]
+    found = order.touch(queue, name, *blocks)
+    if found is not None:
+        raise StreamOrderError(f"stream race: {found}; record an event after it and make this stream wait for it, as with wait_stream()")
