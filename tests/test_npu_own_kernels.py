@@ -95,3 +95,16 @@ def test_writes_are_seen_by_autograd() -> None:
     with al.no_grad():
         vadd_q[4](z, z, x, N, 512)
     assert x.tolist() == [4.0] * N
+
+
+def test_a_graph_captures_it() -> None:
+    x, y, z, graph = half(1.0), half(2.0), half(0.0), npu.NPUGraph()
+    with npu.graph(graph):
+        vadd_q[4](x, y, z, N, 512)
+        double = z * 2
+    x.fill_(5.0)
+    graph.replay()
+    assert z.tolist() == [7.0] * N and double.tolist() == [14.0] * N
+    vadd_q[4](x, x, z, N, 512)
+    graph.replay()
+    assert z.tolist() == [7.0] * N

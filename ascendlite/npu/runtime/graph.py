@@ -8,7 +8,7 @@ from typing import Any
 from ascendlite.core import Op, _core
 from ascendlite.errors import ArgumentError
 from ascendlite.npu import backend
-from ascendlite.npu.runtime import stream
+from ascendlite.npu.runtime import launch, stream
 
 
 class _Capturing(backend.Backend):
@@ -61,12 +61,14 @@ class NPUGraph:
             raise ArgumentError("graph: it holds a capture already; reset() it, or make another NPUGraph")
         self._capture = _Capturing()
         self._former = _core.exchange_npu_backend(self._capture)
+        launch.CAPTURES.append(self._capture.calls)
 
     def capture_end(self) -> None:
         """Stop keeping."""
         if self._capture is None:
             raise ArgumentError("graph: capture_end without capture_begin")
         _core.exchange_npu_backend(self._former)
+        launch.CAPTURES.pop()
         self._calls, self._capture = self._capture.calls, None
 
     def replay(self) -> None:

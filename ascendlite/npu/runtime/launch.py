@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from ascendlite.npu.timeline import PIPES, timed
 # What a profiler calls the cores that a kernel of each kind runs on.
 TASK_KINDS = {"aiv": "AI_VECTOR_CORE", "aic": "AI_CORE", "mix": "MIX_AIC"}
 MODES = {"device": 0, "fp32": 1, "fp64": 2}
+CAPTURES: list[list[Callable[[], None]]] = []  # where graphs that are being captured keep launches of users' kernels
 _PROGRAMS: dict[tuple[Any, ...], Traced] = {}  # by kernel and call: what `Kernel.program` would find by a longer way
 _TIMINGS: dict[int, tuple[Traced, stream.Timing]] = {}  # by identity: a program is timed once, and kept by its kernel anyway
 
@@ -53,6 +54,8 @@ def launch_own(traced: Traced, tensors: list[Any], queue: stream.Stream | None) 
         if stream.several(queue.device_index):
             stream.check_order(queue, traced.name, [t for k, t in enumerate(tensors) if k not in traced.written], [tensors[k] for k in traced.written])
     _submit(traced, tensors, queue)
+    for calls in CAPTURES:
+        calls.append(partial(launch_own, traced, tensors, queue))
     if not getattr(lead, "is_meta", False):
         where, mode = (wide.address, MODES[state.numerics]) if on_die else (address, 0)
         if state.blocking:
