@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from ascendlite.core import Tensor
 from ascendlite.errors import FileFormatError
-from ascendlite.files import replacing
+from ascendlite.files import replacing_folder
 
 from .header import FilePath, no_duplicates
 from .write import save_file
+
+INDEX = "model.safetensors.index.json"
 
 
 def shard_files(path: Path) -> list[tuple[Path, list[str] | None]]:
@@ -59,9 +62,22 @@ def save_sharded(
     max_shard_bytes: int = 5_000_000_000,
     metadata: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write tensors into files of at most `max_shard_bytes` each (one tensor at least) and an index; returns the index's path."""
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
+    """Write tensors into files of at most `max_shard_bytes` each (one tensor at least) and an index; returns the index's path.
+
+    Whatever is killed when, the folder holds the earlier files or the new ones. Files of other names stay.
+    """
+    with replacing_folder(folder, of_model) as aside:
+        write_shards(tensors, aside, max_shard_bytes, metadata)
+    return Path(folder) / INDEX
+
+
+def of_model(name: str) -> bool:
+    """Whether a file of a model's folder holds weights or their index, which writing the weights again replaces."""
+    return name == INDEX or re.fullmatch(r"model(-\d+-of-\d+)?\.safetensors", name) is not None
+
+
+def write_shards(tensors: Mapping[str, Tensor], target: Path, max_shard_bytes: int, metadata: Mapping[str, str] | None) -> None:
+    """The files of `save_sharded` in a new folder."""
     groups: list[dict[str, Tensor]] = [{}]
     used = 0
     for name, t in tensors.items():
@@ -75,8 +91,5 @@ def save_sharded(
         file = f"model-{number:05}-of-{len(groups):05}.safetensors"
         save_file(group, target / file, metadata)
         places.update(dict.fromkeys(group, file))
-    index = target / "model.safetensors.index.json"
     total = sum(t.nbytes for t in tensors.values())
-    with replacing(index) as aside:
-        aside.write_text(json.dumps({"metadata": {"total_size": total}, "weight_map": places}, indent=2) + "\n")
-    return index
+    (target / INDEX).write_text(json.dumps({"metadata": {"total_size": total}, "weight_map": places}, indent=2) + "\n")

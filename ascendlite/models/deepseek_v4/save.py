@@ -11,8 +11,9 @@ from pathlib import Path
 import ascendlite as al
 from ascendlite.core import Tensor
 from ascendlite.errors import ArgumentError
-from ascendlite.files import replacing
+from ascendlite.files import replacing_folder
 from ascendlite.safetensors import save_file
+from ascendlite.safetensors.shards import INDEX, of_model
 
 from .codecs import encode
 from .config_json import config_to_json
@@ -35,7 +36,7 @@ class _Item:
 def save_hf(
     model: DeepseekV4, folder: FilePath, *, dialect: str = NATIVE, quantized: bool | None = None, max_shard_bytes: int = 5_000_000_000
 ) -> Path:
-    """Write config.json, safetensors and their index; returns the folder.
+    """Write config.json, safetensors and their index; returns the folder, which takes the place of an earlier one as a whole.
 
     "native": the published names; quantised (the default) also in the published formats, else in the model's dtype.
     "saved": what transformers' save_pretrained writes, unquantised; MTP, which transformers does not know, keeps its published names.
@@ -45,14 +46,12 @@ def save_hf(
         raise ArgumentError(f"save_hf: dialect {dialect!r}, quantized {quantized}; dialects are {', '.join(_DIALECTS)}, and only native can be quantised")
     if max_shard_bytes < 1:
         raise ArgumentError(f"save_hf: max_shard_bytes is {max_shard_bytes}; it must be positive")
-    root = Path(folder)
-    root.mkdir(parents=True, exist_ok=True)
-    _write_shards(list(_items(model, dialect, quantized)), root, max_shard_bytes)
     dtype = "bfloat16" if quantized else model.embed.weight.dtype.name
     raw = config_to_json(model.config, dialect, dtype=dtype, quantized=quantized)
-    with replacing(root / "config.json") as aside:
-        aside.write_text(json.dumps(raw, indent=2) + "\n")
-    return root
+    with replacing_folder(folder, of_model) as aside:
+        _write_shards(list(_items(model, dialect, quantized)), aside, max_shard_bytes)
+        (aside / "config.json").write_text(json.dumps(raw, indent=2) + "\n")
+    return Path(folder)
 
 
 def _items(model: DeepseekV4, dialect: str, quantized: bool) -> Iterator[_Item]:
@@ -100,5 +99,4 @@ def _write_shards(items: list[_Item], root: Path, most: int) -> None:
         save_file(tensors, root / file, {"format": "pt"})
         places.update(dict.fromkeys(tensors, file))
     total = sum(item.nbytes for item in items)
-    with replacing(root / "model.safetensors.index.json") as aside:
-        aside.write_text(json.dumps({"metadata": {"total_size": total}, "weight_map": places}, indent=2) + "\n")
+    (root / INDEX).write_text(json.dumps({"metadata": {"total_size": total}, "weight_map": places}, indent=2) + "\n")

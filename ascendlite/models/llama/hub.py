@@ -11,8 +11,9 @@ import ascendlite as al
 from ascendlite import nn
 from ascendlite.core import Device, DType, Tensor
 from ascendlite.errors import ArgumentError, FileFormatError
-from ascendlite.files import replacing
-from ascendlite.safetensors import safe_open, save_sharded
+from ascendlite.files import replacing_folder
+from ascendlite.safetensors import safe_open
+from ascendlite.safetensors.shards import of_model, write_shards
 
 from .config import LlamaConfig, config_from_hf, config_to_hf
 from .model import Llama
@@ -109,12 +110,13 @@ def _weights_in(root: Path) -> Path:
 
 
 def save_hf(model: Llama, folder: FilePath, *, max_shard_bytes: int = 5_000_000_000) -> Path:
-    """Write config.json and safetensors that `load_hf` and transformers read; returns the folder."""
-    root = Path(folder)
-    root.mkdir(parents=True, exist_ok=True)
+    """Write config.json and safetensors that `load_hf` and transformers read; returns the folder.
+
+    The folder takes the place of an earlier one as a whole; what else lies there, such as a tokenizer, stays.
+    """
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    save_sharded(weights, root, max_shard_bytes, {"format": "pt"})
     config = config_to_hf(model.config) | {"dtype": next(iter(weights.values())).dtype.name}
-    with replacing(root / "config.json") as aside:
-        aside.write_text(json.dumps(config, indent=2) + "\n")
-    return root
+    with replacing_folder(folder, of_model) as aside:
+        write_shards(weights, aside, max_shard_bytes, {"format": "pt"})
+        (aside / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    return Path(folder)
