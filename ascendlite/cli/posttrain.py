@@ -14,7 +14,8 @@ mechanism learns arithmetic in Tagalog number words."""
 _EXAMPLES = """examples:
   ascendlite posttrain
   ascendlite posttrain --task chain_sum
-  ascendlite posttrain --from smollm2 --task chain_sum     LoRA on a pretrained model; takes hours
+  ascendlite posttrain --from smollm2                      LoRA on SmolLM2-135M, about ten minutes; first:
+                                                           pip install 'ascendlite[text,tasks]' && ascendlite fetch smollm2
   ascendlite posttrain --specialists 2 --distill           two specialists, distilled into one student
   ascendlite posttrain --resume runs/posttrain-1"""
 _HELP = {
@@ -36,6 +37,7 @@ _HELP = {
     "partial_credit": "weight of the reward for being like the worked answer; being right has the weight 1",
     "loss_type": "grpo, dapo, dr_grpo, gspo or cispo",
     "beta": "weight of the KL to the model after SFT; 0: none",
+    "lora_rank": "rank of LoRA, with --from",
     "distill_steps": "steps of distillation",
     "save_every": "steps between checkpoints",
 }
@@ -43,7 +45,7 @@ _HELP = {
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     """Describe the command."""
-    from ascendlite.posttrain.job.settings import JobSettings
+    from ascendlite.posttrain.job.settings import PRETRAINED, JobSettings
 
     parser = commands.add_parser(
         "posttrain",
@@ -55,7 +57,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     defaults = JobSettings()
     for name, text in _HELP.items():
         value = getattr(defaults, name)
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), metavar="X" if isinstance(value, float) else "N" if isinstance(value, int) else "NAME", help=f"{text} (default: {value})")
+        metavar = "X" if isinstance(value, float) else "N" if isinstance(value, int) else "NAME"
+        other = f"; with --from {PRETRAINED[name]}" if name in PRETRAINED else ""
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), metavar=metavar, help=f"{text} (default: {value}{other})")
     parser.add_argument("--from", dest="source", metavar="MODEL", help="a pretrained model to go on from with LoRA: smollm2, a GGUF file, a folder")
     parser.add_argument("--specialists", type=int, metavar="N", help="train so many specialists, each on its half of the task (2)")
     parser.add_argument("--distill", action="store_true", help="distil the specialists into one student (goes with --specialists)")
@@ -80,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the job, or go on with it."""
     from rich.console import Console
 
-    from ascendlite.posttrain.job import Job, JobSettings, settings_from_state, write_report
+    from ascendlite.posttrain.job import Job, settings_from_state, settings_of, write_report
     from ascendlite.posttrain.job.run import Stopped
 
     given = _given(options)
@@ -92,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
             raise ArgumentError(f"{flags} can't change when a run is resumed; leave it out, or start a new run")
         settings, folder = settings_from_state(_saved(options.resume)), options.resume
     else:
-        settings, folder = JobSettings(**given), options.out or _free_folder()  # type: ignore[arg-type]
+        settings, folder = settings_of(given), options.out or _free_folder()
         if (folder / "settings.json").exists():
             raise ArgumentError(f"{folder} already holds a run; go on with --resume {folder}, or choose another --out")
     folder.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from .callbacks import TrainerCallback
 from .config import DPOConfig
 from .dataset import Row, Rows, answer_of, prompt_text, tokens_of
 from .forward import Continued, answer_hidden, continued
+from .learned import Learned
 from .likelihood import token_log_probs
 from .preference import dpo_loss, sequence_log_probs
 from .protocol import Codec
@@ -57,6 +58,7 @@ class DPOTrainer(Trainer[list[Pair]]):
         self.pairs = [self._pair(train_dataset[n]) for n in range(len(train_dataset))]
         super().__init__(model, self.config, len(self.pairs), callbacks=callbacks, saved_with=saved_with)
         self.reference = frozen_copy(model) if ref_model is None else ref_model
+        self._kept = kept_reference(self.reference, self.learned, given=ref_model is not None)
 
     def _pair(self, row: Row) -> Pair:
         prompt = tokens_of(self.codec, prompt_text(row, self.codec))
@@ -108,17 +110,23 @@ class DPOTrainer(Trainer[list[Pair]]):
 
     def extra_state(self) -> Value:
         """The reference's weights."""
-        return {"reference": cast(Value, self.reference.state_dict())}
+        return {"reference": self._kept.state_dict()}
 
     def load_extra_state(self, state: Value) -> None:
         """Put the reference back."""
-        self.reference.load_state_dict(cast("dict[str, Tensor]", cast("dict[str, Value]", state)["reference"]))
+        self._kept.load_state_dict(cast("dict[str, dict[str, Value]]", state)["reference"])
 
 
 def frozen_copy(model: nn.Module) -> nn.Module:
-    """The model as it is now, that learns no more."""
+    """The model as it is now, that learns no more; weights that are frozen in the model already are shared with it."""
+    shared = {id(p): p for p in model.parameters() if not p.requires_grad}
     with al.no_grad():
-        copied = copy.deepcopy(model)
+        copied = copy.deepcopy(model, shared)
     for parameter in copied.parameters():
         parameter.requires_grad_(False)
     return copied.eval()
+
+
+def kept_reference(reference: nn.Module, learned: Learned, *, given: bool) -> Learned:
+    """What checkpoints hold of a reference: all of one that the user gave, of a copy of the model what learns in the model."""
+    return Learned(reference, frozenset() if given else learned.frozen)

@@ -22,7 +22,7 @@ from ascendlite.structure import Value
 from .callbacks import TrainerCallback
 from .config import GRPOConfig
 from .dataset import Rows, prompt_text, tokens_of
-from .dpo import frozen_copy
+from .dpo import frozen_copy, kept_reference
 from .forward import answer_hidden
 from .generations import Generation, GenerationMicro, Judged, generation_from_state, judge, micro_of, rewarded
 from .likelihood import entropy, token_log_probs
@@ -93,6 +93,7 @@ class GRPOTrainer(Trainer[_Micro]):
         self.recipe = recipe_of(self.config)
         needs_reference = self.config.beta > 0
         self.reference = (frozen_copy(model) if ref_model is None else ref_model) if needs_reference else None
+        self._kept = None if self.reference is None else kept_reference(self.reference, self.learned, given=ref_model is not None)
         self.generation: Generation | None = None
         self._routes: dict[tuple[int, ...], Routes] = {}
         self._used, self._number = 0, 0  # micro-batches used of the generation, generations so far
@@ -263,7 +264,7 @@ class GRPOTrainer(Trainer[_Micro]):
             "used": self._used,
             "generation": None if self.generation is None else self.generation.state_dict(),
             "routes": [[list(rows), cast(Value, routes.state_dict())] for rows, routes in self._routes.items()],
-            "reference": None if self.reference is None else cast(Value, self.reference.state_dict()),
+            "reference": None if self._kept is None else self._kept.state_dict(),
         }
 
     def load_extra_state(self, state: Value) -> None:
@@ -272,8 +273,8 @@ class GRPOTrainer(Trainer[_Micro]):
         self._number, self._used = values["number"], values["used"]
         self.generation = None if values["generation"] is None else generation_from_state(values["generation"])
         self._routes = {tuple(rows): Routes.from_state(routes) for rows, routes in values["routes"]}
-        if self.reference is not None:
-            self.reference.load_state_dict(values["reference"])
+        if self._kept is not None:
+            self._kept.load_state_dict(values["reference"])
 
     def save(self) -> Path | None:
         """A checkpoint; logs of generations that no kept checkpoint needs are deleted."""

@@ -25,6 +25,7 @@ from ascendlite.structure import Value
 from .callbacks import Row, TrainerCallback, TrainerControl, TrainerState
 from .config import TrainingConfig
 from .guard import Guard, StepResult
+from .learned import Learned
 from .metrics import Metrics, tensorboard_writer
 from .optimizers import make_optimizer
 from .order import Order
@@ -57,6 +58,8 @@ class Trainer(ABC, Generic[Micro]):
     ) -> None:
         self.model, self.args = model, args
         self.saved_with = dict(saved_with or {})
+        self.learned = Learned(model)
+        self._frozen: str | None = None
         self.order = Order(size, args.seed)
         self.optimizer = make_optimizer(model, args)
         self.state = TrainerState(max_steps=self._steps(size))
@@ -239,7 +242,12 @@ class Trainer(ABC, Generic[Micro]):
         return self.folder / "checkpoints"
 
     def _bytes(self) -> int:
-        return sum(t.nbytes * (3 if t.requires_grad else 1) for t in self.model.parameters())  # weights, and AdamW's two moments
+        return sum(3 * t.nbytes for t in self.model.parameters() if t.requires_grad)  # weights, and AdamW's two moments
+
+    def _frozen_checksum(self) -> str:
+        if self._frozen is None:
+            self._frozen = self.learned.checksum()
+        return self._frozen
 
     def _save_is_due(self) -> bool:
         every = self.args.save_steps
@@ -254,13 +262,14 @@ class Trainer(ABC, Generic[Micro]):
             **self.saved_with,
             "trainer": type(self).__name__,
             "args": cast(Value, {name: value for name, value in asdict(self.args).items() if name not in _LATER}),
+            "frozen": self._frozen_checksum(),
             "guard": self.guard.state_dict(),
             "seconds": self.seconds,
             "cooling": self.cooling,
             "extra": self.extra_state(),
         }
         path = checkpoint.save(
-            self._checkpoints(), step=self.state.global_step, model=self.model, optimizer=self.optimizer, data=self.order,
+            self._checkpoints(), step=self.state.global_step, model=self.learned, optimizer=self.optimizer, data=self.order,
             extras=extras, keep_last=self.args.save_total_limit,
         )  # fmt: skip
         self._tell("on_save", path=path)
@@ -272,7 +281,7 @@ class Trainer(ABC, Generic[Micro]):
         if where is True and self.folder is None:
             raise ArgumentError("train: resume_from_checkpoint=True looks in output_dir, which is None; give the folder of a checkpoint")
         folder = self._checkpoints() if where is True else Path(str(where))
-        found = checkpoint.load(folder, model=self.model, optimizer=self.optimizer, data=self.order)
+        found = checkpoint.load(folder, model=self.learned, optimizer=self.optimizer, data=self.order)
         extras = cast("dict[str, Value]", found.extras)
         self._refuse_other_run(extras)
         self.state.global_step, self.state.epoch = found.step, self.order.epoch
@@ -287,6 +296,8 @@ class Trainer(ABC, Generic[Micro]):
     def _refuse_other_run(self, extras: Mapping[str, Value]) -> None:
         if extras.get("trainer") != type(self).__name__:
             raise ArgumentError(f"resume: the checkpoint is of {extras.get('trainer')}, this is {type(self).__name__}; use the trainer that made it")
+        if extras.get("frozen", "") != self._frozen_checksum():
+            raise ArgumentError("resume: the frozen weights are not those that the run was started with; load the same model before adding LoRA")
         saved, now = cast("dict[str, Value]", extras["args"]), asdict(self.args)
         for name, value in saved.items():
             if name in now and now[name] != value:

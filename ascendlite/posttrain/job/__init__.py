@@ -2,6 +2,6 @@
 
 from .page import write_report
 from .run import Job
-from .settings import JobSettings, settings_from_state
+from .settings import JobSettings, settings_from_state, settings_of
 
-__all__ = ["Job", "JobSettings", "settings_from_state", "write_report"]
+__all__ = ["Job", "JobSettings", "settings_from_state", "settings_of", "write_report"]

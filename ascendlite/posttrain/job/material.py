@@ -60,6 +60,7 @@ class Material:
     choose: list[Item]
     test: list[Item]
     codec: ChatCodec
+    max_new_tokens: int
 
     def prompts(self, items: Sequence[Item]) -> list[str]:
         """The prompts of questions."""
@@ -93,7 +94,15 @@ def make_material(task: Task, codec: ChatCodec, settings: JobSettings) -> Materi
     """The questions of a task, split."""
     held = held_out_items(task, settings.held_out + settings.held_out // 2)
     cut = len(held) // 3
-    return Material(task, training_items(task, settings.questions, settings.seed), held[:cut], held[cut:], codec)
+    train = training_items(task, settings.questions, settings.seed)
+    return Material(task, train, held[:cut], held[cut:], codec, _room(task, train, codec))
+
+
+def _room(task: Task, items: Sequence[Item], codec: ChatCodec) -> int:
+    """Tokens of the longest answer with its end: the task knows it for tokens made of its words, for others it is counted."""
+    if isinstance(codec, PieceTokenizer):
+        return task.max_new_tokens
+    return max(len(codec.encode(item.answer)) for item in items) + 2
 
 
 def tasks_of(settings: JobSettings) -> list[Task]:

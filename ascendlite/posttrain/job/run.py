@@ -19,6 +19,7 @@ from ..config import DistillConfig, GRPOConfig, SFTConfig, TrainingConfig
 from ..distilling import DistillTrainer
 from ..evaluate import Evaluation, evaluate
 from ..grpo import GRPOTrainer
+from ..learned import Learned
 from ..lora import merge_lora
 from ..progress import ProgressCallback
 from ..sft import SFTTrainer
@@ -101,7 +102,7 @@ class Job:
 
     def _load(self, model: nn.Module, part: str) -> None:
         """Put the weights that a finished stage left into the model."""
-        checkpoint.load(self.folder / part / "checkpoints", model=model, restore_random=False)
+        checkpoint.load(self.folder / part / "checkpoints", model=Learned(model), restore_random=False)
 
     def _callbacks(self, title: str) -> list[TrainerCallback]:
         return [ProgressCallback(title)]
@@ -111,7 +112,7 @@ class Job:
         items = material.choose if choose else material.test
         return evaluate(
             model, material.codec, material.prompts(items), material.scorer(items),
-            samples=self.settings.samples, max_new_tokens=material.task.max_new_tokens, seed=12345 + self.settings.seed,
+            samples=self.settings.samples, max_new_tokens=material.max_new_tokens, seed=12345 + self.settings.seed,
         )  # fmt: skip
 
     def _judged(self, model: nn.Module, material: Material, name: str) -> Results:
@@ -138,7 +139,7 @@ class Job:
         args = GRPOConfig(
             str(self.folder / part), max_steps=s.grpo_steps, per_device_train_batch_size=s.grpo_prompts * s.grpo_generations,
             num_generations=s.grpo_generations, learning_rate=s.grpo_lr, lr_scheduler_type="linear", loss_type=s.loss_type, beta=s.beta,
-            warmup_steps=10, max_completion_length=material.task.max_new_tokens, save_steps=s.save_every, seed=s.seed, log_completions=1,
+            warmup_steps=10, max_completion_length=material.max_new_tokens, save_steps=s.save_every, seed=s.seed, log_completions=1,
             adam_beta2=0.99, learning_rate_scales=(*((part, s.grpo_inner_scale) for part in _INNER), *_OUTER),
             reward_weights=(1.0, s.partial_credit),
         )  # fmt: skip
@@ -196,7 +197,7 @@ class Job:
         rows = [{**row, "teacher": n} for both in zip(*(m.rl_rows() for m in materials), strict=False) for n, row in enumerate(both)]
         args = DistillConfig(
             str(self.folder / "distill"), max_steps=s.distill_steps, per_device_train_batch_size=s.distill_batch, learning_rate=s.distill_lr,
-            lr_scheduler_type="linear", warmup_steps=5, max_completion_length=max(task.max_new_tokens for task in tasks),
+            lr_scheduler_type="linear", warmup_steps=5, max_completion_length=max(m.max_new_tokens for m in materials),
             save_steps=s.save_every, seed=s.seed,
         )  # fmt: skip
         trainer = DistillTrainer(student, teachers, args, rows, processing_class=tokenizer, callbacks=self._callbacks("distill"), saved_with=saved)
