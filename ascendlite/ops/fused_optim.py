@@ -90,18 +90,19 @@ def _dense(tensors: Tensors) -> tuple[Tensor, ...]:
 def grad_norm(grads: Tensors, norm_type: float = 2.0) -> Tensor:
     """The norm of all tensors together, as if they were one vector; 0-d, on the first one's device."""
     order = float(norm_type)
-    if not all(g.is_cpu for g in grads):
+    home = grads[0].device if grads else None
+    if any(g.device != home for g in grads):
         norms = [g.norm(order) for g in grads]
-        return stack([norm.to(norms[0].device) for norm in norms]).norm(order)
+        return stack([norm.to(home) for norm in norms]).norm(order)
     dtype = float64 if any(g.dtype == float64 for g in grads) else float32
-    result = zeros((), dtype=dtype)
+    result = zeros((), dtype=dtype, device=home)
     if not grads:
         return result
     if order in (2.0, math.inf):
         _total_norm.launch((result,), _dense(grads), (order == math.inf,))
         return result
     with no_grad():
-        total = tensor(0.0, dtype=dtype)
+        total = zeros((), dtype=dtype, device=home)
         for g in grads:
             total = total + g.to(dtype).abs().pow(order).sum()
         return total ** (1 / order)
@@ -109,11 +110,14 @@ def grad_norm(grads: Tensors, norm_type: float = 2.0) -> Tensor:
 
 def scale_(tensors: Tensors, factor: Tensor | float) -> None:
     """Multiply all tensors by one factor, in place; a factor of exactly one touches nothing in host memory."""
-    dense = [t for t in tensors if t.is_cpu and t.is_contiguous()]
-    if dense:
-        held = factor.detach().cpu() if isinstance(factor, Tensor) else tensor(float(factor), dtype=float64)
-        _scale.launch(tuple(dense), (held,))
     with no_grad():
-        for t in tensors:
-            if not (t.is_cpu and t.is_contiguous()):
-                t.mul_(factor.to(t.device, t.dtype) if isinstance(factor, Tensor) else factor)
+        for device in dict.fromkeys(t.device for t in tensors):
+            here = [t for t in tensors if t.device == device]
+            dtype = float64 if device.type == "cpu" else float32
+            held = factor.detach().to(device, dtype) if isinstance(factor, Tensor) else tensor(float(factor), dtype=dtype).to(device)
+            dense = [t for t in here if t.is_contiguous()]
+            if dense:
+                _scale.launch(tuple(dense), (held,))
+            for t in here:
+                if not t.is_contiguous():
+                    t.mul_(held.to(t.dtype))

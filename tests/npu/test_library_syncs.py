@@ -17,6 +17,7 @@ from ascendlite.npu.checker import Sharing
 from ascendlite.npu.errors import Site
 from ascendlite.npu.programs import Traced
 from ascendlite.npu.proof import Launchable, launches_ask, proof
+from ascendlite.ops import fused_optim
 
 Program = tuple[Traced, Sharing]
 
@@ -115,9 +116,24 @@ def tables() -> None:
 
 
 def optimizers() -> None:
-    weight = al.nn.Parameter(tensor(700, 900))
-    weight.grad = tensor(700, 900)
-    al.optim.AdamW([weight]).step()
+    weights = [al.nn.Parameter(tensor(*shape)) for shape in ((900, 700), (3,), (700, 20))]
+    for weight in weights:
+        weight.grad = tensor(*weight.shape)
+    al.optim.AdamW(weights).step()
+    al.optim.Adam(weights, weight_decay=0.1, maximize=True, amsgrad=True).step()
+    halves = [al.nn.Parameter(tensor(900, 700, dtype=al.float16))]
+    halves[0].grad = tensor(900, 700, dtype=al.float16)
+    al.optim.Adam(halves, weight_decay=0.1).step()
+    for options in ({}, {"momentum": 0.9, "weight_decay": 0.1}, {"momentum": 0.9, "nesterov": True}):
+        descent = al.optim.SGD(weights, lr=0.1, **options)
+        descent.step()
+        descent.step()
+    for dtype in (al.float32, al.float16):
+        grads = [tensor(*weight.shape, dtype=dtype) for weight in weights]
+        fused_optim.scale_(grads, 0.5)
+        for order in (2.0, float("inf")):
+            fused_optim.grad_norm(grads, order)
+    fused_optim.grad_norm([tensor(99, 1000)])  # the last core has nothing
 
 
 def attend(q: al.Tensor, k: al.Tensor, v: al.Tensor, *more: al.Tensor, **options: bool | int | al.Tensor) -> None:

@@ -102,7 +102,7 @@ def columns_sum(x: Tensor, square: bool = False) -> Tensor | None:
     return out
 
 
-def _rows_into(out: Tensor, x: Tensor, kind: str, square: bool, scale: float, root: bool) -> bool:
+def rows_into(out: Tensor, x: Tensor, kind: str, square: bool, scale: float, root: bool) -> bool:
     """Reduce the rows of a contiguous matrix into a contiguous vector; rows that do not fit are cut in equal parts first."""
     rows, columns = x.shape
     r = rows_of(rows, columns, x.itemsize, 1, 2)
@@ -113,7 +113,7 @@ def _rows_into(out: Tensor, x: Tensor, kind: str, square: bool, scale: float, ro
     if parts is None:
         return False
     partial = _new((rows * parts,), _FLOAT32, x)
-    return _rows_into(partial, x.reshape(rows * parts, columns // parts), kind, square, 1.0, False) and _rows_into(
+    return rows_into(partial, x.reshape(rows * parts, columns // parts), kind, square, 1.0, False) and rows_into(
         out, partial.reshape(rows, parts), kind, False, scale, root)
 
 
@@ -136,15 +136,15 @@ def _everything(out: Tensor, x: Tensor, square: bool, scale: float, root: bool) 
     n = x.numel()
     whole = n // FLAT * FLAT
     if n <= FLAT:
-        return _rows_into(out.reshape(1), x.reshape(1, n), "SUM", square, scale, root)
+        return rows_into(out.reshape(1), x.reshape(1, n), "SUM", square, scale, root)
     columns = columns_sum(x[:whole].reshape(-1, FLAT), square)
     if columns is None:
         return False
     if whole == n:
-        return _rows_into(out.reshape(1), columns.reshape(1, FLAT), "SUM", False, scale, root)
+        return rows_into(out.reshape(1), columns.reshape(1, FLAT), "SUM", False, scale, root)
     both = _new((2,), _FLOAT32, x)
-    done = _rows_into(both[:1], columns.reshape(1, FLAT), "SUM", False, 1.0, False) and _rows_into(both[1:], x[whole:].reshape(1, n - whole), "SUM", square, 1.0, False)
-    return done and _rows_into(out.reshape(1), both.reshape(1, 2), "SUM", False, scale, root)
+    done = rows_into(both[:1], columns.reshape(1, FLAT), "SUM", False, 1.0, False) and rows_into(both[1:], x[whole:].reshape(1, n - whole), "SUM", square, 1.0, False)
+    return done and rows_into(out.reshape(1), both.reshape(1, 2), "SUM", False, scale, root)
 
 
 def reduce(out: Tensor, x: Tensor, dims: tuple[int, ...], kind: str = "SUM", *, square: bool = False, scale: float = 1.0, root: bool = False) -> Any:
@@ -167,7 +167,7 @@ def reduce(out: Tensor, x: Tensor, dims: tuple[int, ...], kind: str = "SUM", *, 
         return None
     if dims != tuple(range(x.ndim - len(dims), x.ndim)):
         x = x.permute(*kept, *dims)
-    return None if _rows_into(out.reshape(-1), x.contiguous().reshape(kept_size, -1), kind, square, scale, root) else NotImplemented
+    return None if rows_into(out.reshape(-1), x.contiguous().reshape(kept_size, -1), kind, square, scale, root) else NotImplemented
 
 
 @kernel_for("sum")

@@ -108,6 +108,49 @@ class _Port:
             DataCopyPad(dst, src, how)
 
 
+class _Flow:
+    """The flags between the pipes that fill slots, work on them and empty them."""
+
+    def __init__(self, sources: Sequence[_Port], targets: Sequence[_Port], slots: int) -> None:
+        self.sources, self.targets, self.slots = sources, targets, slots
+        self.free_in, self.full_in = (take_events(e, slots)[0] if sources else 0 for e in (HardEvent.V_MTE2, HardEvent.MTE2_V))
+        self.free_out, self.full_out = (take_events(e, slots)[0] if targets else 0 for e in (HardEvent.MTE3_V, HardEvent.V_MTE3))
+        free = ((HardEvent.V_MTE2, self.free_in),) * bool(sources) + ((HardEvent.MTE3_V, self.free_out),) * bool(targets)
+        self.free = [(event, first + s) for s in range(slots) for event, first in free]
+        for event, number in self.free:
+            SetFlag(event, number)
+
+    def fill(self, index: Index, first: Index, items: Index) -> Tile:
+        """The tile of this number, its inputs there and its outputs free."""
+        s = index % self.slots
+        if self.sources:
+            WaitFlag(HardEvent.V_MTE2, self.free_in + s)
+            for port in self.sources:
+                port.load(s, first, items)
+            SetFlag(HardEvent.MTE2_V, self.full_in + s)
+            WaitFlag(HardEvent.MTE2_V, self.full_in + s)
+        if self.targets:
+            WaitFlag(HardEvent.MTE3_V, self.free_out + s)
+        return Tile(index, first, items, tuple(p.slots[s] for p in self.sources), tuple(p.slots[s] for p in self.targets))
+
+    def drain(self, t: Tile) -> None:
+        """The tile was worked on: its outputs leave."""
+        s = t.index % self.slots
+        if self.sources:
+            SetFlag(HardEvent.V_MTE2, self.free_in + s)
+        if self.targets:
+            SetFlag(HardEvent.V_MTE3, self.full_out + s)
+            WaitFlag(HardEvent.V_MTE3, self.full_out + s)
+            for port in self.targets:
+                port.store(s, t.start, t.count)
+            SetFlag(HardEvent.MTE3_V, self.free_out + s)
+
+    def close(self) -> None:
+        """Nothing follows."""
+        for event, number in self.free:
+            WaitFlag(event, number)
+
+
 def pipeline(n: int, tile: int, ins: Sequence[Argument | GlobalTensor | Items], outs: Sequence[Argument | GlobalTensor | Items], *, width: int = 1,
              pitch: int | None = None, slots: int = 2, align: int | None = None) -> Iterator[Tile]:
     """This core's tiles of n items, streamed: inputs arrive in the next slots while this tile is worked on and the last one leaves.
@@ -123,31 +166,41 @@ def pipeline(n: int, tile: int, ins: Sequence[Argument | GlobalTensor | Items], 
     smallest = min(GlobalTensor(t.tensor).dtype.itemsize for group in given for t in group)
     start, size = my_part(n, align or max(1, LINE // (width * smallest)))
     sources, targets = ([_Port(t.tensor, tile, t.width, t.pitch, slots) for t in group] for group in given)
-    free_in, full_in = (take_events(e, slots)[0] if ins else 0 for e in (HardEvent.V_MTE2, HardEvent.MTE2_V))
-    free_out, full_out = (take_events(e, slots)[0] if outs else 0 for e in (HardEvent.MTE3_V, HardEvent.V_MTE3))
-    free = ((HardEvent.V_MTE2, free_in),) * bool(ins) + ((HardEvent.MTE3_V, free_out),) * bool(outs)
-    for event, number in ((e, n + s) for s in range(slots) for e, n in free):
-        SetFlag(event, number)
+    flow = _Flow(sources, targets, slots)
     for done in order.range(0, size, tile):
-        i = done // tile
-        s = i % slots
-        first, items = start + done, order.min(tile, size - done)
-        if sources:
-            WaitFlag(HardEvent.V_MTE2, free_in + s)
-            for port in sources:
-                port.load(s, first, items)
-            SetFlag(HardEvent.MTE2_V, full_in + s)
-            WaitFlag(HardEvent.MTE2_V, full_in + s)
-        if targets:
-            WaitFlag(HardEvent.MTE3_V, free_out + s)
-        yield Tile(i, first, items, tuple(p.slots[s] for p in sources), tuple(p.slots[s] for p in targets))
-        if sources:
-            SetFlag(HardEvent.V_MTE2, free_in + s)
-        if targets:
-            SetFlag(HardEvent.V_MTE3, full_out + s)
-            WaitFlag(HardEvent.V_MTE3, full_out + s)
-            for port in targets:
-                port.store(s, first, items)
-            SetFlag(HardEvent.MTE3_V, free_out + s)
-    for event, number in ((e, n + s) for s in range(slots) for e, n in free):
-        WaitFlag(event, number)
+        t = flow.fill(done // tile, start + done, order.min(tile, size - done))
+        yield t
+        flow.drain(t)
+    flow.close()
+
+
+def my_segments(sizes: Sequence[int], align: int) -> Iterator[tuple[int, Index, Index]]:
+    """(tensor, start, size) of this core's part of several tensors, as if they lay one behind the other, each filled up to `align` elements.
+
+    All tensors are given; of most a core has nothing: a size of 0 or less.
+    """
+    part = CeilAlign(CeilDiv(sum(CeilAlign(n, align) for n in sizes), core_count()), align)
+    first: Index = 0
+    for k, n in enumerate(sizes):
+        start: Index = order.max(0, GetBlockIdx() * part - first)
+        yield k, start, order.min(n, GetBlockIdx() * part + (part - first)) - start
+        first += CeilAlign(n, align)
+
+
+def pipelines(sizes: Sequence[int], tile: int, ins: Sequence[Sequence[Argument]], outs: Sequence[Sequence[Argument]], *, slots: int = 2) -> Iterator[Tile]:
+    """`pipeline` over many tensors in one launch: operand i of tensor k is `ins[i][k]`, of `sizes[k]` elements; those of one operand have one format.
+
+        for t in tiles.pipelines((n, m), 4096, ins=((x, u), (y, v)), outs=((z, w),)):
+            ac.Add(t.outs[0], t.ins[0], t.ins[1], t.count)
+    """
+    groups = [*ins, *outs]
+    ports = [_Port(group[0], tile, 1, 1, slots) for group in groups]
+    flow = _Flow(ports[: len(ins)], ports[len(ins) :], slots)
+    for k, start, size in my_segments(sizes, LINE // min(port.window.dtype.itemsize for port in ports)):
+        for port, group in zip(ports, groups, strict=True):
+            port.window = GlobalTensor(group[k])
+        for done in order.range(0, size, tile):
+            t = flow.fill(done // tile, start + done, order.min(tile, size - done))
+            yield t
+            flow.drain(t)
+    flow.close()
