@@ -173,11 +173,12 @@ def ranks() -> None:
 
 def chosen_rows() -> None:
     index = tensor(1, 130, 26, dtype=al.int64)
-    q, rows = tensor(1, 130, 24, 512, dtype=al.float16).requires_grad_(), tensor(1, 200, 512, dtype=al.float16).requires_grad_()
+    q, rows = tensor(1, 130, 24, 512, dtype=al.float16).requires_grad_(), tensor(1, 700, 512, dtype=al.float16).requires_grad_()
     y = al.nn.functional.sparse_attention(q, rows, index, sinks=tensor(24))
     al.autograd.grad(y, (q, rows), y.detach())
     more = tensor(1, 130, 100, dtype=al.int32)  # several tiles of picks a core
-    al.nn.functional.sparse_attention(tensor(1, 130, 24, 64), tensor(1, 200, 64), more)
+    al.nn.functional.sparse_attention(tensor(1, 130, 24, 64), tensor(1, 700, 64), more)
+    al.nn.functional.sparse_attention(tensor(4, 4000, 2, 16), tensor(4, 30, 16), tensor(4, 4000, 9, dtype=al.int32))  # of a small table
 
 
 CALLS: dict[str, Callable[[], None]] = {

@@ -1,6 +1,7 @@
 """Attention over chosen rows: the vector cores gather what each place sees, then the attention kernels run with a place as a batch.
 
-Forward and backward as two kernels each; the scores are never held, the gathered rows are, a run of places at a time.
+Forward and backward as two kernels each; the scores are never held, the gathered rows are, a run of places at a time. Of small tables
+nothing is gathered: see sparse_whole.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ascendlite.npu.kernels.flash_parts import LOWEST
 from ascendlite.npu.kernels.flash_plan import Lie, Problem
 from ascendlite.npu.kernels.products import FORMATS
 from ascendlite.npu.kernels.rowwise import rows_of
+from ascendlite.npu.kernels.sparse_whole import Whole, worthwhile
 from ascendlite.npu.kernels.tables import IDS, ROOM, Ids
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.events import HardEvent
@@ -172,11 +174,15 @@ def _taken(q: Tensor, rows: Tensor, entries: Tensor | None, index: Tensor) -> bo
     return bool(count) and (index.is_meta or int(wide.on_host(index).amax().item()) < count)
 
 
-def _whole(q: Tensor, rows: Tensor, entries: Tensor | None, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Contiguous queries, the one table, and an index for every batch."""
+def _joined(q: Tensor, rows: Tensor, entries: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Contiguous queries, and the one table."""
     table = rows.detach() if entries is None or not entries.numel() else cat([rows.detach(), entries.detach()], 1)
-    picks = index.detach().expand(q.shape[0], *index.shape[1:])
-    return q.detach().contiguous(), table.contiguous(), picks.contiguous()
+    return q.detach().contiguous(), table.contiguous()
+
+
+def _of_all(q: Tensor, index: Tensor) -> Tensor:
+    """An index for every batch."""
+    return index.detach().expand(q.shape[0], *index.shape[1:]).contiguous()
 
 
 def _flat(t: Tensor) -> Tensor:
@@ -189,7 +195,10 @@ def _sparse_attention(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> Any:
     if not _taken(q, rows, entries, index):
         return NotImplemented
     with no_grad():
-        q, table, index = _whole(q, rows, entries, index)
+        q, table = _joined(q, rows, entries)
+        if worthwhile(q, table.shape[1], index.shape[2]):
+            return _over_all_rows(outputs, q, table, index, sinks, float(attrs[0]))
+        index = _of_all(q, index)
         parts = _parts(q, index)
         for batches, places in parts:
             part = _Run(_some(q, batches, places), table[batches].contiguous(), _some(index, batches, places), float(attrs[0]))
@@ -206,6 +215,13 @@ def _sparse_attention(outputs: Tensors, inputs: Tensors, attrs: Tensors) -> Any:
     return None
 
 
+def _over_all_rows(outputs: Tensors, q: Tensor, table: Tensor, index: Tensor, sinks: Tensor | None, scale: float) -> Any:
+    whole = Whole(q, table, index, scale)
+    flat = _flat(table)
+    each = None if sinks is None else sinks.detach().repeat(q.shape[1])
+    return run(whole.case("flash", sinks is not None), (_flat(q), flat, flat, whole.mask, each), outputs)
+
+
 def _some(t: Tensor, batches: slice, places: slice) -> Tensor:
     return t[batches, places].contiguous()
 
@@ -217,22 +233,33 @@ def _sparse_attention_backward(outputs: Tensors, inputs: Tensors, attrs: Tensors
     if not _taken(q, rows, entries, index) or r is None:
         return NotImplemented
     with no_grad():
-        q, table, index = _whole(q, rows, entries, index)
+        q, table = _joined(q, rows, entries)
         dtable = _core.empty(table.shape, dtype=_FLOAT32, device=q.device)
-        copies.fill(dtable, 0.0)
         delta = _core.empty(q.shape[:3], dtype=_FLOAT32, device=q.device)
         layout = rows_of(delta.numel(), q.shape[3], q.itemsize, 2, 2)
         assert layout is not None
         launch(row_products, g.detach().contiguous(), y.detach().contiguous(), delta, layout, blocks=blocks_for(q.nbytes), name="attention_delta")
-        for batches, places in _parts(q, index):
-            part = _Run(_some(q, batches, places), table[batches].contiguous(), _some(index, batches, places), float(attrs[0]))
-            if any(best_tiles(part.case(which), state.chip) is None for which in ("flash_dq", "flash_dkv")):
+        if worthwhile(q, table.shape[1], index.shape[2]):
+            whole, flat = Whole(q, table, index, float(attrs[0])), _flat(table)
+            head = (_flat(g.detach()), _flat(q), flat, flat, whole.mask, lse.detach(), delta)
+            if any(run(whole.case(which), head, results) is NotImplemented for which, results in (("flash_dq", outputs[:1]), ("flash_dkv", (dtable, None)))):
                 return NotImplemented
-            seen, bias = part.gather()
-            kept = tuple(_some(t.detach(), batches, places) for t in (g, lse, delta))
-            dq = _gradients(part, seen, bias, kept, dtable[batches])
-            outputs[0][batches, places].copy_(dq)
+        elif _gathered(outputs[0], (g, lse, delta), q, table, _of_all(q, index), dtable, float(attrs[0])) is NotImplemented:
+            return NotImplemented
         _deliver(outputs, dtable, rows.shape[1], entries, sinks, lse.detach(), delta)
+    return None
+
+
+def _gathered(dq: Tensor, given: Tensors, q: Tensor, table: Tensor, index: Tensor, dtable: Tensor, scale: float) -> Any:
+    """dq and the table's gradient, a run of places at a time."""
+    copies.fill(dtable, 0.0)
+    for batches, places in _parts(q, index):
+        part = _Run(_some(q, batches, places), table[batches].contiguous(), _some(index, batches, places), scale)
+        if any(best_tiles(part.case(which), state.chip) is None for which in ("flash_dq", "flash_dkv")):
+            return NotImplemented
+        seen, bias = part.gather()
+        kept = tuple(_some(t.detach(), batches, places) for t in given)
+        dq[batches, places].copy_(_gradients(part, seen, bias, kept, dtable[batches]))
     return None
 
 
