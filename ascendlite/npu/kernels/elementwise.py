@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Final
 
-from ascendlite.core import DType, Tensor, _core
+from ascendlite.core import OPS, DType, Tensor, _core
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.kernels import POINTWISE
+from ascendlite.npu.kernels import POINTWISE, kernel_for
+from ascendlite.npu.kernels.activations import ACTIVATIONS
 from ascendlite.npu.kernels.expression import ITEMSIZE, Plan, Value, cast, constant, maximum, where
 from ascendlite.npu.kernels.formulas import BITS, CHOICES, FLOAT, LOGIC, MASKS, NATIVE, OF_BOOLS, TESTS
 from ascendlite.npu.kernels.functions import FUNCTIONS, SIGNS
@@ -106,7 +107,7 @@ def _wrapped(x: Value, store: str) -> Value:
     return x & low if store == "u8" else ((x + 128) & low) - 128
 
 
-FORMULAS: Final[dict[str, Callable[..., Value]]] = {**FLOAT, **FUNCTIONS, **NATIVE, **TESTS, **SIGNS, **MASKS, **CHOICES, **LOGIC, **BITS, "copy": lambda x: x}
+FORMULAS: Final[dict[str, Callable[..., Value]]] = {**FLOAT, **FUNCTIONS, **ACTIVATIONS, **NATIVE, **TESTS, **SIGNS, **MASKS, **CHOICES, **LOGIC, **BITS, "copy": lambda x: x}
 
 
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
@@ -238,7 +239,7 @@ _FORMATS: Final[tuple[tuple[dict[str, Any], dict[str, str]], ...]] = (
     (OF_BOOLS, {"bool": "f16"}), (BITS, {"int32": "i32", "int16": "i16", "int8": "i16", "uint8": "i16"}),
     (NATIVE, {"float32": "f32", "float16": "f16", "bfloat16": "f32", "int32": "i32", "int16": "i16", "int8": "i16", "uint8": "i16"}),
     (CHOICES, {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32", "int16": "i16", "int8": "f16", "uint8": "f16", "bool": "f16"}),
-    ({**TESTS, **SIGNS}, {"float32": "f32", "float16": "f16", "bfloat16": "f32"}), ({**MASKS, **LOGIC}, _COMPARED), ({**FLOAT, **FUNCTIONS}, _FLOATS),
+    ({**TESTS, **SIGNS}, {"float32": "f32", "float16": "f16", "bfloat16": "f32"}), ({**MASKS, **LOGIC}, _COMPARED), ({**FLOAT, **FUNCTIONS, **ACTIVATIONS}, _FLOATS),
 )
 
 
@@ -247,6 +248,19 @@ def formats_of(name: str) -> dict[str, str]:
     return {dtype: format for names, formats in _FORMATS if name in names for dtype, format in formats.items()}
 
 
+@kernel_for("swiglu")
+def _swiglu(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
+    return run("swiglu", outputs[0], inputs, inputs[0].dtype)
+
+
+@kernel_for("swiglu_backward")
+def _swiglu_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
+    g, gate, up = inputs
+    if run("swiglu_gate", outputs[0], (g, gate, up), gate.dtype) is NotImplemented:
+        return NotImplemented
+    return run("swiglu_up", outputs[1], (g, gate), gate.dtype)
+
+
 def register() -> None:
     """Put every formula into the op table."""
-    POINTWISE.update({name: partial(run, name) for name in FORMULAS})
+    POINTWISE.update({name: partial(run, name) for name in FORMULAS if name in OPS})

@@ -1,0 +1,45 @@
+"""Activations and their gradients on the vector core: as on the CPU, in every numerics mode, at edges, off the AI CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+import ascendlite as al
+
+F = al.nn.functional
+EDGES = (0.0, -0.0, 1e-5, -1e-5, 3.0, -3.0, 6.0, 15.9, 20.0, -20.0, 88.0, -88.0, 104.0, -104.0, 1e30, -1e30, np.inf, -np.inf, np.nan)
+X = np.concatenate([np.random.default_rng(0).standard_normal(1001) * 4, EDGES]).astype(np.float32)
+CALLS: dict[str, Callable[[al.Tensor], al.Tensor]] = {
+    "elu": F.elu, "celu": lambda x: F.celu(x, 0.7), "selu": F.selu, "softplus": F.softplus, "softplus_beta": lambda x: F.softplus(x, 2.0, 5.0),
+    "mish": F.mish, "leaky_relu": lambda x: F.leaky_relu(x, 0.1), "hardtanh": F.hardtanh, "hardswish": F.hardswish, "hardsigmoid": F.hardsigmoid,
+    "relu6": F.relu6, "threshold": lambda x: F.threshold(x, 0.3, -1.0), "logsigmoid": F.logsigmoid, "swiglu": lambda x: al.swiglu(x, x.flip(0)),
+    "softsign": F.softsign, "prelu": lambda x: F.prelu(x, al.tensor([0.2], device=x.device, dtype=x.dtype)),
+}  # fmt: skip
+CLOSE = {al.float32: 3e-6, al.float16: 2e-3, al.bfloat16: 1.6e-2}
+
+
+@pytest.fixture(params=["device", "fp32", "fp64"])
+def _numerics(request: pytest.FixtureRequest) -> Iterator[None]:
+    with al.npu.numerics(request.param):
+        yield
+
+
+def _results(call: Callable[[al.Tensor], al.Tensor], x: al.Tensor) -> tuple[al.Tensor, al.Tensor]:
+    """What a call gives, and the gradient of its sum."""
+    x = x.requires_grad_()
+    y = call(x)
+    return y.detach(), al.autograd.grad(y, x, al.ones_like(y))[0]
+
+
+@pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize("name", CALLS)
+def test_activations_give_what_the_cpu_gives(name: str, dtype: al.dtype, _numerics: None) -> None:
+    x = al.tensor(X).to(dtype)
+    with al.npu.profiler.profile() as p:
+        actual = _results(CALLS[name], x.npu())
+    assert not [t.name for t in p.tasks if t.kind == "AI_CPU"]
+    for a, e in zip(actual, _results(CALLS[name], x), strict=True):
+        np.testing.assert_allclose(a.float().cpu().numpy(), e.float().numpy(), CLOSE[dtype], CLOSE[dtype] / 10)
