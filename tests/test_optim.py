@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import ascendlite as al
-from ascendlite.optim import ASGD, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Muon, NAdam, Optimizer, RAdam, RMSprop, Rprop
+from ascendlite.optim import ASGD, LBFGS, SGD, Adadelta, Adafactor, Adagrad, Adam, Adamax, AdamW, Lion, Muon, NAdam, Optimizer, RAdam, RMSprop, Rprop
 from tests.goldenfile import TOLERANCE, arrays, assert_close
-from tests.goldens.optim_cases import CASES, STEPS
+from tests.goldens.optim_cases import CASES, LBFGS_CASES, LBFGS_START, LBFGS_STEPS, STEPS
 
 GOLDEN = arrays("optim.npz")
-KINDS = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMSprop, Adagrad, Adadelta, Adamax, NAdam, RAdam, Rprop, ASGD)}
+KINDS = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMSprop, Adagrad, Adadelta, Adamax, NAdam, RAdam, Rprop, ASGD, Adafactor)}
 
 
 def parameters(dtype: al.dtype = al.float64) -> list[al.nn.Parameter]:
@@ -267,3 +267,36 @@ def test_state_moves_to_torch_and_back() -> None:
     ours.step()
     theirs.step()
     np.testing.assert_allclose(twin.detach().numpy(), param.detach().numpy(), rtol=1e-6)
+
+
+def valley(p: al.Tensor) -> al.Tensor:
+    """Rosenbrock's function, smallest at (1, 1)."""
+    return (1 - p[0]) ** 2 + 100 * (p[1] - p[0] ** 2) ** 2
+
+
+@pytest.mark.parametrize("case", LBFGS_CASES)
+def test_lbfgs_walks_through_the_valley_as_torch(case: str) -> None:
+    p = al.nn.Parameter(al.tensor(LBFGS_START, dtype=al.float64))
+    optimizer = LBFGS([p], **LBFGS_CASES[case])
+
+    def closure() -> al.Tensor:
+        optimizer.zero_grad()
+        loss = valley(p)
+        loss.backward()
+        return loss
+
+    for t in range(LBFGS_STEPS):
+        loss = optimizer.step(closure)
+        np.testing.assert_allclose(p.detach().numpy(), GOLDEN[f"{case}.{t}"], rtol=1e-6)
+        np.testing.assert_allclose(float(loss), GOLDEN[f"{case}.loss.{t}"], rtol=1e-6, atol=1e-12)
+        assert optimizer.state_dict()["state"][0]["func_evals"] == GOLDEN[f"{case}.evaluations.{t}"]
+
+
+def test_lbfgs_names_its_mistakes() -> None:
+    p = al.nn.Parameter(al.zeros(2))
+    with pytest.raises(TypeError, match="closure"):
+        LBFGS([p]).step()
+    with pytest.raises(ValueError, match="one"):
+        LBFGS([{"params": [p]}, {"params": [al.nn.Parameter(al.zeros(1))]}])
+    with pytest.raises(ValueError, match="strong_wolfe"):
+        LBFGS([p], line_search_fn="weak")

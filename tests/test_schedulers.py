@@ -34,11 +34,15 @@ def make(name: str, opt: al.optim.Optimizer) -> schedules.LRScheduler:
         return sequential(opt)
     if name == "lambda":
         return schedules.LambdaLR(opt, [lambda t: 0.9**t, lambda t: 1 / (1 + t)])
+    if name == "multiplicative":
+        return schedules.MultiplicativeLR(opt, lambda t: 1 - 0.3 / t)
+    if name == "chained":
+        return schedules.ChainedScheduler([schedules.ConstantLR(opt, 0.1, total_iters=4), schedules.ExponentialLR(opt, 0.9)])
     kind, options = CASES[name]
     return getattr(schedules, kind)(opt, **options)
 
 
-@pytest.mark.parametrize("name", [*CASES, "lambda", "sequential"])
+@pytest.mark.parametrize("name", [*CASES, "lambda", "sequential", "multiplicative", "chained"])
 def test_the_rates_are_torchs(name: str) -> None:
     opt = optimizer()
     schedule = make(name, opt)
@@ -62,7 +66,7 @@ def test_a_plateau_lowers_the_rate_when_torch_does(name: str) -> None:
         assert expected == pytest.approx(schedule.get_last_lr(), rel=1e-12)
 
 
-@pytest.mark.parametrize("name", [*CASES, "lambda", "sequential"])
+@pytest.mark.parametrize("name", [*CASES, "lambda", "sequential", "multiplicative", "chained"])
 def test_a_resumed_schedule_goes_on(name: str) -> None:
     opt = optimizer()
     schedule = make(name, opt)

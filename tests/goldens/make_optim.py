@@ -6,12 +6,32 @@ Run: python tests/goldens/make_optim.py
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from optim_cases import CASES, STEPS
+from optim_cases import CASES, LBFGS_CASES, LBFGS_START, LBFGS_STEPS, STEPS
 
 SHAPES = ((3, 4), (5,))
+
+
+def valley_walk(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    p = torch.nn.Parameter(torch.tensor(LBFGS_START, dtype=torch.float64))
+    optimizer = torch.optim.LBFGS([p], **options)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = (1 - p[0]) ** 2 + 100 * (p[1] - p[0] ** 2) ** 2
+        loss.backward()
+        return loss
+
+    out: dict[str, Any] = {}
+    for t in range(LBFGS_STEPS):
+        loss = optimizer.step(closure)
+        out[f"{name}.loss.{t}"] = loss.item()
+        out[f"{name}.{t}"] = p.detach().numpy().copy()
+        out[f"{name}.evaluations.{t}"] = optimizer.state_dict()["state"][0]["func_evals"]
+    return out
 
 
 def main() -> None:
@@ -35,6 +55,8 @@ def main() -> None:
         for number, state in optimizer.state_dict()["state"].items():
             for key, value in state.items():
                 out[f"{name}.state.{number}.{key}"] = value.numpy().copy()
+    for name, options in LBFGS_CASES.items():
+        out |= valley_walk(name, options)
     np.savez_compressed(Path(__file__).with_name("optim.npz"), **out)
 
 

@@ -39,6 +39,10 @@ def main() -> None:
     parts = [schedules.LinearLR(opt, 0.1, total_iters=5), schedules.CosineAnnealingLR(opt, T_max=12),
              schedules.ConstantLR(opt, 0.5, total_iters=3)]  # fmt: skip
     out["sequential"] = run(opt, schedules.SequentialLR(opt, parts, milestones=[5, 17]))
+    opt = optimizer()
+    out["multiplicative"] = run(opt, schedules.MultiplicativeLR(opt, lambda t: 1 - 0.3 / t))
+    opt = optimizer()
+    out["chained"] = run(opt, schedules.ChainedScheduler([schedules.ConstantLR(opt, 0.1, total_iters=4), schedules.ExponentialLR(opt, 0.9)]))
     for name, options in PLATEAU_CASES.items():
         opt = optimizer()
         plateau = schedules.ReduceLROnPlateau(opt, **options)

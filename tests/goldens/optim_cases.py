@@ -39,6 +39,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "radam_decoupled": ("RAdam", {"lr": 0.02, "weight_decay": 0.1, "decoupled_weight_decay": True, "maximize": True}),
     "rprop": ("Rprop", {"lr": 0.02}),
     "rprop_all": ("Rprop", {"lr": 0.02, "etas": (0.4, 1.5), "step_sizes": (0.01, 0.03), "maximize": True}),
+    "adafactor": ("Adafactor", {"lr": 0.05}),
+    "adafactor_all": ("Adafactor", {"lr": 0.05, "beta2_decay": -0.6, "eps": (1e-6, 1e-2), "d": 1.5, "weight_decay": 0.1, "maximize": True}),
     "asgd": ("ASGD", {"lr": 0.05}),
     "asgd_all": ("ASGD", {"lr": 0.05, "lambd": 0.02, "alpha": 0.6, "t0": 1, "weight_decay": 0.1, "maximize": True}),
     "adagrad": ("Adagrad", {"lr": 0.1}),
@@ -46,4 +48,12 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "Adagrad",
         {"lr": 0.1, "lr_decay": 0.05, "weight_decay": 0.1, "initial_accumulator_value": 0.2, "eps": 1e-5},
     ),
+}
+
+# L-BFGS through Rosenbrock's valley, from a start; steps of several iterations
+LBFGS_START, LBFGS_STEPS = (-1.2, 1.0), 5
+LBFGS_CASES: dict[str, dict[str, Any]] = {
+    "lbfgs_wolfe": {"max_iter": 6, "line_search_fn": "strong_wolfe"},
+    "lbfgs_short_memory": {"max_iter": 8, "history_size": 2, "line_search_fn": "strong_wolfe"},
+    "lbfgs_fixed": {"lr": 0.1, "max_iter": 4},
 }

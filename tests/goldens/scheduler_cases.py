@@ -28,6 +28,13 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "one_cycle_no_momentum": ("OneCycleLR", {"max_lr": 1.0, "total_steps": 30, "cycle_momentum": False}),
+    "polynomial": ("PolynomialLR", {"total_iters": 9, "power": 1.5}),
+    "cyclic": ("CyclicLR", {"base_lr": [0.1, 0.2], "max_lr": 0.9, "step_size_up": 4, "step_size_down": 3}),
+    "cyclic_halves": ("CyclicLR", {"base_lr": 0.1, "max_lr": 0.9, "step_size_up": 3, "mode": "triangular2", "base_momentum": 0.5}),
+    "cyclic_range": (
+        "CyclicLR",
+        {"base_lr": 0.1, "max_lr": 0.9, "step_size_up": 3, "mode": "exp_range", "gamma": 0.9, "cycle_momentum": False},
+    ),
 }
 
 # metrics for ReduceLROnPlateau, and its runs

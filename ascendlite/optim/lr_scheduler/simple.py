@@ -1,4 +1,4 @@
-"""Schedules in steps and straight lines: Lambda, Step, MultiStep, Constant, Linear, Exponential."""
+"""Schedules in steps and by formulas: Lambda, Multiplicative, Step, MultiStep, Constant, Linear, Exponential, Polynomial."""
 
 from __future__ import annotations
 
@@ -37,6 +37,16 @@ class LambdaLR(LRScheduler):
         for fn, values in zip(self.lr_lambdas, state_dict["lr_lambdas"], strict=True):
             if values is not None:
                 fn.__dict__.update(values)
+
+
+class MultiplicativeLR(LambdaLR):
+    """The rate times a function of the step, every step."""
+
+    def get_lr(self) -> list[float]:
+        lrs = current_lrs(self.optimizer)
+        if self._is_initial:
+            return lrs
+        return [lr * fn(self.last_epoch) for fn, lr in zip(self.lr_lambdas, lrs, strict=True)]
 
 
 class StepLR(LRScheduler):
@@ -156,3 +166,23 @@ class ExponentialLR(LRScheduler):
 
     def closed_form_lr(self) -> list[float]:
         return [lr * self.gamma**self.last_epoch for lr in self.base_lrs]
+
+
+class PolynomialLR(LRScheduler):
+    """Initial rate times (1 - step / total_iters)^power: zero from total_iters on."""
+
+    def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
+        self.total_iters = total_iters
+        self.power = power
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        lrs = current_lrs(self.optimizer)
+        if self._is_initial or self.last_epoch > self.total_iters:
+            return lrs
+        now, before = (1.0 - step / self.total_iters for step in (self.last_epoch, self.last_epoch - 1))
+        return [lr * (now / before) ** self.power for lr in lrs]
+
+    def closed_form_lr(self) -> list[float]:
+        left = 1.0 - min(self.total_iters, self.last_epoch) / self.total_iters
+        return [lr * left**self.power for lr in self.base_lrs]
