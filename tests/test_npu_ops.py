@@ -99,3 +99,11 @@ def test_linear_algebra_asks_for_host_memory() -> None:
     for f in (al.linalg.inv, al.linalg.cholesky, al.linalg.det, al.linalg.svd):
         with pytest.raises(al.errors.DeviceError, match=r"no kernel for device 'npu:0'; move the tensor with .to\('cpu'\)"):
             f(x)
+
+
+@pytest.mark.parametrize("name", ["floor_divide", "remainder", "fmod", "fmax", "fmin", "atan2", "hypot", "copysign", "xlogy", "pow", "maximum", "sub", "div"])
+@pytest.mark.parametrize("number", [2.0, -0.7])
+def test_the_second_operand_may_be_a_number(name: str, number: float) -> None:
+    x = al.tensor([0.3, 1.7, 2.2, 5.0], device="cpu")
+    expected, actual = (getattr(al, name)(t, number) for t in (x, x.npu()))
+    np.testing.assert_allclose(opcheck.to_array(actual), opcheck.to_array(expected), 2e-5, 2e-6, equal_nan=True)

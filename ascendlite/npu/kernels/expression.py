@@ -91,6 +91,11 @@ def constant(number: Scalar, like: Value) -> Value:
     return Value("duplicate", like.format, (), number)
 
 
+def of_tiles(formula: Callable[[Value, Value], Value]) -> Callable[..., Value]:
+    """A formula of two tiles, for a second operand that may be a number."""
+    return lambda a, b: formula(a, b if isinstance(b, Value) else constant(b, a))
+
+
 def compare(mode: str, a: Value, b: Value | Scalar) -> Value:
     """A mask of bits: a < b and so on. Integers compare by EQ only: a >= b where max(a, b) is a."""
     b = b if isinstance(b, Value) else constant(b, a)

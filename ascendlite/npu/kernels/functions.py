@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from ascendlite.npu.kernels.expression import Value, absolute, constant, eq, exp, floor, fma, ln, maximum, minimum, ne, rint, sqrt, trunc, where
+from ascendlite.npu.kernels.expression import Value, absolute, constant, eq, exp, floor, fma, ln, maximum, minimum, ne, of_tiles, rint, sqrt, trunc, where
 from ascendlite.npu.kernels.formulas import Formula, log1p, polynomial
 
 _INF, _NAN = math.inf, math.nan
@@ -349,10 +349,10 @@ def _nan_to_num(x: Value, nan: float, high: float, low: float) -> Value:
 
 
 FUNCTIONS: Final[dict[str, Formula]] = {
-    "sin": sin, "cos": cos, "tan": tan, "asin": asin, "acos": acos, "atan2": atan2, "asinh": asinh, "acosh": acosh, "atanh": atanh,
-    "erfc": erfc, "erfinv": erfinv, "lgamma": lgamma, "pow": power, "fmod": fmod, "remainder": remainder, "floor_divide": floor_divide,
-    "copysign": copysign, "fmax": lambda a, b: _fmax(a, b, maximum), "fmin": lambda a, b: _fmax(a, b, minimum),
-    "logaddexp": lambda a, b: _logaddexp(a, b, math.e), "logaddexp2": lambda a, b: _logaddexp(a, b, 2.0), "lerp": _lerp, "xlogy": _xlogy,
+    "sin": sin, "cos": cos, "tan": tan, "asin": asin, "acos": acos, "atan2": of_tiles(atan2), "asinh": asinh, "acosh": acosh, "atanh": atanh,
+    "erfc": erfc, "erfinv": erfinv, "lgamma": lgamma, "pow": power, "fmod": of_tiles(fmod), "remainder": of_tiles(remainder), "floor_divide": of_tiles(floor_divide),
+    "copysign": of_tiles(copysign), "fmax": of_tiles(lambda a, b: _fmax(a, b, maximum)), "fmin": of_tiles(lambda a, b: _fmax(a, b, minimum)),
+    "logaddexp": lambda a, b: _logaddexp(a, b, math.e), "logaddexp2": lambda a, b: _logaddexp(a, b, 2.0), "lerp": _lerp, "xlogy": of_tiles(_xlogy),
     "nan_to_num": _nan_to_num,
 }
 # Give a mask.
