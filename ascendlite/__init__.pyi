@@ -30,9 +30,61 @@ from ascendlite import posttrain as posttrain
 from ascendlite import printing as printing
 from ascendlite import safetensors as safetensors
 from ascendlite import serialize as serialize
+from ascendlite import signal as signal
 from ascendlite import special as special
 from ascendlite import text as text
 from ascendlite import utils as utils
+from ascendlite.compat import OutOfMemoryError as OutOfMemoryError
+from ascendlite.compat import Size as Size
+from ascendlite.nn.functional import adaptive_avg_pool1d as adaptive_avg_pool1d
+from ascendlite.nn.functional import alpha_dropout as alpha_dropout
+from ascendlite.compat import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
+from ascendlite.amp import autocast as autocast
+from ascendlite.nn.functional import avg_pool1d as avg_pool1d
+from ascendlite.nn.functional import bilinear as bilinear
+from ascendlite.nn.functional import celu_ as celu_
+from ascendlite.nn.functional import channel_shuffle as channel_shuffle
+from ascendlite.nn.functional import feature_alpha_dropout as feature_alpha_dropout
+from ascendlite.interop.dlpack import from_dlpack as from_dlpack
+from ascendlite.compat import frombuffer as frombuffer
+from ascendlite.compat import get_deterministic_debug_mode as get_deterministic_debug_mode
+from ascendlite.compat import get_device as get_device
+from ascendlite.compat import get_float32_matmul_precision as get_float32_matmul_precision
+from ascendlite.compat import get_num_interop_threads as get_num_interop_threads
+from ascendlite.compat import is_autocast_enabled as is_autocast_enabled
+from ascendlite.compat import is_conj as is_conj
+from ascendlite.compat import is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled
+from ascendlite.compat import is_inference as is_inference
+from ascendlite.compat import is_neg as is_neg
+from ascendlite.compat import is_signed as is_signed
+from ascendlite.compat import is_storage as is_storage
+from ascendlite.compat import is_warn_always_enabled as is_warn_always_enabled
+from ascendlite.compat import layout as layout
+from ascendlite.serialize import load as load
+from ascendlite.interop.torch_file import load_torch as load_torch
+from ascendlite.nn.functional import max_pool1d as max_pool1d
+from ascendlite.nn.functional import max_pool2d as max_pool2d
+from ascendlite.nn.functional import max_pool3d as max_pool3d
+from ascendlite.compat import memory_format as memory_format
+from ascendlite.nn.functional import pairwise_distance as pairwise_distance
+from ascendlite.nn.functional import pdist as pdist
+from ascendlite.nn.functional import pixel_shuffle as pixel_shuffle
+from ascendlite.nn.functional import pixel_unshuffle as pixel_unshuffle
+from ascendlite.compat import range as range
+from ascendlite.nn.functional import relu_ as relu_
+from ascendlite.nn.functional import rrelu_ as rrelu_
+from ascendlite.serialize import save as save
+from ascendlite.nn.functional import selu_ as selu_
+from ascendlite.compat import set_deterministic_debug_mode as set_deterministic_debug_mode
+from ascendlite.compat import set_float32_matmul_precision as set_float32_matmul_precision
+from ascendlite.compat import set_flush_denormal as set_flush_denormal
+from ascendlite.compat import set_num_interop_threads as set_num_interop_threads
+from ascendlite.printing import set_printoptions as set_printoptions
+from ascendlite.nn.functional import threshold_ as threshold_
+from ascendlite.compat import to_dlpack as to_dlpack
+from ascendlite.compat import typename as typename
+from ascendlite.compat import use_deterministic_algorithms as use_deterministic_algorithms
+from ascendlite.func import vmap as vmap
 from typing import Any as Any
 from ascendlite.core._core import DType as DType
 from ascendlite.core._core import Device as Device
@@ -51,6 +103,7 @@ from ascendlite.ops.compare import allclose as allclose
 from ascendlite.ops.extremum import amax as amax
 from ascendlite.ops.extremum import amin as amin
 from ascendlite.ops.extremum import aminmax as aminmax
+from ascendlite.ops.real import angle as angle
 from ascendlite.ops.reduce import any as any
 from ascendlite.core._core import arange as arange
 from ascendlite.ops.extremum import argmax as argmax
@@ -64,8 +117,10 @@ from ascendlite.ops.movement import atleast_1d as atleast_1d
 from ascendlite.ops.movement import atleast_2d as atleast_2d
 from ascendlite.ops.movement import atleast_3d as atleast_3d
 from ascendlite.ops.matmul import baddbmm as baddbmm
+from ascendlite.ops.windows import bartlett_window as bartlett_window
 from ascendlite.ops.draw import bernoulli as bernoulli
 from ascendlite.ops.search import bincount as bincount
+from ascendlite.ops.windows import blackman_window as blackman_window
 from ascendlite.ops.combine import block_diag as block_diag
 from ascendlite.ops.matmul import bmm as bmm
 from ascendlite.core._core import broadcast_shapes as broadcast_shapes
@@ -78,6 +133,8 @@ from ascendlite.ops.movement import cat as cat
 from ascendlite.ops.distance import cdist as cdist
 from ascendlite.ops.rectifier import celu as celu
 from ascendlite.ops.linear_algebra import cholesky as cholesky
+from ascendlite.ops.linear_algebra import cholesky_inverse as cholesky_inverse
+from ascendlite.ops.linear_algebra import cholesky_solve as cholesky_solve
 from ascendlite.core.views import chunk as chunk
 from ascendlite.ops.arithmetic import clamp as clamp
 from ascendlite.ops.arithmetic import clamp as clip
@@ -86,6 +143,8 @@ from ascendlite.ops.movement import column_stack as column_stack
 from ascendlite.ops.combine import combinations as combinations
 from ascendlite.ops.movement import concat as concat
 from ascendlite.ops.movement import concatenate as concatenate
+from ascendlite.ops.real import conj as conj
+from ascendlite.ops.real import conj_physical as conj_physical
 from ascendlite.ops.splits import constant_pad_nd as constant_pad_nd
 from ascendlite.ops.conv import conv1d as conv1d
 from ascendlite.ops.conv import conv2d as conv2d
@@ -145,12 +204,15 @@ from ascendlite.core._core import from_numpy as from_numpy
 from ascendlite.core._core import full as full
 from ascendlite.core._core import full_like as full_like
 from ascendlite.ops.scatter import gather as gather
+from ascendlite.ops.linear_algebra import geqrf as geqrf
 from ascendlite.ops.matmul import outer as ger
 from ascendlite.core._core import get_default_device as get_default_device
 from ascendlite.core._core import get_default_dtype as get_default_dtype
 from ascendlite.ops.differences import gradient as gradient
 from ascendlite.ops.norm2d import group_norm as group_norm
 from ascendlite.ops.grouped import grouped_mm as grouped_mm
+from ascendlite.ops.windows import hamming_window as hamming_window
+from ascendlite.ops.windows import hann_window as hann_window
 from ascendlite.ops.rectifier import hardshrink as hardshrink
 from ascendlite.ops.parts import heaviside as heaviside
 from ascendlite.ops.search import histc as histc
@@ -172,9 +234,12 @@ from ascendlite.ops.linear_algebra import inverse as inverse
 from ascendlite.core._core import is_anomaly_enabled as is_anomaly_enabled
 from ascendlite.core._core import is_grad_enabled as is_grad_enabled
 from ascendlite.core._core import is_inference_mode_enabled as is_inference_mode_enabled
+from ascendlite.ops.real import is_nonzero as is_nonzero
+from ascendlite.ops.real import is_same_size as is_same_size
 from ascendlite.ops.compare import isclose as isclose
 from ascendlite.ops.search import isin as isin
 from ascendlite.ops.parts import isreal as isreal
+from ascendlite.ops.windows import kaiser_window as kaiser_window
 from ascendlite.ops.combine import kron as kron
 from ascendlite.ops.sort import kthvalue as kthvalue
 from ascendlite.ops.norm import layer_norm as layer_norm
@@ -186,6 +251,7 @@ from ascendlite.ops.linear_algebra import logdet as logdet
 from ascendlite.ops.pointwise import logit as logit
 from ascendlite.ops.create import logspace as logspace
 from ascendlite.ops.reduce import logsumexp as logsumexp
+from ascendlite.ops.linear_algebra import lu_unpack as lu_unpack
 from ascendlite.ops.compare import masked_fill as masked_fill
 from ascendlite.ops.index_write import masked_scatter as masked_scatter
 from ascendlite.ops.index import masked_select as masked_select
@@ -204,6 +270,7 @@ from ascendlite.core.views import movedim as movedim
 from ascendlite.ops.sort import msort as msort
 from ascendlite.ops.draw import multinomial as multinomial
 from ascendlite.ops.matmul import mv as mv
+from ascendlite.ops.gamma import mvlgamma as mvlgamma
 from ascendlite.ops.special import nan_to_num as nan_to_num
 from ascendlite.ops.reduce import nanmean as nanmean
 from ascendlite.ops.extremum import nanmedian as nanmedian
@@ -219,16 +286,19 @@ from ascendlite.ops.vector_norm import norm as norm
 from ascendlite.ops.random import normal as normal
 from ascendlite.core._core import ones as ones
 from ascendlite.core._core import ones_like as ones_like
+from ascendlite.ops.linear_algebra import orgqr as orgqr
 from ascendlite.ops.matmul import outer as outer
 from ascendlite.core._core import permute as permute
 from ascendlite.ops.pieces import permute_copy as permute_copy
 from ascendlite.ops.linear_algebra import pinverse as pinverse
+from ascendlite.ops.gamma import polygamma as polygamma
 from ascendlite.ops.special import positive as positive
 from ascendlite.ops.arithmetic import pow as pow
 from ascendlite.ops.rectifier import prelu as prelu
 from ascendlite.ops.reduce import prod as prod
 from ascendlite.core._core import promote_types as promote_types
 from ascendlite.ops.index_write import put as put
+from ascendlite.ops.linear_algebra import qr as qr
 from ascendlite.ops.quantile import quantile as quantile
 from ascendlite.ops.special import rad2deg as rad2deg
 from ascendlite.ops.random import rand as rand
@@ -239,12 +309,15 @@ from ascendlite.ops.random import randn as randn
 from ascendlite.ops.random import randn_like as randn_like
 from ascendlite.ops.random import randperm as randperm
 from ascendlite.core.views import ravel as ravel
+from ascendlite.ops.real import real as real
 from ascendlite.ops.rectifier import relu as relu
 from ascendlite.ops.arithmetic import remainder as remainder
 from ascendlite.ops.vector_norm import renorm as renorm
 from ascendlite.ops.repeat import repeat as repeat
 from ascendlite.ops.repeat import repeat_interleave as repeat_interleave
 from ascendlite.core._core import reshape as reshape
+from ascendlite.ops.real import resolve_conj as resolve_conj
+from ascendlite.ops.real import resolve_neg as resolve_neg
 from ascendlite.core._core import result_type as result_type
 from ascendlite.ops.norm import rms_norm as rms_norm
 from ascendlite.ops.turning import roll as roll
@@ -283,6 +356,7 @@ from ascendlite.ops.reduce import std_mean as std_mean
 from ascendlite.ops.arithmetic import sub as sub
 from ascendlite.ops.arithmetic import sub as subtract
 from ascendlite.ops.reduce import sum as sum
+from ascendlite.ops.linear_algebra import svd as svd
 from ascendlite.ops.turning import swapaxes as swapaxes
 from ascendlite.ops.turning import swapdims as swapdims
 from ascendlite.ops.activation import swiglu as swiglu
@@ -301,6 +375,7 @@ from ascendlite.core._core import transpose as transpose
 from ascendlite.ops.pieces import transpose_copy as transpose_copy
 from ascendlite.ops.integral import trapezoid as trapezoid
 from ascendlite.ops.integral import trapezoid as trapz
+from ascendlite.ops.linear_algebra import triangular_solve as triangular_solve
 from ascendlite.ops.triangle import tril as tril
 from ascendlite.ops.create import tril_indices as tril_indices
 from ascendlite.ops.triangle import triu as triu
@@ -398,6 +473,8 @@ half: DType
 hifloat8: DType
 def hypot(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def i0(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def igamma(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def igammac(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 inf: builtins.float
 def initial_seed() -> Any: ...
 int: DType
@@ -465,3 +542,65 @@ def tanh(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def trunc(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 uint8: DType
 def xlogy(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
+def abs_(self: Tensor, *others: Any) -> Tensor: ...
+def acos_(self: Tensor, *others: Any) -> Tensor: ...
+def acosh_(self: Tensor, *others: Any) -> Tensor: ...
+def addmv_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor: ...
+def arccos_(self: Tensor, *others: Any) -> Tensor: ...
+def arccosh_(self: Tensor, *others: Any) -> Tensor: ...
+def arcsin_(self: Tensor, *others: Any) -> Tensor: ...
+def arcsinh_(self: Tensor, *others: Any) -> Tensor: ...
+def arctan_(self: Tensor, *others: Any) -> Tensor: ...
+def arctanh_(self: Tensor, *others: Any) -> Tensor: ...
+def asin_(self: Tensor, *others: Any) -> Tensor: ...
+def asinh_(self: Tensor, *others: Any) -> Tensor: ...
+def atan_(self: Tensor, *others: Any) -> Tensor: ...
+def atanh_(self: Tensor, *others: Any) -> Tensor: ...
+def ceil_(self: Tensor, *others: Any) -> Tensor: ...
+def clamp_(self: Tensor, *args: object, **options: object) -> Tensor: ...
+def clamp_max_(self: Tensor, *others: Any) -> Tensor: ...
+def clamp_min_(self: Tensor, *others: Any) -> Tensor: ...
+def clip_(self: Tensor, *args: object, **options: object) -> Tensor: ...
+def conj_physical_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor: ...
+def cos_(self: Tensor, *others: Any) -> Tensor: ...
+def cosh_(self: Tensor, *others: Any) -> Tensor: ...
+def deg2rad_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor: ...
+def detach(self: Any) -> Tensor: ...
+def detach_(self: Any) -> Tensor: ...
+def erf_(self: Tensor, *others: Any) -> Tensor: ...
+def erfc_(self: Tensor, *others: Any) -> Tensor: ...
+def exp2_(self: Tensor, *others: Any) -> Tensor: ...
+def exp_(self: Tensor, *others: Any) -> Tensor: ...
+def expm1_(self: Tensor, *others: Any) -> Tensor: ...
+def fill_(self: Any, value: Any) -> Tensor: ...
+def fix_(self: Tensor, *others: Any) -> Tensor: ...
+def floor_(self: Tensor, *others: Any) -> Tensor: ...
+def frac_(self: Tensor, *others: Any) -> Tensor: ...
+def gcd_(self: Tensor, *others: Any) -> Tensor: ...
+def i0_(self: Tensor, *others: Any) -> Tensor: ...
+def lcm_(self: Tensor, *others: Any) -> Tensor: ...
+def ldexp_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor: ...
+def log10_(self: Tensor, *others: Any) -> Tensor: ...
+def log1p_(self: Tensor, *others: Any) -> Tensor: ...
+def log2_(self: Tensor, *others: Any) -> Tensor: ...
+def log_(self: Tensor, *others: Any) -> Tensor: ...
+def logit_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor: ...
+def nan_to_num_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor: ...
+def neg_(self: Tensor, *others: Any) -> Tensor: ...
+def negative_(self: Tensor, *others: Any) -> Tensor: ...
+def rad2deg_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor: ...
+def reciprocal_(self: Tensor, *others: Any) -> Tensor: ...
+def resize_as_(self: Tensor, the_template: Tensor) -> Tensor: ...
+def round_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor: ...
+def rsqrt_(self: Tensor, *others: Any) -> Tensor: ...
+def sigmoid_(self: Tensor, *others: Any) -> Tensor: ...
+def sin_(self: Tensor, *others: Any) -> Tensor: ...
+def sinc_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor: ...
+def sinh_(self: Tensor, *others: Any) -> Tensor: ...
+def sqrt_(self: Tensor, *others: Any) -> Tensor: ...
+def square_(self: Tensor, *others: Any) -> Tensor: ...
+def tan_(self: Tensor, *others: Any) -> Tensor: ...
+def tanh_(self: Tensor, *others: Any) -> Tensor: ...
+def trunc_(self: Tensor, *others: Any) -> Tensor: ...
+def xlogy_(self: Tensor, *others: Any) -> Tensor: ...
+def zero_(self: Any) -> Tensor: ...

@@ -22,11 +22,11 @@ MOST_LINES = 400
 
 # Lowest first; a module imports from its own layer and those before it. What is not named is above all of these.
 LAYERS = (
-    ("errors", "_native", "backends"),
+    ("absent", "errors", "_native", "backends"),
     ("core",),
     ("ops",),
     ("cpu", "meta", "npu"),
-    ("accelerator", "autograd", "printing", "interop", "files", "structure", "utils", "info", "amp", "safetensors", "linalg", "func", "special"),
+    ("accelerator", "autograd", "printing", "interop", "files", "structure", "utils", "info", "amp", "safetensors", "linalg", "func", "signal", "special", "compat"),
     ("nn", "optim", "data", "checkpoint", "serialize"),
     ("compile",),
     ("models", "generation", "text"),

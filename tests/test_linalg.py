@@ -184,3 +184,67 @@ def test_one_matrix_has_results_without_a_batch():
     x = al.tensor(square(batch=()))
     assert L.det(x).shape == L.slogdet(x).sign.shape == L.matrix_rank(x).shape == L.cond(x).shape == ()
     assert L.inv(x).shape == (3, 3)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (2, 5, 3), (3, 5), (0, 3), (2, 0, 0)])
+def test_lu_multiplies_back_and_has_gradients(shape):
+    x = leaf(matrices(*shape))
+    p, lower, upper = L.lu(x)
+    np.testing.assert_allclose((p @ lower @ upper).detach().numpy(), x.detach().numpy(), atol=1e-12)
+    assert bool((lower.triu(1) == 0).all()) and bool((upper.tril(-1) == 0).all())
+    if x.numel():
+        assert gradcheck(lambda a: L.lu(a)[1:], (x,)) and gradgradcheck(lambda a: L.lu(a)[1:], (x,))
+
+
+@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize("adjoint", [True, False])
+def test_lu_solve_solves(left, adjoint):
+    a, b = al.tensor(square()), al.tensor(matrices(2, 3, 2) if left else matrices(2, 2, 3))
+    x = L.lu_solve(*L.lu_factor(a), b, left=left, adjoint=adjoint)
+    a = a.mT if adjoint else a
+    np.testing.assert_allclose((a @ x if left else x @ a).numpy(), b.numpy(), atol=1e-12)
+
+
+def test_reflections_make_the_q_of_qr():
+    a = leaf(matrices(2, 5, 3))
+    packed, tau = al.geqrf(a)
+    q = L.householder_product(packed, tau)
+    np.testing.assert_allclose((q @ packed[..., :3, :].triu()).numpy(), a.detach().numpy(), atol=1e-12)
+    assert gradcheck(L.householder_product, (leaf(matrices(4, 2)), leaf(matrices(2))))
+
+
+@pytest.mark.parametrize(("run", "matrix"), [(L.cholesky_ex, definite()), (L.inv_ex, square()), (lambda a: L.solve_ex(a, a), square())])
+def test_failures_are_reported_matrix_by_matrix(run, matrix):
+    matrix = matrix.copy()
+    matrix[1] = 0
+    result, info = run(al.tensor(matrix))
+    assert [0, 1] == info.tolist()
+    assert [False, True] == result.isnan().any(-1).any(-1).tolist()
+
+
+def test_tensors_are_solved_as_numpy_does():
+    a, b = matrices(2, 3, 3, 2), matrices(2, 3)
+    np.testing.assert_allclose(L.tensorsolve(al.tensor(a), al.tensor(b)).numpy(), np.linalg.tensorsolve(a, b))
+    np.testing.assert_allclose(L.tensorinv(al.tensor(a)).numpy(), np.linalg.tensorinv(a))
+    np.testing.assert_allclose(L.vander(al.tensor(b), N=4).numpy()[0], np.vander(b[0], 4, increasing=True))
+
+
+def test_solutions_and_inverses_come_from_cholesky_factors():
+    a, b = definite(), matrices(2, 3, 2)
+    for upper in (False, True):
+        factor = al.linalg.cholesky(al.tensor(a), upper=upper)
+        np.testing.assert_allclose(al.cholesky_inverse(factor, upper).numpy(), np.linalg.inv(a), rtol=1e-9)
+        np.testing.assert_allclose(al.cholesky_solve(al.tensor(b), factor, upper).numpy(), np.linalg.solve(a, b), rtol=1e-9)
+    np.testing.assert_allclose(al.triangular_solve(al.tensor(b), al.tensor(a))[0].numpy(), np.linalg.solve(np.triu(a), b))
+
+
+@pytest.mark.parametrize(("call", "error", "text"), [
+    (lambda: L.lu_factor(al.zeros(2, 2)), RuntimeError, "zero"), (lambda: L.lu(al.ones(2, 2), pivot=False), ValueError, "pivot"),
+    (lambda: L.lu_solve(al.ones(2, 2), al.ones(2, dtype=al.int32), al.ones(3, 1)), RuntimeError, "incompatible"),
+    (lambda: al.lu_unpack(al.ones(2, 2), al.ones(2)), ValueError, "int32"), (lambda: L.tensorinv(al.ones(2, 2), 0), ValueError, "positive"),
+    (lambda: L.householder_product(al.ones(2, 3), al.ones(2)), RuntimeError, "rows"), (lambda: L.vander(al.tensor(1.0)), RuntimeError, "one dimension"),
+    (lambda: al.eig(al.ones(2, 2)), AttributeError, "numpy.linalg.eig"), (lambda: L.eigvals(al.ones(2, 2)), AttributeError, "eigvalsh"),
+])
+def test_what_linalg_refuses_says_what_to_do(call, error, text):
+    with pytest.raises(error, match=text):
+        call()

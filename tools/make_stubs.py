@@ -185,6 +185,7 @@ def package_stub() -> str:
     functions = {n: fn for n, fn in FUNCTIONS.items() if n not in FUNCTIONAL}
     lines += [f"from ascendlite import {n} as {n}" for n in sorted({*al._LAZY, "errors", "ops", "core"}) if (ROOT / "ascendlite" / n).exists() or
               (ROOT / "ascendlite" / f"{n}.py").exists()]
+    lines += [f"from ascendlite.{module} import {n} as {n}" for n, module in sorted(al._LAZY_NAMES.items())]
     later = []
     for name, value in sorted({**ours, **functions}.items()):
         if isinstance(value, types.ModuleType):
@@ -203,6 +204,7 @@ def package_stub() -> str:
             later.append(qualified(f"def {name}{signature(value, name, False)}: ..."))
         else:
             later.append(f"{name}: {kind_of(value)}")
+    later += [qualified(f"def {n}{signature(METHODS.get(n, getattr(al.Tensor, n)), n, False)}: ...") for n in sorted(al._IN_PLACE)]
     return "\n".join(lines + later) + "\n"
 
 

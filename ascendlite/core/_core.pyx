@@ -26,6 +26,7 @@ import operator
 import weakref
 
 import ascendlite._native as _native
+from ascendlite.absent import absent_attribute
 from ascendlite.errors import (ArgumentError, BoundsError, DeviceError, DimensionError, DTypeError, GradError, OutOfMemoryError,
                                ShapeError)
 

@@ -46,7 +46,7 @@ cdef class Tensor:
     def __getattr__(self, name):
         if self.extras is not None and name in self.extras:
             return self.extras[name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise absent_attribute(type(self).__name__, name)
 
     @property
     def _attributes(self):
@@ -281,6 +281,8 @@ cdef class Tensor:
         return tensor_repr(self)
 
     def __format__(self, spec):
+        if not isinstance(spec, str):
+            raise TypeError(f"__format__() argument must be str, not {type(spec).__name__}")
         if self.v.ndim == 0:
             return format(self.item(), spec) if spec else str(self.item())
         if spec:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ..absent import absent
 from ..core import FUNCTIONS
 from ..core.registry import name_wrong_types
 from ..ops.activation import gelu, glu, logsigmoid, mish, silu, softplus, softsign, swiglu, tanhshrink
@@ -18,6 +21,7 @@ from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2
 from ..ops.cross_entropy import cross_entropy, nll_loss
 from ..ops.embedding import embedding, one_hot
 from ..ops.fold import fold, unfold
+from ..ops.grid import affine_grid, grid_sample
 from ..ops.grouped import grouped_mm
 from ..ops.interpolate import interpolate
 from ..ops.loss import (
@@ -114,6 +118,7 @@ __all__ = [
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
+    "affine_grid",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
@@ -148,6 +153,7 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "grouped_mm",
     "gumbel_softmax",
@@ -243,3 +249,7 @@ ADAPTIVE_MAX_POOLS = {1: adaptive_max_pool1d, 2: adaptive_max_pool2d, 3: adaptiv
 # What users call names the argument that has a wrong type.
 globals().update({name: fn for name, fn in FUNCTIONS.items() if getattr(fn, "__wrapped__", fn) is globals().get(name)})
 globals().update({name: name_wrong_types(globals()[name], name) for name in __all__ if callable(globals()[name]) and not hasattr(globals()[name], "__wrapped__")})
+
+
+def __getattr__(name: str) -> Any:
+    raise absent("nn.functional", name)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
+from ..absent import absent
 from ..core import Generator, Tensor, empty, no_grad
 from ..core import tensor as as_tensor
 
@@ -217,3 +219,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
         for column in range(columns):
             tensor[order[:zero_count, column], column] = 0
     return tensor
+
+
+def __getattr__(name: str) -> Any:
+    raise absent("nn.init", name)

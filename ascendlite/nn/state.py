@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import Tensor, no_grad
-from .parameter import Parameter
+from .parameter import Parameter, is_lazy
 
 if TYPE_CHECKING:
     from .module import Module
@@ -151,6 +151,8 @@ def _load_one(
         problems.append(
             f'While copying the parameter named "{key}": expected a Tensor, got a {type(value).__name__}.'
         )
+        return
+    if is_lazy(current) and is_lazy(value):
         return
     if current.ndim == 0 and tuple(value.shape) == (1,):
         value = value[0]

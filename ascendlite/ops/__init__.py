@@ -22,6 +22,7 @@ from ascendlite.ops import (
     fold,
     fused_optim,
     gamma,
+    grid,
     histogram,
     index,
     index_reduce,
@@ -42,6 +43,7 @@ from ascendlite.ops import (
     pool,
     quantile,
     random,
+    real,
     rectifier,
     reduce,
     repeat,
@@ -61,4 +63,5 @@ from ascendlite.ops import (
     unique,
     unpool,
     vector_norm,
+    windows,
 )

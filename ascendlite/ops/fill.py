@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ascendlite.core import Generator, Tensor, add_method
+import math
+
+from ascendlite.core import Generator, Tensor, add_method, float32
 from ascendlite.errors import ArgumentError
 from ascendlite.ops.draw import BERNOULLI, chance_of
 from ascendlite.ops.random import (
@@ -72,5 +74,28 @@ def random_(
     )
 
 
-for _fill in (uniform_, normal_, exponential_, bernoulli_, random_):
+def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
+    """Fill with e to the power of normal numbers."""
+    if std <= 0:
+        raise ArgumentError(f"log_normal_: expects std > 0.0, but found std={std}")
+    return self.copy_(drawn(NORMAL, like_of(float_only(self, "log_normal_"), None, None), generator, float(mean), float(std)).exp())
+
+
+def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Fill with numbers of the Cauchy distribution."""
+    if sigma <= 0:
+        raise ArgumentError(f"cauchy_: expects sigma > 0.0, but found sigma={sigma}")
+    angles = drawn(UNIFORM, like_of(float_only(self, "cauchy_"), None, None), generator, -0.5, 0.5) * math.pi
+    return self.copy_(angles.tan() * sigma + median)
+
+
+def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
+    """Fill with how many trials of success probability p it takes until the first success."""
+    if not 0 < p < 1:
+        raise ArgumentError(f"geometric_: expects p to be in (0, 1), but got p={p}")
+    like = like_of(self, None if self.dtype.is_floating_point else float32, None)
+    return self.copy_((drawn(EXPONENTIAL, like, generator, -math.log1p(-p))).ceil().clamp(min=1))
+
+
+for _fill in (uniform_, normal_, exponential_, bernoulli_, random_, log_normal_, cauchy_, geometric_):
     add_method(_fill.__name__, _fill)

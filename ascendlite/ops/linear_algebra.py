@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from ascendlite.core import Tensor, function
 from ascendlite.ops.compare import where
@@ -61,3 +61,80 @@ def matrix_exp(input: Tensor) -> Tensor:
 def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """The triangular factor of each symmetric positive definite matrix."""
     return _linalg().cholesky(input, upper=upper)
+
+
+class TopSVD(NamedTuple):
+    """A = U diag(S) V^T."""
+
+    U: Tensor
+    S: Tensor
+    V: Tensor
+
+
+class TriangularSolve(NamedTuple):
+    """The solution, and a copy of the matrix."""
+
+    solution: Tensor
+    cloned_coefficient: Tensor
+
+
+@function(methods=("svd",))
+def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> TopSVD:
+    """U, S and V (not its transpose: that is linalg.svd) of each matrix; `some`: only the columns that count."""
+    if not compute_uv:
+        m, n = input.shape[-2:]
+        values = _linalg().svdvals(input)
+        return TopSVD(input.new_zeros((*input.shape[:-1], m)), values, input.new_zeros((*input.shape[:-2], n, n)))
+    u, s, vh = _linalg().svd(input, full_matrices=not some)
+    return TopSVD(u, s, vh.mT)
+
+
+@function(methods=("qr",))
+def qr(input: Tensor, some: bool = True) -> tuple[Tensor, Tensor]:
+    """Q and R of each matrix; `some=False`: a square Q."""
+    return _linalg().qr(input, "reduced" if some else "complete")
+
+
+@function(methods=("geqrf",))
+def geqrf(input: Tensor) -> tuple[Tensor, Tensor]:
+    """R in and above the diagonal, the Householder vectors below it, and their factors tau."""
+    return _linalg().triangular.geqrf(input)
+
+
+@function(methods=("orgqr",))
+def orgqr(input: Tensor, tau: Tensor) -> Tensor:
+    """The Q that `geqrf` found."""
+    return _linalg().householder_product(input, tau)
+
+
+@function()
+def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """P, L and U out of what linalg.lu_factor gave; what is not asked for is empty."""
+    p, lower, upper = _linalg().triangular.unpack(LU_data, LU_pivots)
+    none = LU_data.new_empty(0)
+    return (p if unpack_pivots else none, *((lower, upper) if unpack_data else (none, none)))
+
+
+@function(methods=("cholesky_solve",))
+def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False) -> Tensor:
+    """X with A X = input, where L is the Cholesky factor of A."""
+    solve = _linalg().solve_triangular
+    lower = L.mT if upper else L
+    return solve(lower.mT, solve(lower, input, upper=False), upper=True)
+
+
+@function(methods=("cholesky_inverse",))
+def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
+    """The inverse of the matrix whose Cholesky factor is L."""
+    inverse = _linalg().inv(L.triu() if upper else L.tril())
+    return inverse @ inverse.mT if upper else inverse.mT @ inverse
+
+
+@function(methods=("triangular_solve",))
+def triangular_solve(
+    b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
+) -> TriangularSolve:
+    """X with A X = b (or A^T X = b) for triangular A, and a copy of A; linalg.solve_triangular is the newer form."""
+    matrix = A.mT if transpose else A
+    x = _linalg().solve_triangular(matrix, b, upper=upper != transpose, unitriangular=unitriangular)
+    return TriangularSolve(x, A.clone())

@@ -8,6 +8,7 @@ from ascendlite.ops.softmax import softmax
 
 __all__ = ["sinkhorn"]
 
+_MOST_ITERATIONS = 10_000  # a kernel can't be interrupted
 _MOST_ROWS = 16  # what the kernel holds beside one another
 
 
@@ -55,6 +56,6 @@ def sinkhorn(input: Tensor, iterations: int = 20, eps: float = 1e-6) -> Tensor:
         raise ShapeError(f"sinkhorn: input has the shape {tuple(input.shape)}; it must be (..., n, n) with n from 1 to {_MOST_ROWS}")
     if input.dtype not in (float32, float64):
         raise DTypeError(f"sinkhorn: input is {input.dtype}; use float32 or float64")
-    if iterations < 1 or not eps >= 0:
-        raise ArgumentError(f"sinkhorn: iterations is {iterations}, eps {eps}; iterations is at least 1, eps at least 0")
+    if not 1 <= iterations <= _MOST_ITERATIONS or not eps >= 0:
+        raise ArgumentError(f"sinkhorn: iterations is {iterations}, eps {eps}; iterations is from 1 to {_MOST_ITERATIONS}, eps at least 0")
     return _sinkhorn(input, int(iterations), float(eps))

@@ -39,11 +39,22 @@ def _index_reduce(reduce, fold, start):
 
 CASES = [
     # gamma and Bessel functions
-    unary("lgamma", special.gammaln, away(3, 4, kinks=(-2, -1, 0, 1, 2)), dtypes=SINGLE, grad2=False, errors=[NOT_A_TENSOR]),
-    unary("digamma", special.digamma, positive(3, 4), dtypes=SINGLE, grad2=False,
+    unary("lgamma", special.gammaln, away(3, 4, kinks=(-2, -1, 0, 1, 2)), dtypes=SINGLE, errors=[NOT_A_TENSOR]),
+    unary("digamma", special.digamma, positive(3, 4), dtypes=SINGLE,
           errors=[raises(lambda: al.digamma([1.0]), TypeError, "must be Tensor")]),
     unary("i0", special.i0, randn(3, 4, scale=3.0), errors=[raises(lambda: al.i0([1.0]), TypeError, "must be Tensor")]),
     Case("i0:large", special.i0, [rand(50, low=20, high=90)], dtypes=("float64",), grad=False, tol=10.0),  # i0(90) is 1e37
+    *(Case(f"polygamma:{n}", lambda x, n=n: special.polygamma(n, x), [positive(3, 4)], fn=lambda x, n=n: al.polygamma(n, x), dtypes=SINGLE, tol=5.0,
+           grad_tol=10.0,  # the fourth derivative of digamma is large
+           errors=[raises(lambda: al.polygamma(-1, al.ones(2)), ValueError, "negative n"), raises(lambda: al.polygamma(al.ones(1), 1), TypeError, "int")])
+      for n in (0, 1, 2, 3)),
+    Case("mvlgamma", lambda x: special.multigammaln(2.0, 3) + 0 * x if x.shape == () else np.vectorize(lambda v: special.multigammaln(v, 3))(x),
+         [positive(3, 4, low=1.5, high=5.0)], args=(3,), dtypes=SINGLE, inplace=lambda x: x.mvlgamma_(3), out=True, tol=5.0,
+         errors=[raises(lambda: al.mvlgamma(al.ones(2), 0), ValueError, "greater than or equal to 1")]),
+    *(binary(name, ref, positive(3, 4), positive(3, 4), dtypes=SINGLE, grad=False, tol=20.0)  # exp(a log x - x) in float32
+      for name, ref in (("igamma", special.gammainc), ("igammac", special.gammaincc))),
+    *(Case(f"{name}:x", lambda x, ref=ref: ref(1.7, x), [positive(3, 4)], fn=lambda x, name=name: getattr(al, name)(al.tensor(1.7, dtype=x.dtype), x),
+           dtypes=("float64",)) for name, ref in (("igamma", special.gammainc), ("igammac", special.gammaincc))),
     # divisors
     *(binary(name, ref, dtypes=INTEGERS, grad=False,
              errors=[raises(lambda name=name: getattr(al, name)(al.ones(2), al.ones(2)), RuntimeError, "not implemented for dtype float32")])

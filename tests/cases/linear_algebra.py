@@ -6,7 +6,7 @@ import numpy as np
 import scipy.linalg
 
 import ascendlite as al
-from tests.opcase import SINGLE, Case, Input, raises, randn
+from tests.opcase import SINGLE, Case, Input, raises, rand, randn
 
 
 def _definite(rng, shape, kind):
@@ -37,4 +37,17 @@ CASES = [
     matrices("cholesky", np.linalg.cholesky, draw=_definite, fn=lambda a: al.cholesky((a + a.mT) / 2), layouts=False),
     Case("pinverse", np.linalg.pinv, [randn(4, 3)], dtypes=SINGLE, tol=50,
          errors=[raises(lambda: al.pinverse(al.ones(3)), RuntimeError, "at least 2 dimensions")]),
+    matrices("svd", lambda a: np.linalg.svd(a)[1], fn=lambda a: al.svd(a).S, grad2=False),
+    matrices("qr", lambda a: np.linalg.qr(a)),
+    matrices("geqrf", lambda a: tuple(np.swapaxes(x, -1, -2) if x.ndim == 3 else x for x in np.linalg.qr(a, mode="raw")), grad=False),
+    matrices("cholesky_inverse", lambda a: np.linalg.inv(np.tril(a) @ np.tril(a).swapaxes(-1, -2))),
+    Case("orgqr", lambda a, t: scipy.linalg.lapack.dorgqr(a, t)[0], [randn(4, 3), rand(3)], dtypes=SINGLE, tol=50,
+         errors=[raises(lambda: al.orgqr(al.ones(2, 3), al.ones(2)), RuntimeError, "as many rows")]),
+    Case("lu_unpack", lambda a: scipy.linalg.lu(a), [Input((3, 3), _square)], fn=lambda a: al.lu_unpack(*al.linalg.lu_factor(a)), dtypes=SINGLE, tol=50,
+         errors=[raises(lambda: al.lu_unpack(al.ones(2, 2), al.ones(2)), ValueError, "int32")], grad=False, layouts=False),
+    Case("cholesky_solve", lambda b, a: np.linalg.solve(np.tril(a) @ np.tril(a).swapaxes(-1, -2), b), [randn(2, 3, 2), Input((2, 3, 3), _square)],
+         dtypes=SINGLE, tol=500,  # the square of the factor's condition
+         errors=[raises(lambda: al.cholesky_solve(al.ones(3, 1), al.ones(2, 2)), RuntimeError, "Incompatible shapes")]),
+    Case("triangular_solve", lambda b, a: (np.linalg.solve(np.triu(a), b), a), [randn(2, 3, 2), Input((2, 3, 3), _square)], dtypes=SINGLE, tol=50,
+         errors=[raises(lambda: al.triangular_solve(al.ones(3, 1), al.ones(2, 2)), RuntimeError, "Incompatible shapes")]),
 ]
