@@ -316,7 +316,7 @@ def test_another_run_is_not_taken_for_the_same(tmp_path):
     ("make", "text"),
     [
         (lambda: SFTConfig(learning_rate=math.nan), "learning_rate is nan"),
-        (lambda: SFTConfig(lr_scheduler_type="step"), "one of constant, linear, cosine"),
+        (lambda: SFTConfig(lr_scheduler_type="step"), "one of constant, constant_with_warmup, linear, cosine"),
         (lambda: GRPOConfig(num_generations=3), "a divisor of the 8 completions"),
         (lambda: GRPOConfig(loss_type="ppo"), "one of grpo, dapo, dr_grpo, gspo, cispo"),
         (lambda: GRPOConfig(steps_per_generation=3, gradient_accumulation_steps=2, num_generations=4), "a multiple of gradient_accumulation_steps"),

@@ -8,18 +8,25 @@ from typing import ClassVar
 
 from ascendlite.errors import ArgumentError
 
-_SCHEDULES = ("constant", "linear", "cosine")
-_OPTIMIZERS = ("adamw", "muon")
+from .names import Named
+
+_SCHEDULES = ("constant", "constant_with_warmup", "linear", "cosine")
+_OPTIMIZERS = ("adamw", "adamw_torch", "adamw_torch_fused", "muon")
+_REPORTS = ("none", "tensorboard")
+_SCALES = (None, True, False, "group", "batch", "none")
+_LEVELS = (None, "token", "sequence")
+_WEIGHTS = ("sequence_mask", "sequence_truncate", "token_mask", "token_truncate")
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """What all trainers share. A step is an optimizer step: `gradient_accumulation_steps` micro-batches.
+class TrainingConfig(metaclass=Named):
+    """What all trainers share, by the names of transformers. A step is an optimizer step: `gradient_accumulation_steps` micro-batches.
 
     `learning_rate_scales`: (part of a parameter's name, factor) pairs; the first that fits counts.
     `output_dir` None keeps nothing on disk. `save_steps` 0 saves at the end only. `optim`: "adamw", or "muon" for matrices with AdamW
     for embeddings, head, norms and vectors, as DeepSeek-V4 has it. `spike_factor`: a gradient norm so many times the median of
     the last ones counts as a spike; 0 switches this off. `max_bad_steps`: so many bad steps in a row end the run.
+    `warmup_ratio`: warm up for this share of all steps, where `warmup_steps` is 0. `disable_tqdm`: show no progress.
     """
 
     output_dir: str | None = None
@@ -31,6 +38,7 @@ class TrainingConfig:
     learning_rate_scales: tuple[tuple[str, float], ...] = ()
     lr_scheduler_type: str = "constant"
     warmup_steps: int = 0
+    warmup_ratio: float = 0.0
     weight_decay: float = 0.0
     adam_beta1: float = 0.9
     adam_beta2: float = 0.95
@@ -59,7 +67,14 @@ class TrainingConfig:
         self._require("save_steps", self.save_steps >= 0, "at least 0")
         self._require("lr_scheduler_type", self.lr_scheduler_type in _SCHEDULES, f"one of {', '.join(_SCHEDULES)}")
         self._require("optim", self.optim in _OPTIMIZERS, f"one of {', '.join(_OPTIMIZERS)}")
+        self._require("warmup_ratio", self.warmup_ratio <= 1, "at most 1")
+        self._require("report_to", set(self.reports) <= set(_REPORTS), f"some of {', '.join(_REPORTS)}")
         self._check()
+
+    @property
+    def reports(self) -> tuple[str, ...]:
+        """Where metrics go beside metrics.jsonl."""
+        return (self.report_to,) if isinstance(self.report_to, str) else tuple(self.report_to or ())
 
     def _check(self) -> None:
         """What a kind of trainer demands besides."""
@@ -70,10 +85,11 @@ class TrainingConfig:
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step of so many."""
-        if step < self.warmup_steps:
-            return self.learning_rate * (step + 1) / self.warmup_steps
-        done = min(1.0, (step - self.warmup_steps) / max(1, steps - self.warmup_steps))
-        shape = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
+        warm = self.warmup_steps or math.ceil(self.warmup_ratio * steps)
+        if step < warm:
+            return self.learning_rate * (step + 1) / warm
+        done = min(1.0, (step - warm) / max(1, steps - warm))
+        shape = {"constant": 1.0, "constant_with_warmup": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
         return self.learning_rate * shape[self.lr_scheduler_type]
 
 
@@ -132,17 +148,24 @@ class GRPOConfig(SamplingConfig):
     A generation is `per_device_train_batch_size * steps_per_generation` completions, `num_generations` for each prompt; it is
     used `num_iterations` times. `steps_per_generation` is by default `gradient_accumulation_steps`: one optimizer step a pass.
 
+    - `generation_batch_size`: completions of a generation, in place of `steps_per_generation`;
     - `loss_type`: "grpo", "dapo", "dr_grpo", "gspo" or "cispo": a row of `ascendlite.posttrain.RECIPES`, of which `epsilon`,
-      `epsilon_high`, `importance_sampling_level` and `scale_rewards` change what they name;
+      `epsilon_high`, `importance_sampling_level` and `scale_rewards` change what they name; `scale_rewards` is True or "group",
+      "batch" (the standard deviation over a generation), False or "none";
+    - `dynamic_sampling`: how many times groups whose rewards are all equal are replaced by groups of other prompts (DAPO); what is
+      equal still then is kept, and teaches nothing. 0: never;
     - `beta`, `kl`: weight and estimator of the KL to the reference model (0: there is none);
     - `delta`: the dual clip; `off_policy_mask_threshold`: nats a token (DeepSeek-V3.2);
     - `keep_routing`: use the experts and entries of the sampling policy in all passes over a generation;
-    - `importance_sampling_correction`: compute pi_old again and weigh by pi_old / pi_sampler, see `importance_weight`.
+    - `importance_sampling_correction`: compute pi_old again and weigh by pi_old / pi_sampler, see `importance_weight`; `_mode` is
+      sequence or token, mask (to 0) or truncate (to the cap);
+    - `sync_ref_model`: every `ref_model_sync_steps` steps the reference becomes `ref_model_mixup_alpha` of the model and the rest of itself.
     """
 
     learning_rate: float = 1e-6
     num_generations: int = 8
     steps_per_generation: int | None = None
+    generation_batch_size: int | None = None
     num_iterations: int = 1
     beta: float = 0.0
     kl: str = "unbiased"
@@ -150,12 +173,17 @@ class GRPOConfig(SamplingConfig):
     epsilon: float | None = None
     epsilon_high: float | None = None
     importance_sampling_level: str | None = None
-    scale_rewards: bool | None = None
+    scale_rewards: bool | str | None = None
+    dynamic_sampling: int = 0
     delta: float | None = None
     off_policy_mask_threshold: float | None = None
     keep_routing: bool = False
     importance_sampling_correction: bool = False
+    importance_sampling_mode: str = "sequence_mask"
     importance_sampling_cap: float = 3.0
+    sync_ref_model: bool = False
+    ref_model_sync_steps: int = 512
+    ref_model_mixup_alpha: float = 0.6
     mask_truncated_completions: bool = False
     reward_weights: tuple[float, ...] | None = None
     log_completions: int = 0
@@ -163,6 +191,8 @@ class GRPOConfig(SamplingConfig):
     @property
     def micro_batches(self) -> int:
         """How many micro-batches a generation is cut into."""
+        if self.generation_batch_size is not None:
+            return self.generation_batch_size // self.per_device_train_batch_size
         return self.steps_per_generation or self.gradient_accumulation_steps
 
     @property
@@ -178,6 +208,20 @@ class GRPOConfig(SamplingConfig):
         self._require("kl", self.kl in KL_ESTIMATORS, f"one of {', '.join(KL_ESTIMATORS)}")
         self._require("num_generations", self.num_generations >= 2, "at least 2: the others of a group are the baseline")
         self._require("num_iterations", self.num_iterations >= 1, "at least 1")
+        self._require("scale_rewards", self.scale_rewards in _SCALES, "True, False, group, batch or none")
+        self._require("importance_sampling_level", self.importance_sampling_level in _LEVELS, "token or sequence")
+        self._require("importance_sampling_mode", self.importance_sampling_mode in _WEIGHTS, f"one of {', '.join(_WEIGHTS)}")
+        self._require("dynamic_sampling", self.dynamic_sampling >= 0, "at least 0")
+        for name in ("epsilon", "epsilon_high", "delta", "off_policy_mask_threshold"):
+            value = getattr(self, name)
+            self._require(name, value is None or (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0), "None or at least 0")
+        self._require("ref_model_sync_steps", self.ref_model_sync_steps >= 1, "at least 1")
+        self._require("ref_model_mixup_alpha", self.ref_model_mixup_alpha <= 1, "from 0 to 1")
+        self._require("sync_ref_model", not self.sync_ref_model or self.beta > 0, "False where beta is 0: there is no reference")
+        size = self.generation_batch_size
+        self._require("generation_batch_size", size is None or self.steps_per_generation is None, "None where steps_per_generation is given")
+        of_batches = size is None or (size > 0 and size % self.per_device_train_batch_size == 0)
+        self._require("generation_batch_size", of_batches, f"a multiple of per_device_train_batch_size, {self.per_device_train_batch_size}")
         whole = self.generation_rows % self.num_generations == 0
         self._require("num_generations", whole, f"a divisor of the {self.generation_rows} completions of a generation")
         steps = self.micro_batches % self.gradient_accumulation_steps == 0

@@ -33,6 +33,9 @@ class Conversing(Codec, Protocol):
     def opened(self) -> str:
         """What opens an answer."""
 
+    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """The conversation up to where an answer begins."""
+
 
 def _conversing(codec: Codec) -> Conversing:
     if not hasattr(codec, "conversation"):
@@ -46,9 +49,16 @@ def prompt_text(row: Row, codec: Codec) -> str:
     if isinstance(prompt, str):
         return prompt
     if isinstance(prompt, Sequence):
-        speaker = _conversing(codec)
-        return "".join(text for text, _ in speaker.conversation(cast("Sequence[Mapping[str, str]]", prompt))) + speaker.opened()
+        return _conversing(codec).render(checked_messages(prompt, "prompt"))
     raise ArgumentError(f"trainer: a row has the columns {', '.join(sorted(row))}; 'prompt' must be a text or a list of messages")
+
+
+def checked_messages(value: object, name: str) -> Sequence[Mapping[str, str]]:
+    """Messages, each with a role and a content."""
+    known = isinstance(value, Sequence) and value and all(isinstance(m, Mapping) and {"role", "content"} <= set(m) for m in value)
+    if not known or isinstance(value, str):
+        raise ArgumentError(f"trainer: {name} is {str(value)[:80]!r}; messages are a list of {{'role': ..., 'content': ...}}, at least one")
+    return cast("Sequence[Mapping[str, str]]", value)
 
 
 def answer_of(value: object, name: str) -> str:
@@ -61,8 +71,14 @@ def answer_of(value: object, name: str) -> str:
 
 
 def tokens_of(codec: Codec, text: str) -> list[int]:
-    """The token numbers of a text."""
+    """The token numbers of a part of a text."""
     return [int(token) for token in codec.encode(text)]
+
+
+def beginning_of(codec: Codec, text: str) -> list[int]:
+    """The token numbers of the beginning of a text: with the token that begins texts, where the codec knows one (`begin`)."""
+    begin = getattr(codec, "begin", codec.encode)
+    return [int(token) for token in begin(text)]
 
 
 def _cut(tokens: list[int], learned: list[bool], most: int | None) -> Example:
@@ -71,7 +87,7 @@ def _cut(tokens: list[int], learned: list[bool], most: int | None) -> Example:
 
 def pair_example(codec: Codec, prompt: str, answer: str, *, learn_prompt: bool = False, most: int | None = None) -> Example:
     """A prompt, then an answer and the token that ends it, which are learned."""
-    before, after = tokens_of(codec, prompt), [*tokens_of(codec, answer), codec.eos_token_id]
+    before, after = beginning_of(codec, prompt), [*tokens_of(codec, answer), codec.eos_token_id]
     return _cut([*before, *after], [learn_prompt] * len(before) + [True] * len(after), most)
 
 
@@ -83,7 +99,7 @@ def sft_example(row: Row, codec: Codec, *, completion_only: bool = True, most: i
     if "messages" in row:
         return _messages_example(row, _conversing(codec), completion_only, most)
     if isinstance(row.get("text"), str):
-        tokens = [*tokens_of(codec, cast(str, row["text"])), codec.eos_token_id]
+        tokens = [*beginning_of(codec, cast(str, row["text"])), codec.eos_token_id]
         return _cut(tokens, [True] * len(tokens), most)
     raise ArgumentError(f"SFTTrainer: a row has the columns {', '.join(sorted(row)) or 'none'}; give prompt and completion, messages, or text")
 
@@ -91,12 +107,12 @@ def sft_example(row: Row, codec: Codec, *, completion_only: bool = True, most: i
 def _messages_example(row: Row, codec: Conversing, completion_only: bool, most: int | None) -> Example:
     tokens: list[int] = []
     learned: list[bool] = []
-    for text, assistant in codec.conversation(cast("Sequence[Mapping[str, str]]", row["messages"])):
+    for text, assistant in codec.conversation(checked_messages(row["messages"], "messages")):
         if assistant:
             opening = tokens_of(codec, codec.opened())
             tokens += opening
             learned += [not completion_only] * len(opening)
-        new = [*tokens_of(codec, text), codec.eos_token_id] if assistant else tokens_of(codec, text)
+        new = [*tokens_of(codec, text), codec.eos_token_id] if assistant else (tokens_of if tokens else beginning_of)(codec, text)
         tokens += new
         learned += [assistant or not completion_only] * len(new)
     return _cut(tokens, learned, most)

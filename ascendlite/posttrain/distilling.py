@@ -16,13 +16,15 @@ from ascendlite.errors import ArgumentError
 from ascendlite.generation import GenerationConfig, row_seeds
 from ascendlite.models.cache import CausalLM
 from ascendlite.structure import Value
+from ascendlite.text import Tokenizer
 
 from .callbacks import TrainerCallback
 from .config import DistillConfig
-from .dataset import Rows, prompt_text, tokens_of
+from .dataset import Rows, beginning_of, prompt_text
 from .distill import Teacher, distill_loss
 from .forward import Continued, answer_hidden, continued
-from .protocol import Codec
+from .inputs import opened
+from .protocol import Codec, ends_of
 from .rollout import Rollout, Sampler
 from .trainer import Trainer
 from .wal import WriteAheadLog
@@ -49,21 +51,23 @@ class DistillTrainer(Trainer[TaughtMicro]):
         args: DistillConfig | None = None,
         train_dataset: Rows | None = None,
         *,
-        processing_class: Codec | None = None,
+        processing_class: Codec | Tokenizer | None = None,
         callbacks: Sequence[TrainerCallback] = (),
         saved_with: Mapping[str, Value] | None = None,
     ) -> None:
-        if train_dataset is None or processing_class is None or not teachers:
-            raise ArgumentError("DistillTrainer: it needs teachers, train_dataset (rows with a prompt) and processing_class (a tokenizer)")
+        if not teachers:
+            raise ArgumentError("DistillTrainer: it needs teachers, a list of models")
         self.config = args or DistillConfig()
-        self.codec, self.dataset, self.teachers = processing_class, train_dataset, list(teachers)
-        super().__init__(model, self.config, len(train_dataset), callbacks=callbacks, saved_with=saved_with)
+        self.teachers = list(teachers)
+        model, self.codec, self.dataset = opened("DistillTrainer", model, processing_class, train_dataset, None, "prompt")
+        super().__init__(model, self.config, len(self.dataset), callbacks=callbacks, saved_with=saved_with)
         for teacher in self.teachers:
             teacher.eval()
         c = self.config
         sampling = GenerationConfig(
-            max_new_tokens=c.max_completion_length, temperature=c.temperature, top_k=c.top_k, top_p=c.top_p, min_p=c.min_p,
-            stop_tokens=(self.codec.eos_token_id,),
+            max_new_tokens=c.max_completion_length, temperature=c.temperature, top_k=c.top_k or None,
+            top_p=None if c.top_p == 1 else c.top_p, min_p=c.min_p,
+            stop_tokens=ends_of(self.codec),
         )  # fmt: skip
         self._sampler = Sampler(cast(CausalLM, model), sampling)
 
@@ -78,7 +82,7 @@ class DistillTrainer(Trainer[TaughtMicro]):
         numbers = [int(cast(int, row.get("teacher", 0))) for row in rows]
         if not all(0 <= n < len(self.teachers) for n in numbers):
             raise ArgumentError(f"DistillTrainer: a row names teacher {max(numbers)}; there are {len(self.teachers)}, from 0")
-        prompts = [tokens_of(self.codec, prompt_text(row, self.codec)) for row in rows]
+        prompts = [beginning_of(self.codec, prompt_text(row, self.codec)) for row in rows]
         seed = (row_seeds(self.args.seed, 2)[1] + step * 0x9E3779B97F4A7C15) % 2**63
         rollouts = self._draw(prompts, [s % 2**63 for s in row_seeds(seed, len(prompts))])
         size, micros = self.args.per_device_train_batch_size, []

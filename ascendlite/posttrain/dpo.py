@@ -13,13 +13,16 @@ from ascendlite.core import Tensor, no_grad
 from ascendlite.errors import ArgumentError
 from ascendlite.models.cache import CausalLM
 from ascendlite.structure import Value
+from ascendlite.text import Tokenizer
 
 from .callbacks import TrainerCallback
 from .config import DPOConfig
-from .dataset import Row, Rows, answer_of, prompt_text, tokens_of
+from .dataset import Row, Rows, answer_of, beginning_of, prompt_text, tokens_of
 from .forward import Continued, answer_hidden, continued
+from .inputs import opened
 from .learned import Learned
 from .likelihood import token_log_probs
+from .lora import LoraConfig
 from .preference import dpo_loss, sequence_log_probs
 from .protocol import Codec
 from .trainer import Trainer
@@ -42,26 +45,29 @@ class DPOTrainer(Trainer[list[Pair]]):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | str,
         ref_model: nn.Module | None = None,
         args: DPOConfig | None = None,
         train_dataset: Rows | None = None,
         *,
-        processing_class: Codec | None = None,
+        processing_class: Codec | Tokenizer | None = None,
+        peft_config: LoraConfig | None = None,
         callbacks: Sequence[TrainerCallback] = (),
         saved_with: Mapping[str, Value] | None = None,
     ) -> None:
-        if train_dataset is None or processing_class is None:
-            raise ArgumentError("DPOTrainer: it needs train_dataset (rows) and processing_class (a tokenizer)")
         self.config = args or DPOConfig()
-        self.codec = processing_class
-        self.pairs = [self._pair(train_dataset[n]) for n in range(len(train_dataset))]
+        columns = "prompt, chosen and rejected"
+        model, self.codec, dataset = opened("DPOTrainer", model, processing_class, train_dataset, peft_config, columns)
+        self.pairs = [self._pair(dataset[n]) for n in range(len(dataset))]
         super().__init__(model, self.config, len(self.pairs), callbacks=callbacks, saved_with=saved_with)
         self.reference = frozen_copy(model) if ref_model is None else ref_model
         self._kept = kept_reference(self.reference, self.learned, given=ref_model is not None)
 
     def _pair(self, row: Row) -> Pair:
-        prompt = tokens_of(self.codec, prompt_text(row, self.codec))
+        for name in ("chosen", "rejected"):
+            if name not in row:
+                raise ArgumentError(f"DPOTrainer: a row has the columns {', '.join(sorted(row)) or 'none'}; {name!r} is missing")
+        prompt = beginning_of(self.codec, prompt_text(row, self.codec))
         room = (self.config.max_length or 2**62) - len(prompt)
         if room < 1:
             raise ArgumentError(f"DPOTrainer: a prompt of {len(prompt)} tokens fills max_length {self.config.max_length}; raise it")

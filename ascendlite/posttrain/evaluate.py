@@ -10,7 +10,8 @@ from ascendlite.errors import ArgumentError
 from ascendlite.generation import Completion, generate, row_seeds
 from ascendlite.models.cache import CausalLM
 
-from .protocol import Codec, answer_text
+from .dataset import beginning_of
+from .protocol import Codec, answer_text, ends_of
 
 _Z = 1.959964  # of a two-sided 95% interval
 RIGHT = 0.999  # a score from which a completion counts as right
@@ -139,7 +140,7 @@ class _Writer:
 
     def __init__(self, model: CausalLM, tokenizer: Codec, prompts: Sequence[str], max_new_tokens: int, rows: int) -> None:
         self.model, self.tokenizer, self.rows, self.max_new_tokens = model, tokenizer, rows, max_new_tokens
-        self.tokens = [[int(t) for t in tokenizer.encode(prompt)] for prompt in prompts]
+        self.tokens = [beginning_of(tokenizer, prompt) for prompt in prompts]
 
     def texts(self, samples: int, temperature: float, seed: int) -> list[list[str]]:
         seeds = row_seeds(seed, len(self.tokens) * samples)
@@ -150,7 +151,7 @@ class _Writer:
             own = seeds[start * samples : (start + len(part)) * samples]
             found += generate(
                 self.model, part, samples=samples, temperature=temperature, max_new_tokens=self.max_new_tokens, seed=own,
-                stop_tokens=(self.tokenizer.eos_token_id,),
+                stop_tokens=ends_of(self.tokenizer),
             )
         texts = [answer_text(self.tokenizer, completion.tokens) for completion in found]
         return [texts[at : at + samples] for at in range(0, len(texts), samples)]

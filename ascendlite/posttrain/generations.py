@@ -12,13 +12,10 @@ from typing import cast
 
 import ascendlite as al
 from ascendlite.core import Device, Tensor
-from ascendlite.errors import ArgumentError
 from ascendlite.structure import Value
 
-from .dataset import Row, columns_of
 from .forward import Continued, continued
 from .policy import group_advantages
-from .rewards import RewardFunction, total_rewards
 from .rollout import Rollout
 
 
@@ -89,39 +86,21 @@ def micro_of(generation: Generation, rows: Sequence[int], device: Device, *, mas
 # ---- rewards
 
 
-@dataclass(frozen=True)
-class Judged:
-    """Completions as texts, the rows of the data set that they belong to, and the tokens of each."""
+def equal_groups(rewards: Sequence[float], group: int) -> list[int]:
+    """The groups whose rewards are all the same, from which nothing can be learned.
 
-    prompts: list[str]
-    completions: list[str]
-    rows: list[Row]
-    rollouts: list[Rollout]
-
-
-def judge(judged: Judged, functions: Sequence[RewardFunction], weights: Sequence[float]) -> tuple[list[float], dict[str, float]]:
-    """The total reward of each completion, and the mean of each function."""
-    columns = columns_of(judged.rows, but=("prompt", "prompts", "completion", "completions"))
-    columns["completion_lengths"] = [len(rollout.tokens) for rollout in judged.rollouts]
-    table: list[Sequence[float | None]] = []
-    figures: dict[str, float] = {}
-    for number, function in enumerate(functions):
-        name = getattr(function, "__name__", f"reward_{number}")
-        values = function(prompts=judged.prompts, completions=judged.completions, **columns)
-        if len(values) != len(judged.completions):
-            raise ArgumentError(f"reward {name}: it gave {len(values)} numbers for {len(judged.completions)} completions; give one each, or None")
-        table.append([None if value is None else float(value) for value in values])
-        said = [value for value in table[-1] if value is not None and not math.isnan(value)]
-        figures[f"rewards/{name}/mean"] = sum(said) / len(said) if said else 0.0
-    return total_rewards(table, weights), figures
+    >>> equal_groups([1.0, 1.0, 0.0, 1.0], 2)
+    [0]
+    """
+    parts = [rewards[at : at + group] for at in range(0, len(rewards), group)]
+    return [number for number, part in enumerate(parts) if len({value for value in part if not math.isnan(value)}) <= 1]
 
 
-def rewarded(rollouts: list[Rollout], rewards: list[float], figures: dict[str, float], group: int, scale: bool) -> Generation:
+def rewarded(rollouts: list[Rollout], rewards: list[float], figures: dict[str, float], group: int, scale: bool | str) -> Generation:
     """A generation with the advantages of its rewards and the figures of a row of metrics."""
     table = al.tensor(rewards, dtype=al.float64)
     advantages = group_advantages(table, group, scale=scale)
     known = [value for value in rewards if not math.isnan(value)]
-    groups = [rewards[at : at + group] for at in range(0, len(rewards), group)]
     lengths = [len(rollout.tokens) for rollout in rollouts]
     mean = sum(known) / max(1, len(known))
     return Generation(
@@ -131,7 +110,7 @@ def rewarded(rollouts: list[Rollout], rewards: list[float], figures: dict[str, f
             **figures,
             "reward": mean,
             "reward_std": math.sqrt(sum((value - mean) ** 2 for value in known) / max(1, len(known) - 1)),
-            "frac_reward_zero_std": sum(len(set(part)) == 1 for part in groups) / len(groups),
+            "frac_reward_zero_std": len(equal_groups(rewards, group)) * group / len(rewards),
             "completions/mean_length": sum(lengths) / len(lengths),
             "completions/max_length": max(lengths),
             "completions/truncated": sum(rollout.truncated for rollout in rollouts) / len(rollouts),

@@ -18,16 +18,20 @@ from ascendlite.files import remove
 from ascendlite.generation import GenerationConfig, row_seeds
 from ascendlite.models.cache import CausalLM
 from ascendlite.structure import Value
+from ascendlite.text import Tokenizer
 
 from .callbacks import TrainerCallback
 from .config import GRPOConfig
-from .dataset import Rows, prompt_text, tokens_of
+from .dataset import Rows, beginning_of, prompt_text
 from .dpo import frozen_copy, kept_reference
 from .forward import answer_hidden
-from .generations import Generation, GenerationMicro, Judged, generation_from_state, judge, micro_of, rewarded
+from .generations import Generation, GenerationMicro, equal_groups, generation_from_state, micro_of, rewarded
+from .inputs import opened
+from .judging import Drawn, Judged, judge
 from .likelihood import entropy, token_log_probs
+from .lora import LoraConfig
 from .policy import RECIPES, PolicyTerms, Recipe, denominator, importance_weight, policy_terms
-from .protocol import Codec, answer_text
+from .protocol import Codec, answer_text, ends_of
 from .rewards import RewardFunction
 from .rollout import Rollout, Sampler
 from .routing import Routes, record_routes, replay_options
@@ -70,26 +74,28 @@ class GRPOTrainer(Trainer[_Micro]):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | str,
         reward_funcs: RewardFunction | Callable[..., Sequence[float | None]] | Sequence[Callable[..., Sequence[float | None]]],
         args: GRPOConfig | None = None,
         train_dataset: Rows | None = None,
         *,
-        processing_class: Codec | None = None,
+        processing_class: Codec | Tokenizer | None = None,
         ref_model: nn.Module | None = None,
+        peft_config: LoraConfig | None = None,
         callbacks: Sequence[TrainerCallback] = (),
         saved_with: Mapping[str, Value] | None = None,
     ) -> None:
-        if train_dataset is None or processing_class is None:
-            raise ArgumentError("GRPOTrainer: it needs train_dataset (rows with a prompt) and processing_class (a tokenizer)")
         self.config = args or GRPOConfig()
-        self.codec, self.dataset = processing_class, train_dataset
-        functions: Any = [reward_funcs] if callable(reward_funcs) else list(reward_funcs)
+        model, self.codec, self.dataset = opened("GRPOTrainer", model, processing_class, train_dataset, peft_config, "prompt")
+        functions: Any = [reward_funcs] if callable(reward_funcs) or isinstance(reward_funcs, str) else list(reward_funcs)
+        for function in functions:
+            if not callable(function) or isinstance(function, nn.Module):
+                raise ArgumentError(f"GRPOTrainer: {function!r:.80} of reward_funcs is no function; give f(prompts, completions, **columns) -> list of numbers")
         self.rewards = cast("list[RewardFunction]", functions)
         self.weights = list(self.config.reward_weights or [1.0] * len(self.rewards))
         if len(self.weights) != len(self.rewards) or not self.rewards:
             raise ArgumentError(f"GRPOTrainer: {len(self.rewards)} reward_funcs and {len(self.weights)} reward_weights; give as many of each, at least one")
-        super().__init__(model, self.config, len(train_dataset), callbacks=callbacks, saved_with=saved_with)
+        super().__init__(model, self.config, len(self.dataset), callbacks=callbacks, saved_with=saved_with)
         self.recipe = recipe_of(self.config)
         needs_reference = self.config.beta > 0
         self.reference = (frozen_copy(model) if ref_model is None else ref_model) if needs_reference else None
@@ -102,8 +108,8 @@ class GRPOTrainer(Trainer[_Micro]):
     def _generation_config(self) -> GenerationConfig:
         c = self.config
         return GenerationConfig(
-            max_new_tokens=c.max_completion_length, temperature=c.temperature, top_k=c.top_k, top_p=c.top_p, min_p=c.min_p,
-            stop_tokens=(self.codec.eos_token_id,),
+            max_new_tokens=c.max_completion_length, temperature=c.temperature, top_k=c.top_k or None,
+            top_p=None if c.top_p == 1 else c.top_p, min_p=c.min_p, stop_tokens=ends_of(self.codec),
         )  # fmt: skip
 
     @property
@@ -119,28 +125,43 @@ class GRPOTrainer(Trainer[_Micro]):
 
     # -- generations
 
-    def _log_path(self, number: int) -> Path | None:
-        return None if self.folder is None else self.folder / "rollouts" / f"generation-{number:08}.log"
+    def _log_path(self, number: int, again: int) -> Path | None:
+        """The log of a generation; of each time that groups of it are drawn again one more."""
+        return None if self.folder is None else self.folder / "rollouts" / f"generation-{number:08}{f'-{again}' if again else ''}.log"
 
     def _generate(self) -> Generation:
         c = self.config
-        numbers = self.order.take(c.generation_rows // c.num_generations)
-        rows = [self.dataset[n] for n in numbers for _ in range(c.num_generations)]
-        texts = [prompt_text(row, self.codec) for row in rows]
-        seed = row_seeds(c.seed, 2)[1] + self._number * 0x9E3779B97F4A7C15
-        seeds = [s % 2**63 for s in row_seeds(seed % 2**63, len(rows))]
-        rollouts = self._draw([tokens_of(self.codec, text) for text in texts], seeds)
-        completions = [answer_text(self.codec, rollout.tokens) for rollout in rollouts]
-        rewards, figures = judge(Judged(texts, completions, rows, rollouts), self.rewards, self.weights)
+        drawn, figures = self._drawn_with_signal(c.generation_rows // c.num_generations)
+        rollouts, rewards = drawn.judged.rollouts, drawn.judgement.totals
+        figures = {**drawn.judgement.figures(), **figures}
         generation = rewarded(rollouts, rewards, figures, c.num_generations, self.recipe.scale_rewards)
-        generation.order = self._mixed(len(rows))
+        generation.order = self._mixed(len(rollouts))
         self._number += 1
-        self._note_completions(texts, completions, rewards)
+        self._note_completions(drawn.judged.prompts, drawn.judged.completions, rewards)
         self._add_log_probs(generation)
         return generation
 
-    def _draw(self, prompts: list[list[int]], seeds: list[int]) -> list[Rollout]:
-        path = self._log_path(self._number)
+    def _drawn_with_signal(self, groups: int) -> tuple[Drawn, dict[str, float]]:
+        """So many groups; with dynamic sampling those of equal rewards are replaced by groups of the next prompts, up to a limit."""
+        size, again, replaced = self.config.num_generations, 0, 0
+        drawn = self._drawn(groups, 0)
+        while again < self.config.dynamic_sampling and (equal := equal_groups(drawn.judgement.totals, size)):
+            again, replaced = again + 1, replaced + len(equal)
+            drawn = drawn.replaced(equal, self._drawn(len(equal), again), size)
+        return drawn, {"resampled_groups": replaced, "resamplings": again} if self.config.dynamic_sampling else {}
+
+    def _drawn(self, groups: int, again: int) -> Drawn:
+        c = self.config
+        rows = [self.dataset[n] for n in self.order.take(groups) for _ in range(c.num_generations)]
+        texts = [prompt_text(row, self.codec) for row in rows]
+        seed = row_seeds(c.seed, 2 + again)[1 + again] + self._number * 0x9E3779B97F4A7C15
+        seeds = [s % 2**63 for s in row_seeds(seed % 2**63, len(rows))]
+        rollouts = self._draw([beginning_of(self.codec, text) for text in texts], seeds, again)
+        judged = Judged(texts, [answer_text(self.codec, rollout.tokens) for rollout in rollouts], rows, rollouts)
+        return Drawn(judged, judge(judged, self.rewards, self.weights, self.state))
+
+    def _draw(self, prompts: list[list[int]], seeds: list[int], again: int) -> list[Rollout]:
+        path = self._log_path(self._number, again)
         with self.autocast():
             if path is None:
                 return self._sampler.draw(prompts, seeds)
@@ -210,7 +231,9 @@ class GRPOTrainer(Trainer[_Micro]):
         c, r = self.config, self.recipe
         weight = None
         if c.importance_sampling_correction:
-            weight = importance_weight(micro.old, micro.sampled, micro.mask, cap=c.importance_sampling_cap)
+            level, _, mode = c.importance_sampling_mode.partition("_")
+            mode = "clamp" if mode == "truncate" else mode
+            weight = importance_weight(micro.old, micro.sampled, micro.mask, level=level, mode=mode, cap=c.importance_sampling_cap)
         return policy_terms(
             logp.masked_fill(micro.batch.mask == 0, 0.0), micro.old, micro.advantages, micro.mask,
             ratio=r.ratio, clip=r.clip, surrogate=r.surrogate, dual_clip=c.delta, agg=r.agg,
@@ -248,6 +271,15 @@ class GRPOTrainer(Trainer[_Micro]):
             figures["kl"] = float(terms.kl.item())
         return figures
 
+    def applied(self) -> None:
+        """The reference follows, where it is told to."""
+        c = self.config
+        if c.sync_ref_model and self.reference is not None and (self.state.global_step + 1) % c.ref_model_sync_steps == 0:
+            with no_grad():
+                for mine, theirs in zip(self.model.parameters(), self.reference.parameters(), strict=True):
+                    if mine is not theirs:
+                        theirs.mul_(1 - c.ref_model_mixup_alpha).add_(mine, alpha=c.ref_model_mixup_alpha)
+
     # -- state
 
     def batch_state(self, micros: list[_Micro]) -> Value:
@@ -282,7 +314,7 @@ class GRPOTrainer(Trainer[_Micro]):
         if path is not None and self.folder is not None:
             keep = (self.args.save_total_limit or self._number) * max(self.args.save_steps, 1) + 1
             for log in (self.folder / "rollouts").glob("generation-*.log"):
-                if int(log.stem.rpartition("-")[2]) < self._number - keep:
+                if int(log.stem.split("-")[1]) < self._number - keep:
                     remove(log)
         return path
 

@@ -72,6 +72,11 @@ class PieceTokenizer:
         """What opens an answer, or the thinking before it."""
         return f"{ASSISTANT}{THINK if self.thinking else END_THINK}"
 
+    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """A conversation in DeepSeek-V4's chat format, up to where the answer begins."""
+        parts = (self.opened() + text + EOS if answer else text for text, answer in self.conversation(messages))
+        return "".join(parts) + self.opened()
+
     def conversation(self, messages: Sequence[Mapping[str, str]]) -> list[tuple[str, bool]]:
         """The texts of messages and whether each is the assistant's; without what opens and ends an answer.
 

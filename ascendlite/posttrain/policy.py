@@ -21,15 +21,17 @@ from ascendlite.errors import ArgumentError, ShapeError
 
 LOG_RATIO_LIMIT = 20.0
 _EPS = 1e-4
+_SCALES = (True, False, "group", "batch", "none")
 
 
 # ---- advantages
 
 
-def group_advantages(rewards: Tensor, group: int, *, scale: bool = True, eps: float = _EPS) -> Tensor:
+def group_advantages(rewards: Tensor, group: int, *, scale: bool | str = True, eps: float = _EPS) -> Tensor:
     """(R - mean) / (std + eps) within each group of `group` neighbours, shaped like `rewards`, (B,).
 
-    `scale=False` leaves the standard deviation out (Dr. GRPO, DeepSeek-V3.2). Equal rewards give exact zeros. Rewards
+    `scale` False or "none" leaves the standard deviation out (Dr. GRPO, DeepSeek-V3.2), "batch" takes that of all rewards
+    (arXiv:2508.08221), True or "group" that of the group. Equal rewards give exact zeros. Rewards
     that are NaN (no reward function had a say) get the advantage 0 and are left out of their group's mean.
 
     >>> import ascendlite as al
@@ -46,7 +48,12 @@ def group_advantages(rewards: Tensor, group: int, *, scale: bool = True, eps: fl
     first = values.max(1, keepdim=True).values  # equal rewards may differ from their rounded mean
     equal = ((values == first) | ~known).all(1, True)
     apart = al.where(known & ~equal, table - mean, al.zeros_like(table))
-    if scale:
+    if scale not in _SCALES:
+        raise ArgumentError(f"group_advantages: scale is {scale!r}; it must be True, False, group, batch or none")
+    if scale == "batch":
+        given = rewards[~al.isnan(rewards)]
+        apart = apart / ((given.std() if given.numel() > 1 else given.sum() * 0) + eps)
+    elif scale in (True, "group"):
         deviation = ((apart * apart).sum(1, True) / (count - 1).clamp(min=1)).sqrt()
         apart = apart / (deviation + eps)
     return apart.reshape(-1)
@@ -276,7 +283,7 @@ class Recipe:
     clip: tuple[float, float] = (0.2, 0.2)
     surrogate: str = "clip"
     agg: str = "token"
-    scale_rewards: bool = True
+    scale_rewards: bool | str = True
 
 
 RECIPES: dict[str, Recipe] = {

@@ -23,6 +23,11 @@ class Codec(Protocol):
 
 def answer_text(codec: Codec, tokens: Sequence[int]) -> str:
     """The text of an answer, up to the token that ends it."""
-    end = codec.eos_token_id
-    kept = tokens[: tokens.index(end)] if end in tokens else tokens
-    return codec.decode(kept)
+    ends = ends_of(codec)
+    first = next((at for at, token in enumerate(tokens) if token in ends), len(tokens))
+    return codec.decode(tokens[:first])
+
+
+def ends_of(codec: Codec) -> tuple[int, ...]:
+    """The tokens that end an answer: that of the codec, and others if it knows some (`stop_tokens`)."""
+    return tuple(sorted({codec.eos_token_id, *getattr(codec, "stop_tokens", ())}))

@@ -33,6 +33,19 @@ def _column(columns: Mapping[str, list[object]], name: str, reward: str) -> list
     return columns[name]
 
 
+def text_of(completion: object) -> str:
+    """The text of a completion: itself, or the content of its last message.
+
+    >>> text_of([{"role": "assistant", "content": "4"}])
+    '4'
+    """
+    if isinstance(completion, str):
+        return completion
+    if isinstance(completion, Sequence) and completion and isinstance(completion[-1], Mapping) and "content" in completion[-1]:
+        return str(completion[-1]["content"])
+    raise ArgumentError(f"reward: the completion {str(completion)[:80]!r} is no text and no list of messages")
+
+
 def _plain(text: str) -> str:
     return " ".join(text.split()).casefold()
 
@@ -46,7 +59,7 @@ def exact_match(column: str = "answer", weight: float = 1.0) -> RewardFunction:
 
     def reward(prompts: list[str], completions: list[str], **columns: list[object]) -> list[float]:
         wanted = _column(columns, column, "exact_match")
-        return [weight * (_plain(text) == _plain(str(answer))) for text, answer in zip(completions, wanted, strict=True)]
+        return [weight * (_plain(text) == _plain(str(answer))) for text, answer in zip(map(text_of, completions), wanted, strict=True)]
 
     return named("exact_match", reward)
 
@@ -69,7 +82,7 @@ def numeric_match(column: str = "answer", rel_tol: float = 1e-6, abs_tol: float 
         return float(found is not None and wanted is not None and math.isclose(found, wanted, rel_tol=rel_tol, abs_tol=abs_tol))
 
     def reward(prompts: list[str], completions: list[str], **columns: list[object]) -> list[float]:
-        return [close(text, answer) for text, answer in zip(completions, _column(columns, column, "numeric_match"), strict=True)]
+        return [close(text, answer) for text, answer in zip(map(text_of, completions), _column(columns, column, "numeric_match"), strict=True)]
 
     return named("numeric_match", reward)
 
@@ -83,7 +96,7 @@ def format_match(pattern: str, weight: float = 1.0) -> RewardFunction:
     compiled = re.compile(pattern, re.DOTALL)
 
     def reward(prompts: list[str], completions: list[str], **columns: list[object]) -> list[float]:
-        return [weight * (compiled.fullmatch(text) is not None) for text in completions]
+        return [weight * (compiled.fullmatch(text) is not None) for text in map(text_of, completions)]
 
     return named("format_match", reward)
 
@@ -123,7 +136,7 @@ def repetition_penalty(n: int = 3, most: float = -1.0) -> RewardFunction:
         return most * (1 - len(set(grams)) / len(grams)) if grams else 0.0
 
     def reward(prompts: list[str], completions: list[str], **columns: list[object]) -> list[float]:
-        return [0.0 if (value := one(text)) == 0 else value for text in completions]
+        return [0.0 if (value := one(text)) == 0 else value for text in map(text_of, completions)]
 
     return named("repetition_penalty", reward)
 

@@ -10,11 +10,14 @@ from ascendlite.errors import ArgumentError
 from ascendlite.models.cache import CausalLM
 from ascendlite.models.shapes import recurring_width
 from ascendlite.structure import Value
+from ascendlite.text import Tokenizer
 
 from .auxiliary import learning
 from .callbacks import TrainerCallback
 from .config import SFTConfig
 from .dataset import Row, Rows, sft_example
+from .inputs import opened
+from .lora import LoraConfig
 from .packing import Batch, Example, pack, pad
 from .protocol import Codec
 from .trainer import Trainer
@@ -36,21 +39,21 @@ class SFTTrainer(Trainer[Batch]):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | str,
         args: SFTConfig | None = None,
         train_dataset: Rows | None = None,
         *,
-        processing_class: Codec | None = None,
+        processing_class: Codec | Tokenizer | None = None,
         formatting_func: Callable[[Row], str] | None = None,
+        peft_config: LoraConfig | None = None,
         callbacks: Sequence[TrainerCallback] = (),
         saved_with: Mapping[str, Value] | None = None,
     ) -> None:
-        if train_dataset is None or processing_class is None:
-            raise ArgumentError("SFTTrainer: it needs train_dataset (rows) and processing_class (a tokenizer)")
         self.config = args or SFTConfig()
-        self.codec = processing_class
+        columns = "prompt and completion, messages, or text"
+        model, self.codec, dataset = opened("SFTTrainer", model, processing_class, train_dataset, peft_config, columns)
         self._format = formatting_func
-        self.examples = [self._example(train_dataset[n]) for n in range(len(train_dataset))]
+        self.examples = [self._example(dataset[n]) for n in range(len(dataset))]
         super().__init__(model, self.config, len(self.examples), callbacks=callbacks, saved_with=saved_with)
         self._learning = learning(self.causal, auxiliary=self.config.auxiliary_losses)
 

@@ -29,6 +29,7 @@ from .learned import Learned
 from .metrics import Metrics, tensorboard_writer
 from .optimizers import make_optimizer
 from .order import Order
+from .progress import ProgressCallback
 from .signals import stop_on_signal
 
 Micro = TypeVar("Micro")
@@ -64,7 +65,7 @@ class Trainer(ABC, Generic[Micro]):
         self.optimizer = make_optimizer(model, args)
         self.state = TrainerState(max_steps=self._steps(size))
         self.control = TrainerControl()
-        self.callbacks = list(callbacks)
+        self.callbacks = self._with_progress(callbacks)
         self.folder = None if args.output_dir is None else Path(args.output_dir)
         self.guard = Guard(args.spike_factor, args.max_bad_steps, self.folder)
         self.metrics: Metrics | None = None
@@ -111,6 +112,12 @@ class Trainer(ABC, Generic[Micro]):
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """bfloat16 where `args.bf16`."""
         return autocast(self.device.type, dtype=al.bfloat16) if self.args.bf16 else contextlib.nullcontext()
+
+    def _with_progress(self, callbacks: Sequence[TrainerCallback]) -> list[TrainerCallback]:
+        """A bar, unless there is one or none is wanted."""
+        if self.args.disable_tqdm or any(isinstance(callback, ProgressCallback) for callback in callbacks):
+            return list(callbacks)
+        return [ProgressCallback(type(self).__name__), *callbacks]
 
     def _steps(self, size: int) -> int:
         if self.args.max_steps > 0:
@@ -226,8 +233,7 @@ class Trainer(ABC, Generic[Micro]):
         checkpoint.check_room(self._checkpoints(), self._bytes())
         self.metrics = Metrics(self.folder, self.state.global_step if resumed else None)
         self.state.log_history = list(self.metrics.rows)
-        asked = (self.args.report_to,) if isinstance(self.args.report_to, str) else self.args.report_to
-        if "tensorboard" in asked:
+        if "tensorboard" in self.args.reports:
             self._writer = tensorboard_writer(self.folder)
 
     def _close(self) -> None:

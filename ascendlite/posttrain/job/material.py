@@ -13,8 +13,8 @@ from ascendlite.models.cache import CausalLM
 from ascendlite.models.deepseek_v4 import DeepseekV4, config_of
 from ascendlite.models.registry import describe
 from ascendlite.structure import Value
-from ascendlite.text import Tokenizer
 
+from ..conversing import ChatCodec
 from ..lora import LoraConfig, add_lora
 from ..pieces import PieceTokenizer
 from ..protocol import Codec
@@ -25,30 +25,11 @@ from .settings import JobSettings
 _HALVES = {"tagalog": ("tagalog-sums", "tagalog-differences")}
 
 
-class ChatCodec(Codec, Protocol):
+class Asking(Codec, Protocol):
     """A tokenizer that can ask a question."""
 
     def chat(self, question: str) -> str:
         """The prompt of a question."""
-
-
-class PretrainedCodec:
-    """The tokenizer and chat format of a pretrained model."""
-
-    def __init__(self, tokenizer: Tokenizer, render: Callable[[str], str]) -> None:
-        self._tokenizer, self._render, self.eos_token_id = tokenizer, render, tokenizer.stop_tokens[0]
-
-    def encode(self, text: str) -> list[int]:
-        """Token numbers; special tokens that the text spells count as such."""
-        return [int(token) for token in self._tokenizer.shown().encode(text)]
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """The text of token numbers."""
-        return self._tokenizer.decode(tokens)
-
-    def chat(self, question: str) -> str:
-        """A question in the model's chat format."""
-        return self._render(question)
 
 
 @dataclass(frozen=True)
@@ -59,7 +40,7 @@ class Material:
     train: list[Item]
     choose: list[Item]
     test: list[Item]
-    codec: ChatCodec
+    codec: Asking
     max_new_tokens: int
 
     def prompts(self, items: Sequence[Item]) -> list[str]:
@@ -90,7 +71,7 @@ class Material:
         return lambda n, text: self.task.score(text, items[n])
 
 
-def make_material(task: Task, codec: ChatCodec, settings: JobSettings) -> Material:
+def make_material(task: Task, codec: Asking, settings: JobSettings) -> Material:
     """The questions of a task, split."""
     held = held_out_items(task, settings.held_out + settings.held_out // 2)
     cut = len(held) // 3
@@ -98,7 +79,7 @@ def make_material(task: Task, codec: ChatCodec, settings: JobSettings) -> Materi
     return Material(task, train, held[:cut], held[cut:], codec, _room(task, train, codec))
 
 
-def _room(task: Task, items: Sequence[Item], codec: ChatCodec) -> int:
+def _room(task: Task, items: Sequence[Item], codec: Asking) -> int:
     """Tokens of the longest answer with its end: the task knows it for tokens made of its words, for others it is counted."""
     if isinstance(codec, PieceTokenizer):
         return task.max_new_tokens
@@ -131,7 +112,7 @@ def new_model(tokenizer: PieceTokenizer, tasks: Sequence[Task], seed: int) -> De
     return DeepseekV4(config)
 
 
-def pretrained(settings: JobSettings) -> tuple[nn.Module, PretrainedCodec, dict[str, Value]]:
+def pretrained(settings: JobSettings) -> tuple[nn.Module, ChatCodec, dict[str, Value]]:
     """A pretrained model with fresh LoRA, its codec, and what its checkpoints say of it."""
     from ascendlite.models.pretrained import load_pretrained
 
@@ -142,10 +123,7 @@ def pretrained(settings: JobSettings) -> tuple[nn.Module, PretrainedCodec, dict[
     al.manual_seed(settings.seed)
     add_lora(model, LoraConfig(r=settings.lora_rank, lora_alpha=2.0 * settings.lora_rank))
 
-    def render(question: str) -> str:
-        return found.chat.render([{"role": "user", "content": question}])
-
-    return model, PretrainedCodec(tokenizer, render), saved
+    return model, ChatCodec(tokenizer, found.chat), saved
 
 
 def saved_with(model: nn.Module, tokenizer: PieceTokenizer) -> dict[str, Value]:
@@ -153,4 +131,4 @@ def saved_with(model: nn.Module, tokenizer: PieceTokenizer) -> dict[str, Value]:
     return {"model": cast(Value, describe(cast(CausalLM, model))), "tokenizer": cast(Value, tokenizer.state_dict())}
 
 
-__all__ = ["ChatCodec", "Material", "make_material", "new_model", "piece_tokenizer", "pretrained", "saved_with", "tasks_of"]
+__all__ = ["Material", "make_material", "new_model", "piece_tokenizer", "pretrained", "saved_with", "tasks_of"]
