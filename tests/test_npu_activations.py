@@ -43,3 +43,22 @@ def test_activations_give_what_the_cpu_gives(name: str, dtype: al.dtype, _numeri
     assert not [t.name for t in p.tasks if t.kind == "AI_CPU"]
     for a, e in zip(actual, _results(CALLS[name], x), strict=True):
         np.testing.assert_allclose(a.float().cpu().numpy(), e.float().numpy(), CLOSE[dtype], CLOSE[dtype] / 10)
+
+
+@pytest.mark.parametrize("n, count, iterations", [(4, 130, 20), (2, 7, 3), (1, 5, 4), (6, 33, 5)])
+def test_sinkhorn_gives_what_the_cpu_gives(n: int, count: int, iterations: int, _numerics: None) -> None:
+    x = al.tensor(np.random.default_rng(n).standard_normal((count, n, n)).astype(np.float32) * 2)
+    actual, expected = (_results(lambda t: al.nn.functional.sinkhorn(t, iterations).square(), t) for t in (x.npu(), x))
+    for a, e in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(a.cpu().numpy(), e.numpy(), 1e-5, 1e-6)
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_softmax_of_other_dims_is_off_the_ai_cpu(dim: int, _numerics: None) -> None:
+    x = al.tensor(X[:990].reshape(10, 9, 11)).nan_to_num(0.0)
+    for call in (al.softmax, al.log_softmax):
+        with al.npu.profiler.profile() as p:
+            actual = _results(lambda t, call=call: call(t, dim).cos(), x.npu())
+        assert not [t.name for t in p.tasks if t.kind == "AI_CPU"]
+        for a, e in zip(actual, _results(lambda t, call=call: call(t, dim).cos(), x), strict=True):
+            np.testing.assert_allclose(a.cpu().numpy(), e.numpy(), 1e-5, 1e-6)

@@ -34,6 +34,7 @@ from ascendlite.npu.kernels import (  # noqa: F401  # some only register themsel
     reductions,
     rotary,
     rowwise,
+    sinkhorn,
     sparse,
     tables,
 )

@@ -181,8 +181,15 @@ def chosen_rows() -> None:
     al.nn.functional.sparse_attention(tensor(4, 4000, 2, 16), tensor(4, 30, 16), tensor(4, 4000, 9, dtype=al.int32))  # of a small table
 
 
+def matrices() -> None:
+    for n, count in ((4, 9000), (2, 200), (1, 5)):
+        x = tensor(count, n, n).requires_grad_()
+        y = al.nn.functional.sinkhorn(x, 4)
+        al.autograd.grad(y, x, y.detach())
+
+
 CALLS: dict[str, Callable[[], None]] = {
-    f.__name__: f for f in (pointwise, products, convolutions, channels, pools, copies, rows, reductions, losses, tables, optimizers, attention, rotary, draws, ranks, chosen_rows)
+    f.__name__: f for f in (pointwise, products, convolutions, channels, pools, copies, rows, reductions, losses, tables, optimizers, attention, rotary, draws, ranks, chosen_rows, matrices)
 }
 
 

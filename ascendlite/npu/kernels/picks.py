@@ -22,6 +22,7 @@ from ascendlite.npu.runtime.launch import launch
 Tensors = tuple[Tensor, ...]
 SET, SUM = 0, 1  # modes of ops.scatter that are taken here
 MOST_SCATTERED: Final = 16  # elements of a row: each is one pass over it
+MOST_BY_ONE: Final = 4096  # elements of the only row: each is one transfer
 _GATHERED: Final = ("float32", "float16", "bfloat16", "int32", "int16")
 
 
@@ -226,6 +227,9 @@ def _scatter(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
     if mode not in (SET, SUM) or x.dtype.name not in FLOATS or values.dtype is not x.dtype or not index.numel() or index.dtype.name != "int64":
         return NotImplemented
     each = index.shape[dim]
+    if x.ndim == 1 and MOST_SCATTERED < each <= MOST_BY_ONE and tables.not_negative(index):
+        y.copy_(x)
+        return tables.put(y, values.narrow(0, 0, each), index, 1, x.shape[0], 1, "scatter", add=mode == SUM)
     if each > MOST_SCATTERED or any(d != dim and x.shape[d] != index.shape[d] for d in range(x.ndim)):
         return NotImplemented
     if not tables.not_negative(index) or not tables.in_range(index, x.shape[dim]):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ascendlite.core import Tensor
+from ascendlite.core import Tensor, no_grad
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels import copies, kernel_for
 from ascendlite.npu.kernels.elementwise import UB_BUDGET, blocks_for
@@ -260,6 +260,20 @@ def _last(t: Tensor, dim: int) -> bool:
     return t.ndim > 0 and dim == t.ndim - 1 and t.dtype.name in FLOATS and t.numel() > 0
 
 
+def _along_last(run: Any, outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], log: bool) -> Any:
+    """Along another dim than the last: turned, worked on, and turned back."""
+    dim, like = attrs[0], inputs[-1]
+    if like.ndim == 0 or dim == like.ndim - 1:
+        return run(outputs, inputs, attrs, log)
+    with no_grad():
+        turned = tuple(t.detach().transpose(dim, -1).contiguous() for t in inputs)
+        found = turned[-1].new_empty(tuple(turned[-1].shape))
+        if run((found,), turned, (like.ndim - 1, *attrs[1:]), log) is NotImplemented:
+            return NotImplemented
+        outputs[0].detach().copy_(found.transpose(dim, -1))
+    return None
+
+
 def _run_softmax(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], log: bool) -> Any:
     x, y, dim = inputs[0], outputs[0], attrs[0]
     r = rows_of(x.numel() // x.shape[-1], x.shape[-1], x.itemsize, 2, 2) if _last(x, dim) else None
@@ -271,12 +285,12 @@ def _run_softmax(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs:
 
 @kernel_for("softmax")
 def _softmax(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
-    return _run_softmax(outputs, inputs, attrs, False)
+    return _along_last(_run_softmax, outputs, inputs, attrs, False)
 
 
 @kernel_for("log_softmax")
 def _log_softmax(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
-    return _run_softmax(outputs, inputs, attrs, True)
+    return _along_last(_run_softmax, outputs, inputs, attrs, True)
 
 
 def _run_softmax_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], log: bool) -> Any:
@@ -290,12 +304,12 @@ def _run_softmax_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...
 
 @kernel_for("softmax_backward")
 def _softmax_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
-    return _run_softmax_backward(outputs, inputs, attrs, False)
+    return _along_last(_run_softmax_backward, outputs, inputs, attrs, False)
 
 
 @kernel_for("log_softmax_backward")
 def _log_softmax_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
-    return _run_softmax_backward(outputs, inputs, attrs, True)
+    return _along_last(_run_softmax_backward, outputs, inputs, attrs, True)
 
 
 @kernel_for("row_norm")
