@@ -43,6 +43,19 @@ def test_the_job_leaves_a_report_metrics_and_a_model_that_chats(tmp_path, capsys
     assert main(["chat", str(folder), "--message", "lima dagdagan ng lima", "--max-tokens", "5"]) == 0
 
 
+def test_on_an_npu_the_report_shows_the_steps_operators(tmp_path):
+    folder = tmp_path / "run"
+    assert posttrain(folder, "--device", "npu", "--sft-steps", "3") == 0
+    page = (folder / "report.html").read_text()
+    for stage in ("sft", "grpo"):
+        told = json.loads((folder / stage / "device.json").read_text())
+        assert told["step"] == 3 and "matmul" in {row["name"] for row in told["operators"]}
+        assert all(row["us"] > 0 and row["calls"] > 0 and row["bound"] for row in told["operators"])
+        link = re.search(rf'href="({stage}/npu/trace_view.json)"', page)
+        assert link and {event["name"] for event in json.loads((folder / link[1]).read_text())} >= {"matmul"}
+    assert page.count("ms of virtual time") == 2 and page.count("bound by") == 2
+
+
 def test_a_job_that_was_ended_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     posttrain(whole)

@@ -19,8 +19,9 @@ from ascendlite.npu.profiler_schedule import ProfilerAction, ProfilerActivity, s
 from ascendlite.npu.runtime import stream
 from ascendlite.npu.runtime.device import state
 from ascendlite.npu.runtime.stream import Task, Timing
+from ascendlite.npu.timeline import timed
 
-__all__ = ["ProfilerAction", "ProfilerActivity", "Step", "profile", "schedule", "tensorboard_trace_handler"]
+__all__ = ["Operator", "ProfilerAction", "ProfilerActivity", "Step", "profile", "schedule", "tensorboard_trace_handler"]
 
 # Our pipes by the column that the vendor's tables give them, for cube and vector cores.
 _AIC: Final = {"M": "aic_mac", "S": "aic_scalar", "MTE1": "aic_mte1", "MTE2": "aic_mte2", "FIX": "aic_fixpipe"}
@@ -36,6 +37,17 @@ class Step:
     start_us: float
     end_us: float = 0.0
     tasks: list[Task] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """All calls of an operator on one kind of core. `bound`: the roof (HBM, L2, cube, vector, a pipe) or "latency" that bounds most of its time."""
+
+    name: str
+    kind: str  # AI_CORE, AI_VECTOR_CORE, MIX_AIC, AI_CPU, MEMCPY
+    calls: int
+    us: float  # in all
+    bound: str
 
 
 class profile:
@@ -137,22 +149,26 @@ class profile:
 
     # -- what people read
 
-    def by_name(self) -> list[tuple[str, str, int, float]]:
-        """(operator, kind of core, calls, microseconds in all), longest first."""
-        total: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0.0])
+    def operators(self) -> list[Operator]:
+        """What each operator took, longest first."""
+        tasks: dict[tuple[str, str], list[Task]] = defaultdict(list)
         for t in self.tasks:
-            entry = total[t.name, t.kind]
-            entry[0] += 1
-            entry[1] += t.duration_us
-        rows = [(name, kind, int(calls), us) for (name, kind), (calls, us) in total.items()]
-        return sorted(rows, key=lambda r: -r[3])
+            tasks[t.name, t.kind].append(t)
+        bounds = {id(t.program): timed(t.program).bound.name for t in self.tasks if t.program is not None}
+        found = []
+        for (name, kind), same in tasks.items():
+            by_bound: dict[str, float] = defaultdict(float)
+            for t in same:
+                by_bound[bounds.get(id(t.program), kind)] += t.duration_us
+            found.append(Operator(name, kind, len(same), sum(t.duration_us for t in same), max(by_bound, key=by_bound.__getitem__)))
+        return sorted(found, key=lambda row: -row.us)
 
     def table(self, most: int = 20) -> str:
         """A table of the operators that took longest."""
-        rows = self.by_name()
-        whole = sum(r[3] for r in rows) or 1.0
-        lines = [f"{'operator':<28}{'core':<16}{'calls':>7}{'total us':>13}{'mean us':>11}{'share':>8}"]
-        lines += [f"{name:<28.27}{kind:<16}{calls:>7}{us:>13.1f}{us / calls:>11.2f}{us / whole:>8.1%}" for name, kind, calls, us in rows[:most]]
+        rows = self.operators()
+        whole = sum(r.us for r in rows) or 1.0
+        lines = [f"{'operator':<28}{'core':<16}{'calls':>7}{'total us':>13}{'mean us':>11}{'share':>8}  bound by"]
+        lines += [f"{r.name:<28.27}{r.kind:<16}{r.calls:>7}{r.us:>13.1f}{r.us / r.calls:>11.2f}{r.us / whole:>8.1%}  {r.bound}" for r in rows[:most]]
         return "\n".join(lines)
 
     def summary(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ascendlite.files import replacing
 
+from .device import section
 from .settings import JobSettings
 
 Row = dict[str, Any]
@@ -165,7 +166,7 @@ def write_report(folder: Path, settings: JobSettings, results: Mapping[str, Any]
         _headline(settings, results),
         f"<p>{escape(str(model.get('kind', 'DeepseekV4')))}, {model['parameters']:,} parameters, {model['learned']:,} of them learn.</p>" if model else "",
         "<h2>Before and after</h2>", _judged_table(results, _JUDGED),
-        *(f"<h2>{escape(stage)}</h2>{_plots(rows)}" for stage, rows in stages.items()),
+        *(f"<h2>{escape(stage)}</h2>{_plots(rows)}{section(folder, stage)}" for stage, rows in stages.items()),
         *(f"<h2>Chats</h2>{_chats(results, stage)}" for stage in chats),
         "<h2>Time</h2>", _timing(results),
         "<h2>Settings</h2>", _settings_table(settings),

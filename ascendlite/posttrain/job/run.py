@@ -24,6 +24,7 @@ from ..lora import merge_lora
 from ..progress import ProgressCallback
 from ..sft import SFTTrainer
 from ..trainer import Trainer
+from .device import DeviceProfile
 from .material import Material, make_material, new_model, piece_tokenizer, pretrained, saved_with, tasks_of
 from .settings import JobSettings
 
@@ -105,7 +106,8 @@ class Job:
         checkpoint.load(self.folder / part / "checkpoints", model=Learned(model), restore_random=False)
 
     def _callbacks(self, title: str) -> list[TrainerCallback]:
-        return [ProgressCallback(title)]
+        on_device = [DeviceProfile(self.folder / title)] if self.settings.device.startswith("npu") else []
+        return [ProgressCallback(title), *on_device]
 
     def evaluate(self, model: CausalLM, material: Material, *, choose: bool = False) -> Evaluation:
         """The model on held-out questions: those for choosing, or those for judging."""
