@@ -1,8 +1,11 @@
-"""What a kernel is called with: tensors become `Argument`s, everything else a constant; together they are the key of the program."""
+"""What a kernel is called with: tensors become `Argument`s, floats launch parameters, everything else a constant.
+
+Formats, shapes and constants are the key of the program, and those floats that the kernel's Python looked at.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +13,7 @@ import numpy as np
 
 from ascendlite.errors import ArgumentError
 from ascendlite.npu.lang import dtypes
+from ascendlite.npu.lang.real import Floats
 from ascendlite.npu.lang.tensors import Argument
 
 
@@ -18,13 +22,13 @@ def is_tensor(value: object) -> bool:
     return hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, np.generic)
 
 
-_PLAIN = frozenset((int, float, bool, str, type(None)))
+_PLAIN = frozenset((int, bool, str, type(None)))
 
 
-def plain_look(args: tuple[Any, ...]) -> tuple[object, ...] | None:
+def plain_look(args: tuple[Any, ...], floats: list[float]) -> tuple[object, ...] | None:
     """What tells apart the programs of two calls, cheaply: a constant's type and value, a tensor's format and shape.
 
-    None where an argument is neither: then the call is taken apart in full.
+    None where an argument is neither: then the call is taken apart in full. Adds the call's floats to `floats`.
     """
     look: list[object] = []
     for value in args:
@@ -32,6 +36,9 @@ def plain_look(args: tuple[Any, ...]) -> tuple[object, ...] | None:
         if kind in _PLAIN:
             look.append(kind)
             look.append(value)
+        elif kind is float:
+            look.append(kind)
+            floats.append(value)
         elif kind is np.ndarray or hasattr(value, "data_ptr"):
             look.append(value.dtype)
             look.append(value.shape)
@@ -60,11 +67,13 @@ class CallArguments:
     names: list[str] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)  # bytes of each tensor
     key: list[object] = field(default_factory=list)
+    floats: Floats = field(default_factory=Floats)
 
-    def take(self, arguments: Mapping[str, Any]) -> CallArguments:
-        """Adds all arguments of a call."""
+    def take(self, arguments: Mapping[str, Any], given: Collection[str]) -> CallArguments:
+        """Adds all arguments of a call: those given, and defaults, whose floats are constants."""
         for name, value in arguments.items():
-            self.values[name] = self._one(name, value)
+            is_constant = name not in given and isinstance(value, float)
+            self.values[name] = self._constant(value) if is_constant else self._one(name, value)
         return self
 
     def _one(self, name: str, value: Any) -> Any:
@@ -78,6 +87,12 @@ class CallArguments:
         if isinstance(value, (tuple, list)):
             self.key.append((type(value), len(value)))
             return type(value)([self._one(f"{name}[{i}]", v) for i, v in enumerate(value)])
-        constant = value.item() if isinstance(value, np.generic) else value
+        plain = value.item() if isinstance(value, np.generic) else value
+        if type(plain) is float:
+            self.key.append(float)
+            return self.floats.take(plain)
+        return self._constant(plain)
+
+    def _constant(self, constant: Any) -> Any:
         self.key.append((type(constant), constant.hex() if isinstance(constant, float) else constant))  # -0.0 equals 0.0, and is another number
         return constant

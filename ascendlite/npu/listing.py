@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ascendlite.npu.lang.real import FIRST_SLOT
 from ascendlite.npu.lang import dtypes, sym
 from ascendlite.npu.lang.declare import ATOMIC, READ, Memory, Pipe
 from ascendlite.npu.lang.instructions import INSTRUCTIONS
@@ -96,7 +97,7 @@ def _instruction(traced: Traced, words: Sequence[int], at: int, names: _Names, c
     nargs = words[at]
     values = [names.bare(n) for n in words[at + 1 : at + 1 + nargs]]
     at += 1 + nargs
-    reals = [f"s{words[at + 1 + 2 * i] - 1}" if words[at + 1 + 2 * i] else f"{_real(words[at + 2 + 2 * i]):g}" for i in range(words[at])]
+    reals = [_slot(words[at + 1 + 2 * i] - 1) if words[at + 1 + 2 * i] else f"{_real(words[at + 2 + 2 * i]):g}" for i in range(words[at])]
     at += 1 + 2 * words[at]
     quiet = _QUIET | _COUNTED if declared.args[:1] == ("mode",) and values[0] == "0" else _QUIET
     shown = [f"{k}={Pipe(int(v)).name if k == 'pipe' else v}" for k, v in zip(declared.args, values) if (v != "0" or k == "event") and k not in quiet]
@@ -106,6 +107,11 @@ def _instruction(traced: Traced, words: Sequence[int], at: int, names: _Names, c
 
 _QUIET = frozenset(("mode", "dst_block", "src0_block", "src1_block", "scalar_kind", "outer", "dst_outer", "src_outer"))
 _COUNTED = frozenset(("repeat", "dst_rep", "src0_rep", "src1_rep"))
+
+
+def _slot(slot: int) -> str:
+    """A scalar that GetValue read, or a number of the launch."""
+    return f"s{slot}" if slot < FIRST_SLOT else f"launch{slot - FIRST_SLOT}"
 
 
 def _real(bits: int) -> float:

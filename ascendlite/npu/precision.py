@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ascendlite.npu.arguments import address, is_tensor
+from ascendlite.npu.arguments import address
 from ascendlite.npu.errors import Site
 from ascendlite.npu.lang.dtypes import as_dtype
 from ascendlite.npu.programs import Launch
@@ -56,9 +56,8 @@ def shadow(launch: Launch[Any], *args: Any, options: int = 0) -> PrecisionReport
     >>> npu.shadow(third[1], x, y, 16).lines[0].name
     'Muls'
     """
-    traced = launch.trace(*args)
-    tensors = [a for a in args if is_tensor(a)]
+    traced, tensors, parameters = launch.call(*args)
     formats = [as_dtype(t.dtype).code for t in tensors]
-    found = traced.executor.run_shadow(traced.blocks, [address(t) for t in tensors], formats, options)
+    found = traced.executor.run_shadow(traced.blocks, [address(t) for t in tensors] + parameters, formats, options)
     lines = [ErrorLine(traced.sites[site], traced.names[opcode], before, after, growth, n) for site, opcode, before, after, growth, n in found]
     return PrecisionReport(tuple(sorted(lines, key=lambda e: -e.growth)))

@@ -1,6 +1,7 @@
 """`@npu.kernel`: a Python function becomes programs, one for each kind of call, which are checked, timed and run.
 
-A program is made once for the formats and shapes of the tensors, the values of everything else, the number of blocks and the chip.
+A program is made once for the formats and shapes of the tensors, the values of everything else, the number of blocks and the chip. Floats are
+given at each launch: only the value of one that the kernel's Python looks at (`if s > 0`, `math.exp(s)`) is a constant of the program, too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, overload
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, overload
 
 from ascendlite import _davinci
 from ascendlite.errors import ArgumentError
@@ -20,6 +21,7 @@ from ascendlite.npu.checker import CheckResult, Sharing
 from ascendlite.npu.chips import Chip
 from ascendlite.npu.errors import KernelError, Site
 from ascendlite.npu.lang.capacity import check_capacity
+from ascendlite.npu.lang.real import Recipe, Variants, words
 from ascendlite.npu.lang.tensors import Buffer, named
 from ascendlite.npu.lang.trace import Tracer, tracing
 from ascendlite.npu.proof import may_run, proof, sharing_of
@@ -50,16 +52,26 @@ class Traced:
     names: tuple[str, ...]  # of the instructions, by opcode
     past_l2: tuple[int, ...] = ()  # arguments whose writes go around the cache
     written: tuple[int, ...] = ()  # arguments that it writes to
+    parameters: tuple[Recipe, ...] = ()  # what a launch computes from the call's floats
+    looked: set[int] = field(default_factory=set, compare=False)  # which of these floats the program is made for
     proofs: dict[Sharing, CheckResult] = field(default_factory=dict, compare=False)  # of this program, filled as it is launched
 
     def run(self, pointers: list[int], mode: int = 0, options: int = 0) -> bool:
-        """Executes all blocks on tensors at these addresses; whether a number overflowed."""
+        """Executes all blocks on tensors at these addresses, which the words of parameters may follow; whether a number overflowed."""
         return bool(self.executor.run(self.blocks, pointers, mode, options))
 
 
 def sharing(tensors: list[Any]) -> Sharing:
     """Which of a call's tensors share memory; those of meta have none."""
     return sharing_of([(address(t), 0 if getattr(t, "is_meta", False) else int(t.nbytes)) for t in tensors])
+
+
+class Call(NamedTuple):
+    """A call of a kernel: its program, its tensors, the words of its parameters."""
+
+    traced: Traced
+    tensors: list[Any]
+    parameters: list[int]
 
 
 class Kernel(Generic[P]):
@@ -97,8 +109,8 @@ class Kernel(Generic[P]):
         self.function, self.kind = function, kind
         self.signature = inspect.signature(function)
         self.__name__, self.__doc__, self.__module__ = function.__name__, function.__doc__, function.__module__
-        self._programs: dict[object, Traced] = {}
-        self._seen: dict[object, tuple[Traced, tuple[int, ...]]] = {}  # by the plain look of a call: its program, where its tensors are
+        self._programs: dict[object, Variants[Traced]] = {}
+        self._seen: dict[object, Variants[tuple[Traced, tuple[int, ...]]]] = {}  # by the plain look of a call: its program, where its tensors are
 
     def __repr__(self) -> str:
         return f"<kernel {self.__name__} ({self.kind})>"
@@ -127,38 +139,44 @@ class Kernel(Generic[P]):
         """When such a call's pipes work and wait: `.us`, `.report()`, pictures. Nothing runs; tensors' data does not matter. See the class."""
         return Launch(self, None, None).time(*args, **kwargs)
 
-    def program(self, blocks: int | None, chip: Chip, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Traced, list[Any]]:
-        """The program for a call, made now if it is new, and the call's tensors."""
-        look = None if kwargs else plain_look(args)
+    def program(self, blocks: int | None, chip: Chip, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """The program for a call, made now if it is new, and what it is launched with."""
+        floats: list[float] = []
+        look = None if kwargs else plain_look(args, floats)
         if look is None:
-            return self._program(blocks, chip, args, kwargs)
-        seen = self._seen.get(key := (blocks, chip.name, look))
-        if seen is None:
-            traced, tensors = self._program(blocks, chip, args, kwargs)
+            return self._program(blocks, chip, args, kwargs)[0]
+        seen = self._seen.setdefault((blocks, chip.name, look), Variants())
+        known = seen.get(floats)
+        if known is None:
+            call, looked = self._program(blocks, chip, args, kwargs)
             at = tuple(i for i, value in enumerate(args) if is_tensor(value))
-            if len(at) == len(tensors):  # none of them is a default
-                self._seen[key] = traced, at
-            return traced, tensors
-        return seen[0], [args[i] for i in seen[1]]
+            if len(at) == len(call.tensors):  # none of them is a default
+                seen.put(floats, looked, (call.traced, at))
+            return call
+        traced, at = known
+        return Call(traced, [args[i] for i in at], words(traced.parameters, floats))
 
-    def _program(self, blocks: int | None, chip: Chip, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Traced, list[Any]]:
+    def _program(self, blocks: int | None, chip: Chip, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, set[int]]:
         bound = self.signature.bind(*args, **kwargs)
+        given = frozenset(bound.arguments)
         bound.apply_defaults()
         count = blocks or cores(self.kind, chip)
-        call = CallArguments(key=[chip.name, count]).take(bound.arguments)
-        found = self._programs.get(key := tuple(call.key))
+        call = CallArguments(key=[chip.name, count]).take(bound.arguments, given)
+        variants = self._programs.setdefault(tuple(call.key), Variants())
+        found = variants.get(call.floats.values)
         if found is None:
             with _LOCK:
                 bound.arguments.update(call.values)
-                found = self._programs[key] = trace(self.function, self.kind, count, chip, bound, call)
-        return found, call.tensors
+                found = trace(self.function, self.kind, count, chip, bound, call)
+                variants.put(call.floats.values, found.looked, found)
+        return Call(found, call.tensors, words(found.parameters, call.floats.values)), found.looked
 
 
 def trace(function: Callable[..., None], kind: str, blocks: int, chip: Chip, bound: inspect.BoundArguments, call: CallArguments) -> Traced:
     """Runs the function for each kind of core and class of blocks and makes its program."""
     if blocks < 1:
         raise ArgumentError(f"kernel {function.__name__}: {blocks} blocks; at least 1")
-    tracer = Tracer(chip, blocks, kind)
+    tracer = Tracer(chip, blocks, kind, call.floats)
     buffers: dict[str, tuple[Buffer, ...]] = {}
     constants = ", ".join(f"{n}={v}" for n, v in call.values.items() if isinstance(v, int))
 
@@ -170,11 +188,11 @@ def trace(function: Callable[..., None], kind: str, blocks: int, chip: Chip, bou
     kinds = ("aic", "aiv") if kind == "mix" else (kind,)
     with tracing(tracer):
         code = {core: tracer.classes(core, body) for core in kinds}
-    words = {"expressions": tuple(tracer.table.words), **{core: tuple(w) for core, w in code.items()}}
+    code_words = {"expressions": tuple(tracer.table.words), **{core: tuple(w) for core, w in code.items()}}
     program = _davinci.Program(function.__name__, KINDS[kind], tracer.declarations(), tracer.table.words, code.get("aic", []), code.get("aiv", []),
                                call.sizes, tracer.deepest_loops, tracer.deepest_scalars)
-    return Traced(program, _davinci.Executor(program), function.__name__, kind, blocks, chip, tuple(tracer.sites), buffers, tuple(call.names), words,
-                  tuple(tracer.opcodes), tuple(sorted(tracer.past_l2)), tuple(sorted(tracer.written)))
+    return Traced(program, _davinci.Executor(program), function.__name__, kind, blocks, chip, tuple(tracer.sites), buffers, tuple(call.names), code_words,
+                  tuple(tracer.opcodes), tuple(sorted(tracer.past_l2)), tuple(sorted(tracer.written)), tuple(call.floats.recipes), call.floats.looked)
 
 
 class Launch(Generic[P]):
@@ -185,23 +203,27 @@ class Launch(Generic[P]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Run. Tensors of the device: on the stream (the current one unless given), its clock and its profiler; arrays of the host: just run."""
-        traced, tensors = self.kernel.program(self.blocks, chip(), args, kwargs)
+        traced, tensors, parameters = self.kernel.program(self.blocks, chip(), args, kwargs)
         if not may_run(traced, sharing(tensors)):
             return
         if self.stream is None and not any(getattr(t, "is_npu", False) or getattr(t, "is_meta", False) for t in tensors):
-            traced.run([address(t) for t in tensors])
+            traced.run([address(t) for t in tensors] + parameters)
             return
         from ascendlite.npu.runtime.launch import launch_own
 
-        launch_own(traced, tensors, self.stream)
+        launch_own(traced, tensors, self.stream, parameters)
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> Call:
+        """The program for such a call, and what it is launched with."""
+        return self.kernel.program(self.blocks, chip(), args, kwargs)
 
     def trace(self, *args: P.args, **kwargs: P.kwargs) -> Traced:
         """The program for such a call."""
-        return self.kernel.program(self.blocks, chip(), args, kwargs)[0]
+        return self.kernel.program(self.blocks, chip(), args, kwargs).traced
 
     def check(self, *args: P.args, **kwargs: P.kwargs) -> CheckResult:
         """What the hazard check finds in the program for such a call. Nothing is raised; print it."""
-        traced, tensors = self.kernel.program(self.blocks, chip(), args, kwargs)
+        traced, tensors, _ = self.kernel.program(self.blocks, chip(), args, kwargs)
         return proof(traced, sharing(tensors))
 
     def dump(self, *args: P.args, **kwargs: P.kwargs) -> str:

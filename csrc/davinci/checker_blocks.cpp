@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <unordered_map>
 
 namespace al::davinci {
 namespace {
@@ -91,6 +92,7 @@ class CoreWalk {
                    index};
     if (phases_ && index < static_cast<int64_t>(phases_->phase_of[core].size())) a.phase = phases_->phase_of[core][index];
     auto& all = out_.accesses;
+    if (widened && said_before(a)) return;
     const bool continues = !all.empty() && !s.ndim && !all.back().span.ndim && all.back().span.end() == s.base &&
                            all.back().storage == storage && all.back().write == a.write && all.back().atomic == a.atomic &&
                            all.back().phase == a.phase && all.back().core == core;
@@ -98,6 +100,23 @@ class CoreWalk {
       all.back().span.bytes += s.bytes;
     else
       all.push_back(a);
+  }
+
+  // A scatter of n rows touches "any of the tensor" n times: one access says it for all of them.
+  bool said_before(const SharedAccess& a) {
+    const uint64_t place = mix(mix(static_cast<uint64_t>(a.span.base), static_cast<uint64_t>(a.span.bytes)), static_cast<uint64_t>(a.storage));
+    const uint64_t who = mix(static_cast<uint64_t>(a.site) << 8 | static_cast<uint64_t>(a.core), static_cast<uint64_t>(a.phase));
+    auto& all = out_.accesses;
+    auto [it, made] = widened_.try_emplace(mix(place, who), all.size());
+    if (made) return false;
+    SharedAccess& o = all[it->second];
+    if (!(o.span == a.span) || o.storage != a.storage || o.site != a.site || o.core != a.core || o.phase != a.phase || o.pipe != a.pipe ||
+        o.write != a.write || o.atomic != a.atomic || !o.widened) {
+      it->second = all.size();
+      return false;
+    }
+    o.repeated = true;
+    return true;
   }
 
   void out_of_bounds(const Instr& i, int r, const Span& s, int core, int64_t block, int64_t size) {
@@ -122,6 +141,7 @@ class CoreWalk {
   const bool high_end_;
   BlockWalk& out_;
   std::vector<int64_t> origin_;
+  std::unordered_map<uint64_t, size_t> widened_;  // accesses that scalars place, by what and where
 };
 
 Party party_of(const SharedAccess& a, const Storages& st) {
@@ -209,6 +229,7 @@ void compare_blocks(const Storages& storages, std::vector<SharedAccess>& accesse
   int32_t storage = -1;
   for (const SharedAccess& a : accesses) {
     if (a.storage != storage) open[0].clear(), open[1].clear(), storage = a.storage;
+    if (a.repeated && a.write && !a.atomic && !storages.read[a.storage]) again[a.block] = 1;
     for (int kind = a.write ? 0 : 1; kind < 2; ++kind) {
       std::erase_if(open[kind], [&](const SharedAccess* o) { return o->span.end() <= a.span.base; });
       looked_at += static_cast<int64_t>(open[kind].size());

@@ -31,6 +31,7 @@ struct SharedAccess {
   uint8_t pipe;
   int32_t site;
   int64_t index;  // of the core's instructions
+  bool repeated = false;  // widened, and later instructions of this line touch the same
 };
 
 struct BlockWalk {

@@ -9,7 +9,7 @@ namespace al::davinci {
 namespace {
 
 constexpr size_t kKeptWords = 2 << 20;      // 16 MiB of steps a program; larger ones are walked at each launch
-constexpr int64_t kKeptLaunches = 4;        // (mode, options, blocks) that a program keeps steps for
+constexpr int64_t kKeptLaunches = 4;        // (mode, options, blocks, parameters) that a program keeps steps for
 constexpr int64_t kThreadBytes = 256 << 10; // touched bytes that are worth a second thread
 
 std::vector<BorrowedMemories> borrow(int n, int64_t scale) {
@@ -123,7 +123,9 @@ Executor::Executor(std::shared_ptr<const Program> program)
 
 bool Executor::run(const Launch& launch) {
   const bool overlap = overlap_in_part(*program_, launch.pointers, launch.numerics.scale());
-  const Key key{launch.numerics.mode, launch.numerics.options, launch.blocks, overlap};
+  Key key{launch.numerics.mode, launch.numerics.options, launch.blocks, overlap};
+  const size_t tensors = std::min(program_->tensor_bytes.size(), launch.pointers.size());
+  key.insert(key.end(), launch.pointers.begin() + static_cast<int64_t>(tensors), launch.pointers.end());
   if (program_->reads_scalars) return meets_ ? run_in_phases(launch, nullptr) : run_apart(launch, nullptr);
   std::shared_ptr<const Cached> kept;
   {

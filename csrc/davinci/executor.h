@@ -9,7 +9,7 @@ namespace al::davinci {
 
 struct Launch {
   int64_t blocks;
-  const std::vector<int64_t>& pointers;  // address of each GM argument
+  const std::vector<int64_t>& pointers;  // address of each GM argument, then the bits of the launch's parameters
   Numerics numerics;
   bool one_thread = false;
 };
@@ -26,7 +26,7 @@ class Executor {
 
  private:
   using Cached = std::vector<GroupSteps>;
-  using Key = std::array<int64_t, 4>;  // mode, options, blocks, arguments overlap in part
+  using Key = std::vector<int64_t>;  // mode, options, blocks, arguments overlap in part, parameters
 
   bool replay(const Launch& launch, const Cached& groups) const;
   bool run_apart(const Launch& launch, Cached* keep) const;

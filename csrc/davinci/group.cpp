@@ -79,7 +79,7 @@ Group::Group(const Program& program, const Numerics& numerics, int64_t block, co
              const std::vector<LocalMemories*>& memories)
     : program_(program), numerics_(numerics), meanings_(meanings_of(program)), flags_(program.vectors_per_group()) {
   auto add = [&](CoreKind kind, int vector) {
-    GroupCore core{kind, vector, Walker(program, kind, block, vector), {}, {}, {}, {}, {}, {}};
+    GroupCore core{kind, vector, Walker(program, kind, block, vector, pointers), {}, {}, {}, {}, {}, {}};
     for (int m = 0; m < kNumMemories; ++m) core.state.bases.push_back(memories[cores_.size()]->at(m));
     for (int64_t p : pointers) core.state.bases.push_back(reinterpret_cast<char*>(p));
     cores_.push_back(std::move(core));

@@ -68,7 +68,9 @@ Statement read_statement(Reader& r, Code& code, const Program& p) {
     for (int i = 0; i < s.nargs; ++i) code.arg_nodes.push_back(r.node());
     s.nfloats = static_cast<uint8_t>(r.below(kMaxFloats + 1, "floats"));
     for (int i = 0; i < s.nfloats; ++i) {  // slot + 1, then the bits of the double
-      s.float_slot[i] = static_cast<int8_t>(r.below(p.scalars + 1, "scalar slot") - 1);
+      const int64_t slot = r.below(kMaxScalars + kMaxParameters + 1, "scalar slot") - 1;
+      if (slot >= p.scalars && slot < kMaxScalars) throw std::invalid_argument("program: unknown scalar slot " + std::to_string(slot));
+      s.float_slot[i] = static_cast<int8_t>(slot);
       int64_t bits = r.word();
       std::memcpy(&s.floats[i], &bits, sizeof bits);
     }
@@ -143,9 +145,12 @@ Program::Program(std::string name_, uint8_t kind_, std::vector<Declaration> decl
       if (s.kind == kInstr && declarations[s.opcode].sync == kGetValue) reads_scalars = true;
 }
 
-Walker::Walker(const Program& program, CoreKind core, int64_t block, int64_t sub_block)
+Walker::Walker(const Program& program, CoreKind core, int64_t block, int64_t sub_block, const std::vector<int64_t>& arguments)
     : program_(program), code_(program.code(core)), block_(block), sub_block_(sub_block), values_(program.exprs.size()),
-      index_(program.loops), stop_(program.loops), step_(program.loops), slots_(program.scalars), reals_(kMaxScalars) {
+      index_(program.loops), stop_(program.loops), step_(program.loops), slots_(program.scalars), reals_(kMaxScalars + kMaxParameters) {
+  const size_t tensors = program.tensor_bytes.size();
+  for (size_t i = tensors; i < arguments.size() && parameters_ < kMaxParameters; ++i)
+    std::memcpy(&reals_[kMaxScalars + parameters_++], &arguments[i], sizeof(double));
   for (size_t i = 0; i < values_.size(); ++i) values_[i] = compute(program_.exprs[i]);
 }
 
@@ -206,7 +211,10 @@ void Walker::fill(const Statement& s, Instr& out) const {
     for (int d = 0; d < o.ndim; ++d) r.count[d] = values_[o.count[d]], r.stride[d] = values_[o.stride[d]];
   }
   for (int i = 0; i < s.nargs; ++i) out.args[i] = values_[code_.arg_nodes[s.first_arg + i]];
-  for (int i = 0; i < s.nfloats; ++i) out.floats[i] = s.floats[i], out.float_slot[i] = s.float_slot[i];
+  for (int i = 0; i < s.nfloats; ++i) {
+    const bool given = s.float_slot[i] < kMaxScalars + parameters_;
+    out.floats[i] = s.floats[i], out.float_slot[i] = given ? s.float_slot[i] : int8_t{-1};
+  }
 }
 
 bool Walker::next(Instr& out) {

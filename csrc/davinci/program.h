@@ -72,11 +72,11 @@ struct Instr {
   Region regions[kMaxRegions];
   int64_t args[kMaxArgs];
   double floats[kMaxFloats];
-  int8_t float_slot[kMaxFloats];  // scalar slot that holds the value at run time, or -1
+  int8_t float_slot[kMaxFloats];  // scalar slot, or kMaxScalars + number of a launch parameter, that holds the value at run time; or -1
   double value(int i, const double* scalars) const { return float_slot[i] < 0 ? floats[i] : scalars[float_slot[i]]; }
 };
 
-constexpr int kMaxScalars = 64;
+constexpr int kMaxScalars = 64, kMaxParameters = 63;
 
 struct OperandTemplate {
   uint8_t memory, access, dtype;
@@ -135,7 +135,8 @@ class Program {
 // Walks the instructions of one core of one block in program order.
 class Walker {
  public:
-  Walker(const Program& program, CoreKind core, int64_t block, int64_t sub_block);
+  // `arguments`: a launch's: the address of each tensor, then the bits of its parameters. A parameter that is not given is what it was traced with.
+  Walker(const Program& program, CoreKind core, int64_t block, int64_t sub_block, const std::vector<int64_t>& arguments = {});
   // The next instruction, false at the end. After a kGetValue the caller sets its slot before it calls again
   // (else the slot keeps its last value; 0 at first).
   bool next(Instr& out);
@@ -164,7 +165,8 @@ class Walker {
   int depth_ = 0, outer_ = -1;  // loops around the position; the outermost of them
   int64_t outer_loops_ = 0, rounds_ = 0, skip_ = 0;
   std::vector<int64_t> values_, index_, stop_, step_, slots_;
-  std::vector<double> reals_;
+  std::vector<double> reals_;  // of scalar slots, then parameters
+  int parameters_ = 0;
 };
 
 }  // namespace al::davinci

@@ -39,7 +39,7 @@ RandomOrder::RandomOrder(const Program& program, const Numerics& numerics, int64
       const int vector = cube ? 0 : c - (program.has_cube() ? 1 : 0);
       memories_.emplace_back(numerics.scale());
       memories_.back()->poison();
-      auto core = std::make_unique<RandomCore>(program, cube ? kAIC : kAIV, b, vector);
+      auto core = std::make_unique<RandomCore>(program, cube ? kAIC : kAIV, b, vector, pointers);
       for (int m = 0; m < kNumMemories; ++m) core->state.bases.push_back(memories_.back()->at(m));
       for (int64_t p : pointers) core->state.bases.push_back(reinterpret_cast<char*>(p));
       cores_.push_back(std::move(core));

@@ -30,7 +30,8 @@ class RandomOrder {
     std::deque<std::unique_ptr<Task>> flying; // started, not yet in effect
   };
   struct RandomCore {
-    RandomCore(const Program& program, CoreKind k, int64_t b, int v) : kind(k), vector(v), block(b), walker(program, k, b, v) {}
+    RandomCore(const Program& program, CoreKind k, int64_t b, int v, const std::vector<int64_t>& arguments)
+        : kind(k), vector(v), block(b), walker(program, k, b, v, arguments) {}
     CoreKind kind;
     int vector;
     int64_t block;

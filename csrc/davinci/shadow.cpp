@@ -89,7 +89,7 @@ std::vector<char> widened(const char* from, int64_t bytes, int format, int64_t s
 
 ShadowRun::ShadowRun(const Program& program, int options, int64_t blocks, const std::vector<int64_t>& pointers, const std::vector<int>& formats)
     : program_(program), device_{kDevice, options}, exact_{kDouble, options}, blocks_(blocks), pointers_(pointers) {
-  if (formats.size() != pointers.size() || formats.size() != program.tensor_bytes.size())
+  if (formats.size() > pointers.size() || formats.size() != program.tensor_bytes.size())
     throw std::invalid_argument("shadow: " + std::to_string(formats.size()) + " formats for " + std::to_string(program.tensor_bytes.size()) +
                                 " arguments; give one for each");
   for (size_t t = 0; t < formats.size(); ++t)

@@ -139,7 +139,7 @@ def best_tiles(c: Case, chip: Chip) -> Tiles | None:
     timed = {}
     for t in candidates:
         spaces = (Outline(n, d) for n, d in _spaces(c, t, chip))
-        traced, _ = _KERNELS[c.which].program(None, chip, (*_outlines(c), *spaces, c.p, t, *([c.g] if c.g else ())), {})
+        traced = _KERNELS[c.which].program(None, chip, (*_outlines(c), *spaces, c.p, t, *([c.g] if c.g else ())), {}).traced
         timed[t] = launching.timing(traced).us
     return min(candidates, key=timed.__getitem__)
 

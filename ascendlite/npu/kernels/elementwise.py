@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any, Final
 
 from ascendlite.core import OPS, DType, Tensor, _core
@@ -36,16 +36,21 @@ class Job:
     formula: str
     loads: tuple[str, ...]  # formats of the tensors in memory
     store: str
-    scalars: tuple[tuple[int, str], ...]  # (position among the operands, the number as `exact` writes it)
     compute: str
 
-    def plan(self) -> Plan:
-        """The formula as instructions."""
-        return _plan(self)
-
-    def tile(self) -> int:
-        """Elements of a tile: two slots of inputs and outputs, and the temporaries, fit the unified buffer."""
-        return tile_of(self.plan(), (*self.loads, self.store))
+    def plan(self, operands: Sequence[Any]) -> Plan:
+        """The formula as instructions; operands: numbers, and something else for each tensor."""
+        if self.formula == "fill":
+            return Plan((), stored(constant(operands[0], Value("input", self.compute)), self.store))
+        formula, inputs = FORMULAS[self.formula], [Value("input", f) for f in self.loads]
+        tiles = iter(inputs)
+        values: list[Value | float] = []
+        for k, operand in enumerate(operands):
+            compute = "f16" if self.formula in CHOICES and k == 0 else self.compute
+            values.append(operand if isinstance(operand, (int, float)) else widened(next(tiles), compute))
+        if not isinstance(values[0], Value):
+            values[0] = constant(values[0], next(v for v in values if isinstance(v, Value)))
+        return Plan(inputs, stored(formula(*values), self.store))
 
 
 def tile_of(plan: Plan, moved: Sequence[str], made: float = 0) -> int:
@@ -62,24 +67,6 @@ def exact(x: float) -> str:
 def number(text: str) -> float:
     """The number that `exact` wrote."""
     return int(text) if text.lstrip("-").isdigit() else float.fromhex(text)
-
-
-@cache
-def _plan(job: Job) -> Plan:
-    if job.formula == "fill":
-        return Plan((), stored(constant(number(job.scalars[0][1]), Value("input", job.compute)), job.store))
-    formula, inputs = FORMULAS[job.formula], [Value("input", f) for f in job.loads]
-    tiles = iter(inputs)
-    numbers = {k: number(text) for k, text in job.scalars}
-    operands: list[Value | float] = []
-    for k in range(len(inputs) + len(numbers)):
-        compute = "f16" if job.formula in CHOICES and k == 0 else job.compute
-        operands.append(numbers[k] if k in numbers else widened(next(tiles), compute))
-    first = next(v for v in operands if isinstance(v, Value))
-    if not isinstance(operands[0], Value):
-        operands[0] = constant(operands[0], first)
-    result = formula(*operands)
-    return Plan(inputs, stored(result, job.store))
 
 
 def widened(x: Value, compute: str) -> Value:
@@ -111,9 +98,11 @@ FORMULAS: Final[dict[str, Callable[..., Value]]] = {**FLOAT, **FUNCTIONS, **ACTI
 
 
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
-def pointwise(job: Job, n: int, out: Any, a: Any = None, b: Any = None, c: Any = None, d: Any = None) -> None:
-    """out = formula(a, b, c, d) over n contiguous elements."""
-    stream_plan(job.plan(), job.tile(), n, window(out), [window(t) for t in (a, b, c, d) if t is not None])
+def pointwise(job: Job, n: int, out: Any, *operands: Any) -> None:
+    """out = formula(operands) over n contiguous elements; an operand is a tensor or a number."""
+    tensors = [window(t) for t in operands if not isinstance(t, (int, float))]
+    plan = job.plan(operands)
+    stream_plan(plan, tile_of(plan, (*job.loads, job.store)), n, window(out), tensors)
 
 
 def stream_plan(plan: Plan, tile: int, n: int, target: Any, sources: Sequence[Any], made: Callable[[Any, Any], Any] | None = None) -> None:
@@ -167,19 +156,23 @@ def run(name: str, output: Tensor, args: Sequence[Any], compute: DType) -> Any:
     tensors = [x for x in args if isinstance(x, Tensor)]
     if format is None or output.dtype.name not in LOADS or len(tensors) > 4 or any(t.dtype.name not in LOADS for t in tensors):
         return NotImplemented
-    scalars = tuple((k, exact(_scalar(x, format, compute))) for k, x in enumerate(args) if not isinstance(x, Tensor))
     if not output.is_contiguous():
         fresh = _core.empty(tuple(output.shape), dtype=output.dtype, device=output.device)
         if run(name, fresh, args, compute) is NotImplemented:
             return NotImplemented
         backend_copy(output, fresh)
         return None
-    flat = [t if tuple(t.shape) == tuple(output.shape) else t.detach().expand(output.shape) for t in tensors]
-    flat = [t.detach().contiguous() for t in flat]
+    flat = [_flat(x, output) if isinstance(x, Tensor) else _scalar(x, format, compute) for x in args]
     formula = OF_BOOLS.get(name, name) if compute.name == "bool" else name
-    job = Job(formula, tuple(LOADS[t.dtype.name] for t in flat), LOADS[output.dtype.name], scalars, format)
+    job = Job(formula, tuple(LOADS[t.dtype.name] for t in tensors), LOADS[output.dtype.name], format)
     launch(pointwise, job, output.numel(), output, *flat, blocks=blocks_for(output.nbytes), name=name)
     return None
+
+
+def _flat(t: Tensor, output: Tensor) -> Tensor:
+    """A tensor's elements as they meet those of the output, one after the other."""
+    whole = t if tuple(t.shape) == tuple(output.shape) else t.detach().expand(output.shape)
+    return whole.detach().contiguous()
 
 
 def _scalar(x: float, format: str, compute: DType) -> float:
@@ -208,7 +201,7 @@ def convert(target: Tensor, source: Tensor) -> Any:
         return run("ne", target, (source, 0), source.dtype)
     if pair not in _CASTS:
         return NotImplemented
-    job = Job("copy", (pair[0],), pair[1], (), _CASTS[pair])
+    job = Job("copy", (pair[0],), pair[1], _CASTS[pair])
     launch(pointwise, job, target.numel(), target, source, blocks=blocks_for(target.nbytes), name="copy" if pair[0] == pair[1] else "cast")
     return None
 
@@ -221,9 +214,9 @@ def fill(target: Tensor, value: float) -> Any:
     format = _FILLED.get(target.dtype.name)
     if format is None:
         return NotImplemented
-    number = exact(_scalar(bool(value) if target.dtype.name == "bool" else value, format, target.dtype))
-    job = Job("fill", (), LOADS[target.dtype.name], ((0, number),), format)
-    launch(pointwise, job, target.numel(), target, blocks=blocks_for(target.nbytes), name="fill")
+    number = _scalar(bool(value) if target.dtype.name == "bool" else value, format, target.dtype)
+    job = Job("fill", (), LOADS[target.dtype.name], format)
+    launch(pointwise, job, target.numel(), target, number, blocks=blocks_for(target.nbytes), name="fill")
     return None
 
 

@@ -83,7 +83,7 @@ def best_tiles(s: Shape, dtype: str, chip: Chip) -> tuple[int, int, int, int]:
     sizes = (_extent(s.batch, s.step_a, s.k if s.trans_a else s.m, s.lda), _extent(s.batch, s.step_b, s.n if s.trans_b else s.k, s.ldb), s.batch * s.m * s.n)
     arguments = [Outline(n, dtype) for n in sizes]
     for tiles in _candidates(s, itemsize, chip.aic):
-        traced, _ = product.program(None, chip, (*arguments, s, tiles), {})
+        traced = product.program(None, chip, (*arguments, s, tiles), {}).traced
         us = launching.timing(traced).us
         if us < least:
             best, least = tiles, us

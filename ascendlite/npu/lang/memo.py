@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 from ascendlite.npu.lang import sym
+from ascendlite.npu.lang.real import Real
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.tensors import GlobalTensor, LocalTensor
 from ascendlite.npu.lang.trace import Tracer, current
@@ -37,12 +38,14 @@ def remembered(function: Callable[P, None]) -> Callable[P, None]:
         key: list[Any] = [function]
         window: GlobalTensor | None = None
         for a in args if not kwargs else (*args, *kwargs, *kwargs.values()):
-            kind = a.__class__
+            kind = type(a)
             if kind is LocalTensor or kind is Sym:
                 key.append(a.key())  # type: ignore[attr-defined]
             elif kind is GlobalTensor:
                 window = a  # type: ignore[assignment]
                 key.append((window.argument.index, window.dtype.code, window.size.__class__))  # type: ignore[union-attr]
+            elif kind is Real:
+                key.append((kind, a.key))  # type: ignore[attr-defined]
             elif kind is float:
                 key.append(a.hex())  # type: ignore[attr-defined]  # -0.0 equals 0.0, and is another number
             elif kind is list:

@@ -19,6 +19,7 @@ from ascendlite.npu.chips import Chip
 from ascendlite.npu.errors import KernelError, Site, refuse
 from ascendlite.npu.lang import sym
 from ascendlite.npu.lang.instructions import INSTRUCTIONS, Instruction
+from ascendlite.npu.lang.real import Floats
 from ascendlite.npu.lang.sym import Sym, Table
 
 _HERE: Final = str(Path(__file__).parent)
@@ -43,7 +44,8 @@ class Stateful(Protocol):
 class Tracer:
     """One program in the making: the code of one kind of core at a time."""
 
-    def __init__(self, chip: Chip, blocks: int, kind: str) -> None:
+    def __init__(self, chip: Chip, blocks: int, kind: str, floats: Floats | None = None) -> None:
+        self.floats = floats or Floats()
         self.chip, self.generation, self.blocks, self.kind = chip, chip.generation, blocks, kind
         self.table = Table(self)
         self.opcodes: dict[str, int] = {}

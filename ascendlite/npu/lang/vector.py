@@ -13,6 +13,7 @@ from ascendlite.npu.lang.declare import PARTIAL, READ, WRITE, Memory, Pipe
 from ascendlite.npu.lang.dtypes import DType
 from ascendlite.npu.lang.footprint import REPEAT_BYTES, Lanes, Shape, check_lanes, check_overlap, check_place, repeated, run
 from ascendlite.npu.lang.instructions import INSTRUCTIONS, Instruction
+from ascendlite.npu.lang.real import Real
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.tensors import LocalTensor
 from ascendlite.npu.lang.trace import Index, Tracer, current
@@ -55,7 +56,9 @@ Mask = Index | Sequence[int]
 
 
 def float_words(value: float, slot: int = -1) -> tuple[int, int]:
-    """A real argument in the words of a program."""
+    """A real argument in the words of a program: the slot that holds it when it runs, if any, and its value now."""
+    if type(value) is Real:
+        slot, value = current().floats.slot(value), value.traced_with()
     return slot + 1, struct.unpack("<q", struct.pack("<d", value))[0]
 
 
@@ -219,7 +222,7 @@ def scalar_of(name: str, value: Scalar, dtype: DType) -> tuple[tuple[int, Index]
     if isinstance(value, Sym):
         return (1, value), float_words(0.0)
     if dtype.is_floating_point:
-        return (0, 0), float_words(float(value))
+        return (0, 0), float_words(value if type(value) is Real else float(value))
     if value != int(value):
         raise KernelError(f"{name}: the scalar is {value}; for {dtype.name} it must be an integer")
     return (1, int(value)), float_words(0.0)

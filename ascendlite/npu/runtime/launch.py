@@ -9,6 +9,7 @@ from typing import Any
 from ascendlite.core import Tensor, _core
 from ascendlite.errors import DeviceError
 from ascendlite.npu import wide
+from ascendlite.npu.lang.real import Variants, words
 from ascendlite.npu.programs import Kernel, Traced, address
 from ascendlite.npu.proof import may_run, sharing_of
 from ascendlite.npu.runtime import late, stream
@@ -19,26 +20,43 @@ from ascendlite.npu.timeline import PIPES, timed
 TASK_KINDS = {"aiv": "AI_VECTOR_CORE", "aic": "AI_CORE", "mix": "MIX_AIC"}
 MODES = {"device": 0, "fp32": 1, "fp64": 2}
 CAPTURES: list[list[Callable[[], None]]] = []  # where graphs that are being captured keep launches of users' kernels
-_PROGRAMS: dict[tuple[Any, ...], Traced] = {}  # by kernel and call: what `Kernel.program` would find by a longer way
+_PROGRAMS: dict[tuple[Any, ...], Variants[Traced]] = {}  # by kernel and call: what `Kernel.program` would find by a longer way
 _TIMINGS: dict[int, tuple[Traced, stream.Timing]] = {}  # by identity: a program is timed once, and kept by its kernel anyway
 
 
 def launch(kernel: Kernel[Any], *args: Any, blocks: int | None = None, name: str | None = None) -> None:
     """Launch a kernel on contiguous tensors of the device (or of meta) and numbers, on the current stream."""
-    tensors = [x for x in args if isinstance(x, Tensor)]
-    key = (kernel, blocks, state.chip.name, *[(x.dtype, x.shape) if isinstance(x, Tensor) else x.hex() if x.__class__ is float else x for x in args])
-    traced = _PROGRAMS.get(key)
+    tensors: list[Tensor] = []
+    floats: list[float] = []
+    key = (kernel, blocks, state.chip.name, *[_look(x, tensors, floats) for x in args])
+    variants = _PROGRAMS.get(key) or _PROGRAMS.setdefault(key, Variants())
+    traced = variants.get(floats)
     if traced is None:
-        traced = _PROGRAMS[key] = kernel.program(blocks, state.chip, args, {})[0]
+        traced = kernel.program(blocks, state.chip, args, {}).traced
+        variants.put(floats, traced.looked, traced)
     lead = tensors[0]
     if not lead.is_meta and not may_run(traced, sharing_of([(t.data_ptr(), t.nbytes) for t in tensors])):
         return
     _submit(traced, state.operands or tensors, stream.current_stream(lead.device.index), name)
     if not lead.is_meta:
-        _run(traced, [wide.address(t) for t in tensors], MODES[state.numerics])
+        _run(traced, [wide.address(t) for t in tensors] + words(traced.parameters, floats), MODES[state.numerics])
 
 
-def launch_own(traced: Traced, tensors: list[Any], queue: stream.Stream | None) -> None:
+def _look(x: Any, tensors: list[Tensor], floats: list[float]) -> object:
+    """What an argument adds to the key of a program; tensors and floats are collected as `CallArguments` does."""
+    kind = type(x)
+    if kind is float:
+        floats.append(x)
+        return float
+    if kind is tuple:
+        return tuple([_look(one, tensors, floats) for one in x])
+    if isinstance(x, Tensor):
+        tensors.append(x)
+        return x.dtype, x.shape
+    return x
+
+
+def launch_own(traced: Traced, tensors: list[Any], queue: stream.Stream | None, parameters: list[int]) -> None:
     """Launch a user's kernel on tensors of one die (or of meta: only its time passes), or on host arrays in the order of a stream."""
     places = {str(t.device) if isinstance(t, Tensor) else "host" for t in tensors}
     if len(places) > 1:
@@ -55,13 +73,13 @@ def launch_own(traced: Traced, tensors: list[Any], queue: stream.Stream | None) 
             stream.check_order(queue, traced.name, [t for k, t in enumerate(tensors) if k not in traced.written], [tensors[k] for k in traced.written])
     _submit(traced, tensors, queue)
     for calls in CAPTURES:
-        calls.append(partial(launch_own, traced, tensors, queue))
+        calls.append(partial(launch_own, traced, tensors, queue, parameters))
     if not getattr(lead, "is_meta", False):
         where, mode = (wide.address, MODES[state.numerics]) if on_die else (address, 0)
         if state.blocking:
-            _run(traced, [where(t) for t in tensors], mode)
+            _run(traced, [where(t) for t in tensors] + parameters, mode)
         else:
-            late.attempt(queue, traced.name, _run, traced, [where(t) for t in tensors], mode)
+            late.attempt(queue, traced.name, _run, traced, [where(t) for t in tensors] + parameters, mode)
 
 
 def _run(traced: Traced, pointers: list[int], mode: int) -> None:
