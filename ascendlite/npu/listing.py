@@ -6,10 +6,10 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ascendlite.npu.lang.real import FIRST_SLOT
 from ascendlite.npu.lang import dtypes, sym
 from ascendlite.npu.lang.declare import ATOMIC, READ, Memory, Pipe
 from ascendlite.npu.lang.instructions import INSTRUCTIONS
+from ascendlite.npu.lang.real import FIRST_SLOT
 
 if TYPE_CHECKING:
     from ascendlite.npu.programs import Traced

@@ -95,7 +95,13 @@ def test_ops_with_another_number_each_step(dtype):
     host = al.tensor([0.5, -1.5, 3.0, float("nan")], dtype=dtype)
     x = host.to("npu")
     for s in (0.5, 0.25, -0.0, 3.0):
-        for op in (lambda t, s=s: t * s, lambda t, s=s: t - s, lambda t, s=s: s / t, lambda t, s=s: t.clamp(-s, s + 1), lambda t, s=s: t.add(t, alpha=s)):
+        for op in (
+            lambda t, s=s: t * s,
+            lambda t, s=s: t - s,
+            lambda t, s=s: s / t,
+            lambda t, s=s: t.clamp(-s, s + 1),
+            lambda t, s=s: t.add(t, alpha=s),
+        ):
             got, want = op(x).cpu().float().numpy(), op(host).float().numpy()
             assert np.allclose(got, want, rtol=1e-2 if dtype != al.float32 else 1e-6, equal_nan=True), s
     assert x.fill_(2.5).tolist() == [2.5] * 4 and x.fill_(-1.0).tolist() == [-1.0] * 4

@@ -138,14 +138,14 @@ def _looked_at(name: str, function: Callable[..., Any]) -> None:
 
 for _name in ("add", "sub", "mul", "truediv"):
     _arithmetic(_name, getattr(operator, _name))
-for _name, _function in (("neg", operator.neg), ("pos", operator.pos), ("abs", operator.abs)):
-    setattr(Real, f"__{_name}__", lambda a, _n=_name, _f=_function: _computed(_n, _f, a))
+for _name in ("neg", "pos", "abs"):
+    setattr(Real, f"__{_name}__", lambda a, _n=_name: _computed(_n, getattr(operator, _n), a))
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     _looked_at(_name, getattr(operator, _name))
 for _name, _look in (("float", float), ("int", int), ("trunc", int), ("round", round), ("floor", float.__floor__), ("ceil", float.__ceil__), ("repr", repr),
                      ("str", str), ("format", format), ("pow", pow), ("mod", operator.mod), ("floordiv", operator.floordiv), ("divmod", divmod)):  # fmt: skip
     _looked_at(_name, _look)
-for _name, _function in (("rpow", pow), ("rmod", operator.mod), ("rfloordiv", operator.floordiv)):
-    setattr(Real, f"__{_name}__", lambda a, b, _f=_function: _f(b, a.look()))
+for _name in ("pow", "mod", "floordiv"):
+    setattr(Real, f"__r{_name}__", lambda a, b, _n=_name: getattr(operator, _n)(b, a.look()))
 
 __all__ = ["Floats", "Real", "Variants", "words"]

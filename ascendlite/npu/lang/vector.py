@@ -28,7 +28,7 @@ class FloatScalar:
     slot: int
 
 
-Scalar = int | float | Sym | FloatScalar
+Scalar = int | float | Sym | FloatScalar | Real
 
 
 class BinaryRepeatParams(NamedTuple):
@@ -55,7 +55,7 @@ Strides = Sequence[int] | None
 Mask = Index | Sequence[int]
 
 
-def float_words(value: float, slot: int = -1) -> tuple[int, int]:
+def float_words(value: float | Real, slot: int = -1) -> tuple[int, int]:
     """A real argument in the words of a program: the slot that holds it when it runs, if any, and its value now."""
     if type(value) is Real:
         slot, value = current().floats.slot(value), value.traced_with()
