@@ -118,8 +118,10 @@ class Depthwise {
         const int64_t c = i % g.groups;
         fill_plane(ah, aw, v, x + i * g.in_size(), g.in[2], buffer.data);
         taps.pick(w + c * g.taps(), weights.data);
-        for (int64_t row = 0; row < g.out[1]; row++)
-          run_row(taps, buffer.data + row * v.w.pitch, weights.data, bias ? bias[c] : T(0), y + i * g.out_size() + row * g.out[2], g.out[2]);
+        const T first = bias ? bias[c] : T(0);
+        T* to = y + i * g.out_size();
+        for (int64_t row = 0; row < g.out[1]; row++, to += g.out[2])
+          run_row(taps, buffer.data + row * v.w.pitch, weights.data, first, to, g.out[2]);
       }
     });
   }

@@ -91,7 +91,7 @@ void cross_entropy(const Call& c) {
       const A* row = stage_row(ptr<T>(x) + i * n, buffer.data, n);
       A top = reduce_row<reduce::Max, A>(row, n);
       top = std::isinf(top) ? A(0) : top;
-      A above = std::log(reduce_row<reduce::SumExp, A>(row, n, top)), log_sum = top + above;
+      A above = std::log(exp_row<A>(row, nullptr, n, top, is_half<T> ? nullptr : (const char*)next_row(row, n))), log_sum = top + above;
       ptr<A>(lse)[i] = log_sum;
       *weight = t.weight(k);
       A loss = *weight * (top - row[k] + above);
@@ -120,27 +120,30 @@ void cross_entropy_backward(const Call& c) {
     Scratch<A> weights(t.weights ? n : 0);
     if (t.weights) t.load(t.weights->data, 1, weights.data, n);
     A all_weights = t.weights ? reduce_row<reduce::Sum, A>(weights.data, n) : A(n);
+    const bool streams = stream::pays(numel(d) * sizeof(T));
     parallel_for(t.rows, row_grain(n), [&](int64_t b, int64_t e) {
-      Scratch<A> buffer(2 * stage_size<T>(n));
+      Scratch<A> buffer(stage_size<T>(n));
       for (int64_t i = b; i < e; i++) {
         T* to = ptr<T>(d) + i * n;
-        A* out = result_row(to, buffer.data + stage_size<T>(n));
-        int64_t k = t.target[i];
+        const int64_t k = t.target[i];
         if (k == t.ignored) {
           std::fill(to, to + n, T{});
           continue;
         }
         const A* row = stage_row(ptr<T>(x) + i * n, buffer.data, n);
-        A factor = row_factor<A>(c, g, *c.views[5], i), hit = (1 - t.smoothing) * t.weight(k) * factor;
-        A spread = t.smoothing / A(n) * factor, scale = hit + spread * all_weights, shift = lse[i];
+        const A factor = row_factor<A>(c, g, *c.views[5], i), hit = (1 - t.smoothing) * t.weight(k) * factor;
+        const A spread = t.smoothing / A(n) * factor, scale = hit + spread * all_weights, shift = lse[i];
         const A* w = weights.data;
+        write_row(to, n, streams, [=](int64_t first, int64_t m, A* out) {
+          exp_block(row + first, out, m, shift, (const char*)(row + first + reduce::kBlock));
 #pragma GCC ivdep
-        for (int64_t j = 0; j < n; j++) out[j] = scale * exp_decay(row[j] - shift);
-        if (spread != 0)
-          for (int64_t j = 0; j < n; j++) out[j] -= spread * (w ? w[j] : A(1));
-        out[k] -= hit;
-        store_row(out, to, n);
+          for (int64_t j = 0; j < m; j++) out[j] *= scale;
+          if (spread != 0)
+            for (int64_t j = 0; j < m; j++) out[j] -= spread * (w ? w[first + j] : A(1));
+          if (k >= first && k < first + m) out[k - first] -= hit;
+        });
       }
+      stream::fence();
     });
   });
 }

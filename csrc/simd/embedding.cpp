@@ -47,6 +47,7 @@ void embedding_backward(const Call& c) {
   int64_t stripes = (n + kStripe - 1) / kStripe;
   dispatch_floats(d.dtype, [&]<class T>(Type<T>) {
     using A = compute_t<T>;
+    const bool streams = stream::pays(numel(d) * sizeof(T));
     parallel_for(rows * stripes, row_grain(std::min(n, kStripe)), [&](int64_t b, int64_t e) {
       alignas(64) A sum[kStripe], item[kStripe];
       for (int64_t t = b; t < e; t++) {
@@ -54,7 +55,8 @@ void embedding_backward(const Call& c) {
         int64_t begin = buckets.first[v], end = v == padding ? begin : buckets.first[v + 1];
         T* to = ptr<T>(d) + v * n + column;
         if (begin == end) {
-          std::memset((void*)to, 0, w * sizeof(T));
+          if (streams) stream::clear((char*)to, w * sizeof(T));
+          else std::memset((void*)to, 0, w * sizeof(T));
           continue;
         }
         for (int64_t j = 0; j < w; j++) sum[j] = 0;
@@ -65,8 +67,9 @@ void embedding_backward(const Call& c) {
         }
         A scale = by_frequency ? A(1) / A(end - begin) : A(1);
         for (int64_t j = 0; j < w; j++) sum[j] *= scale;
-        store_floats(sum, to, w);
+        store_block(sum, to, w, streams);
       }
+      stream::fence();
     });
   });
 }

@@ -39,6 +39,7 @@ struct Stream : Product<Policy, In, Out> {
   void strips(int64_t strip, Block block, const float* left = nullptr) const {
     this->share(ceil_div(p.n, strip), this->work(), kParallelStream, [&](int64_t begin, int64_t end) {
       alignas(64) Acc sum[kFew * kStrip], total[kFew * kStrip];
+      if (left) ask_for_first(begin * strip);
       for (int64_t s = begin; s < end; s++) {
         const int64_t j = s * strip, n = std::min(strip, p.n - j);
         if (accumulate) load_strip(total, strip, j, n);
@@ -141,6 +142,13 @@ struct Stream : Product<Policy, In, Out> {
       }
     }
     store_sums<M, V>(sum, to, strip, j, k, end);
+  }
+  // The first columns of a task: from then on each asks for the next.
+  void ask_for_first(int64_t j) const {
+    const char* from = (const char*)(b + j * p.b.col);
+    const int64_t row = p.k * int64_t(sizeof(In)), bytes = std::min<int64_t>(std::min<int64_t>(cols, p.n - j) * row, 8 * kPage);
+    if (p.b.col != p.k) return;
+    for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at, 0, 2);
   }
   // A cache line of each column at a time. Where columns lie one behind the other the next ones are read as one run of memory, as
   // the machine likes it.

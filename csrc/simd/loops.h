@@ -2,11 +2,15 @@
 // vectorised loop over contiguous runs of the compute type; strided, broadcast and 16-bit operands pass
 // through blocks in L1. So an element's value never depends on its operands' layout.
 #pragma once
+#include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <utility>
 
 #include "dtypes.h"
 #include "kernel.h"
+#include "simd/lanes.h"
+#include "simd/stream.h"
 
 namespace al {
 
@@ -58,6 +62,9 @@ constexpr int64_t kStreamRun = 4096;  // elements
 // Runs `inner` over n elements, directly or block by block (loops.cpp).
 void drive(InnerFn inner, const Port* ports, int nargs, char* const* data, const int64_t* strides, int64_t n);
 
+// A function that says how it works on several vectors of floats: `F::vectors(result, operands...)` on arrays of Vec<float>.
+template <class F> concept ByVectors = requires { F::by_vectors; };
+
 // The contiguous loop, on compute types, so that 16-bit floats share float's.
 template <class F, class R, class... A> struct Inner {
   template <size_t... I>
@@ -66,7 +73,52 @@ template <class F, class R, class... A> struct Inner {
 #pragma GCC ivdep
     for (int64_t i = 0; i < n; i++) out[i] = R(F{}(static_cast<const A*>(p[1 + I])[i]...));
   }
-  static void run(void* const* p, int64_t n) { body(p, n, std::index_sequence_for<A...>{}); }
+  static constexpr int64_t kVectors = 4, kStep = kVectors * Lanes<float>::width;
+  static constexpr int64_t kAhead = 1024;  // bytes: what is asked for while other vectors are computed
+  template <bool streams, size_t... I>
+  static AL_INLINE void step(float* out, const float* const* in, std::index_sequence<I...>) {
+    Vec<float> x[sizeof...(A)][kVectors], y[kVectors];
+    if (streams)
+      for (int64_t line = 0; line < kStep * 4; line += 64) (__builtin_prefetch((const char*)in[I] + kAhead + line), ...);
+#pragma GCC unroll 4
+    for (int64_t k = 0; k < kVectors; k++) ((x[I][k] = load(in[I] + k * Lanes<float>::width)), ...);
+    F::vectors(y, x[I]...);
+#pragma GCC unroll 4
+    for (int64_t k = 0; k < kVectors; k++) {
+      if (streams) stream::put(out + k * Lanes<float>::width, y[k]);
+      else store(out + k * Lanes<float>::width, y[k]);
+    }
+  }
+  template <bool streams, class Index>
+  static void by_vectors(void* const* p, int64_t n, Index index) {
+    constexpr int count = sizeof...(A);
+    float* out = static_cast<float*>(p[0]);
+    const float* in[count];
+    for (int a = 0; a < count; a++) in[a] = static_cast<const float*>(p[1 + a]);
+    const auto some = [&](int64_t items) {  // fewer than a step
+      alignas(64) float rest[count + 1][kStep] = {};
+      const float* at[count];
+      for (int a = 0; a < count; a++) at[a] = static_cast<const float*>(std::memcpy(rest[a], in[a], size_t(items) * sizeof(float)));
+      step<false>(rest[count], at, index);
+      std::memcpy(out, rest[count], size_t(items) * sizeof(float));
+    };
+    const auto advance = [&](int64_t items) {
+      out += items, n -= items;
+      for (int a = 0; a < count; a++) in[a] += items;
+    };
+    if (const int64_t head = streams ? std::min(n, stream::until_aligned((const char*)out) / 4) : 0; head > 0) some(head), advance(head);
+    for (; n >= kStep; advance(kStep)) step<streams>(out, in, index);
+    if (n > 0) some(n);
+    if (streams) stream::fence();
+  }
+  static constexpr bool vectors = ByVectors<F> && (std::is_same_v<R, float> && ... && std::is_same_v<A, float>);
+  static void run_past_caches(void* const* p, int64_t n) { by_vectors<true>(p, n, std::index_sequence_for<A...>{}); }
+  static void run(void* const* p, int64_t n) {
+    if constexpr (vectors)
+      by_vectors<false>(p, n, std::index_sequence_for<A...>{});
+    else
+      body(p, n, std::index_sequence_for<A...>{});
+  }
 };
 
 template <class F, class R, class... A> struct Loop {
@@ -77,8 +129,12 @@ template <class F, class R, class... A> struct Loop {
   static void run(char* const* data, const int64_t* strides, int64_t n) {
     bool direct = !ports[0].converts;
     for (int k = 0; k < nargs; k++) direct &= !ports[k].converts && strides[k] == ports[k].size;
-    if (direct && !(n >= kStreamRun && large_output.load(std::memory_order_relaxed))) inner(reinterpret_cast<void* const*>(data), n);
-    else drive(inner, ports, nargs, data, strides, n);
+    const bool streams = n >= kStreamRun && large_output.load(std::memory_order_relaxed);
+    if (direct && !streams) return inner(reinterpret_cast<void* const*>(data), n);
+    using Typed = Inner<F, compute_t<R>, compute_t<A>...>;
+    if constexpr (Typed::vectors && std::is_same_v<R, float>)
+      if (direct) return Typed::run_past_caches(reinterpret_cast<void* const*>(data), n);
+    drive(inner, ports, nargs, data, strides, n);
   }
 };
 

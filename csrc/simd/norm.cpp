@@ -20,6 +20,7 @@ template <class A> struct Operand {
     if (copy.data) reduce::loader<A>(v->dtype)(v->data, 1, copy.data, numel(*v));
     data = copy.data ? copy.data : ptr<A>(*v);
   }
+  const A* from(int64_t first) const { return data ? data + first : nullptr; }
 };
 
 template <class A> void scale_row(const A* x, A* y, int64_t n, A mean, A rstd, const A* weight,
@@ -46,52 +47,89 @@ void norm_forward(const Call& c) {
   dispatch_floats(x.dtype, [&]<class T>(Type<T>) {
     using A = compute_t<T>;
     Operand<A> weight(c.views[4]), bias(c.views[5]);
+    const bool streams = stream::pays(numel(y) * sizeof(T));
     parallel_for(rows, row_grain(n), [&](int64_t b, int64_t e) {
       Scratch<A> buffer(stage_size<T>(n));
       for (int64_t r = b; r < e; r++) {
         const A* in = stage_row(ptr<T>(x) + r * n, buffer.data, n);
-        T* to = ptr<T>(y) + r * n;
-        A* out = result_row(to, buffer.data);
         A mean = centred ? reduce_row<reduce::Sum, A>(in, n) / A(n) : A(0);
         A square = reduce_row<reduce::SquaredDeviations, A>(in, n, mean) / A(n);
         A rstd = A(1) / std::sqrt(square + A(eps));
         ptr<A>(means)[r] = mean;
         ptr<A>(rstds)[r] = rstd;
-        scale_row(in, out, n, mean, rstd, weight.data, bias.data);
-        store_row(out, to, n);
+        const T* next = next_row(ptr<T>(x) + r * n, n);
+        write_row(ptr<T>(y) + r * n, n, streams, [&](int64_t first, int64_t m, A* out) {
+          ask_row(next, first, m);
+          scale_row(in + first, out, m, mean, rstd, weight.from(first), bias.from(first));
+        });
       }
+      stream::fence();
     });
   });
 }
 
-// One row of the backward pass: adds to the partial sums of weight and bias, writes dx.
+// One row of the backward pass: the gradient and the input, and the two sums over the row that its gradient needs.
 template <class A> struct RowGradient {
-  int64_t n;
-  bool centred;
-  const A* weight;
-  A *unit, *scaled;  // the normalised row, and the gradient times the weight
+  const A *g, *x;
+  A mean, rstd, shift = 0, slope = 0;
 
-  void run(const A* g, const A* x, A* dx, A mean, A rstd, A* dweight, A* dbias) const {
-    A *u = unit, *s = scaled;
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) {
-      u[i] = (x[i] - mean) * rstd;
-      s[i] = weight ? g[i] * weight[i] : g[i];
+  // With u = (x - mean) * rstd and s = g * weight: the means of s, where rows are centred, and of s * u.
+  void add_up(int64_t n, bool centred, const A* weight) {
+    using reduce::kBlock;
+    reduce::Tree<reduce::Sum, A> shifts, slopes;
+    for (int64_t b = 0; b < n; b += kBlock) {
+      A sums[2] = {};
+      add_up_block(g + b, x + b, weight ? weight + b : nullptr, std::min(kBlock, n - b), sums);
+      shifts.add(sums[0]), slopes.add(sums[1]);
     }
+    shift = centred ? shifts.result(A(0)) / A(n) : A(0);
+    slope = slopes.result(A(0)) / A(n);
+  }
+  void add_up_block(const A* gs, const A* xs, const A* weight, int64_t n, A* sums) const {
+    constexpr int W = Lanes<A>::width, K = 4;
+    Vec<A> total[2][K] = {};
+    const Vec<A> centre = splat(mean), scale = splat(rstd);
+    int64_t i = 0;
+    for (; i + K * W <= n; i += K * W) AL_EACH(k) {
+        const Vec<A> from = load(gs + i + k * W), s = weight ? from * load(weight + i + k * W) : from;
+        total[0][k] += s;
+        total[1][k] += s * ((load(xs + i + k * W) - centre) * scale);
+      }
+    for (int t = 0; t < 2; t++) {
+      A lanes[W];
+      store(lanes, (total[t][0] + total[t][1]) + (total[t][2] + total[t][3]));
+      for (int half = W / 2; half; half /= 2)
+        for (int k = 0; k < half; k++) lanes[k] += lanes[k + half];
+      sums[t] = lanes[0];
+    }
+    for (; i < n; i++) {
+      const A s = weight ? gs[i] * weight[i] : gs[i];
+      sums[0] += s;
+      sums[1] += s * ((xs[i] - mean) * rstd);
+    }
+  }
+  // Elements [first, first + n): adds to the partial sums of weight and bias, writes dx.
+  void write(int64_t first, int64_t n, const A* weight, A* dweight, A* dbias, A* dx) const {
+    const A *gs = g + first, *xs = x + first;
     if (dweight) {
 #pragma GCC ivdep
-      for (int64_t i = 0; i < n; i++) dweight[i] += g[i] * u[i];
+      for (int64_t i = 0; i < n; i++) dweight[first + i] += gs[i] * ((xs[i] - mean) * rstd);
     }
     if (dbias) {
 #pragma GCC ivdep
-      for (int64_t i = 0; i < n; i++) dbias[i] += g[i];
+      for (int64_t i = 0; i < n; i++) dbias[first + i] += gs[i];
     }
-    A shift = centred ? reduce_row<reduce::Sum, A>(s, n) / A(n) : A(0);
-    A slope = dot_row(s, u, n) / A(n);
+    if (weight) {
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) dx[i] = rstd * (s[i] - shift - u[i] * slope);
+      for (int64_t i = 0; i < n; i++) dx[i] = rstd * (gs[i] * weight[first + i] - shift - (xs[i] - mean) * rstd * slope);
+    } else {
+#pragma GCC ivdep
+      for (int64_t i = 0; i < n; i++) dx[i] = rstd * (gs[i] - shift - (xs[i] - mean) * rstd * slope);
+    }
   }
 };
+
+constexpr int64_t kTogether = 4;  // rows, so that the sums of weight and bias stay in L1 for a block of columns
 
 // partial: blocks x n. Sums the blocks in order.
 template <class A> void sum_blocks(const View& out, const A* partial, int64_t blocks, int64_t n) {
@@ -106,6 +144,45 @@ template <class A> void sum_blocks(const View& out, const A* partial, int64_t bl
   });
 }
 
+// What the backward pass of some rows shares. dweight and dbias may be null.
+template <class T> struct Backward {
+  using A = compute_t<T>;
+  int64_t n;
+  bool centred, streams;
+  const T *g, *x;
+  T* dx;
+  const A *weight, *mean, *rstd;
+
+  void rows(int64_t begin, int64_t end, A* dweight, A* dbias, A* stage) const {
+    using reduce::kBlock;
+    const int64_t pitch = stage_size<T>(n);
+    RowGradient<A> row[kTogether];
+    for (int64_t first = begin; first < end; first += kTogether) {
+      const int64_t count = std::min(kTogether, end - first);
+      for (int64_t r = 0; r < count; r++) {
+        const int64_t at = (first + r) * n;
+        row[r] = {stage_row(g + at, stage + 2 * r * pitch, n), stage_row(x + at, stage + (2 * r + 1) * pitch, n), mean[first + r],
+                  rstd[first + r]};
+        row[r].add_up(n, centred, weight);
+      }
+      alignas(64) A block[kBlock];
+      for (int64_t b = 0; b < n; b += kBlock)
+        for (int64_t r = 0; r < count; r++) {
+          const int64_t m = std::min(kBlock, n - b);
+          T* to = dx + (first + r) * n + b;
+          A* out = streams ? block : result_row(to, block);
+          if (kTogether * n * int64_t(sizeof(T)) <= kNearBytes / 4) {
+            const int64_t next = (first + r + kTogether) * n;
+            ask_row(g + next, b, m), ask_row(x + next, b, m);
+          }
+          row[r].write(b, m, weight, dweight, dbias, out);
+          if ((void*)out != (void*)to) store_block(out, to, m, streams);
+        }
+    }
+    stream::fence();
+  }
+};
+
 // Outputs: dx, dweight, dbias (empty if not wanted). Inputs: g, x, weight, mean, 1 / deviation.
 void norm_backward(const Call& c) {
   const View &dx = *c.views[0], &g = *c.views[3], &x = *c.views[4];
@@ -116,29 +193,18 @@ void norm_backward(const Call& c) {
   dispatch_floats(x.dtype, [&]<class T>(Type<T>) {
     using A = compute_t<T>;
     Operand<A> weight(c.views[5]);
-    const A *mean = ptr<A>(*c.views[6]), *rstd = ptr<A>(*c.views[7]);
+    const Backward<T> pass{n, bool(c.ints[1]), stream::pays(numel(x) * sizeof(T)), ptr<T>(g), ptr<T>(x), ptr<T>(dx), weight.data,
+                           ptr<A>(*c.views[6]), ptr<A>(*c.views[7])};
     Scratch<A> dweight(wants_weight ? blocks * n : 0), dbias(wants_bias ? blocks * n : 0);
-    int64_t padded = (n + 63) / 64 * 64;
-    parallel_for(blocks, std::max<int64_t>(1, reduce::kGrain / std::max<int64_t>(1, per_block * n)),
-                 [&](int64_t b, int64_t e) {
-                   Scratch<A> buffer(2 * padded + 3 * stage_size<T>(n));
-                   A *stage = buffer.data + 2 * padded, *stage_x = stage + stage_size<T>(n),
-                     *stage_d = stage_x + stage_size<T>(n);
-                   RowGradient<A> row{n, bool(c.ints[1]), weight.data, buffer.data, buffer.data + padded};
-                   for (int64_t k = b; k < e; k++) {
-                     A *dw = wants_weight ? dweight.data + k * n : nullptr,
-                       *db = wants_bias ? dbias.data + k * n : nullptr;
-                     if (dw) std::fill(dw, dw + n, A(0));
-                     if (db) std::fill(db, db + n, A(0));
-                     for (int64_t r = k * per_block; r < std::min(rows, (k + 1) * per_block); r++) {
-                       T* to = ptr<T>(dx) + r * n;
-                       A* out = result_row(to, stage_d);
-                       row.run(stage_row(ptr<T>(g) + r * n, stage, n),
-                               stage_row(ptr<T>(x) + r * n, stage_x, n), out, mean[r], rstd[r], dw, db);
-                       store_row(out, to, n);
-                     }
-                   }
-                 });
+    parallel_for(blocks, std::max<int64_t>(1, reduce::kGrain / std::max<int64_t>(1, per_block * n)), [&](int64_t b, int64_t e) {
+      Scratch<A> stage(2 * kTogether * stage_size<T>(n));
+      for (int64_t k = b; k < e; k++) {
+        A *dw = wants_weight ? dweight.data + k * n : nullptr, *db = wants_bias ? dbias.data + k * n : nullptr;
+        if (dw) std::fill(dw, dw + n, A(0));
+        if (db) std::fill(db, db + n, A(0));
+        pass.rows(k * per_block, std::min(rows, (k + 1) * per_block), dw, db, stage.data);
+      }
+    });
     sum_blocks(*c.views[1], dweight.data, blocks, n);
     sum_blocks(*c.views[2], dbias.data, blocks, n);
   });

@@ -2,22 +2,44 @@
 #include <cmath>
 
 #include "loops.h"
-#include "vmath.h"
+#include "vector_math.h"
 
 namespace al {
 namespace {
 
-struct Silu { template <class T> AL_INLINE T operator()(T x) const { return x / (T(1) + vm::exp(-x)); } };
+using vm::Many;
+
+struct Silu {
+  template <class T> AL_INLINE T operator()(T x) const { return x / (T(1) + vm::exp(-x)); }
+  static constexpr bool by_vectors = true;
+  template <int K> static AL_INLINE void vectors(Many<K>& y, const Many<K>& x) {
+    AL_EACH(k) y[k] = -x[k];
+    vm::exp<K>(y);
+    AL_EACH(k) y[k] = x[k] / (splat(1.0f) + y[k]);
+  }
+};
 struct SiluBackward {
   template <class T> AL_INLINE T operator()(T g, T x) const {
     T s = vm::sigmoid(x);
     return g * s * (T(1) + x * (T(1) - s));
+  }
+  static constexpr bool by_vectors = true;
+  template <int K> static AL_INLINE void vectors(Many<K>& d, const Many<K>& g, const Many<K>& x) {
+    AL_EACH(k) d[k] = x[k];
+    vm::sigmoid<K>(d);
+    AL_EACH(k) d[k] = g[k] * d[k] * (splat(1.0f) + x[k] * (splat(1.0f) - d[k]));
   }
 };
 
 struct Gelu {
   template <class T> AL_INLINE T operator()(T x) const {
     return x * vm::normal(x).cdf;
+  }
+  static constexpr bool by_vectors = true;
+  template <int K> static AL_INLINE void vectors(Many<K>& y, const Many<K>& x) {
+    Many<K> cdf, pdf;
+    vm::normal<K>(x, cdf, pdf);
+    AL_EACH(k) y[k] = x[k] * cdf[k];
   }
 };
 struct GeluBackward {
@@ -28,6 +50,12 @@ struct GeluBackward {
                              : x;  // the density is 0 out there, infinity times it is not
     return g * (n.cdf + bounded * n.pdf);
   }
+  static constexpr bool by_vectors = true;
+  template <int K> static AL_INLINE void vectors(Many<K>& d, const Many<K>& g, const Many<K>& x) {
+    Many<K> cdf, pdf;
+    vm::normal<K>(x, cdf, pdf);
+    AL_EACH(k) d[k] = g[k] * (cdf[k] + vm::at_least(vm::at_most(x[k], 40.0f), -40.0f) * pdf[k]);
+  }
 };
 
 // The tanh form: 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3).
@@ -36,6 +64,12 @@ struct GeluTanh {
   template <class T> AL_INLINE T operator()(T x) const {
     T u2 = T(2 * kGeluScale) * x * (T(1) + T(kGeluCube) * x * x);
     return x / (T(1) + vm::exp(-u2));
+  }
+  static constexpr bool by_vectors = true;
+  template <int K> static AL_INLINE void vectors(Many<K>& y, const Many<K>& x) {
+    AL_EACH(k) y[k] = -(splat(float(2 * kGeluScale)) * x[k] * (splat(1.0f) + splat(float(kGeluCube)) * x[k] * x[k]));
+    vm::exp<K>(y);
+    AL_EACH(k) y[k] = x[k] / (splat(1.0f) + y[k]);
   }
 };
 struct GeluTanhBackward {
@@ -46,10 +80,31 @@ struct GeluTanhBackward {
     T y = g * (s + b * s * (T(1) - s) * slope);
     return x != x ? x : y;
   }
+  static constexpr bool by_vectors = true;
+  template <int K> static AL_INLINE void vectors(Many<K>& d, const Many<K>& g, const Many<K>& x) {
+    Many<K> b, z, s;
+    const vm::Floats one = splat(1.0f), scale = splat(float(2 * kGeluScale));
+    AL_EACH(k) {
+      b[k] = vm::at_least(vm::at_most(x[k], 40.0f), -40.0f);
+      z[k] = b[k] * b[k];
+      s[k] = scale * b[k] * (one + splat(float(kGeluCube)) * z[k]);
+    }
+    vm::sigmoid<K>(s);
+    AL_EACH(k) d[k] = g[k] * (s[k] + b[k] * s[k] * (one - s[k]) * (scale * (one + splat(float(3 * kGeluCube)) * z[k])));
+  }
+};
+
+struct Sigmoid {
+  template <class T> AL_INLINE T operator()(T x) const { return vm::sigmoid(x); }
+  static constexpr bool by_vectors = true;
+  template <int K> static AL_INLINE void vectors(Many<K>& y, const Many<K>& x) {
+    AL_EACH(k) y[k] = x[k];
+    vm::sigmoid<K>(y);
+  }
 };
 
 AL_REGISTER() {
-  on_floats<1>("sigmoid", [](auto x) { return vm::sigmoid(x); });
+  on_floats<1>("sigmoid", Sigmoid{});
   on_floats<2>("sigmoid_backward", [](auto g, auto y) { return g * (decltype(y)(1) - y) * y; });
   on_floats<2>("tanh_backward", [](auto g, auto y) { return g * (decltype(y)(1) - y * y); });
   on_floats<1>("silu", Silu{});
@@ -166,11 +221,48 @@ AL_REGISTER() {
 
 // ---- swiglu: silu(a) b ----
 
-template <class C> AL_INLINE void swiglu_block(C* ga, C* gb, const C* g, const C* a, const C* b, int64_t n) {
-#pragma GCC ivdep
+// Blocks hold whole runs of vectors; what lies beyond n is computed and dropped.
+constexpr int kTogether = 4;
+
+template <class Body> void by_vectors(int64_t n, Body&& body) {
+  constexpr int64_t width = Lanes<float>::width;
+  static_assert(kBlock % (kTogether * width) == 0);
+  for (int64_t i = 0; i < n; i += kTogether * width) body(i);
+}
+template <int K> AL_INLINE void load_many(Many<K>& x, const float* from) { AL_EACH(k) x[k] = load(from + k * Lanes<float>::width); }
+template <int K> AL_INLINE void store_many(const Many<K>& x, float* to) { AL_EACH(k) store(to + k * Lanes<float>::width, x[k]); }
+
+AL_INLINE void swiglu_block(float* y, const float* a, const float* b, int64_t n) {
+  by_vectors(n, [=](int64_t i) {
+    Many<kTogether> x, s;
+    load_many(x, a + i);
+    Silu::vectors(s, x);
+    load_many(x, b + i);
+    for (int k = 0; k < kTogether; k++) s[k] *= x[k];
+    store_many(s, y + i);
+  });
+}
+void swiglu_block(double* y, const double* a, const double* b, int64_t n) {
+  for (int64_t i = 0; i < n; i++) y[i] = Silu{}(a[i]) * b[i];
+}
+
+AL_INLINE void swiglu_gradient_block(float* ga, float* gb, const float* g, const float* a, const float* b, int64_t n) {
+  by_vectors(n, [=](int64_t i) {
+    Many<kTogether> x, y, s, gi;
+    load_many(x, a + i), load_many(y, b + i), load_many(s, a + i), load_many(gi, g + i);
+    vm::sigmoid<kTogether>(s);
+    const vm::Floats one = splat(1.0f);
+    for (int k = 0; k < kTogether; k++) {
+      const vm::Floats slope = s[k] * (one + x[k] * (one - s[k]));
+      x[k] = gi[k] * x[k] * s[k];
+      y[k] = gi[k] * y[k] * slope;
+    }
+    store_many(x, gb + i), store_many(y, ga + i);
+  });
+}
+void swiglu_gradient_block(double* ga, double* gb, const double* g, const double* a, const double* b, int64_t n) {
   for (int64_t i = 0; i < n; i++) {
-    C s = vm::sigmoid(a[i]), gi = g[i];
-    C slope = s * (C(1) + a[i] * (C(1) - s));
+    const double s = vm::sigmoid(a[i]), gi = g[i], slope = s * (1 + a[i] * (1 - s));
     gb[i] = gi * a[i] * s;
     ga[i] = gi * b[i] * slope;
   }
@@ -194,14 +286,11 @@ template <int outs, int count, class Body> void blockwise(const Call& c, Body&& 
 }
 
 void swiglu(const Call& c) {  // views: y, a, b
-  blockwise<1, 3>(c, [](auto& v, int64_t n) {
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) v[0][i] = Silu{}(v[1][i]) * v[2][i];
-  });
+  blockwise<1, 3>(c, [](auto& v, int64_t n) { swiglu_block(v[0], v[1], v[2], n); });
 }
 
 void swiglu_backward(const Call& c) {  // views: ga, gb, g, a, b
-  blockwise<2, 5>(c, [](auto& v, int64_t n) { swiglu_block(v[0], v[1], v[2], v[3], v[4], n); });
+  blockwise<2, 5>(c, [](auto& v, int64_t n) { swiglu_gradient_block(v[0], v[1], v[2], v[3], v[4], n); });
 }
 
 AL_KERNEL("swiglu", swiglu);

@@ -2,13 +2,22 @@
 #include <cmath>
 
 #include "loops.h"
-#include "vmath.h"
+#include "vector_math.h"
 
 namespace al {
 namespace {
 
+struct Exp {
+  template <class T> AL_INLINE T operator()(T x) const { return vm::exp(x); }
+  static constexpr bool by_vectors = true;
+  template <int K> static AL_INLINE void vectors(vm::Many<K>& y, const vm::Many<K>& x) {
+    AL_EACH(k) y[k] = x[k];
+    vm::exp<K>(y);
+  }
+};
+
 AL_REGISTER() {
-  on_floats<1>("exp", [](auto x) { return vm::exp(x); });
+  on_floats<1>("exp", Exp{});
   on_floats<1>("exp2", [](auto x) { return vm::exp2(x); });
   on_floats<1>("expm1", [](auto x) { return vm::expm1(x); });
   on_floats<1>("log", [](auto x) { return vm::log(x); });

@@ -1,6 +1,9 @@
-// What row kernels share: a row of any float type staged as its compute type, and reductions of such rows.
+// What row kernels share: a row of any float type staged as its compute type, reductions of such rows, rows of exponentials, and
+// rows that are written in blocks, past the caches where these can't hold the result.
 #pragma once
 #include "reduce_ops.h"
+#include "stream.h"
+#include "vector_math.h"
 
 namespace al {
 
@@ -70,6 +73,82 @@ template <class A> A dot_row(const A* a, const A* b, int64_t n) {
   reduce::Tree<reduce::Sum, A> tree;
   for (int64_t k = 0; k < n; k += kBlock) tree.add(dot_block(a + k, b + k, std::min(kBlock, n - k)));
   return tree.result(A(0));
+}
+
+// Sum of exp(x[i] - top), which go to e unless that is null. n <= kBlock. Unless null, `next` is asked for meanwhile, as many bytes as
+// x has: the exponentials leave the memory idle.
+template <class A> A exp_block(const A* x, A* e, int64_t n, A top, const char* next = nullptr) {
+  constexpr int W = Lanes<A>::width, K = 4;
+  const Vec<A> shift = splat(top);
+  Vec<A> sum[K] = {}, v[K];
+  int64_t i = 0;
+  for (; i + K * W <= n; i += K * W) {
+    if (next) stream::ask(next + i * int64_t(sizeof(A)), K * W * int64_t(sizeof(A)));
+    AL_EACH(k) v[k] = load(x + i + k * W) - shift;
+    vm::exp_decay<K>(v);
+    if (e) AL_EACH(k) store(e + i + k * W, v[k]);
+    AL_EACH(k) sum[k] += v[k];
+  }
+  if (i < n) {
+    alignas(64) A rest[K * W];
+    std::fill(rest, rest + K * W, -std::numeric_limits<A>::infinity());
+    std::copy(x + i, x + n, rest);
+    AL_EACH(k) v[k] = load(rest + k * W) - shift;
+    vm::exp_decay<K>(v);
+    AL_EACH(k) sum[k] += v[k];
+    AL_EACH(k) store(rest + k * W, v[k]);
+    if (e) std::copy(rest, rest + (n - i), e + i);
+  }
+  A lanes[W];
+  store(lanes, (sum[0] + sum[1]) + (sum[2] + sum[3]));
+  for (int half = W / 2; half; half /= 2)
+    for (int k = 0; k < half; k++) lanes[k] += lanes[k + half];
+  return lanes[0];
+}
+template <class A> A exp_row(const A* x, A* e, int64_t n, A top, const char* next = nullptr) {
+  using reduce::kBlock;
+  if (n <= kBlock) return exp_block(x, e, n, top, next);
+  reduce::Tree<reduce::Sum, A> tree;
+  for (int64_t b = 0; b < n; b += kBlock)
+    tree.add(exp_block(x + b, e ? e + b : e, std::min(kBlock, n - b), top, next ? next + b * int64_t(sizeof(A)) : next));
+  return tree.result(A(0));
+}
+
+// The row after x, to be asked for while x is worked on, where both fit the near cache.
+constexpr int64_t kNearBytes = 512 << 10;
+template <class T> const T* next_row(const T* x, int64_t n) { return 2 * n * int64_t(sizeof(T)) <= kNearBytes ? x + n : nullptr; }
+template <class T> void ask_row(const T* row, int64_t first, int64_t n) {
+  if (row) stream::ask(row + first, n * int64_t(sizeof(T)));
+}
+
+// n <= kBlock numbers to their place.
+template <class T> void store_block(const compute_t<T>* from, T* to, int64_t n, bool streams) {
+  if (!streams) return store_floats(from, to, n);
+  if constexpr (is_half<T>) {
+    alignas(64) T low[reduce::kBlock];
+    store_floats(from, low, n);
+    stream::copy((char*)to, (const char*)low, n * int64_t(sizeof(T)));
+  } else {
+    stream::copy((char*)to, (const char*)from, n * int64_t(sizeof(T)));
+  }
+}
+
+// A row in blocks: make(begin, count, out) gives elements [begin, begin + count). Who streams calls stream::fence() at the end.
+template <class T, class F> void write_row(T* y, int64_t n, bool streams, F&& make) {
+  using A = compute_t<T>;
+  alignas(64) A block[reduce::kBlock];
+  const bool direct = !is_half<T> && !streams;
+  const int64_t head = streams ? stream::until_aligned((const char*)y) / int64_t(sizeof(T)) : 0;
+  for (int64_t b = 0, m = 0; b < n; b += m) {
+    m = std::min(n - b, b == 0 && head ? head : reduce::kBlock);
+    if constexpr (!is_half<T>)
+      if (direct) {
+        make(b, m, y + b);
+        continue;
+      }
+    make(b, m, static_cast<A*>(block));
+    store_block(block, y + b, m, streams);
+  }
 }
 
 }  // namespace al

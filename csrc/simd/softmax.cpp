@@ -12,36 +12,40 @@ constexpr int64_t kStrip = 256;  // columns: 1 KiB of floats a row, so that rows
 
 template <class A> AL_INLINE A finite_or_zero(A x) { return std::isinf(x) ? A(0) : x; }
 
-template <bool is_log, class T> void forward_row(const T* x, T* y, int64_t n, compute_t<T>* buffer) {
+// `buffer`: a row, unless the exponentials can wait in y.
+template <bool is_log, class T> void forward_row(const T* x, T* y, int64_t n, bool streams, compute_t<T>* buffer) {
   using A = compute_t<T>;
   const A* in = stage_row(x, buffer, n);
-  A* out = result_row(y, buffer);
-  A top = finite_or_zero(reduce_row<reduce::Max, A>(in, n));
+  const char* next = is_half<T> ? nullptr : (const char*)next_row(x, n);
+  const A top = finite_or_zero(reduce_row<reduce::Max, A>(in, n));
   if constexpr (is_log) {
-    A log_sum = A(std::log(reduce_row<reduce::SumExp, A>(in, n, top)));  // apart: top may dwarf it
+    const A log_sum = A(std::log(exp_row<A>(in, nullptr, n, top, next)));  // apart: top may dwarf it
+    write_row(y, n, streams, [=](int64_t b, int64_t m, A* out) {
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) out[i] = in[i] - top - log_sum;
+      for (int64_t i = 0; i < m; i++) out[i] = in[b + i] - top - log_sum;
+    });
   } else {
+    A* e = streams ? buffer : result_row(y, buffer);
+    const A scale = A(1) / exp_row(in, e, n, top, next);
+    write_row(y, n, streams, [=](int64_t b, int64_t m, A* out) {
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) out[i] = exp_decay(in[i] - top);
-    A scale = A(1) / reduce_row<reduce::Sum, A>(out, n);
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) out[i] *= scale;
+      for (int64_t i = 0; i < m; i++) out[i] = e[b + i] * scale;
+    });
   }
-  store_row(out, y, n);
 }
 
 template <bool is_log, class T>
-void backward_row(const T* g, const T* y, T* d, int64_t n, compute_t<T>* buffer) {
+void backward_row(const T* g, const T* y, T* d, int64_t n, bool streams, compute_t<T>* buffer) {
   using A = compute_t<T>;
-  int64_t size = stage_size<T>(n);
-  const A *grad = stage_row(g, buffer, n), *in = stage_row(y, buffer + size, n);
-  A* out = result_row(d, buffer + 2 * size);
-  A sum = is_log ? reduce_row<reduce::Sum, A>(grad, n) : dot_row(grad, in, n);
+  const A *grad = stage_row(g, buffer, n), *in = stage_row(y, buffer + stage_size<T>(n), n);
+  const A sum = is_log ? reduce_row<reduce::Sum, A>(grad, n) : dot_row(grad, in, n);
+  const T *next_g = next_row(g, n), *next_y = next_row(y, n);
+  write_row(d, n, streams, [=](int64_t b, int64_t m, A* out) {
+    ask_row(next_g, b, m), ask_row(next_y, b, m);
+    if (is_log) exp_block(in + b, out, m, A(0));
 #pragma GCC ivdep
-  for (int64_t i = 0; i < n; i++)
-    out[i] = is_log ? grad[i] - exp_decay(in[i]) * sum : (grad[i] - sum) * in[i];
-  store_row(out, d, n);
+    for (int64_t i = 0; i < m; i++) out[i] = is_log ? grad[b + i] - out[i] * sum : (grad[b + i] - sum) * in[b + i];
+  });
 }
 
 // Strips: every step is a loop over w columns; rows lie `inner` elements apart.
@@ -117,10 +121,12 @@ template <bool is_log> void forward(const Call& c) {
       return for_strips(r, [&](int64_t at, int64_t w) {
         forward_strip<is_log>(ptr<T>(x) + at, ptr<T>(y) + at, n, r.inner, w);
       });
+    const bool streams = stream::pays(numel(x) * sizeof(T));
     parallel_for(r.outer, row_grain(n), [&](int64_t b, int64_t e) {
-      Scratch<compute_t<T>> buffer(stage_size<T>(n));
+      Scratch<compute_t<T>> buffer(streams && !is_log ? n : stage_size<T>(n));
       for (int64_t i = b; i < e; i++)
-        forward_row<is_log>(ptr<T>(x) + i * n, ptr<T>(y) + i * n, n, buffer.data);
+        forward_row<is_log>(ptr<T>(x) + i * n, ptr<T>(y) + i * n, n, streams, buffer.data);
+      stream::fence();
     });
   });
 }
@@ -138,10 +144,12 @@ template <bool is_log> void backward(const Call& c) {
       return for_strips(r, [&](int64_t at, int64_t w) {
         backward_strip<is_log>(grad + at, in + at, out + at, n, r.inner, w);
       });
+    const bool streams = stream::pays(numel(y) * sizeof(T));
     parallel_for(r.outer, row_grain(n), [&](int64_t b, int64_t e) {
-      Scratch<compute_t<T>> buffer(3 * stage_size<T>(n));
+      Scratch<compute_t<T>> buffer(2 * stage_size<T>(n));
       for (int64_t i = b; i < e; i++)
-        backward_row<is_log>(grad + i * n, in + i * n, out + i * n, n, buffer.data);
+        backward_row<is_log>(grad + i * n, in + i * n, out + i * n, n, streams, buffer.data);
+      stream::fence();
     });
   });
 }

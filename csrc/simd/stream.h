@@ -49,6 +49,20 @@ struct Word {
 inline void put(char* to, const char* from) { std::memcpy(to, from, sizeof(Word)); }
 #endif
 
+// The same from a register, to an aligned place.
+template <class V> inline void put(float* to, V v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(to, v);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(V) == 32) _mm256_stream_ps(to, v);
+  else for (size_t i = 0; i < sizeof(V) / sizeof(Word); i++) put((char*)to + i * sizeof(Word), (const char*)&v + i * sizeof(Word));
+#elif defined(__SSE2__)
+  _mm_stream_ps(to, v);
+#else
+  std::memcpy(to, &v, sizeof v);
+#endif
+}
+
 // Bytes from `p` to the next address that can be streamed to.
 inline int64_t until_aligned(const char* p) { return int64_t(-reinterpret_cast<uintptr_t>(p) & 63); }
 
@@ -59,6 +73,21 @@ inline void copy(char* to, const char* from, int64_t bytes) {
   int64_t at = head;
   for (; at + int64_t(sizeof(Word)) <= bytes; at += sizeof(Word)) put(to + at, from + at);
   std::memcpy(to + at, from + at, size_t(bytes - at));
+}
+
+// Asks for memory that is read soon.
+inline void ask(const void* from, int64_t bytes) {
+  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch((const char*)from + at, 0, 2);
+}
+
+// Zeros.
+inline void clear(char* to, int64_t bytes) {
+  static constexpr char zeros[sizeof(Word)] = {};
+  const int64_t head = until_aligned(to) < bytes ? until_aligned(to) : bytes;
+  std::memset(to, 0, size_t(head));
+  int64_t at = head;
+  for (; at + int64_t(sizeof(Word)) <= bytes; at += sizeof(Word)) put(to + at, zeros);
+  std::memset(to + at, 0, size_t(bytes - at));
 }
 
 inline void fence() {

@@ -63,9 +63,10 @@ AL_INLINE Reduced reduce_ln2(float x) {
   float shifted = fma(x, 1.44269504f, kRound), n = shifted - kRound;
   return {to_bits(shifted) - to_bits(kRound), fma(n, -1.42860677e-6f, fma(n, -0.693145752f, x))};
 }
+constexpr float kExpTail[] = {0.5f, 1.6666667e-1f, 4.166634e-2f, 8.333271e-3f, 1.394206e-3f, 1.9915032e-4f};
 AL_INLINE float exp_poly(float r) {  // e^r - 1
-  float p = poly(r, 0.5f, 1.6666667e-1f, 4.166634e-2f, 8.333271e-3f, 1.394206e-3f, 1.9915032e-4f);
-  return fma(p * r, r, r);
+  const auto& c = kExpTail;
+  return fma(poly(r, c[0], c[1], c[2], c[3], c[4], c[5]) * r, r, r);
 }
 
 AL_INLINE float exp(float x) {
@@ -294,6 +295,8 @@ AL_INLINE float erfc(float x) {
 
 // P(X <= x) and the density of the standard normal: one exponential serves both.
 template <class T> struct Normal { T cdf, pdf; };
+constexpr float kNormalTail[] = {7.290837e-1f, -5.09332e-1f, 2.300177e-1f, -4.7262687e-2f, -1.0462521e-2f, 6.9693024e-3f,
+                                 1.0247844e-3f, -1.0325238e-3f, -2.4475504e-4f, 1.3125325e-4f, 5.4454846e-5f};
 AL_INLINE Normal<float> normal(float x) {
   float a = abs(x);
   bool gone = a > 13.0f;  // both are below 1e-37
@@ -301,8 +304,8 @@ AL_INLINE Normal<float> normal(float x) {
   float e = exp_normal(-0.5f * (a * a));
   e = gone ? 0.0f : e;
   float r = 1.0f / (a + 3.0f), q = (a - 3.0f) * r;
-  float p = poly(q, 7.290837e-1f, -5.09332e-1f, 2.300177e-1f, -4.7262687e-2f, -1.0462521e-2f, 6.9693024e-3f,
-                 1.0247844e-3f, -1.0325238e-3f, -2.4475504e-4f, 1.3125325e-4f, 5.4454846e-5f);
+  const auto& c = kNormalTail;
+  float p = poly(q, c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9], c[10]);
   float tail = p * r * e;
   return {x < 0.0f ? tail : 1.0f - tail, 0.398942280f * e};
 }
