@@ -69,6 +69,36 @@ def test_integer_arithmetic_wraps_around(dtype: str, mode: str) -> None:
     check(lambda t: al.clamp(-t.abs() + 3, 1, 50), x)
 
 
+EDGES = [0, 1, -1, 2**31 - 1, 2**31, -(2**31), 2**32 - 1, 2**32, -(2**32), 2**62, 2**63 - 1, -(2**63), 12345678901234]
+
+
+def long(seed: int) -> np.ndarray:
+    """64-bit numbers: every pair of the edges comes up, then any, then small ones."""
+    rng = np.random.default_rng(seed)
+    edges = (np.tile if seed % 2 else np.repeat)(np.array(EDGES, np.int64), len(EDGES))
+    return np.concatenate([edges, rng.integers(-(2**63), 2**63 - 1, 3001), rng.integers(-9, 9, 500)])
+
+
+@pytest.mark.parametrize("name", [*COMPARED, "add", "sub", "mul", "maximum", "minimum", "bitwise_and", "bitwise_or", "bitwise_xor"])
+def test_64_bit_integers_are_pairs_of_words(name: str) -> None:
+    check(getattr(al, name), long(1), long(2))
+    check(lambda t: getattr(al, name)(t, -3000000007), long(1))
+
+
+def test_64_bit_integers_of_one_operand_and_choices() -> None:
+    for f in (al.neg, al.abs, al.relu, al.logical_not, al.bitwise_not, lambda t: t.bool(), lambda t: t.clamp(-5, 2**40), lambda t: t.clamp(min=0),
+              lambda t: 7 - t, lambda t: al.where(t < 0, t + 4, 0), lambda t: al.full_like(t, -(2**40)), lambda t: t[:3] * t[3:6]):  # fmt: skip
+        check(f, long(1))
+    check(al.where, draw("bool", 3, 3670), long(1), long(2))
+
+
+@pytest.mark.parametrize("numerics", ["fp32", "fp64"])
+def test_64_bit_integers_keep_their_values_in_wide_modes(numerics: str) -> None:
+    with al.npu.numerics(numerics):
+        x, y = al.tensor(long(1)), al.tensor(long(2))
+        np.testing.assert_array_equal((x.npu() * y.npu() + 3).cpu().numpy(), (x * y + 3).numpy())
+
+
 @pytest.mark.parametrize("name", ["add", "mul", "maximum", "minimum"])
 def test_arithmetic_of_bools_is_logic(name: str) -> None:
     check(getattr(al, name), draw("bool", 1), draw("bool", 2))

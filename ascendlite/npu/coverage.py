@@ -42,7 +42,7 @@ def text() -> str:
     lines = [f"{sum(count.values())} ops: " + ", ".join(f"{n} {where}" for where, n in count.items())]
     for where, names in rows.items():
         lines += ["", f"{where}:", *_wrapped(names)]
-    lines += ["", "pointwise kernels by the dtypes that the vector core computes (others, such as int64, go to the AI CPU):"]
+    lines += ["", "pointwise kernels by the dtypes that the vector core computes (others go to the AI CPU):"]
     for dtypes, names in sorted(by_dtypes().items(), key=lambda row: -len(row[1])):
         lines += [f"  {', '.join(dtypes)}:", *("  " + line for line in _wrapped(names, 108))]
     return "\n".join(lines)

@@ -36,6 +36,10 @@ def pointwise() -> None:
     x + y[0]
     al.sqrt(tensor(3, 5))
     al.cos(tensor(700, 700))
+    for size in (70, 900):
+        i = tensor(700, size, dtype=al.int64)
+        i * i - 3
+        al.where(i < 5, i, i)
 
 
 def products() -> None:

@@ -12,11 +12,12 @@ from ascendlite.core import OPS, DType, Tensor, _core
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels import POINTWISE, kernel_for
 from ascendlite.npu.kernels.activations import ACTIVATIONS
-from ascendlite.npu.kernels.expression import ITEMSIZE, Plan, Value, cast, constant, maximum, where
+from ascendlite.npu.kernels.expression import ITEMSIZE, Plan, Turns, Value, cast, constant, maximum, where
 from ascendlite.npu.kernels.formulas import BITS, CHOICES, FLOAT, LOGIC, MASKS, NATIVE, OF_BOOLS, TESTS
 from ascendlite.npu.kernels.functions import FUNCTIONS, SIGNS
+from ascendlite.npu.kernels.pairs import PAIRS, of_pairs
 from ascendlite.npu.lang import dtypes
-from ascendlite.npu.lang.tiles import my_tiles
+from ascendlite.npu.lang.tiles import core_count, my_tiles
 from ascendlite.npu.programs import kernel
 from ascendlite.npu.runtime.device import state
 from ascendlite.npu.runtime.launch import launch
@@ -40,6 +41,9 @@ class Job:
 
     def plan(self, operands: Sequence[Any]) -> Plan:
         """The formula as instructions; operands: numbers, and something else for each tensor."""
+        if self.compute == "i64" and self.formula in PAIRS:
+            words = [Value("input", f) for f in self.loads]
+            return Plan(words, stored(of_pairs(self.formula, [x if x.format == "i64" else widened(x, "f16") for x in words], operands), self.store))
         if self.formula == "fill":
             return Plan((), stored(constant(operands[0], Value("input", self.compute)), self.store))
         formula, inputs = FORMULAS[self.formula], [Value("input", f) for f in self.loads]
@@ -55,7 +59,7 @@ class Job:
 
 def tile_of(plan: Plan, moved: Sequence[str], made: float = 0) -> int:
     """Elements of a tile for a plan that moves tensors of these formats, and `made` bytes an element of other buffers."""
-    each = 2 * sum(ITEMSIZE[f] for f in moved) + sum(plan.slots) + made
+    each = 2 * sum(ITEMSIZE[f] for f in moved) + sum(plan.slots) + made + (16 if plan.joins else 0)
     return max(256, min(LARGEST_TILE, int((UB_BUDGET - BANK_SHIFT * len(plan.slots)) / each) // 256 * 256))
 
 
@@ -107,6 +111,8 @@ def pointwise(job: Job, n: int, out: Any, *operands: Any) -> None:
 
 def stream_plan(plan: Plan, tile: int, n: int, target: Any, sources: Sequence[Any], made: Callable[[Any, Any], Any] | None = None) -> None:
     """target = plan(sources) over n elements, tile by tile. `made(offset, count)` gives one input more, made in UB for each tile."""
+    if plan.joins:  # what is laid out for a tile once is worth its size
+        tile = min(tile, -(-n // core_count() // 512) * 512)
     pipe, moved_in, moved_out = ac.TPipe(), ac.TQue(ac.TPosition.VECIN, 2), ac.TQue(ac.TPosition.VECOUT, 2)
     widths = [tile * t.dtype.itemsize for t in sources]
     if sources:
@@ -116,6 +122,7 @@ def stream_plan(plan: Plan, tile: int, n: int, target: Any, sources: Sequence[An
     for buffer, size in zip(temporaries, plan.slots, strict=True):
         pipe.InitBuffer(buffer, max(32, math.ceil(tile * size / 32) * 32) + BANK_SHIFT)
     rooms = [buffer.Get(dtypes.u8) for buffer in temporaries]
+    turns = Turns(tile, [room for room, size in zip(rooms, plan.slots, strict=True) if size == ITEMSIZE["pair"]]) if plan.joins else None
     for offset, count in my_tiles(n, tile, 512):
         tiles = [] if made is None else [made(offset, count)]
         if sources:
@@ -126,7 +133,7 @@ def stream_plan(plan: Plan, tile: int, n: int, target: Any, sources: Sequence[An
             slot = moved_in.DeQue()
             tiles += [_part(slot, widths, k, source.dtype) for k, source in enumerate(sources)]
         result = moved_out.AllocTensor(target.dtype)
-        plan.issue(tiles, rooms, result, count)
+        plan.issue(tiles, rooms, result, count, turns)
         moved_out.EnQue(result)
         if sources:
             moved_in.FreeTensor(slot)
@@ -156,6 +163,8 @@ def run(name: str, output: Tensor, args: Sequence[Any], compute: DType) -> Any:
     tensors = [x for x in args if isinstance(x, Tensor)]
     if format is None or output.dtype.name not in LOADS or len(tensors) > 4 or any(t.dtype.name not in LOADS for t in tensors):
         return NotImplemented
+    if format == "i64" and (state.numerics != "device" or output.dtype.name not in ("int64", "bool")):
+        return NotImplemented  # in wide modes a word is no part of a longer one
     if not output.is_contiguous():
         fresh = _core.empty(tuple(output.shape), dtype=output.dtype, device=output.device)
         if run(name, fresh, args, compute) is NotImplemented:
@@ -212,6 +221,8 @@ _FILLED: Final = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32
 def fill(target: Tensor, value: float) -> Any:
     """Set all elements of a contiguous tensor, or say that it is not taken."""
     format = _FILLED.get(target.dtype.name)
+    if target.dtype.name == "int64":
+        format = "i32" if -(1 << 31) <= value < 1 << 31 else "i64" if state.numerics == "device" else None
     if format is None:
         return NotImplemented
     number = _scalar(bool(value) if target.dtype.name == "bool" else value, format, target.dtype)
@@ -227,12 +238,12 @@ def blocks_for(nbytes: int) -> int:
 
 _FLOATS: Final = {"float32": "f32", "float16": "f32", "bfloat16": "f32"}
 _COMPARED: Final = {"float32": "f32", "float16": "f16", "bfloat16": "f32", "int32": "i32", "int16": "f32", "int8": "f16", "uint8": "f16", "bool": "f16"}
-# Ops by what they compute in, for each compute dtype: the tensors' own format where the vector unit has it. No table has int64.
+# Ops by what they compute in, for each compute dtype: the tensors' own format where the vector unit has it, 64-bit integers as pairs of words.
 _FORMATS: Final[tuple[tuple[dict[str, Any], dict[str, str]], ...]] = (
     (OF_BOOLS, {"bool": "f16"}), (BITS, {"int32": "i32", "int16": "i16", "int8": "i16", "uint8": "i16"}),
     (NATIVE, {"float32": "f32", "float16": "f16", "bfloat16": "f32", "int32": "i32", "int16": "i16", "int8": "i16", "uint8": "i16"}),
     (CHOICES, {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32", "int16": "i16", "int8": "f16", "uint8": "f16", "bool": "f16"}),
-    ({**TESTS, **SIGNS}, {"float32": "f32", "float16": "f16", "bfloat16": "f32"}), ({**MASKS, **LOGIC}, _COMPARED), ({**FLOAT, **FUNCTIONS, **ACTIVATIONS}, _FLOATS),
+    (PAIRS, {"int64": "i64"}), ({**TESTS, **SIGNS}, {"float32": "f32", "float16": "f16", "bfloat16": "f32"}), ({**MASKS, **LOGIC}, _COMPARED), ({**FLOAT, **FUNCTIONS, **ACTIVATIONS}, _FLOATS),
 )
 
 

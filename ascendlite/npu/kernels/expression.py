@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.lang import dtypes
+from ascendlite.npu.lang.tiles import scratch
 
 Scalar = int | float
 # name -> the instruction; by what its operands are
@@ -20,7 +21,7 @@ _BITS: Final = {"and": "And", "or": "Or", "not": "Not"}
 _SCALAR: Final = {"adds": "Adds", "muls": "Muls", "maxs": "Maxs", "mins": "Mins"}
 _UNARY: Final = {"exp": "Exp", "ln": "Ln", "sqrt": "Sqrt", "abs": "Abs", "relu": "Relu"}
 _ROUND: Final = {"floor": "CAST_FLOOR", "ceil": "CAST_CEIL", "rint": "CAST_RINT", "trunc": "CAST_TRUNC"}
-ITEMSIZE: Final = {"f32": 4, "i32": 4, "u32": 4, "f16": 2, "bf16": 2, "i16": 2, "u8": 1, "i8": 1, "i64": 8, "mask": 0.125}
+ITEMSIZE: Final = {"f32": 4, "i32": 4, "u32": 4, "f16": 2, "bf16": 2, "i16": 2, "u8": 1, "i8": 1, "i64": 8, "pair": 8, "mask": 0.125}
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,6 +181,7 @@ class Plan:
         self.inputs, self.result = tuple(inputs), result
         self.order: list[Value] = []
         self._sort(result, set())
+        self.joins = any(node.op == "join" for node in self.order)  # whether words of 64-bit integers are put in turn
         last = {id(v): i for i, node in enumerate(self.order) for v in node.operands}
         self.slot: dict[int, int] = {}
         self.slots: list[float] = []  # bytes an element of each temporary buffer
@@ -209,8 +211,8 @@ class Plan:
         self.slots.append(size)
         return len(self.slots) - 1
 
-    def issue(self, inputs: Sequence[Any], temporaries: Sequence[Any], output: Any, count: Any) -> None:
-        """The instructions, for `count` elements: tiles of the inputs, raw buffers of the temporaries, the tile of the result."""
+    def issue(self, inputs: Sequence[Any], temporaries: Sequence[Any], output: Any, count: Any, turns: Any = None) -> None:
+        """The instructions, for `count` elements: tiles of the inputs, raw buffers of the temporaries, the tile of the result; `turns`: see Turns."""
         place = {id(v): t for v, t in zip(self.inputs, inputs, strict=True)}
         touched: set[int] = set()
         written: set[int] = set()
@@ -221,7 +223,8 @@ class Plan:
             if reads & written or mine in touched:
                 ac.PipeBarrier(ac.PIPE_V)
                 touched, written = set(), set()
-            _ISSUE[node.op](node, where_, [place[id(v)] for v in node.operands], count)
+            sources = [place[id(v)] for v in node.operands] + ([turns] if node.op in ("pair", "join") else [])
+            _ISSUE[node.op](node, where_, sources, count)
             place[id(node)] = where_
             touched |= reads | {mine}
             written.add(mine)
@@ -231,10 +234,10 @@ def _in_place(node: Value, operand: Value) -> bool:
     """Whether an operand's buffer can become the result's: a fused product is added to its last operand, which can't be a factor, too."""
     if node.op in ("fma", "fmas"):
         return operand is node.operands[-1] and operand not in node.operands[:-1]
-    return node.op not in ("compare", "select", "cast") and operand.format == node.format
+    return node.op not in ("compare", "select", "cast", "pair", "join", "low", "high") and operand.format == node.format
 
 
-_FORMATS: Final = {name: getattr(dtypes, "u8" if name == "mask" else name) for name in ITEMSIZE}
+_FORMATS: Final = {name: getattr(dtypes, {"mask": "u8", "pair": "i64"}.get(name, name)) for name in ITEMSIZE}
 
 
 def _issue_bits(node: Value, dst: Any, src: list[Any], count: Any) -> None:
@@ -282,6 +285,45 @@ def _issue_shift(node: Value, dst: Any, src: list[Any], count: Any) -> None:
     move(dst.ReinterpretCast(dtypes.u32), src[0].ReinterpretCast(dtypes.u32), bits, count)
 
 
+class Turns:
+    """Where the words of 64-bit integers lie: the low ones of a tile behind each other, then the high ones; and the way to words in turn.
+
+    Memory holds them in turn. `pairs`: the buffers of the plan that hold them apart; their bytes are written once, since a gather reads all.
+    """
+
+    def __init__(self, tile: int, pairs: Sequence[Any]) -> None:
+        self.high = tile
+        number, self.offsets = (scratch(dtypes.i32, 2 * tile) for _ in (0, 1))
+        for room in pairs:
+            ac.Duplicate(room.ReinterpretCast(dtypes.i32), 0, 2 * tile)
+        ac.CreateVecIndex(number, 0, 2 * tile)
+        ac.PipeBarrier(ac.PIPE_V)
+        ac.ShiftRight(self.offsets, number, 1, 2 * tile)  # the element
+        ac.PipeBarrier(ac.PIPE_V)
+        ac.Muls(self.offsets, self.offsets, 4 - 8 * tile, 2 * tile)
+        ac.Muls(number, number, 4 * tile, 2 * tile)
+        ac.PipeBarrier(ac.PIPE_V)
+        ac.Add(self.offsets, self.offsets, number, 2 * tile)  # 4 element + 4 tile (number mod 2)
+
+
+def _issue_word(node: Value, dst: Any, src: list[Any], count: Any) -> None:
+    """Every other word."""
+    ac.GatherMask(dst, src[0].ReinterpretCast(dtypes.i32), 1 if node.op == "low" else 2, 2 * count)
+
+
+def _issue_pair(node: Value, dst: Any, src: list[Any], count: Any) -> None:
+    low, high, turns = src
+    words = dst.ReinterpretCast(dtypes.i32)
+    ac.Adds(words, low, 0, count)
+    ac.Adds(words[turns.high :], high, 0, count)
+
+
+def _issue_join(node: Value, dst: Any, src: list[Any], count: Any) -> None:
+    words, turns = src
+    dst, words, offsets = (t.ReinterpretCast(dtypes.u32) for t in (dst, words, turns.offsets))
+    ac.Gather(dst, words[: 2 * turns.high], offsets, 0, 2 * count)
+
+
 _ISSUE: Final[dict[str, Callable[[Value, Any, list[Any], Any], None]]] = {
     **dict.fromkeys(_BINARY, lambda node, dst, src, count: getattr(ac, _BINARY[node.op])(dst, *src, count)),
     **dict.fromkeys(_UNARY, lambda node, dst, src, count: getattr(ac, _UNARY[node.op])(dst, src[0], count)),
@@ -290,7 +332,7 @@ _ISSUE: Final[dict[str, Callable[[Value, Any, list[Any], Any], None]]] = {
     "duplicate": lambda node, dst, src, count: ac.Duplicate(dst, node.scalar, count),
     "compare": lambda node, dst, src, count: _issue_compare(node, dst, src, count),
     "select": _issue_select,
-    "shift": _issue_shift,
+    "shift": _issue_shift, "low": _issue_word, "high": _issue_word, "pair": _issue_pair, "join": _issue_join,
     **dict.fromkeys(("fma", "fmas"), _issue_fma),
     "cast": lambda node, dst, src, count: ac.Cast(dst, src[0], node.mode, count),
 }
