@@ -35,6 +35,7 @@ _HELP = {
     "grpo_generations": "completions of each prompt",
     "grpo_lr": "learning rate of GRPO",
     "partial_credit": "weight of the reward for being like the worked answer; being right has the weight 1",
+    "dynamic_sampling": "times that groups of equal rewards are replaced by groups of other prompts",
     "loss_type": "grpo, dapo, dr_grpo, gspo or cispo",
     "beta": "weight of the KL to the model after SFT; 0: none",
     "lora_rank": "rank of LoRA, with --from",

@@ -141,8 +141,8 @@ class Job:
         args = GRPOConfig(
             str(self.folder / part), max_steps=s.grpo_steps, per_device_train_batch_size=s.grpo_prompts * s.grpo_generations,
             num_generations=s.grpo_generations, learning_rate=s.grpo_lr, lr_scheduler_type="linear", loss_type=s.loss_type, beta=s.beta,
-            warmup_steps=10, max_completion_length=material.max_new_tokens, save_steps=s.save_every, seed=s.seed, log_completions=1,
-            adam_beta2=0.99, learning_rate_scales=(*((part, s.grpo_inner_scale) for part in _INNER), *_OUTER),
+            warmup_steps=min(10, s.grpo_steps // 5), dynamic_sampling=s.dynamic_sampling, max_completion_length=material.max_new_tokens,
+            save_steps=s.save_every, seed=s.seed, log_completions=1, adam_beta2=0.99, learning_rate_scales=(*((part, s.grpo_inner_scale) for part in _INNER), *_OUTER),
             reward_weights=(1.0, s.partial_credit),
         )  # fmt: skip
         trainer = GRPOTrainer(

@@ -30,6 +30,7 @@ class JobSettings:
     grpo_generations: int = 16
     grpo_lr: float = 1e-3
     grpo_inner_scale: float = 0.2  # of the learning rate of attention and experts
+    dynamic_sampling: int = 0
     partial_credit: float = 0.0
     loss_type: str = "dapo"
     beta: float = 1e-3
@@ -43,10 +44,12 @@ class JobSettings:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.type == "int" and field.name not in ("seed", "specialists") and value < 1:
+            if field.type == "int" and field.name not in ("seed", "specialists", "dynamic_sampling") and value < 1:
                 raise ArgumentError(f"--{field.name.replace('_', '-')} is {value}; it must be at least 1")
             if field.type == "float" and not value >= 0:
                 raise ArgumentError(f"--{field.name.replace('_', '-')} is {value}; it must be at least 0")
+        if self.dynamic_sampling < 0:
+            raise ArgumentError(f"--dynamic-sampling is {self.dynamic_sampling}; it must be at least 0")
         if self.grpo_generations < 2:
             raise ArgumentError("--grpo-generations must be at least 2: the others of a group are the baseline")
         if self.specialists not in (0, 2):
@@ -62,7 +65,7 @@ class JobSettings:
 # Where a pretrained model begins (--from): so many tokens as two cores read in about ten minutes with the weights of SmolLM2-135M.
 PRETRAINED: dict[str, int | float | str] = {
     "task": "chain_sum", "questions": 1000, "held_out": 40, "sft_steps": 60, "sft_batch": 8, "sft_lr": 1e-3, "sft_check": 15, "sft_cooling": 10,
-    "grpo_steps": 30, "grpo_prompts": 4, "grpo_generations": 6, "grpo_lr": 3e-4, "save_every": 10,
+    "grpo_steps": 40, "grpo_prompts": 4, "grpo_generations": 6, "grpo_lr": 3e-4, "dynamic_sampling": 3, "save_every": 10,
 }  # fmt: skip
 
 
