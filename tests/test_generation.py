@@ -89,8 +89,50 @@ def test_logits_that_are_no_distribution_are_refused():
             choose(al.tensor([[0.0, 1.0], [value, 0.0]]), GenerationConfig(), [0, 0], [0, 0])
 
 
+def test_names_of_transformers_are_understood():
+    model = _model()
+    prompt = [1, 2, 3]
+    greedy = generate(model, prompt, temperature=0.0, max_new_tokens=4)
+    assert generate(model, prompt, do_sample=False, max_new_tokens=4, pad_token_id=0, num_beams=1, top_k=0) == greedy
+    two = generate(model, prompt, samples=2, max_new_tokens=4, stop_tokens=[5], seed=3)
+    assert generate(model, prompt, num_return_sequences=2, max_new_tokens=np.int64(4), eos_token_id=5, seed=3, do_sample=True) == two
+    for options, text in (
+        ({"num_beams": 4}, "there is no num_beams: texts are drawn token by token"),
+        ({"max_length": 9}, "max_new_tokens counts what is written"),
+        ({"do_sample": False, "temperature": 0.7}, "leave one of them out"),
+        ({"eos_token_id": 1, "stop_tokens": [1]}, "are the same"),
+        ({"max_new_token": 3}, "did you mean max_new_tokens"),
+        ({"max_new_tokens": 2.5}, "must be a whole number"),
+        ({"temperature": "hot"}, "must be a number"),
+    ):
+        with pytest.raises(ArgumentError, match=text):
+            generate(model, prompt, **options)
+    for prompts, text in (([], "give at least one"), ([[1.5]], "whole numbers, one for each token"), (["a", [1]], "whole numbers")):
+        with pytest.raises(ArgumentError, match=text):
+            generate(model, prompts)
+
+
+def test_a_tokenizers_end_ends_a_row_unless_others_are_named():
+    model, tokenizer = _model(), _Numbers()
+    free = generate(model, [1, 2, 3], temperature=0.0, max_new_tokens=6)[0].tokens
+    tokenizer.eos_token_id = free[2]
+    first = free.index(free[2]) + 1
+    assert generate(model, [1, 2, 3], temperature=0.0, max_new_tokens=6, tokenizer=tokenizer)[0].tokens == free[:first]
+    assert generate(model, [1, 2, 3], temperature=0.0, max_new_tokens=6, tokenizer=tokenizer, stop_tokens=())[0].tokens == free
+
+
+class _Numbers:
+    eos_token_id = 0
+
+    def encode(self, text):
+        return [int(word) for word in text.split()]
+
+    def decode(self, tokens):
+        return "".join(f"{token} " for token in tokens)
+
+
 def test_options_that_cannot_be_are_refused():
-    for name, value in {"temperature": -1.0, "top_k": 0, "top_p": 0.0, "min_p": 2.0, "repetition_penalty": 0.0, "samples": 0,
+    for name, value in {"temperature": -1.0, "top_k": -1, "top_p": 0.0, "min_p": 2.0, "repetition_penalty": 0.0, "samples": 0,
                         "max_new_tokens": -1, "overflow": "wrap"}.items():  # fmt: skip
         with pytest.raises(ArgumentError, match=name):
             GenerationConfig(**{name: value})

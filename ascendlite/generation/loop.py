@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Unpack
@@ -12,6 +13,7 @@ from ascendlite.errors import ArgumentError
 from ascendlite.models.cache import CausalLM
 
 from .config import GenerationConfig, Options
+from .names import options_of
 from .protocol import TextCodec
 from .run import Past, Run, Token
 from .speculative import SpeculativeRun
@@ -51,21 +53,27 @@ def _as_rows(prompts: Prompts, codec: TextCodec | None) -> list[list[int]]:
     if isinstance(prompts, str):
         return _as_rows([prompts], codec)
     items = list(prompts)
+    if not items:
+        raise ArgumentError("generate: there are no prompts; give at least one")
     if items and all(isinstance(item, str) for item in items):
         if codec is None:
             raise ArgumentError("generate: prompts are texts but there is no tokenizer; pass tokenizer=, or give token numbers")
         return [[int(t) for t in codec.encode(text)] for text in items]  # type: ignore[arg-type]
     if items and all(isinstance(item, int) for item in items):
         return [[int(t) for t in items]]  # type: ignore[call-overload]
-    return [[int(t) for t in row] for row in items]  # type: ignore[union-attr, attr-defined]
+    return [_tokens(row) for row in items]
+
+
+def _tokens(row: object) -> list[int]:
+    try:
+        return [operator.index(token) for token in row]  # type: ignore[attr-defined]
+    except TypeError as error:
+        raise ArgumentError(f"generate: a prompt is {str(row)[:60]!r} ({error}); it must be a text or whole numbers, one for each token") from error
 
 
 def _config(config: GenerationConfig | None, options: Options) -> GenerationConfig:
-    known = set(GenerationConfig.__dataclass_fields__)
-    unknown = sorted(set(options) - known)
-    if unknown:
-        raise ArgumentError(f"generate: there is no option {', '.join(unknown)}; known: {', '.join(sorted(known))}")
-    return replace(config or GenerationConfig(), **options)
+    found = options_of(options, GenerationConfig.__dataclass_fields__)
+    return replace(config or GenerationConfig(), **found)  # type: ignore[arg-type]
 
 
 def stream(

@@ -92,7 +92,7 @@ class Run:
             Row(number, seed, prompt, prompt[-self.limit :], None if codec is None else TextStream(codec, config.stop_texts))
             for number, (seed, prompt) in enumerate(zip(config.seeds(len(texts)), texts, strict=True))
         ]
-        self.stop_tokens = frozenset(int(t) for t in config.stop_tokens)
+        self.stop_tokens = config.ends(codec)
         self.cache: Cache | None = None
         self._spare = 0  # rows of the cache behind those that write
 

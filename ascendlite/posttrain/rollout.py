@@ -58,7 +58,7 @@ class Sampler:
         self._options = GenerationConfig(
             temperature=config.temperature, top_k=config.top_k, top_p=config.top_p, min_p=config.min_p, logprobs=True, keep_sets=self._keep_sets
         )
-        self._ends = frozenset(int(token) for token in config.stop_tokens)
+        self._ends = config.ends()
 
     def draw(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], log: WriteAheadLog | None = None) -> list[Rollout]:
         """A completion of each prompt; with a log, those of the same prompts and seeds that it holds are gone on with."""

@@ -5,7 +5,24 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from ascendlite.npu.kernels.expression import Value, absolute, constant, eq, exp, floor, fma, ln, maximum, minimum, ne, of_tiles, rint, sqrt, trunc, where
+from ascendlite.npu.kernels.expression import (
+    Value,
+    absolute,
+    constant,
+    eq,
+    exp,
+    floor,
+    fma,
+    ln,
+    maximum,
+    minimum,
+    ne,
+    of_tiles,
+    rint,
+    sqrt,
+    trunc,
+    where,
+)
 from ascendlite.npu.kernels.formulas import Formula, log1p, polynomial
 
 _INF, _NAN = math.inf, math.nan
