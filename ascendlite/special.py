@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ascendlite.absent import absent
+from ascendlite.absent import absent as _absent
 from ascendlite.core import FUNCTIONS, Tensor, deliver, get_default_dtype
 from ascendlite.ops.gamma import _i1
 from ascendlite.ops.gamma import zeta as zeta
@@ -116,4 +116,4 @@ def i1e(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 def __getattr__(name: str) -> Any:
-    raise absent("special", name)
+    raise _absent("special", name)

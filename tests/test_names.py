@@ -114,3 +114,26 @@ def test_bicubic_sampling_of_the_lattice_gives_the_image_back():
     for padding in ("zeros", "border", "reflection"):
         y = nn.functional.grid_sample(x, grid, "bicubic", padding, align_corners=False)
         np.testing.assert_allclose(y.numpy(), x.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(("call", "error", "text"), [
+    (lambda: al.addcmul(al.tensor([1]), al.tensor([2]), al.tensor([3]), value=0.5), ValueError, "integers"),
+    (lambda: nn.RNN(0, 5), ValueError, "input_size"),
+    (lambda: nn.LSTM(3, 5)(al.ones(2, 3, dtype=al.float64)), ValueError, "does not match weight dtype"),
+    (lambda: nn.RNNCell(2, 3)(al.ones(1, 2), al.ones(1, 1, 1, 3)), ValueError, "1D or 2D"),
+    (lambda: nn.BatchNorm1d(3, eps=0.0)(al.ones(2, 3)), ValueError, "eps must be positive"),
+    (lambda: nn.CrossEntropyLoss(ignore_index=1)(al.ones(2, 3), al.ones(2, 3)), RuntimeError, "floating point target"),
+    (lambda: al.optim.SGD([("w", nn.Parameter(al.ones(1))), nn.Parameter(al.ones(1))]), ValueError, "names"),
+    (lambda: al.nn.functional.glu(al.ones(2), 3), IndexError, "Dimension out of range"),
+    (lambda: al.tensordot(al.ones(2), al.ones(2), (0,)), RuntimeError, "pair"),
+    (lambda: al.sinkhorn(al.zeros(2, 2), 2**62), ValueError, "iterations"),
+    (lambda: al.tensor(1.0).__format__(3), TypeError, "must be str"),
+    (lambda: al.ones(2, 2).norm("nuc", 1), ValueError, "2-tuple"),
+])
+def test_mistakes_are_named(call, error, text):
+    with pytest.raises(error, match=text):
+        call()
+
+
+def test_a_norm_without_bias_has_a_weight_only():
+    assert ["weight", "running_mean", "running_var", "num_batches_tracked"] == list(nn.BatchNorm1d(3, bias=False).state_dict())

@@ -93,7 +93,7 @@ REPRS = {
     "LayerNorm(5)": "LayerNorm((5,), eps=1e-05, elementwise_affine=True)",
     "RMSNorm(5)": "RMSNorm((5,), eps=None, elementwise_affine=True)",
     "GroupNorm(2, 4)": "GroupNorm(2, 4, eps=1e-05, affine=True)",
-    "BatchNorm2d(3)": "BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)",
+    "BatchNorm2d(3)": "BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)",
     "Conv2d(3, 4, 3)": "Conv2d(3, 4, kernel_size=(3, 3), stride=(1, 1))",
     "Conv2d(3, 6, (3, 1), 2, padding=1, groups=3, bias=False)": (
         "Conv2d(3, 6, kernel_size=(3, 1), stride=(2, 2), padding=(1, 1), groups=3, bias=False)"

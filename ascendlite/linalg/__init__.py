@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ascendlite.absent import absent
+from ascendlite.absent import absent as _absent
 from ascendlite.linalg.factors import LinAlgError
 from ascendlite.linalg.more import cholesky_ex, inv_ex, solve_ex, tensorinv, tensorsolve, vander
 from ascendlite.linalg.norms import cond, cross, diagonal, matmul, matrix_norm, matrix_power, norm, vecdot, vector_norm
@@ -20,4 +20,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    raise absent("linalg", name)
+    raise _absent("linalg", name)

@@ -136,8 +136,11 @@ def lu(A: Tensor, *, pivot: bool = True) -> LU:
 
 def unpack(packed: Tensor, pivots: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """P, L and U out of what `lu_factor` gave."""
+    check_matrices("lu_unpack", packed)
     m, n = packed.shape[-2:]
     k = min(m, n)
+    if tuple(pivots.shape) != (*packed.shape[:-2], k):
+        raise ShapeError(f"lu_unpack: LU of shape {tuple(packed.shape)} has pivots of shape {(*packed.shape[:-2], k)}, got {tuple(pivots.shape)}")
     lower = packed[..., :k].tril(-1) + eye(m, k, dtype=packed.dtype, device=packed.device)
     return permutation(pivots, m, packed), lower, packed[..., :k, :].triu()
 

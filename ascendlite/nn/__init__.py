@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..absent import absent
+from ..absent import absent as _absent
 from . import functional, init, utils
 from .activation import (
     CELU,
@@ -310,4 +310,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    raise absent("nn", name)
+    raise _absent("nn", name)

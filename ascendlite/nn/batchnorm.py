@@ -31,6 +31,7 @@ class _ChannelNorm(Module):
         track_running_stats: bool,
         device: str | Device | None,
         dtype: DType | None,
+        bias: bool,
     ) -> None:
         super().__init__()
         self.num_features = num_features
@@ -42,7 +43,7 @@ class _ChannelNorm(Module):
             "weight", Parameter(ones(num_features, device=device, dtype=dtype)) if affine else None
         )
         self.register_parameter(
-            "bias", Parameter(zeros(num_features, device=device, dtype=dtype)) if affine else None
+            "bias", Parameter(zeros(num_features, device=device, dtype=dtype)) if affine and bias else None
         )
         track = track_running_stats
         self.register_buffer(
@@ -64,8 +65,9 @@ class _ChannelNorm(Module):
 
     def reset_parameters(self) -> None:
         self.reset_running_stats()
-        if self.weight is not None and self.bias is not None:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -79,7 +81,7 @@ class _ChannelNorm(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
     def _load_from_state_dict(
@@ -114,8 +116,10 @@ class _BatchNorm(_ChannelNorm):
         track_running_stats: bool = True,
         device: str | Device | None = None,
         dtype: DType | None = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)
@@ -166,8 +170,10 @@ class _InstanceNorm(_ChannelNorm):
         track_running_stats: bool = False,
         device: str | Device | None = None,
         dtype: DType | None = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)

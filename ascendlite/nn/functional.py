@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..absent import absent
+from ..absent import absent as _absent
 from ..core import FUNCTIONS
 from ..core.registry import name_wrong_types
 from ..ops.activation import gelu, glu, logsigmoid, mish, silu, softplus, softsign, swiglu, tanhshrink
@@ -252,4 +252,4 @@ globals().update({name: name_wrong_types(globals()[name], name) for name in __al
 
 
 def __getattr__(name: str) -> Any:
-    raise absent("nn.functional", name)
+    raise _absent("nn.functional", name)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..absent import absent
+from ..absent import absent as _absent
 from ..core import Generator, Tensor, empty, no_grad
 from ..core import tensor as as_tensor
 
@@ -222,4 +222,4 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
 
 
 def __getattr__(name: str) -> Any:
-    raise absent("nn.init", name)
+    raise _absent("nn.init", name)

@@ -179,13 +179,13 @@ class _LazyNorm(_Lazy):
 
     def __init__(
         self, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool | None = None, track_running_stats: bool | None = None,
-        device: str | Device | None = None, dtype: DType | None = None,
+        device: str | Device | None = None, dtype: DType | None = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         affine = self._default_affine if affine is None else affine
         track = self._default_affine if track_running_stats is None else track_running_stats
         super().__init__(0, eps, momentum, affine, track, device, dtype)
         if affine:
-            self._make(True, device, dtype)
+            self._make(bias, device, dtype)
         if track:
             self.running_mean = UninitializedBuffer(device=device, dtype=dtype)
             self.running_var = UninitializedBuffer(device=device, dtype=dtype)

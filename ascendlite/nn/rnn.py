@@ -6,7 +6,7 @@ import math
 from functools import partial
 from typing import Any
 
-from ..core import Device, DType, Tensor, empty, zeros
+from ..core import Device, DType, Tensor, empty, get_autocast, zeros
 from ..errors import ShapeError
 from ..ops.movement import cat, stack
 from . import functional as F
@@ -35,7 +35,7 @@ class RNNBase(Module):
         dtype: DType | None = None,
     ) -> None:
         super().__init__()
-        _check_options(mode, hidden_size, num_layers, dropout, proj_size)
+        _check_options(mode, input_size, hidden_size, num_layers, dropout, proj_size)
         self.mode = mode
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -93,6 +93,11 @@ class RNNBase(Module):
             raise ValueError(
                 f"{type(self).__name__}: expected input to be 2D or 3D, got {input.ndim}D instead "
                 f"(shape {tuple(input.shape)})"
+            )
+        if input.dtype != self.weight_ih_l0.dtype and not get_autocast()[0]:
+            raise ValueError(
+                f"{type(self).__name__}: input dtype ({input.dtype}) does not match weight dtype "
+                f"({self.weight_ih_l0.dtype}); convert the input or the module with .to()"
             )
         if input.shape[-1] != self.input_size:
             raise RuntimeError(
@@ -189,7 +194,7 @@ class RNNBase(Module):
         return text + "".join(f", {name}={value}" for name, value, usual in extras if value != usual)
 
 
-def _check_options(mode: str, hidden_size: int, num_layers: int, dropout: float, proj_size: int) -> None:
+def _check_options(mode: str, input_size: int, hidden_size: int, num_layers: int, dropout: float, proj_size: int) -> None:
     if isinstance(dropout, bool) or not 0 <= dropout <= 1:
         raise ValueError(
             f"{mode}: dropout should be a number in range [0, 1] representing the probability of an element "
@@ -197,6 +202,8 @@ def _check_options(mode: str, hidden_size: int, num_layers: int, dropout: float,
         )
     if not isinstance(hidden_size, int):
         raise TypeError(f"{mode}: hidden_size should be of type int, got: {type(hidden_size).__name__}")
+    if input_size <= 0:
+        raise ValueError(f"{mode}: input_size must be greater than zero, got {input_size}")
     if hidden_size <= 0:
         raise ValueError(f"{mode}: hidden_size must be greater than zero, got {hidden_size}")
     if num_layers <= 0:

@@ -66,6 +66,8 @@ class RNNCellBase(Module):
         if hx is None:
             hx = (zeros(wanted, dtype=input.dtype, device=input.device),) * count
         for state in hx:
+            if state.ndim not in (1, 2):
+                raise ValueError(f"{name}: Expected hidden to be 1D or 2D, got {state.ndim}D instead")
             if tuple(state.shape) != wanted:
                 raise ShapeError(f"{name}: expected hidden of shape {wanted}, got {tuple(state.shape)}")
         return run_cell(self._mode, input, hx, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ascendlite.core import FLOATONLY, Op, Tensor, deliver, function, pointwise, require_tensor
+from ascendlite.core import FLOATONLY, Op, Tensor, deliver, function, normalize_dim, pointwise, require_tensor
 from ascendlite.errors import ArgumentError, ShapeError
 from ascendlite.ops.compare import where
 from ascendlite.ops.pointwise import exp, sigmoid, tanh
@@ -270,7 +270,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
 @function(toplevel=False)
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """The first half along `dim` times the sigmoid of the second."""
-    size = input.shape[dim] if input.ndim else 0
+    size = input.shape[normalize_dim(dim, input.ndim)] if input.ndim else 0
     if not input.ndim or size % 2:
         raise ShapeError(f"glu: halving dimension must be even, but dimension {dim} is size {size}; pad it")
     half = size // 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ascendlite.core import Op, Tensor, function, int64
+from ascendlite.core import bool as bool_
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
 
 OutputSize = int | None | Sequence[int | None]
@@ -70,13 +71,13 @@ _adaptive_avg_backward = Op(
 )
 
 
-def check_planes(op: str, n: int, input: Tensor) -> None:
-    """A pool over n dimensions takes (N, C, ...) or (C, ...) of a float dtype, with something in every plane."""
+def check_planes(op: str, n: int, input: Tensor, integers: bool = False) -> None:
+    """A pool over n dimensions takes (N, C, ...) or (C, ...) of a float dtype (some: of integers), with something in every plane."""
     if input.ndim not in (n + 1, n + 2):
         raise ArgumentError(
             f"{op}: Expected {n + 1}D or {n + 2}D (batch mode) tensor for input, but got: {list(input.shape)}"
         )
-    if not input.dtype.is_floating_point:
+    if not input.dtype.is_floating_point and not (integers and input.dtype is not bool_ and input.device.type != "npu"):
         raise DTypeError(f"{op}: not implemented for dtype {input.dtype.name}; cast to a float dtype first")
     if 0 in input.shape[-n - 1 :]:
         raise ShapeError(

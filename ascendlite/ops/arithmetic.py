@@ -124,6 +124,10 @@ _addcdiv = pointwise(
 
 
 def _plan_addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Plan:
+    if isinstance(value, float) and not any(isinstance(t, Tensor) and t.is_floating_point() for t in (input, tensor1, tensor2)):
+        if not value.is_integer():
+            raise ArgumentError(f"addcmul: value is {value}, but the tensors are of integers; pass an integer, or cast them")
+        value = int(value)
     return _addcmul, (input, tensor1, tensor2, value)
 
 
@@ -136,7 +140,8 @@ def addcmul(
     input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1, out: Tensor | None = None
 ) -> Tensor:
     """input + value * tensor1 * tensor2."""
-    return _addcmul(input, tensor1, tensor2, value, out=out)
+    op, operands = _plan_addcmul(input, tensor1, tensor2, value=value)
+    return op(*operands, out=out)
 
 
 @function(methods=("addcdiv",), inplace=_inplace(_plan_addcdiv))

@@ -9,7 +9,9 @@ from __future__ import annotations
 from math import prod
 
 from ascendlite.core import Op, Tensor, function
+from ascendlite.core import bool as bool_
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
+from ascendlite.ops.integer_windows import convolve, convolve_transposed
 from ascendlite.ops.sizes import Size, check_positive, spread
 
 # Attributes of all three ops: (stride, padding before, dilation, groups, spatial size of the result).
@@ -113,10 +115,13 @@ def _check_operands(op: str, n: int, input: Tensor, weight: Tensor, bias: Tensor
             f"{op}: expected {n + 2}-dimensional weight for {n + 1 if input.ndim == n + 1 else n + 2}-dimensional "
             f"input {list(input.shape)}, but got weight of size {list(weight.shape)}"
         )
-    if not input.dtype.is_floating_point or input.dtype.itemsize == 1:
+    floating = input.dtype.is_floating_point
+    if input.dtype is bool_ or (floating and input.dtype.itemsize == 1) or (not floating and input.device.type == "npu"):
         raise DTypeError(
             f"{op}: not implemented for dtype {input.dtype.name}; cast the input to a float dtype"
         )
+    if not floating:
+        _check_dtypes(op, input, weight, bias)
     if groups <= 0:
         raise ArgumentError(f"{op}: non-positive groups is not supported, got groups={groups}")
     if weight.shape[0] % groups:
@@ -195,9 +200,10 @@ def _convolve(
             "Kernel size can't be greater than actual input size; add padding or take a smaller kernel"
         )
     size = tuple((p - r) // s + 1 for p, r, s in zip(padded, reach, stride, strict=True))
+    run = _conv if input.dtype.is_floating_point else convolve
     if input.ndim == n + 1:
-        return _conv(input.unsqueeze(0), weight, bias, stride, before, dilation, groups, size).squeeze(0)
-    return _conv(input, weight, bias, stride, before, dilation, groups, size)
+        return run(input.unsqueeze(0), weight, bias, stride, before, dilation, groups, size).squeeze(0)
+    return run(input, weight, bias, stride, before, dilation, groups, size)
 
 
 def _convolve_transposed(
@@ -234,11 +240,10 @@ def _convolve_transposed(
             f"{op}: Given input size per channel: {tuple(input.shape[-n:])}. Calculated output size per channel: "
             f"{size}. Output size is too small; take less padding"
         )
+    run = _conv_input if input.dtype.is_floating_point else convolve_transposed
     if input.ndim == n + 1:
-        return _conv_input(
-            input.unsqueeze(0), weight, bias, stride, padding, dilation, groups, size
-        ).squeeze(0)
-    return _conv_input(input, weight, bias, stride, padding, dilation, groups, size)
+        return run(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups, size).squeeze(0)
+    return run(input, weight, bias, stride, padding, dilation, groups, size)
 
 
 @function()

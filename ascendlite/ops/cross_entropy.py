@@ -195,6 +195,8 @@ def cross_entropy(
         )
     _check_weight("cross_entropy", input, weight)
     if input.shape == target.shape and target.dtype.is_floating_point:
+        if ignore_index >= 0:
+            raise ArgumentError(f"cross_entropy: ignore_index is not supported for floating point target: got {ignore_index}; leave it out")
         return _of_probabilities(input, target, weight, code, label_smoothing)
     rows, flat = _class_rows("cross_entropy", input, target)
     loss = _cross_entropy(rows, flat, weight, code, ignore_index, float(label_smoothing))[0]

@@ -82,8 +82,8 @@ class TriangularSolve(NamedTuple):
 def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> TopSVD:
     """U, S and V (not its transpose: that is linalg.svd) of each matrix; `some`: only the columns that count."""
     if not compute_uv:
-        m, n = input.shape[-2:]
         values = _linalg().svdvals(input)
+        m, n = input.shape[-2:]
         return TopSVD(input.new_zeros((*input.shape[:-1], m)), values, input.new_zeros((*input.shape[:-2], n, n)))
     u, s, vh = _linalg().svd(input, full_matrices=not some)
     return TopSVD(u, s, vh.mT)

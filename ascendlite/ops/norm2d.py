@@ -207,11 +207,14 @@ def batch_norm(
 ) -> Tensor:
     """Normalises (N, C, ...) per channel: by the batch when training, moving the running statistics; else by these.
 
-    >>> y = al.nn.functional.batch_norm(al.tensor([[1.0], [3.0]]), None, None, training=True, eps=0.0)
-    >>> y.tolist()
-    [[-1.0], [1.0]]
+    >>> y = al.nn.functional.batch_norm(al.tensor([[1.0], [3.0]]), None, None, training=True)
+    >>> y
+    tensor([[-1.0000],
+            [ 1.0000]])
     """
     _check_input("batch_norm", input)
+    if not eps > 0:
+        raise ArgumentError(f"batch_norm: eps must be positive, but got {eps}")
     channels = input.shape[1]
     _check_channels(
         "batch_norm", channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias

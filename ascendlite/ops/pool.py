@@ -15,6 +15,7 @@ from ascendlite.ops.adaptive_pool import (
     check_planes,
     window_scatter,
 )
+from ascendlite.ops.integer_windows import averages
 from ascendlite.ops.sizes import Size, check_positive, spread
 
 __all__ = [
@@ -157,7 +158,7 @@ def _avg(
     count_include_pad: bool,
     divisor_override: int | None = None,
 ) -> Tensor:
-    check_planes(op, n, input)
+    check_planes(op, n, input, integers=True)
     kernel, padding = spread(op, "kernel_size", kernel_size, n), spread(op, "padding", padding, n)
     stride = kernel if stride is None or stride == () or stride == [] else spread(op, "stride", stride, n)
     ones = (1,) * n
@@ -165,7 +166,8 @@ def _avg(
     if divisor_override == 0:
         raise ArgumentError(f"{op}: divisor must be not zero, got divisor_override=0")
     size = _pooled_size(op, input, kernel, stride, padding, ones, ceil_mode)
-    return _avg_pool(input, kernel, stride, padding, bool(count_include_pad), divisor_override or 0, size)
+    run = _avg_pool if input.dtype.is_floating_point else averages
+    return run(input, kernel, stride, padding, bool(count_include_pad), divisor_override or 0, size)
 
 
 @function(toplevel=False)

@@ -82,6 +82,7 @@ def is_same_size(input: Tensor, other: Tensor) -> bool:
 
 def is_set_to(self: Tensor, tensor: Tensor) -> bool:
     """Whether both are the same view of the same memory."""
+    require_tensor("is_set_to", self, tensor)
     same = self.data_ptr() == tensor.data_ptr() and tuple(self.shape) == tuple(tensor.shape)
     return bool(same and self.stride() == tensor.stride())
 

@@ -17,6 +17,8 @@ def _dims(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]]) -> tuple[li
             )
         left, right = list(range(a.ndim - dims, a.ndim)), list(range(dims))
     else:
+        if len(dims) != 2:
+            raise ShapeError(f"tensordot: dims must be a number or a pair of lists of dims, got {len(dims)} lists")
         left, right = ([int(d)] if isinstance(d, int) else [int(x) for x in d] for d in dims)
     if len(left) != len(right):
         raise ShapeError(f"tensordot: both lists of dims must be of the same length: {left} and {right}")

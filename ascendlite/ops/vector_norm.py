@@ -73,10 +73,15 @@ def norm(
     """The vector norm over dims (all by default); "fro" is the norm of order 2."""
     if p is None or p == "fro":
         p = 2.0
+    if p == "nuc":
+        from ascendlite import linalg  # above this layer, and not needed before the first call
+
+        if dim is not None and (isinstance(dim, int) or len(dim) != 2):
+            raise ArgumentError(f"norm: linalg.matrix_norm: dim must be a 2-tuple, got {dim}")
+        pair = (-2, -1) if dim is None else (dim[0], dim[1])
+        return deliver(linalg.matrix_norm(input, "nuc", pair, keepdim, dtype=dtype), out)
     if isinstance(p, str):
-        raise ArgumentError(
-            f'norm: p is {p!r}, but only numbers and "fro" are known; compute singular values for "nuc"'
-        )
+        raise ArgumentError(f'norm: p is {p!r}, but only numbers, "fro" and "nuc" are known')
     return vector_norm(input, p, dim, keepdim, dtype=dtype, out=out)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..absent import absent
+from ..absent import absent as _absent
 from . import lr_scheduler
 from .adafactor import Adafactor
 from .adam import Adam, AdamW
@@ -23,4 +23,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    raise absent("optim", name)
+    raise _absent("optim", name)

@@ -168,6 +168,8 @@ def _split_names(params: object) -> tuple[list[Any], list[str] | None]:
     items = list(params)  # type: ignore[call-overload]
     if items and all(isinstance(item, tuple) for item in items):
         return [param for _, param in items], [name for name, _ in items]
+    if any(isinstance(item, tuple) for item in items):
+        raise ValueError("all optimizer params should be with/without names; some have none: give all a name, or none")
     return items, None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...absent import absent
+from ...absent import absent as _absent
 from . import parametrizations, parametrize, rnn
 from .clip_grad import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from .convert_parameters import parameters_to_vector, vector_to_parameters
@@ -34,4 +34,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    raise absent("nn.utils", name)
+    raise _absent("nn.utils", name)
