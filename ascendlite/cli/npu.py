@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import runpy
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +47,7 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="a Python file that launches kernels")
     parser.add_argument("--chip", default=None, help="chip to check for (default: that of the device)")
     parser.add_argument("--syncs", action="store_true", help="also say which flags and barriers are not needed")
+    parser.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="end a file whose Python does not (default: 120)")
     parser.add_argument("arguments", nargs="*", help="arguments of the file")
 
 
@@ -59,17 +63,49 @@ def _run_file(options: argparse.Namespace, launch: Callable[[Any, Any], bool]) -
         raise FileFormatError(f"npu {options.npu_command}: there is no file {path}; give a Python file that launches kernels")
     arguments, sys.argv = sys.argv, [str(path), *options.arguments]
     try:
-        with on_chip(options.chip) if options.chip else nullcontext(), proof.launches_ask(launch):
+        with on_chip(options.chip) if options.chip else nullcontext(), proof.launches_ask(launch), _within(getattr(options, "timeout", 0.0)):
             runpy.run_path(str(path), run_name="__main__")
-    except KernelError as error:
-        return str(error)
     except SystemExit as end:
         return "" if not end.code else f"the file ended with exit code {end.code}"
-    except Exception:  # the file's own error: shown as Python would, after what was found
-        return traceback.format_exc(limit=-4)
+    except Exception as error:
+        if isinstance(error, KernelError) and error.site is not None:
+            return str(error)
+        return _at_line(error, str(path))
     finally:
         sys.argv = arguments
     return ""
+
+
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Ends Python code that runs longer, with TimeoutError where it is."""
+
+    def end(signum: int, frame: object) -> None:
+        raise TimeoutError(f"still running after {seconds:g} s: does a loop of Python not end? (--timeout SECONDS gives it more)")
+
+    if seconds <= 0 or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _at_line(error: Exception, file: str) -> str:
+    """An error of the file's own Python, at the line of the file that was running."""
+    from ascendlite.errors import AscendLiteError
+    from ascendlite.npu.errors import Site, render
+
+    exception = traceback.TracebackException.from_exception(error)
+    lines = [frame.lineno for frame in exception.stack if frame.filename == file and frame.lineno]
+    if isinstance(error, SyntaxError) and error.filename == file and error.lineno:
+        lines = [error.lineno]
+    text = str(error) if isinstance(error, AscendLiteError) else list(exception.format_exception_only())[-1].strip()
+    return render("python", text, ((Site(file, lines[-1]), ""),) if lines else ())
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -85,14 +121,17 @@ def _check(options: argparse.Namespace) -> int:
             print(seen[key], end="\n\n")
             if options.syncs and seen[key].clean:
                 _print_redundant(traced, sharing)
-        return seen[key].clean
+        return seen[key].clean and seen[key].instructions > 0
 
     failed = _run_file(options, launch)
+    if not seen and not failed:
+        failed = f"{options.file} launches no kernel, so nothing was checked; call one, as kernel[blocks](tensors, ...)"
     if failed:
         print(failed, file=sys.stderr)
     broken = sum(not r.clean for r in seen.values())
+    stopped = "; the file stopped before its end" if failed and seen else ""
     unproved = sum(r.clean and not r.proved for r in seen.values())
-    print(f"{len(seen)} kernel program{'s' * (len(seen) != 1)} checked: {len(seen) - broken - unproved} proved, {unproved} not proved, {broken} with errors")
+    print(f"{len(seen)} kernel program{'s' * (len(seen) != 1)} checked: {len(seen) - broken - unproved} proved, {unproved} not proved, {broken} with errors{stopped}")
     return 1 if broken or failed else 0
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 KINDS = {"aic": 0, "aiv": 1, "mix": 2}  # ProgramKind
+MOST_BLOCKS = 65535  # of a launch, as on the card
 _LOCK = threading.RLock()  # one trace at a time
 _SETTINGS = threading.local()
 
@@ -160,7 +161,7 @@ class Kernel(Generic[P]):
         bound = self.signature.bind(*args, **kwargs)
         given = frozenset(bound.arguments)
         bound.apply_defaults()
-        count = blocks or cores(self.kind, chip)
+        count = cores(self.kind, chip) if blocks is None else blocks
         call = CallArguments(key=[chip.name, count]).take(bound.arguments, given)
         variants = self._programs.setdefault(tuple(call.key), Variants())
         found = variants.get(call.floats.values)
@@ -174,8 +175,8 @@ class Kernel(Generic[P]):
 
 def trace(function: Callable[..., None], kind: str, blocks: int, chip: Chip, bound: inspect.BoundArguments, call: CallArguments) -> Traced:
     """Runs the function for each kind of core and class of blocks and makes its program."""
-    if blocks < 1:
-        raise ArgumentError(f"kernel {function.__name__}: {blocks} blocks; at least 1")
+    if not 1 <= blocks <= MOST_BLOCKS:
+        raise ArgumentError(f"kernel {function.__name__}: {blocks} blocks; it takes 1 to {MOST_BLOCKS}, as kernel[blocks](...)")
     tracer = Tracer(chip, blocks, kind, call.floats)
     buffers: dict[str, tuple[Buffer, ...]] = {}
     constants = ", ".join(f"{n}={v}" for n, v in call.values.items() if isinstance(v, int))

@@ -71,7 +71,7 @@ class Check {
       note(kUnsupported, kDataDependentFlow, {}).parties.push_back(decided);
     }
     for (int end = 0; end < (flow ? 2 : 1); ++end) {
-      group_blocks(end);
+      if (!group_blocks(end)) break;
       check_classes(end);
       check_between(end);
     }
@@ -86,19 +86,26 @@ class Check {
     return report_.findings.back();
   }
 
-  // Blocks by what they run.
-  void group_blocks(bool high_end) {
+  // Blocks by what they run; false where one runs too long to be followed.
+  bool group_blocks(bool high_end) {
     classes_.clear();
     std::map<uint64_t, size_t> known;
     walks_.assign(blocks_, {});
     for (int64_t b = 0; b < blocks_; ++b) {
-      walk_block(program_, b, storages_, high_end, nullptr, walks_[b]);
+      walk_block(program_, b, storages_, high_end, nullptr, limits_.most_instructions, walks_[b]);
+      if (walks_[b].stopped_at >= 0) {
+        Party last;
+        last.core = program_.has_cube() ? 0 : 1, last.site = walks_[b].stopped_at, last.block = b;
+        note(kUnsupported, kTooLong, {}).parties.push_back(last);
+        return false;
+      }
       auto [it, made] = known.try_emplace(walks_[b].hash, classes_.size());
       if (made) classes_.push_back({});
       classes_[it->second].push_back(b);
       for (Finding& f : walks_[b].findings) merge(std::move(f));
     }
     report_.classes = static_cast<int64_t>(classes_.size());
+    return true;
   }
 
   void check_classes(bool high_end) {
@@ -155,7 +162,7 @@ class Check {
         of[b] = checks_[k].get();
         const bool phases = !checks_[k]->streams.empty();
         BlockWalk again;
-        if (phases) walk_block(program_, b, storages_, high_end, checks_[k].get(), again);
+        if (phases) walk_block(program_, b, storages_, high_end, checks_[k].get(), limits_.most_instructions, again);
         auto& from = phases ? again.accesses : walks_[b].accesses;
         all.insert(all.end(), from.begin(), from.end());
         from = {};

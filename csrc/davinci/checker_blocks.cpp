@@ -35,11 +35,12 @@ uint64_t hash_region(uint64_t h, const Region& r, const Storages& st, std::vecto
 // One core's walk: collects what walk_block asks for.
 class CoreWalk {
  public:
-  CoreWalk(const Program& program, const Storages& storages, const GroupCheck* phases, bool high_end, BlockWalk& out)
+  CoreWalk(const Program& program, const Storages& storages, const GroupCheck* phases, bool high_end, int64_t most, BlockWalk& out)
       : program_(program),
         storages_(storages),
         phases_(phases),
         high_end_(high_end),
+        most_(most),
         out_(out),
         origin_(storages.written.size(), INT64_MIN) {}
 
@@ -48,6 +49,10 @@ class CoreWalk {
     Ranges ranges(program_);
     Instr i;
     for (int64_t index = 0; walker.next(i); ++index) {
+      if (index >= most_) {
+        out_.stopped_at = i.site;
+        return;
+      }
       uint64_t widened = 0;
       bool vary;
       if (ranges.concerns(walker)) widened = ranges.widen(walker, i, vary);
@@ -139,6 +144,7 @@ class CoreWalk {
   const Storages& storages_;
   const GroupCheck* phases_;
   const bool high_end_;
+  const int64_t most_;
   BlockWalk& out_;
   std::vector<int64_t> origin_;
   std::unordered_map<uint64_t, size_t> widened_;  // accesses that scalars place, by what and where
@@ -208,8 +214,8 @@ Storages storages_of(const Program& program, const std::vector<int64_t>& storage
 }
 
 void walk_block(const Program& program, int64_t block, const Storages& storages, bool high_end, const GroupCheck* phases,
-                BlockWalk& out) {
-  CoreWalk walk(program, storages, phases, high_end, out);
+                int64_t most, BlockWalk& out) {
+  CoreWalk walk(program, storages, phases, high_end, most, out);
   if (program.has_cube()) walk.run(kAIC, 0, block, 0);
   for (int v = 0; v < program.vectors_per_group(); ++v) {
     out.hash = mix(out.hash, 0x5eed + v);

@@ -38,11 +38,13 @@ struct BlockWalk {
   uint64_t hash = 0;  // of everything but where in GM the block works
   std::vector<SharedAccess> accesses;
   std::vector<Finding> findings;
+  int32_t stopped_at = -1;  // site of the instruction beyond the most that are followed
 };
 
-// Expands all cores of a block: its hash, bounds of its GM operands, and its accesses (with phases if they are given).
+// Expands all cores of a block, at most `most` instructions each: its hash, bounds of its GM operands, and its accesses (with phases if
+// they are given).
 void walk_block(const Program& program, int64_t block, const Storages& storages, bool high_end, const GroupCheck* phases,
-                BlockWalk& out);
+                int64_t most, BlockWalk& out);
 
 // Pairs of accesses that no order separates. `phases`: by block, the check that its accesses' phases refer to.
 // Same block pairs of storages that are only written are not judged but listed in `again`: blocks to check with these storages

@@ -64,3 +64,70 @@ def test_calibrate_prints_every_row(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setattr(calibration.report, "__defaults__", (calibration.ROWS[:2],))
     assert main(["npu", "calibrate"]) == 0
     assert "read-read" in capsys.readouterr().out
+
+
+HEAD = """import numpy as np
+import ascendlite.npu as npu
+import ascendlite.npu.ascendc as ac
+@npu.kernel(kind="{kind}")
+def k(x, n):
+    t = ac.LocalMemAllocator(ac.Hardware.UB).Alloc(x.dtype, n)
+    ac.DataCopy(t, ac.GlobalTensor(x), n)
+    ac.SetFlag(ac.HardEvent.MTE2_V, 0); ac.WaitFlag(ac.HardEvent.MTE2_V, 0)
+    {line}
+x = np.ones(4096, np.float32)
+{call}
+"""
+# the kernel's line 9 -> what is said, and where
+HOSTILE = {
+    "ac.Adds(t, t, 1.0, n": "SyntaxError: '(' was never closed\n  --> file.py:9",
+    "raise RuntimeError('boom')": "RuntimeError: boom\n  --> file.py:9",
+    "ac.Addz(t, t, n)": "has no attribute 'Addz'\n  --> file.py:9",
+    "nowhere(t)": "NameError: name 'nowhere' is not defined\n  --> file.py:9",
+    "ac.Add(t, t)": "TypeError: Add() missing 2 required positional arguments: 'src1' and 'mask'\n  --> file.py:9",
+    "while True: pass": "TimeoutError: still running after 1 s: does a loop of Python not end? (--timeout SECONDS gives it more)\n  --> file.py:9",
+    "while True: ac.Exp(t, t, n); ac.PipeBarrier(ac.PIPE_V)": "instructions, and goes on\n  --> file.py:9",
+    "ac.Adds(t, t, 1.0, 64, 100000, (1, 1, 8, 8))": "error[R12]: Adds: the repeat count is 100000; it fits 0..255\n  --> file.py:9",
+    "ac.Adds(t, t, 1.0, -5)": "error[R12]: the count is -5; it must not be negative\n  --> file.py:9",
+    "ac.Adds(ac.GlobalTensor(x), t, 1.0, 64)": "error[R22]: Adds: an operand lies in GM; vector instructions work on UB\n  --> file.py:9",
+    "ac.SetFlag('MTE2_V', 0)": "error[R04]: SetFlag: the event is 'MTE2_V'; it must be a HardEvent, as ac.HardEvent.MTE2_V\n  --> file.py:9",
+    "ac.Mmad(1, t, t, 16, 16, 16)": "error[R22]: Mmad: an operand lies in int; it must be in L0C\n  --> file.py:9",
+    "ac.Compare(t, t, t, 'XX', 64)": "Compare: 'XX' is not a comparison; it takes LT, GT, EQ, LE, GE, NE\n  --> file.py:9",
+}
+CALLS = {
+    "k[1](x)": "TypeError: missing a required argument: 'n'\n  --> file.py:11",
+    "k[1](x, 1, 2, 3)": "TypeError: too many positional arguments\n  --> file.py:11",
+    "k[0](x, 4096)": "kernel k: 0 blocks; it takes 1 to 65535, as kernel[blocks](...)\n  --> file.py:11",
+    "k[10**9](x, 4096)": "kernel k: 1000000000 blocks",
+    "k[1](x[::2], 64)": "kernel: an array of shape (2048,) has strides (8,)",
+    "": "launches no kernel, so nothing was checked; call one, as kernel[blocks](tensors, ...)",
+}
+
+
+def _said(tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, call: str) -> str:
+    path = tmp_path / "file.py"
+    path.write_text(HEAD.format(kind="aiv", line=line, call=call))
+    assert main(["npu", "check", "--timeout", "1", str(path)]) == 1
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.err and shown.err.count("error[") <= 1
+    return shown.err
+
+
+@pytest.mark.parametrize("line", HOSTILE)
+def test_hostile_kernels_get_one_message_at_their_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    monkeypatch.setattr("ascendlite.npu.lang.trace.MOST_INSTRUCTIONS", 1000)
+    assert HOSTILE[line] in _said(tmp_path, capsys, line, "k[1](x, 4096)")
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_hostile_launches_get_one_message_at_their_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], call: str) -> None:
+    assert CALLS[call] in _said(tmp_path, capsys, "pass", call)
+
+
+def test_a_program_too_long_to_follow_is_not_proved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "file.py"
+    long = "for i in ac.range(10**9): ac.Adds(t, t, 1.0, 64); ac.PipeBarrier(ac.PIPE_V)"
+    path.write_text(HEAD.format(kind="aiv", line=long, call="k[1](x, 4096)"))
+    assert main(["npu", "check", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "the program is longer than the check follows" in out and "0 proved, 1 not proved" in out

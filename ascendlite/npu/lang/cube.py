@@ -25,8 +25,9 @@ def _up(value: Index, to: int) -> Index:
 
 
 def _in(name: str, tensor: Tensor, *memories: Memory) -> None:
-    if tensor.memory not in memories:
-        raise refuse("R22", f"{name}: an operand lies in {tensor.memory.name}; it must be in {' or '.join(m.name for m in memories)}", current().here())
+    where = getattr(tensor, "memory", None)
+    if where not in memories:
+        raise refuse("R22", f"{name}: an operand lies in {where.name if where is not None else type(tensor).__name__}; it must be in {' or '.join(m.name for m in memories)}", current().here())
 
 
 def _formats(tracer: Tracer, name: str, dst: Tensor, sources: Sequence[Tensor]) -> None:

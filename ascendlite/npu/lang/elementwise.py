@@ -53,7 +53,8 @@ def _scalar(name: str, inplace: bool = False) -> Binary:
 
 
 def _named(function: Binary, name: str, call: str) -> Binary:
-    function.__name__ = function.__qualname__ = name
+    for one in (function, getattr(function, "__wrapped__", function)):  # the inner one is what Python names when arguments are missing
+        one.__name__ = one.__qualname__ = name
     function.__doc__ = f"{INSTRUCTIONS[name].doc}\n\n    {name}{call}"
     return function
 

@@ -59,7 +59,7 @@ def remembered(function: Callable[P, None]) -> Callable[P, None]:
         if found and (window is None or _fits(found, window)):
             base = () if window is None else (tracer.table.node(window.base),)
             tracer.words += (*found.before_site, tracer.site(), *found.after_site, *base, *found.after_base)
-            tracer.emitted += 1
+            tracer.count_one()
             return None
         begin, before = len(tracer.words), tracer.emitted
         function(*args, **kwargs)

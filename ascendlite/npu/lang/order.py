@@ -48,16 +48,22 @@ def _flag(name: str, event: HardEvent, number: Index, pipe: Pipe, other: Pipe) -
     tracer.emit(tracer.opcode(INSTRUCTIONS[name]), int(pipe), 0, (), (node(int(other)), node(number)))
 
 
+def _hard(name: str, event: HardEvent) -> HardEvent:
+    if not isinstance(event, HardEvent):
+        raise refuse("R04", f"{name}: the event is {event!r}; it must be a HardEvent, as ac.HardEvent.MTE2_V", current().here())
+    return event
+
+
 @remembered
 def SetFlag(event: HardEvent, event_id: Index) -> None:
     """The destination pipe may go on past its WaitFlag when all earlier work of the source pipe is done."""
-    _flag("SetFlag", event, event_id, event.source, event.target)
+    _flag("SetFlag", _hard("SetFlag", event), event_id, event.source, event.target)
 
 
 @remembered
 def WaitFlag(event: HardEvent, event_id: Index) -> None:
     """Holds the destination pipe until the source pipe has set the flag, and clears it."""
-    _flag("WaitFlag", event, event_id, event.target, event.source)
+    _flag("WaitFlag", _hard("WaitFlag", event), event_id, event.target, event.source)
 
 
 @remembered

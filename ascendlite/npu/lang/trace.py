@@ -24,6 +24,7 @@ from ascendlite.npu.lang.sym import Sym, Table
 
 _HERE: Final = str(Path(__file__).parent)
 _INSTR, _LOOP, _IF, _ELSE, _END = range(5)
+MOST_INSTRUCTIONS: Final = 1_000_000  # of a program, loops of ac.range counted once
 Words = list[int]
 Index = int | Sym
 
@@ -185,7 +186,14 @@ class Tracer:
     def emit(self, opcode: int, pipe: int, count: int, operands: tuple[int, ...], args: tuple[int, ...], floats: tuple[int, ...] = (0,)) -> None:
         """One instruction: operands and floats in the words of csrc/davinci/program.cpp (floats: how many, then two words each)."""
         self.words += (_INSTR, opcode, pipe, self.site(), count, *operands, len(args), *args, *floats)
+        self.count_one()
+
+    def count_one(self) -> None:
+        """One instruction more. Raises where a loop of Python seems to have no end."""
         self.emitted += 1
+        if self.emitted > MOST_INSTRUCTIONS:
+            raise refuse("trace", f"the kernel's Python wrote down {MOST_INSTRUCTIONS} instructions, and goes on", self.here(),
+                         "does this loop end? A long one stays short as `for i in ac.range(n)`, which is not unrolled")
 
     def declarations(self) -> list[tuple[str, str, str, int, int]]:
         used = (INSTRUCTIONS[name] for name in self.opcodes)
