@@ -6,6 +6,7 @@ the manifest says; damaged ones are named in a warning. What is restored makes t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -15,7 +16,7 @@ import re
 import shutil
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -236,7 +237,21 @@ def load(
     states = {name: load_file(path / f"{name}.safetensors") for name in wanted}
     run = cast("dict[str, Value]", load_file(path / "run.safetensors"))
     for name, part in wanted.items():
-        part.load_state_dict(cast("Mapping[str, Value]", states[name]))
-    if restore_random:
-        set_random_state(cast("Mapping[str, Value]", run["random"]))
-    return Resumed(path, cast(int, manifest["step"]), run["extras"], damaged)
+        with understood(path / f"{name}.safetensors", f"the state of a {type(part).__name__}"):
+            part.load_state_dict(cast("Mapping[str, Value]", states[name]))
+    with understood(path / "run.safetensors", "the state of a run"):
+        if restore_random:
+            set_random_state(cast("Mapping[str, Value]", run["random"]))
+        return Resumed(path, cast(int, manifest["step"]), run["extras"], damaged)
+
+
+@contextlib.contextmanager
+def understood(file: Path, what: str) -> Iterator[None]:
+    """What Python says of values that are not what they should be becomes an error that names the file."""
+    try:
+        yield
+    except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
+        if isinstance(error, RuntimeError):
+            raise  # one of ours, which says more
+        kind = type(error).__name__
+        raise FileFormatError(f"checkpoint: {file}: it does not hold {what} ({kind}: {error}); it is of another program or release") from error

@@ -5,6 +5,7 @@ Only containers, numbers, strings, tensors and parameters come out; whatever els
 
 from __future__ import annotations
 
+import errno
 import os
 import zipfile
 from collections import OrderedDict
@@ -263,5 +264,9 @@ def load_torch(path: str | os.PathLike[str]) -> object:
             if name in str(error):
                 raise
             raise FileFormatError(f"load_torch: {name}: {error}") from error
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # which a place before the beginning of the file gives
+                raise
+            raise FileFormatError(f"load_torch: {name}: damaged: a member lies outside the file; copy it again") from error
         except (zipfile.BadZipFile, ValueError, TypeError, KeyError, EOFError, NotImplementedError, DTypeError) as error:
             raise FileFormatError(f"load_torch: {name}: damaged or not a torch file ({type(error).__name__}: {error})") from error

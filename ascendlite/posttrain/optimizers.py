@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from ascendlite import nn
 from ascendlite.core import Tensor
-from ascendlite.errors import ArgumentError
+from ascendlite.errors import ArgumentError, FileFormatError
 from ascendlite.optim import AdamW, Muon
 from ascendlite.optim.optimizer import Optimizer
 from ascendlite.structure import Value
@@ -46,6 +46,10 @@ class Several:
             raise ArgumentError(f"optimizer: the state is of {sorted(state_dict)}, the run has {sorted(self.members)}; resume with the same optim")
         for name, member in self.members.items():
             member.load_state_dict(cast("dict[str, Any]", state_dict[name]))
+            kinds = {frozenset(state) for state in member.state.values()}
+            if len(kinds) > 1:
+                found = " or ".join(sorted({", ".join(sorted(kind)) for kind in kinds}))
+                raise FileFormatError(f"optimizer: the saved state is incomplete: parameters have {found}; resume from another checkpoint")
 
 
 def for_muon(model: nn.Module) -> set[str]:

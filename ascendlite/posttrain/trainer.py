@@ -288,16 +288,19 @@ class Trainer(ABC, Generic[Micro]):
             raise ArgumentError("train: resume_from_checkpoint=True looks in output_dir, which is None; give the folder of a checkpoint")
         folder = self._checkpoints() if where is True else Path(str(where))
         found = checkpoint.load(folder, model=self.learned, optimizer=self.optimizer, data=self.order)
-        extras = cast("dict[str, Value]", found.extras)
+        with checkpoint.understood(found.path / "run.safetensors", f"a run of {type(self).__name__}"):
+            self._take_up(found.step, cast("dict[str, Value]", found.extras))
+        return True
+
+    def _take_up(self, step: int, extras: dict[str, Value]) -> None:
         self._refuse_other_run(extras)
-        self.state.global_step, self.state.epoch = found.step, self.order.epoch
+        self.state.global_step, self.state.epoch = step, self.order.epoch
         self.guard.load_state_dict(cast("Mapping[str, Value]", extras["guard"]))
         self.seconds = cast(float, extras["seconds"])
         self.cooling = cast("tuple[int, int] | None", extras["cooling"])
         if self.cooling is not None:
             self.state.max_steps = min(self.state.max_steps, sum(self.cooling))
         self.load_extra_state(extras["extra"])
-        return True
 
     def _refuse_other_run(self, extras: Mapping[str, Value]) -> None:
         if extras.get("trainer") != type(self).__name__:

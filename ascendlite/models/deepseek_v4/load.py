@@ -59,8 +59,11 @@ def read_weights(files: CheckpointFiles, config: DeepseekV4Config, *, dtype: DTy
     dialect = dialect_of(files.keys(), str(files.path))
     embedding = sources("embed.weight", dialect, 1)[0].key
     dtype = dtype or {"F32": al.float32, "F16": al.float16}.get(files.dtype(embedding), al.bfloat16)
-    with al.device("meta"):
-        model = DeepseekV4(config, dtype=dtype)
+    try:
+        with al.device("meta"):
+            model = DeepseekV4(config, dtype=dtype)
+    except ShapeError as error:
+        raise FileFormatError(f"{files.path}: the sizes of the config are no model's ({error})") from error
     wanted = {name: sources(name, dialect, config.n_routed_experts) for name in model.state_dict()}
     _check_keys(files, [source.key for found in wanted.values() for source in found])
     for name, target in model.state_dict().items():
@@ -87,6 +90,7 @@ def _check_unused(files: CheckpointFiles, config: DeepseekV4Config) -> None:
 
 
 def _fill(model: DeepseekV4, name: str, like: Tensor, found: list[Source], files: CheckpointFiles, device: Device | str) -> None:
+    _check_size(like, found, files)
     target = al.empty(like.shape, dtype=like.dtype, device=device)
     scales: list[Tensor] = []
     for part, key, value, scale in _values(target, found, files):
@@ -109,6 +113,18 @@ def _fill(model: DeepseekV4, name: str, like: Tensor, found: list[Source], files
         module._buffers[leaf] = target
     else:
         module._parameters[leaf] = nn.Parameter(target)
+
+
+def _check_size(like: Tensor, found: list[Source], files: CheckpointFiles) -> None:
+    """Refuse a config that asks for more numbers than a file can hold (two a byte at most) before there is memory for them."""
+    keys = {source.key for source in found}
+    nbytes = sum(files.nbytes(key) for key in keys)
+    if like.numel() > 2 * nbytes:
+        key = min(keys)
+        raise FileFormatError(
+            f"{files.file_of(key)}: {key!r} has the shape {files.shape(key)} and {files.nbytes(key)} bytes, but the config makes it "
+            f"{tuple(like.shape)}; the file or the config is another model's"
+        )
 
 
 def _values(target: Tensor, found: list[Source], files: CheckpointFiles) -> Iterator[tuple[Tensor, str, Tensor, Tensor | None]]:

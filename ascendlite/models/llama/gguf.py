@@ -41,18 +41,18 @@ class _Keys:
     """The values of a file, by what they must be; errors name file and key."""
 
     def __init__(self, file: GGUFFile) -> None:
-        self._file = file
+        self._file, self.kind = file, ""
         self.kind = self.get("general.architecture", str)
         if self.kind not in _REORDERED:
             raise FileFormatError(f"gguf: {file.path}: general.architecture is {self.kind!r}; the Llama family has {', '.join(_REORDERED)}")
 
     def get(self, name: str, wanted: type[T], default: T | None = None) -> T:
-        value: Value | None = self._file.values.get(name.replace("{}", getattr(self, "kind", "")), default)
+        value: Value | None = self._file.values.get(name.replace("{}", self.kind), default)
         if value is None:
             raise FileFormatError(f"gguf: {self._file.path}: the key {name.replace('{}', self.kind)!r} is missing")
         if isinstance(value, bool) or not isinstance(value, (int, float) if wanted is float else wanted):
             raise FileFormatError(
-                f"gguf: {self._file.path}: the key {name.replace('{}', getattr(self, 'kind', ''))!r} is {str(value)[:60]!r}; it must be of type {wanted.__name__}"
+                f"gguf: {self._file.path}: the key {name.replace('{}', self.kind)!r} is {str(value)[:60]!r}; it must be of type {wanted.__name__}"
             )
         return wanted(value)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import ascendlite as al
 from ascendlite import nn
 from ascendlite.core import Device, DType, Tensor
-from ascendlite.errors import ArgumentError, FileFormatError
+from ascendlite.errors import ArgumentError, FileFormatError, ShapeError
 from ascendlite.files import replacing_folder
 from ascendlite.safetensors import safe_open
 from ascendlite.safetensors.shards import of_model, write_shards
@@ -75,8 +75,11 @@ def empty_model(config: LlamaConfig, weights: int, source: str) -> Llama:
     """The module without memory for its weights; a file with fewer `weights` than blocks is refused before blocks are made."""
     if config.num_hidden_layers > weights:
         raise FileFormatError(f"{source}: the config tells of {config.num_hidden_layers} blocks, but there are only {weights} weights")
-    with al.device("meta"):
-        return Llama(config)
+    try:
+        with al.device("meta"):
+            return Llama(config)
+    except ShapeError as error:
+        raise FileFormatError(f"{source}: the sizes of the config are no model's ({error})") from error
 
 
 def load_hf(folder: FilePath, *, dtype: DType | None = None, device: Device | str = "cpu") -> Llama:
