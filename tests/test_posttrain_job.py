@@ -122,6 +122,47 @@ def test_settings_of_a_resumed_job_stay(tmp_path, capsys):
     assert "already holds a run" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("file", "text"), [("settings.json", "{"), ("settings.json", "[1]"), ("settings.json", '{"seed": "one"}'), ("stages.json", "{"), ("stages.json", "3")])
+def test_damaged_files_of_a_job_are_named(tmp_path, capsys, file, text):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "settings.json").write_text("{}")
+    (folder / file).write_text(text)
+    assert main(["posttrain", "--resume", str(folder)]) == 2
+    told = capsys.readouterr().err
+    assert ("seed is 'one'" if "one" in text else f"{folder / file} is damaged") in told
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert posttrain(tmp_path / "file" / "run") == 2
+    assert "can't be written (Not a directory); choose another folder with --out" in capsys.readouterr().err
+
+
+def test_a_pretrained_model_has_defaults_of_its_own(capsys):
+    from ascendlite.posttrain.job.settings import PRETRAINED, settings_of
+
+    settings = settings_of({"source": "smollm2", "sft_lr": 0.5})
+    assert (settings.task, settings.sft_lr, settings.grpo_steps) == (PRETRAINED["task"], 0.5, PRETRAINED["grpo_steps"])
+    assert settings_of({"seed": 3}) == JobSettings(seed=3)
+    with pytest.raises(SystemExit):
+        main(["posttrain", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"GRPO steps (default: {JobSettings().grpo_steps}; with --from {PRETRAINED['grpo_steps']})" in told
+
+
+def test_answers_are_measured_in_the_tokens_of_the_model():
+    from ascendlite.posttrain.job.material import make_material, piece_tokenizer
+    from ascendlite.posttrain.tasks import make_task
+    from ascendlite.text import ByteChatTokenizer
+
+    task, settings = make_task("tagalog"), JobSettings(questions=50, held_out=6)
+    assert make_material(task, piece_tokenizer([task]), settings).max_new_tokens == task.max_new_tokens
+    codec = ByteChatTokenizer()
+    found = make_material(task, codec, settings)
+    assert found.max_new_tokens == max(len(codec.encode(item.answer)) for item in found.train) + 2 > 3 * task.max_new_tokens
+
+
 def test_plots_take_flat_and_single_valued_curves():
     assert plot("t", "", [("a", [1.0, 2.0], [3.0, 3.0])]).count("<polyline") == 1
     assert "nan" not in plot("t", "u", [("a", [1.0], [0.0]), ("b", [1.0], [0.0])])

@@ -168,6 +168,22 @@ def test_at_ratio_one_it_is_reinforce_with_a_baseline(surrogate):
     close(logp.grad, expected.numpy(), 1e-12)
 
 
+def test_the_two_ways_of_writing_gspo_have_one_gradient():
+    # verl: sg[s] pi / sg[pi] at each token, whose values and gradients agree where a row has one advantage
+    logp, old, adv, mask = policy_arguments("float64")
+    direct = policy_loss(logp, old, adv, mask, ratio="sequence", clip=(0.5, 0.5), agg="seq")
+    (expected,) = al.autograd.grad(direct, [logp])
+    lengths = mask.sum(1).clamp(min=1)
+    s = (((logp - old) * mask).sum(1) / lengths).clamp(-20.0, 20.0).exp().detach().unsqueeze(1)
+    by_token = s * (logp - logp.detach()).exp()
+    rows = adv.unsqueeze(1)
+    worst = -al.minimum(by_token * rows, by_token.clamp(0.5, 1.5) * rows)
+    other = (al.where(mask > 0, worst, al.zeros_like(worst)).sum(1) / lengths).sum() / float((mask.sum(1) > 0).sum().item())
+    close(other, direct.detach().numpy(), 1e-12)
+    (found,) = al.autograd.grad(other, [logp])
+    close(found, expected.numpy(), 1e-12)
+
+
 def test_advantages_do_not_see_the_scale_and_the_offset_of_rewards():
     rewards = al.randn(12, dtype=al.float64)
     close(group_advantages(rewards * 7 + 3, 4, eps=0.0), group_advantages(rewards, 4, eps=0.0).numpy(), 1e-12)

@@ -117,6 +117,25 @@ def test_damaged_files_are_refused_and_the_checkpoint_before_is_used(tmp_path, f
     assert figures(again) == figures(whole)
 
 
+def test_a_long_run_holds_no_more_memory_and_no_more_files(tmp_path):
+    import gc
+
+    trainer = KINDS["grpo"](tmp_path, max_steps=40, save_steps=2, save_total_limit=2)
+    seen = []
+
+    def look(state) -> None:
+        if state.global_step in (16, 40):
+            gc.collect()
+            tensors = sum(isinstance(o, al.Tensor) for o in gc.get_objects())
+            files = sum(len(names) for _, _, names in os.walk(tmp_path))
+            seen.append((tensors, len(os.listdir("/proc/self/fd")), files))
+
+    trainer.callbacks.append(_Each(look))
+    trainer.train()
+    (tensors, descriptors, files), after = seen
+    assert after[0] <= tensors and after[1] <= descriptors and after[2] <= files + 2
+
+
 def test_where_all_are_damaged_the_run_says_so(tmp_path):
     train_with_checkpoints(tmp_path)
     for path in (tmp_path / "checkpoints").glob("step-*/model.safetensors"):

@@ -6,7 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-from ascendlite.errors import ArgumentError, FileFormatError
+from ascendlite.errors import ArgumentError
+from ascendlite.files import replacing
 
 _DESCRIPTION = """Post-train a language model on a task with a verifier: supervised fine-tuning on worked examples until there is something
 to reward, then GRPO, then evaluation on held-out questions, chats and a report. By default a tiny DeepSeek-V4 with every
@@ -100,8 +101,7 @@ def run(options: argparse.Namespace) -> int:
         settings, folder = settings_of(given), options.out or _free_folder()
         if (folder / "settings.json").exists():
             raise ArgumentError(f"{folder} already holds a run; go on with --resume {folder}, or choose another --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "settings.json").write_text(json.dumps(settings.state_dict(), indent=2) + "\n")
+    _write_settings(folder, settings.state_dict())
     console = Console(highlight=False)
     job = Job(settings, folder, lambda text: console.print(text, markup=False, soft_wrap=True))
     try:
@@ -118,11 +118,18 @@ def _saved(folder: Path) -> dict[str, int | float | str]:
     file = folder / "settings.json"
     if not file.is_file():
         raise FileNotFoundError(f"{folder} holds no run (there is no settings.json in it)")
+    from ascendlite.posttrain.job.run import read_object
+
+    return read_object(file)
+
+
+def _write_settings(folder: Path, state: dict[str, int | float | str]) -> None:
     try:
-        saved = json.loads(file.read_text())
-    except ValueError as error:
-        raise FileFormatError(f"{file} is damaged ({error})") from error
-    return saved  # type: ignore[no-any-return]
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / "settings.json") as aside:
+            aside.write_text(json.dumps(state, indent=2) + "\n")
+    except OSError as error:
+        raise OSError(error.errno, f"{folder} can't be written ({error.strerror}); choose another folder with --out") from error
 
 
 def _about() -> str:

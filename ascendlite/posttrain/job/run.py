@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import ascendlite as al
 from ascendlite import checkpoint, nn
+from ascendlite.errors import FileFormatError
 from ascendlite.files import replacing
 from ascendlite.models.cache import CausalLM
 from ascendlite.structure import Value
@@ -33,6 +34,17 @@ Results = dict[str, Any]
 # experts are mostly noise from step to step, so these move slowly and the rate falls to 0 at the end.
 _INNER = (".attn.", ".ffn.")
 _OUTER = (("embed", 0.5), ("norm", 20.0), ("head.weight", 3.0))
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """The object of one of the job's JSON files."""
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise FileFormatError(f"{file} is damaged ({error}); restore it, or start a new run") from error
+    if not isinstance(found, dict):
+        raise FileFormatError(f"{file} is damaged (a {type(found).__name__} where an object was expected); restore it, or start a new run")
+    return found
 
 
 class Stopped(Exception):
@@ -79,7 +91,7 @@ class Job:
     def __init__(self, settings: JobSettings, folder: Path, say: Callable[[str], None]) -> None:
         self.settings, self.folder, self.say = settings, folder, say
         self._file = folder / "stages.json"
-        self.results: Results = json.loads(self._file.read_text("utf-8")) if self._file.is_file() else {}
+        self.results: Results = read_object(self._file) if self._file.is_file() else {}
 
     # -- stages
 

@@ -79,4 +79,8 @@ def settings_from_state(state: Mapping[str, int | float | str]) -> JobSettings:
     unknown = sorted(set(state) - {field.name for field in fields(JobSettings)})
     if unknown:
         raise ArgumentError(f"the job has settings that this release does not know: {', '.join(unknown)}")
+    for field in fields(JobSettings):
+        value = state.get(field.name, field.default)
+        if not isinstance(value, (int, float) if isinstance(field.default, float) else type(field.default)):
+            raise ArgumentError(f"the job's setting {field.name} is {value!r}; it must be of type {field.type}")
     return JobSettings(**state)  # type: ignore[arg-type]
