@@ -139,6 +139,19 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, capsys):
     assert "can't be written (Not a directory); choose another folder with --out" in capsys.readouterr().err
 
 
+def test_a_model_that_is_not_installed_is_told_before_anything_is_made(tmp_path, capsys, monkeypatch):
+    from ascendlite.models.llama import smollm2
+
+    monkeypatch.setattr(smollm2, "find_spec", lambda name: None)
+    assert posttrain(tmp_path / "run", "--from", "smollm2", "--task", "tagalog") == 2
+    told = capsys.readouterr().err
+    assert "run: ascendlite fetch smollm2" in told and "Traceback" not in told
+    assert posttrain(tmp_path / "run", "--from", str(tmp_path / "none"), "--task", "tagalog") == 2
+    assert "no GGUF file and no folder with a config.json" in capsys.readouterr().err
+    assert posttrain(tmp_path / "run", "--task", "unheard") == 2
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_pretrained_model_has_defaults_of_its_own(capsys):
     from ascendlite.posttrain.job.settings import PRETRAINED, settings_of
 

@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the job, or go on with it."""
     from rich.console import Console
 
-    from ascendlite.posttrain.job import Job, settings_from_state, settings_of, write_report
+    from ascendlite.posttrain.job import Job, check_inputs, settings_from_state, settings_of, write_report
     from ascendlite.posttrain.job.run import Stopped
 
     given = _given(options)
@@ -101,6 +101,7 @@ def run(options: argparse.Namespace) -> int:
         settings, folder = settings_of(given), options.out or _free_folder()
         if (folder / "settings.json").exists():
             raise ArgumentError(f"{folder} already holds a run; go on with --resume {folder}, or choose another --out")
+    check_inputs(settings)
     _write_settings(folder, settings.state_dict())
     console = Console(highlight=False)
     job = Job(settings, folder, lambda text: console.print(text, markup=False, soft_wrap=True))

@@ -76,21 +76,27 @@ _BY_TYPE: dict[str, Callable[[Path, DType | None, Device | str], tuple[CausalLM,
 }  # fmt: skip
 
 
+def path_of(source: str | os.PathLike[str]) -> Path:
+    """Where the model of a name, a file or a folder lies; an error says how to get it, before anything is read."""
+    path = NAMED[source]() if isinstance(source, str) and source in NAMED else Path(source)
+    if not path.is_file() and not (path / "config.json").is_file():
+        raise FileNotFoundError(f"{path}: no GGUF file and no folder with a config.json; models with a name: {', '.join(NAMED)}")
+    return path
+
+
 def load_pretrained(source: str | os.PathLike[str], *, dtype: DType | None = None, device: Device | str = "cpu") -> Pretrained:
     """The model that a name ("smollm2"), a GGUF file or a Hugging Face folder is, with its tokenizer and chat format.
 
     `dtype` None keeps that of the file (float32 for quantised weights).
     """
-    path = NAMED[source]() if isinstance(source, str) and source in NAMED else Path(source)
+    path = path_of(source)
     if path.is_file():
         model, tokenizer = _from_gguf(path, dtype, device)
-    elif (path / "config.json").is_file():
+    else:
         kind = read_json(path / "config.json").get("model_type")
         if kind not in _BY_TYPE:
             raise FileFormatError(f"{path / 'config.json'}: model_type is {kind!r}; known: {', '.join(_BY_TYPE)}")
         model, tokenizer = _BY_TYPE[str(kind)](path, dtype, device)
-    else:
-        raise FileNotFoundError(f"{path}: no GGUF file and no folder with a config.json; models with a name: {', '.join(NAMED)}")
     if tokenizer.vocab_size > model.vocab_size:
         raise FileFormatError(
             f"{path}: the tokenizer has {tokenizer.vocab_size} tokens, the model only {model.vocab_size}: they belong to different models"

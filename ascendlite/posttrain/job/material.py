@@ -96,6 +96,15 @@ def tasks_of(settings: JobSettings) -> list[Task]:
     return [make_task(name) for name in names]
 
 
+def check_inputs(settings: JobSettings) -> None:
+    """Whether the tasks and the pretrained model are there: told before a folder is made for the run."""
+    tasks_of(settings)
+    if settings.source:
+        from ascendlite.models.pretrained import path_of
+
+        path_of(settings.source)
+
+
 def piece_tokenizer(tasks: Sequence[Task]) -> PieceTokenizer:
     """A tokenizer with the words of all tasks."""
     return PieceTokenizer([piece for task in tasks for piece in task.pieces], thinking=any(task.thinks for task in tasks))
@@ -131,4 +140,4 @@ def saved_with(model: nn.Module, tokenizer: PieceTokenizer) -> dict[str, Value]:
     return {"model": cast(Value, describe(cast(CausalLM, model))), "tokenizer": cast(Value, tokenizer.state_dict())}
 
 
-__all__ = ["Material", "make_material", "new_model", "piece_tokenizer", "pretrained", "saved_with", "tasks_of"]
+__all__ = ["Material", "check_inputs", "make_material", "new_model", "piece_tokenizer", "pretrained", "saved_with", "tasks_of"]
