@@ -7,7 +7,7 @@ from typing import Any
 from ascendlite.core import Tensor, _core, no_grad
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu import wide
-from ascendlite.npu.kernels import kernel_for
+from ascendlite.npu.kernels import kernel_for, longrows
 from ascendlite.npu.kernels.elementwise import blocks_for
 from ascendlite.npu.kernels.rowwise import FLOATS, Rows, Work, f32, rows_of, shared_row
 from ascendlite.npu.lang import dtypes
@@ -149,9 +149,13 @@ def row_marks(target: Any, factor: Any, dx: Any, r: Rows) -> None:
         work.narrow(t.outs[0], w, t.count)
 
 
-def _layout(x: Tensor, target: Tensor, weight: Tensor | None, smoothing: float, work: int) -> Rows | None:
-    plain = weight is None and smoothing == 0.0 and x.ndim == 2 and x.dtype.name in FLOATS and target.dtype.name == "int64"
-    return rows_of(x.shape[0], x.shape[1], x.itemsize, 2, work) if plain and x.numel() else None
+def _plain(x: Tensor, target: Tensor, weight: Tensor | None, smoothing: float) -> bool:
+    known = weight is None and smoothing == 0.0 and x.ndim == 2 and x.dtype.name in FLOATS and target.dtype.name == "int64"
+    return known and 0 < x.numel() <= longrows.MOST
+
+
+def _layout(x: Tensor, target: Tensor, work: int) -> Rows | None:
+    return rows_of(x.shape[0], x.shape[1], x.itemsize, 2, work) if _plain(x, target, None, 0.0) else None
 
 
 def _counts(target: Tensor, ignore: int) -> Tensor:
@@ -166,12 +170,15 @@ def _cross_entropy(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...
     reduction, ignore, smoothing = attrs
     assert x is not None and target is not None
     x, target = x.detach(), target.detach()
-    r = _layout(x, target, weight, smoothing, 3)
-    if r is None or not _legal(target, ignore, x.shape[1]):
+    if not _plain(x, target, weight, smoothing) or not _legal(target, ignore, x.shape[1]):
         return NotImplemented
+    r = rows_of(x.shape[0], x.shape[1], x.itemsize, 2, 3)
     loss, total, lse = outputs
     each: Tensor = _core.empty((x.shape[0],), dtype=_FLOAT32, device=x.device)
-    launch(row_losses, x.contiguous(), target.contiguous(), each, lse, r, blocks=blocks_for(x.nbytes), name="cross_entropy")
+    if r is None:
+        longrows.row_losses(each, lse, x, target)
+    else:
+        launch(row_losses, x.contiguous(), target.contiguous(), each, lse, r, blocks=blocks_for(x.nbytes), name="cross_entropy")
     with no_grad():
         counts = _counts(target, ignore)
         total.copy_(counts.sum())
@@ -187,13 +194,15 @@ def _cross_entropy_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | 
     g, x, target, weight, total, lse = (None if t is None else t.detach() for t in inputs)
     reduction, ignore, smoothing = attrs
     assert g is not None and x is not None and target is not None and total is not None and lse is not None
-    r = _layout(x, target, weight, smoothing, 4)
-    if r is None:
+    if not _plain(x, target, weight, smoothing):
         return NotImplemented
+    r = rows_of(x.shape[0], x.shape[1], x.itemsize, 2, 4)
     with no_grad():
         factor = _counts(target, ignore) * g.to(_FLOAT32)
         if reduction == MEAN:
             factor = factor / total
+    if r is None:
+        return longrows.row_gradients(outputs[0], x, target, lse, factor)
     launch(row_gradients, x.contiguous(), target.contiguous(), lse, factor.contiguous(), outputs[0], r, blocks=blocks_for(x.nbytes), name="cross_entropy_backward")
     return None
 
@@ -211,7 +220,7 @@ def _nll_loss(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...], at
     x, target, weight = (None if t is None else t.detach() for t in inputs)
     reduction, ignore = attrs
     assert x is not None and target is not None
-    r = _layout(x, target, None, 0.0, 4)
+    r = _layout(x, target, 4)
     if r is None or (weight is not None and weight.dtype.name not in FLOATS) or not _legal(target, ignore, x.shape[1]):
         return NotImplemented
     loss, total = outputs
@@ -231,7 +240,7 @@ def _nll_loss_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None,
     g, target, weight, total = (None if t is None else t.detach() for t in inputs)
     dx, (reduction, ignore) = outputs[0], attrs[:2]
     assert g is not None and target is not None and total is not None
-    r = _layout(dx, target, None, 0.0, 4)
+    r = _layout(dx, target, 4)
     if r is None or (weight is not None and weight.dtype.name not in FLOATS):
         return NotImplemented
     with no_grad():

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ascendlite.core import Tensor, no_grad
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.kernels import copies, kernel_for
+from ascendlite.npu.kernels import copies, kernel_for, longrows
 from ascendlite.npu.kernels.elementwise import UB_BUDGET, blocks_for
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.events import HardEvent
@@ -277,8 +277,10 @@ def _along_last(run: Any, outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...
 def _run_softmax(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], log: bool) -> Any:
     x, y, dim = inputs[0], outputs[0], attrs[0]
     r = rows_of(x.numel() // x.shape[-1], x.shape[-1], x.itemsize, 2, 2) if _last(x, dim) else None
-    if r is None or not y.is_contiguous():
+    if not _last(x, dim) or not y.is_contiguous():
         return NotImplemented
+    if r is None:
+        return longrows.softmax(y, x, log)
     launch(softmax, x.contiguous(), y, r, log, blocks=blocks_for(x.nbytes), name="log_softmax" if log else "softmax")
     return None
 
@@ -296,8 +298,10 @@ def _log_softmax(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs:
 def _run_softmax_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], log: bool) -> Any:
     (g, y), dx, dim = inputs, outputs[0], attrs[0]
     r = rows_of(y.numel() // y.shape[-1], y.shape[-1], y.itemsize, 3, 3) if _last(y, dim) and g.dtype is y.dtype else None
-    if r is None or not dx.is_contiguous():
+    if not _last(y, dim) or not dx.is_contiguous() or g.dtype is not y.dtype:
         return NotImplemented
+    if r is None:
+        return longrows.softmax_backward(dx, g, y, log)
     launch(softmax_backward, g.contiguous(), y.contiguous(), dx, r, log, blocks=blocks_for(y.nbytes), name="log_softmax_backward" if log else "softmax_backward")
     return None
 
@@ -320,8 +324,10 @@ def _row_norm(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...], at
     if x.dtype.name not in FLOATS or not x.numel() or any(t is not None and t.dtype.name not in FLOATS for t in (weight, bias)):
         return NotImplemented
     r = rows_of(x.numel() // n, n, x.itemsize, 2, 4)
-    if r is None or not math.isfinite(eps):
+    if not math.isfinite(eps):
         return NotImplemented
+    if r is None:
+        return longrows.row_norm(outputs, x, weight, bias, n, bool(centred), float(eps))
     launch(row_norm, x.contiguous(), weight, bias, *outputs, r, bool(centred), float(eps), blocks=blocks_for(x.nbytes), name="layer_norm" if centred else "rms_norm")
     return None
 
@@ -334,9 +340,12 @@ def _row_norm_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None,
     assert g is not None and x is not None
     floats = all(t is None or t.dtype.name in FLOATS for t in inputs)
     totals = [t if t.numel() else None for t in (dweight, dbias)]
-    r = rows_of(x.numel() // n, n, x.itemsize, 3, 6) if floats and x.numel() and g.dtype is x.dtype else None
-    if r is None or any(t is not None and t.dtype.name != "float32" for t in totals):
+    if not floats or not x.numel() or g.dtype is not x.dtype or any(t is not None and t.dtype.name != "float32" for t in totals):
         return NotImplemented
+    r = rows_of(x.numel() // n, n, x.itemsize, 3, 6)
+    if r is None:
+        assert mean is not None and rstd is not None
+        return longrows.row_norm_backward(outputs, g, x, weight, mean, rstd, n, bool(centred))
     for t in totals:
         if t is not None:
             copies.fill(t, 0.0)

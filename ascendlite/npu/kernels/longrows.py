@@ -1,0 +1,93 @@
+"""Softmax, norms and cross-entropy of rows that do not fit the unified buffer: reductions and element-wise passes, in float32.
+
+Each pass is a kernel of the device; the values between them are held in its memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ascendlite.core import Tensor, _core, no_grad
+
+Tensors = tuple[Any, ...]
+_FLOAT32, _INT32 = _core.DTYPE_NAMES["float32"], _core.DTYPE_NAMES["int32"]
+MOST: Final = (1 << 31) - 1  # elements that int32 positions can name
+
+
+def _deliver(outputs: Tensors, results: Tensors) -> None:
+    for out, result in zip(outputs, results, strict=True):
+        if out is not None and out.numel():
+            out.detach().copy_(result.reshape(out.shape))
+
+
+def softmax(y: Tensor, x: Tensor, log: bool) -> None:
+    """exp(x - max) / sum along the last dim, or its logarithm."""
+    with no_grad():
+        v = x.detach().to(_FLOAT32)
+        v = v - v.amax(-1, keepdim=True)
+        e = v.exp()
+        total = e.sum(-1, keepdim=True)
+        _deliver((y,), (v - total.log() if log else e / total,))
+
+
+def softmax_backward(dx: Tensor, g: Tensor, y: Tensor, log: bool) -> None:
+    """y (g - sum g y), or g - exp(y) sum g for the logarithm."""
+    with no_grad():
+        g, y = g.detach().to(_FLOAT32), y.detach().to(_FLOAT32)
+        result = g - y.exp() * g.sum(-1, keepdim=True) if log else y * (g - (g * y).sum(-1, keepdim=True))
+        _deliver((dx,), (result,))
+
+
+def row_norm(outputs: Tensors, x: Tensor, weight: Tensor | None, bias: Tensor | None, n: int, centred: bool, eps: float) -> None:
+    """(x - mean) rstd weight + bias over rows of n elements; rms_norm where it is not centred."""
+    with no_grad():
+        v = x.detach().reshape(-1, n).to(_FLOAT32)
+        mean = v.mean(-1, keepdim=True) if centred else None
+        d = v if mean is None else v - mean
+        rstd = (d.norm(2, -1, keepdim=True).square() / n + eps).rsqrt()
+        y = d * rstd
+        if weight is not None:
+            y = y * weight.detach().reshape(n).to(_FLOAT32)
+        if bias is not None:
+            y = y + bias.detach().reshape(n).to(_FLOAT32)
+        _deliver(outputs, (y, mean if mean is not None else rstd * 0.0, rstd))
+
+
+def row_norm_backward(outputs: Tensors, g: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, rstd: Tensor, n: int, centred: bool) -> None:
+    """Gradients of x, and of weight and bias where they are asked for."""
+    with no_grad():
+        g, v, scale = g.detach().reshape(-1, n).to(_FLOAT32), x.detach().reshape(-1, n).to(_FLOAT32), rstd.detach().reshape(-1, 1)
+        unit = (v - mean.detach().reshape(-1, 1) if centred else v) * scale
+        gw = g if weight is None else g * weight.detach().reshape(n).to(_FLOAT32)
+        dx = gw - unit * (gw * unit).mean(-1, keepdim=True)
+        if centred:
+            dx = dx - gw.mean(-1, keepdim=True)
+        dweight = (g * unit).sum(0) if outputs[1].numel() else None
+        dbias = g.sum(0) if outputs[2].numel() else None
+        _deliver(outputs, (dx * scale, dweight, dbias))
+
+
+def _places(target: Tensor, classes: int) -> Tensor:
+    """Where the logit of each row's class lies, counted over the whole matrix; that of an ignored class, within its row."""
+    rows = target.shape[0]
+    starts = _core.arange(0, rows * classes, classes, dtype=_INT32, device=target.device)
+    return starts + target.to(_INT32).clamp(0, classes - 1)
+
+
+def row_losses(each: Tensor, lse: Tensor, x: Tensor, target: Tensor) -> None:
+    """log sum exp of each row, and that less the logit of the row's class."""
+    with no_grad():
+        v = x.detach().to(_FLOAT32)
+        peak = v.amax(-1, keepdim=True)
+        logs = (v - peak).exp().sum(-1).log() + peak.reshape(-1)
+        picked = v.reshape(-1, 1).index_select(0, _places(target, x.shape[1])).reshape(-1)
+        _deliver((lse, each), (logs, logs - picked))
+
+
+def row_gradients(dx: Tensor, x: Tensor, target: Tensor, lse: Tensor, factor: Tensor) -> None:
+    """factor (softmax - one at the row's class)."""
+    with no_grad():
+        each = factor.reshape(-1, 1)
+        p = (x.detach().to(_FLOAT32) - lse.detach().reshape(-1, 1)).exp() * each
+        p.reshape(-1, 1).index_add_(0, _places(target, x.shape[1]), -each)
+        _deliver((dx,), (p,))
