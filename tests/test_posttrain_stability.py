@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import resource
@@ -115,6 +116,33 @@ def test_damaged_files_are_refused_and_the_checkpoint_before_is_used(tmp_path, f
         again.train(resume_from_checkpoint=True)
     assert digest(again) == digest(whole)
     assert figures(again) == figures(whole)
+
+
+def test_a_disk_that_is_full_at_any_write_loses_nothing(tmp_path, monkeypatch):
+    def run(folder):
+        return KINDS["grpo"](folder, max_steps=4, save_steps=2)
+
+    whole = run(None)
+    whole.train()
+    real, calls = os.fsync, {"left": 10**9, "made": 0}
+
+    def fsync(descriptor):
+        calls["left"], calls["made"] = calls["left"] - 1, calls["made"] + 1
+        if calls["left"] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    run(tmp_path / "count").train()
+    for number, allowed in enumerate(range(0, calls["made"], 3)):
+        folder = tmp_path / str(number)
+        calls["left"] = allowed
+        with pytest.raises(OSError, match="No space left"):
+            run(folder).train()
+        calls["left"] = 10**9
+        again = run(folder)
+        again.train(resume_from_checkpoint=checkpoint.latest(folder / "checkpoints") is not None)
+        assert digest(again) == digest(whole)
 
 
 def test_a_long_run_holds_no_more_memory_and_no_more_files(tmp_path):

@@ -15,7 +15,7 @@ mechanism learns arithmetic in Tagalog number words."""
 _EXAMPLES = """examples:
   ascendlite posttrain
   ascendlite posttrain --task chain_sum
-  ascendlite posttrain --from smollm2                      LoRA on SmolLM2-135M, about ten minutes; first:
+  ascendlite posttrain --from smollm2                      LoRA on SmolLM2-135M, about twelve minutes; first:
                                                            pip install 'ascendlite[text,tasks]' && ascendlite fetch smollm2
   ascendlite posttrain --specialists 2 --distill           two specialists, distilled into one student
   ascendlite posttrain --resume runs/posttrain-1"""

@@ -62,7 +62,7 @@ class JobSettings:
         return asdict(self)
 
 
-# Where a pretrained model begins (--from): so many tokens as two cores read in about ten minutes with the weights of SmolLM2-135M.
+# Where a pretrained model begins (--from): so many tokens as two cores read in about twelve minutes with the weights of SmolLM2-135M.
 PRETRAINED: dict[str, int | float | str] = {
     "task": "chain_sum", "questions": 1000, "held_out": 40, "sft_steps": 60, "sft_batch": 8, "sft_lr": 1e-3, "sft_check": 15, "sft_cooling": 10,
     "grpo_steps": 40, "grpo_prompts": 4, "grpo_generations": 6, "grpo_lr": 1e-4, "dynamic_sampling": 2, "save_every": 10,
