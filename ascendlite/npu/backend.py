@@ -36,6 +36,7 @@ from ascendlite.npu.kernels import (  # noqa: F401  # some only register themsel
     rowwise,
     sinkhorn,
     sparse,
+    spread,
     tables,
 )
 from ascendlite.npu.runtime import late, memory, stream
@@ -109,4 +110,5 @@ def configure(chip: Chip, numerics: str) -> None:
 
 
 elementwise.register()
+spread.register()
 configure(state.chip, state.numerics)

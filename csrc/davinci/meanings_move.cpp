@@ -34,12 +34,24 @@ void by_item(int64_t bytes, F&& f) {
   }
 }
 
+// Elements side by side whose table is not wide: all offsets are looked at first, then nothing is in the way of the loop.
+template <class T>
+void gather_plain(const MoveStep& s, const char* table, const char* indices, int64_t n, char* to) {
+  const auto* offsets = reinterpret_cast<const uint32_t*>(indices);
+  uint32_t most = 0;
+  for (int64_t i = 0; i < n; ++i) most = std::max(most, offsets[i]);
+  if (n > 0) offset_of(s, reinterpret_cast<const char*>(&most), sizeof(T));
+  for (int64_t i = 0; i < n; ++i) std::memcpy(to + i * sizeof(T), table + s.base + offsets[i], sizeof(T));
+}
+
 void run_gather(Core& core, const MoveStep& s) {
   const Elements operands[2] = {s.operands[0], s.operands[2]};
   const char* table = core.bases[s.operands[1].place.slot];
   const int64_t item = s.operands[0].item;
+  const bool plain = !s.lanes.masked && s.scale == 1 && s.base >= 0;
   for_runs(core, s.lanes, operands, true, [&](char* const* data, int64_t, int64_t begin, int64_t n) {
     by_item(item, [&]<class T>(Type<T>) {
+      if (plain) return gather_plain<T>(s, table, data[1], n, data[0]);
       for (int64_t i = 0; i < n; ++i)
         if (s.lanes.active(begin + i)) std::memcpy(data[0] + i * item, table + offset_of(s, data[1] + i * 4, item), sizeof(T));
     });
@@ -147,6 +159,12 @@ void run_brcb(Core& core, const MoveStep& s) {
       by_item(src.item, [&]<class T>(Type<T>) {
         T value;
         std::memcpy(&value, from, sizeof value);
+        if (s.scale == 1) {
+          T block[kBlockBytes / sizeof(T)];
+          std::fill_n(block, std::size(block), value);
+          std::memcpy(to, block, sizeof block);
+          return;
+        }
         for (int64_t i = 0; i < dst.per_block; ++i) std::memcpy(to + i * dst.step, &value, sizeof value);
       });
     }

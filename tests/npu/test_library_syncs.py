@@ -62,6 +62,18 @@ def channels() -> None:
         al.nn.functional.group_norm(x, 8).sum().backward()
 
 
+def spreads() -> None:
+    for columns in (64, 72):
+        x = tensor(30000, 4, columns)
+        for other in (tensor(30000, 4, 1), tensor(30000, 1, columns), tensor(columns)):
+            x * other
+            other - x
+        tensor(30000, 1, columns) / tensor(30000, 4, 1)
+        tensor(90000, 1) + tensor(columns)
+        tensor(9000, 4, 4) @ tensor(9000, 4, columns)
+        tensor(9000, 2, 4).transpose(1, 2) @ tensor(9000, 2, columns)
+
+
 def pools() -> None:
     functional = al.nn.functional
     for x in (tensor(3, 64, 56, 56), tensor(60, 64, 14, 14, dtype=al.float16)):
@@ -193,7 +205,7 @@ def matrices() -> None:
 
 
 CALLS: dict[str, Callable[[], None]] = {
-    f.__name__: f for f in (pointwise, products, convolutions, channels, pools, copies, rows, reductions, losses, tables, optimizers, attention, rotary, draws, ranks, chosen_rows, matrices)
+    f.__name__: f for f in (pointwise, spreads, products, convolutions, channels, pools, copies, rows, reductions, losses, tables, optimizers, attention, rotary, draws, ranks, chosen_rows, matrices)
 }
 
 

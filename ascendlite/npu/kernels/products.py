@@ -11,7 +11,7 @@ from typing import Any, Final
 from ascendlite.core import Tensor
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.chips import Chip
-from ascendlite.npu.kernels import elementwise, kernel_for
+from ascendlite.npu.kernels import elementwise, kernel_for, small_products
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.cube_tiles import Product
 from ascendlite.npu.programs import kernel
@@ -171,8 +171,19 @@ def multiply(c: Tensor, a: Tensor, b: Tensor) -> Any:
     x, y = operand(a.detach(), batch), operand(b.detach(), batch)
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     s = Shape(math.prod(batch), m, n, k, x.ld, y.ld, x.step, y.step, x.trans, y.trans)
+    tiny = _tiny(s) if dtype == "float32" else None
+    if tiny is not None:
+        small_products.multiply(c.detach().reshape(-1), x.flat, y.flat, tiny)
+        return None
     launch(product, x.flat, y.flat, c.detach().reshape(-1), s, best_tiles(s, dtype, state.chip), name="matmul")
     return None
+
+
+@cache
+def _tiny(s: Shape) -> small_products.Small | None:
+    """A batch of matrices that lie behind each other, if they are so small that the vector cores multiply them."""
+    behind = s.step_a == s.m * s.k and s.step_b == s.k * s.n and s.lda == (s.m if s.trans_a else s.k) and s.ldb == s.n and not s.trans_b
+    return small_products.small(s.batch, s.m, s.n, s.k, s.trans_a) if behind else None
 
 
 @kernel_for("matmul")

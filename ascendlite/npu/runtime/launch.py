@@ -35,11 +35,14 @@ def launch(kernel: Kernel[Any], *args: Any, blocks: int | None = None, name: str
         traced = kernel.program(blocks, state.chip, args, {}).traced
         variants.put(floats, traced.looked, traced)
     lead = tensors[0]
-    if not lead.is_meta and not may_run(traced, sharing_of([(t.data_ptr(), t.nbytes) for t in tensors])):
+    meta = lead.is_meta
+    pointers = [] if meta else [t.data_ptr() for t in tensors]
+    if not meta and not may_run(traced, sharing_of([(p, t.nbytes) for p, t in zip(pointers, tensors, strict=True)])):
         return
     _submit(traced, state.operands or tensors, stream.current_stream(lead.device.index), name)
-    if not lead.is_meta:
-        _run(traced, [wide.address(t) for t in tensors] + words(traced.parameters, floats), MODES[state.numerics])
+    if not meta:
+        bases = pointers if state.numerics == "device" else [wide.address(t) for t in tensors]
+        _run(traced, bases + words(traced.parameters, floats), MODES[state.numerics])
 
 
 def _look(x: Any, tensors: list[Tensor], floats: list[float]) -> object:
@@ -83,15 +86,15 @@ def launch_own(traced: Traced, tensors: list[Any], queue: stream.Stream | None, 
 
 
 def _run(traced: Traced, pointers: list[int], mode: int) -> None:
-    overflowed = traced.run(pointers, mode)
-    state.overflow = state.overflow or overflowed
+    if traced.run(pointers, mode):
+        state.overflow = True
 
 
 def _submit(traced: Traced, operands: Iterable[Any], queue: stream.Stream, name: str | None = None) -> None:
     queue.submit(
         stream.Task(
             name or traced.name, TASK_KINDS[traced.kind], partial(timing, traced), queue.stream_id, queue.device_index,
-            tensors=stream.shapes(operands), program=traced,
+            tensors=stream.shapes(operands) if stream.host.listeners else (), program=traced,
         )
     )
 

@@ -249,6 +249,8 @@ def default_stream(device: Any = None) -> Stream:
 
 def current_stream(device: Any = None) -> Stream:
     """The stream that work of this thread runs on now."""
+    if device.__class__ is int and device in _DEFAULT and not _stack():
+        return _DEFAULT[device]
     from ascendlite.npu.runtime.device import device_index
 
     index = device_index(device)
