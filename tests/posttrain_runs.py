@@ -32,9 +32,9 @@ def liked(prompts, completions, wanted, **columns) -> list[float]:
     return [(word in text) - 0.1 * len(text) for text, word in zip(completions, wanted, strict=True)]
 
 
-def sft(folder: str | Path | None, **options) -> SFTTrainer:
+def sft(folder: str | Path | None, device: str = "cpu", **options) -> SFTTrainer:
     config = {"max_steps": 9, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "learning_rate": 1e-2, **options}
-    return SFTTrainer(gpt(dropout=0.1), SFTConfig(str(folder) if folder else None, disable_tqdm=True, **config), rows(), processing_class=TOKENIZER)
+    return SFTTrainer(gpt(dropout=0.1).to(device), SFTConfig(str(folder) if folder else None, disable_tqdm=True, **config), rows(), processing_class=TOKENIZER)
 
 
 def dpo(folder: str | Path | None, **options) -> DPOTrainer:

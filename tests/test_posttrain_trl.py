@@ -47,7 +47,7 @@ def test_configs_take_trls_names():
     [
         (lambda: GRPOConfig(num_generation=8), TypeError, "there is no 'num_generation'; did you mean 'num_generations'"),
         (lambda: GRPOConfig(use_vllm=True), ArgumentError, "use_vllm is True, but only False is possible here"),
-        (lambda: SFTConfig(fp16=True), ArgumentError, "use bf16=True"),
+        (lambda: SFTConfig(fp16=True, bf16=True), ArgumentError, "False where bf16 is True"),
         (lambda: SFTConfig(max_seq_length=8, max_length=8), ArgumentError, "max_seq_length and max_length are the same"),
         (lambda: GRPOConfig(scale_rewards="all"), ArgumentError, "scale_rewards is 'all'; it must be True, False, group, batch or none"),
         (lambda: GRPOConfig(importance_sampling_level="row"), ArgumentError, "must be token or sequence"),

@@ -47,6 +47,7 @@ class TrainingConfig(metaclass=Named):
     optim: str = "adamw"
     seed: int = 42
     bf16: bool = False
+    fp16: bool = False
     logging_steps: int = 1
     save_steps: int = 0
     save_total_limit: int | None = 2
@@ -69,6 +70,7 @@ class TrainingConfig(metaclass=Named):
         self._require("optim", self.optim in _OPTIMIZERS, f"one of {', '.join(_OPTIMIZERS)}")
         self._require("warmup_ratio", self.warmup_ratio <= 1, "at most 1")
         self._require("report_to", set(self.reports) <= set(_REPORTS), f"some of {', '.join(_REPORTS)}")
+        self._require("fp16", not (self.fp16 and self.bf16), "False where bf16 is True")
         self._check()
 
     @property

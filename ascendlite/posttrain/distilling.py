@@ -107,7 +107,7 @@ class DistillTrainer(Trainer[TaughtMicro]):
             batch = continued([r.prompt for r in micro.rollouts], [r.tokens for r in micro.rollouts], self.device)
             with self.autocast():
                 part = self._loss(micro, batch, total)
-            part.backward()
+            self.backward(part)
             value = float(part.item())
             loss, tokens = loss + value, tokens + sum(batch.lengths)
             name = f"kl/teacher_{micro.teacher}"

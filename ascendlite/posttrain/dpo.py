@@ -103,7 +103,7 @@ class DPOTrainer(Trainer[list[Pair]]):
                 part = dpo_loss(
                     policy[:n], policy[n:], reference[:n], reference[n:], beta=c.beta, label_smoothing=c.label_smoothing, kind=c.loss_type, total=total
                 )
-            part.backward()
+            self.backward(part)
             rewards = c.beta * (policy - reference).detach()
             apart = rewards[:n] - rewards[n:]
             loss, margins = loss + float(part.item()), margins + float(apart.sum().item())

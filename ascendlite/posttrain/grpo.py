@@ -251,7 +251,7 @@ class GRPOTrainer(Trainer[_Micro]):
             with self.autocast():
                 logp, logits = self._log_probs(self.model, micro.content, micro.routes)
                 terms = self._terms(micro.content, logp, total or 1.0)
-            terms.loss.backward()
+            self.backward(terms.loss)
             loss += float(terms.loss.item())
             found.append(self._figures(micro.content, terms, logits))
         rows = [micro.content.batch.rows for micro in micros]

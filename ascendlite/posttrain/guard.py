@@ -38,6 +38,7 @@ class StepResult:
     loss: float
     grad_norm: float
     stats: dict[str, float] = field(default_factory=dict)
+    overflowed: bool = False  # in float16, at a scale of the loss that can still fall
 
     @property
     def finite(self) -> bool:
@@ -47,7 +48,7 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Event:
-    """What the guard did about a bad step: "transient" (the second try was good), or "skipped"."""
+    """What the guard did about a bad step: "transient" (the second try was good), "skipped", or "scale halved" (and skipped)."""
 
     step: int
     problem: str
@@ -95,6 +96,9 @@ class Guard:
         """The result to apply; None: skip this step. Raises TrainingError with a dump when too many are bad in a row."""
         before = random_state()
         result = compute()
+        if result.overflowed:  # the same again at this scale
+            self.events.append(Event(step, "float16 overflowed", "scale halved"))
+            return None
         problem = self.problem(result)
         if problem is not None:
             set_random_state(before)

@@ -18,7 +18,6 @@ _RENAMED: dict[str, tuple[str, Callable[[object], object]]] = {
 # Their name, the values that say what is so here anyway, and what to do for another one.
 _ALWAYS: dict[str, tuple[tuple[object, ...], str]] = {
     "use_vllm": ((False,), "the model itself draws completions"),
-    "fp16": ((False,), "use bf16=True"),
     "remove_unused_columns": ((False,), "reward functions get all columns; ignore those that you don't need"),
     "shuffle_dataset": ((True,), "examples come in an order that depends on the seed"),
     "gradient_checkpointing": ((False,), "make the model with recompute=True"),

@@ -95,7 +95,7 @@ class SFTTrainer(Trainer[Batch]):
         for batch in micros:
             with self.autocast():
                 part, cross_entropy = self._learning.loss(batch, self.device, batch.target_count / total)
-            part.backward()
+            self.backward(part)
             loss += cross_entropy
         return loss, {"tokens": sum(sum(batch.lengths) for batch in micros), "target_tokens": total}
 

@@ -30,6 +30,7 @@ from .metrics import Metrics, tensorboard_writer
 from .optimizers import make_optimizer
 from .order import Order
 from .progress import ProgressCallback
+from .scaling import LossScale
 from .signals import stop_on_signal
 
 Micro = TypeVar("Micro")
@@ -68,6 +69,7 @@ class Trainer(ABC, Generic[Micro]):
         self.callbacks = self._with_progress(callbacks)
         self.folder = None if args.output_dir is None else Path(args.output_dir)
         self.guard = Guard(args.spike_factor, args.max_bad_steps, self.folder)
+        self.scale = LossScale(self.device, args)
         self.metrics: Metrics | None = None
         self.seconds = 0.0
         self.cooling: tuple[int, int] | None = None  # first step and number of steps of the learning rate's way to 0
@@ -110,8 +112,13 @@ class Trainer(ABC, Generic[Micro]):
         return next(iter(self.model.parameters())).device
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """bfloat16 where `args.bf16`."""
-        return autocast(self.device.type, dtype=al.bfloat16) if self.args.bf16 else contextlib.nullcontext()
+        """bfloat16 where `args.bf16`, float16 where `args.fp16`."""
+        low = al.bfloat16 if self.args.bf16 else al.float16
+        return autocast(self.device.type, dtype=low) if self.args.bf16 or self.args.fp16 else contextlib.nullcontext()
+
+    def backward(self, loss: Tensor) -> None:
+        """Add a loss's gradients, in float16 times the scale."""
+        self.scale.scale(loss).backward()
 
     def _with_progress(self, callbacks: Sequence[TrainerCallback]) -> list[TrainerCallback]:
         """A bar, unless there is one or none is wanted."""
@@ -143,11 +150,13 @@ class Trainer(ABC, Generic[Micro]):
 
     def _gradients(self, micros: list[Micro]) -> StepResult:
         self.optimizer.zero_grad()
+        self.scale.begin()
         loss, stats = self.compute(micros)
+        self.scale.unscale_(cast(Any, self.optimizer))
         learned = [p for p in self.model.parameters() if p.requires_grad]
         limit = self.args.max_grad_norm
         norm = clip_grad_norm_(learned, limit if limit else float("inf"))
-        return StepResult(loss, float(norm.item()), stats)
+        return StepResult(loss, float(norm.item()), stats, self.scale.overflowed)
 
     def training_step(self) -> Row:
         """One optimizer step; returns its figures."""
@@ -165,6 +174,9 @@ class Trainer(ABC, Generic[Micro]):
             self.applied()
             self._last_loss = result.loss
             row |= {"loss": result.loss, "grad_norm": result.grad_norm, **result.stats}
+        if self.args.fp16:
+            row["loss_scale"] = self.scale.get_scale()
+            self.scale.finish()
         self.optimizer.zero_grad()
         self.state.global_step += 1
         self.state.epoch = self.order.epoch
@@ -270,6 +282,7 @@ class Trainer(ABC, Generic[Micro]):
             "args": cast(Value, {name: value for name, value in asdict(self.args).items() if name not in _LATER}),
             "frozen": self._frozen_checksum(),
             "guard": self.guard.state_dict(),
+            "scale": self.scale.state_dict(),
             "seconds": self.seconds,
             "cooling": self.cooling,
             "extra": self.extra_state(),
@@ -296,6 +309,7 @@ class Trainer(ABC, Generic[Micro]):
         self._refuse_other_run(extras)
         self.state.global_step, self.state.epoch = step, self.order.epoch
         self.guard.load_state_dict(cast("Mapping[str, Value]", extras["guard"]))
+        self.scale.load_state_dict(cast("Mapping[str, Any]", extras.get("scale", {})))
         self.seconds = cast(float, extras["seconds"])
         self.cooling = cast("tuple[int, int] | None", extras["cooling"])
         if self.cooling is not None:

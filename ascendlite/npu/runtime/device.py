@@ -21,6 +21,7 @@ class _State:
     current: int = 0
     numerics: str = "device"
     overflow: bool = False
+    saturate: bool = os.environ.get("INF_NAN_MODE_ENABLE", "1") == "0"  # CANN's name: float16 overflows to its largest number and raises the flag
     blocking: bool = os.environ.get("ASCEND_LAUNCH_BLOCKING", "1") != "0"  # errors are raised at the call that makes them
     operands: tuple[Any, ...] = ()  # of the op that runs now: what a profiler shows of its kernels
 
