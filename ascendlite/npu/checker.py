@@ -60,7 +60,7 @@ class CheckResult:
     @property
     def errors(self) -> tuple[Finding, ...]:
         """Rules that the kernel breaks."""
-        return tuple(f for f in self.findings if f.severity == "error") if self.findings else ()
+        return tuple(f for f in self.findings if f.severity == "error")
 
     @property
     def clean(self) -> bool:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ascendlite.core import DType, Tensor
 from ascendlite.npu import ascendc as ac
@@ -56,8 +56,8 @@ def spread(a: Any, b: Any, out: Any, op: str, s: Spread) -> None:
         tiles, ins = list(lone), iter(t.ins)
         for k, kind in enumerate(s.kinds):
             if kind == NUMBER:
-                tiles[k] = numbers[k]
-                ac.Brcb(numbers[k], next(ins), ac.CeilDiv(t.count * s.middle, 8), (1, 8))
+                tiles[k] = room = cast(Any, numbers[k])
+                ac.Brcb(room, next(ins), ac.CeilDiv(t.count * s.middle, 8), (1, 8))
             elif kind != ONE_ROW:
                 tiles[k] = next(ins)
         if NUMBER in s.kinds:
@@ -112,6 +112,7 @@ def form_of(output: Tensor, a: Tensor, b: Tensor) -> Spread | None:
             dims[-1] = (dims[-1][0] * size, in_a, in_b)
         else:
             dims.append((size, in_a, in_b))
+    names: dict[tuple[Any, ...], str]
     patterns = [tuple(d[k] for d in dims) for k in (1, 2)]
     sizes = [d[0] for d in dims]
     if len(dims) == 2:

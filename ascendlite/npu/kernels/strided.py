@@ -221,16 +221,28 @@ def _flat(t: Tensor) -> Tensor:
 
 def copy(target: Tensor, source: Tensor) -> Any:
     """Copy between tensors of one shape and dtype whose layouts differ, or say that it is not taken."""
-    size = target.itemsize
-    dims = _cut(coalesced(target, source), ROOM // size)
-    if target.dtype.name.startswith("float4"):
-        return NotImplemented
-    picked = _rows(dims, size) or (_transposed(dims, size) or _columns(dims, size) if size <= 4 else None) or _elements(dims, size)
-    if picked is None:
+    look = (tuple(target.shape), target.stride(), source.stride(), target.itemsize)
+    if look not in _PICKED:
+        if len(_PICKED) >= _MOST_PICKED:
+            _PICKED.clear()
+        _PICKED[look] = _pick(target, source)
+    picked = _PICKED[look]
+    if picked is None or target.dtype.name.startswith("float4"):
         return NotImplemented
     function, *arguments = picked
     launch(function, _flat(target), _flat(source), *arguments, blocks=blocks_for(target.nbytes), name="copy" if function is not transpose else "transpose")
     return None
+
+
+_MOST_PICKED: Final = 8192
+_PICKED: Final[dict[tuple[Any, ...], tuple[Any, ...] | None]] = {}  # by how the tensors lie
+
+
+def _pick(target: Tensor, source: Tensor) -> tuple[Any, ...] | None:
+    """The kernel for such a copy and what it is launched with."""
+    size = target.itemsize
+    dims = _cut(coalesced(target, source), ROOM // size)
+    return _rows(dims, size) or (_transposed(dims, size) or _columns(dims, size) if size <= 4 else None) or _elements(dims, size)
 
 
 def _cut(dims: list[Dim], most: int) -> list[Dim]:

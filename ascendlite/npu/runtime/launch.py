@@ -24,8 +24,8 @@ _PROGRAMS: dict[tuple[Any, ...], Variants[Traced]] = {}  # by kernel and call: w
 _TIMINGS: dict[int, tuple[Traced, stream.Timing]] = {}  # by identity: a program is timed once, and kept by its kernel anyway
 
 
-def launch(kernel: Kernel[Any], *args: Any, blocks: int | None = None, name: str | None = None) -> None:
-    """Launch a kernel on contiguous tensors of the device (or of meta) and numbers, on the current stream."""
+def launch(kernel: Kernel[Any], *args: Any, blocks: int | None = None, name: str | None = None) -> Traced:
+    """Launch a kernel on contiguous tensors of the device (or of meta) and numbers, on the current stream; gives its program."""
     tensors: list[Tensor] = []
     floats: list[float] = []
     key = (kernel, blocks, state.chip.name, *[_look(x, tensors, floats) for x in args])
@@ -34,6 +34,12 @@ def launch(kernel: Kernel[Any], *args: Any, blocks: int | None = None, name: str
     if traced is None:
         traced = kernel.program(blocks, state.chip, args, {}).traced
         variants.put(floats, traced.looked, traced)
+    start(traced, tensors, name, floats)
+    return traced
+
+
+def start(traced: Traced, tensors: list[Any], name: str | None = None, floats: list[float] | None = None) -> None:
+    """Launch a program on the tensors that it was made for, or on others of their shapes and formats, with its call's floats."""
     lead = tensors[0]
     meta = lead.is_meta
     pointers = [] if meta else [t.data_ptr() for t in tensors]
@@ -42,7 +48,7 @@ def launch(kernel: Kernel[Any], *args: Any, blocks: int | None = None, name: str
     _submit(traced, state.operands or tensors, stream.current_stream(lead.device.index), name)
     if not meta:
         bases = pointers if state.numerics == "device" else [wide.address(t) for t in tensors]
-        _run(traced, bases + words(traced.parameters, floats), MODES[state.numerics])
+        _run(traced, bases + words(traced.parameters, floats or []), MODES[state.numerics])
 
 
 def _look(x: Any, tensors: list[Tensor], floats: list[float]) -> object:
@@ -86,7 +92,7 @@ def launch_own(traced: Traced, tensors: list[Any], queue: stream.Stream | None, 
 
 
 def _run(traced: Traced, pointers: list[int], mode: int) -> None:
-    if traced.run(pointers, mode):
+    if traced.run(pointers, mode, int(state.saturate)):
         state.overflow = True
 
 
