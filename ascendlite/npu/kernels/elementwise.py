@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 from ascendlite.core import OPS, DType, Tensor, _core
@@ -196,7 +196,7 @@ def _look(name: str, output: Tensor, args: Sequence[Any], compute: DType) -> tup
     shape = output.shape
     if not output.is_contiguous():
         return None
-    look: list[Any] = [name, compute, output.dtype, shape, state.chip.name]
+    look: list[Any] = [name, compute, output.dtype, shape, state.chip.name, state.numerics]
     for x in args:
         if isinstance(x, Tensor):
             if x.shape != shape or not x.is_contiguous():
