@@ -16,7 +16,7 @@ def drawn(device: str) -> list[Rollout]:
     """Rows of other lengths that end at other times, so that the NPU's rounded shapes hold padding and ended rows."""
     al.manual_seed(0)
     model = DeepseekV4(config_of("tiny")).to(device)
-    config = GenerationConfig(max_new_tokens=9, temperature=1.5, stop_tokens=list(range(0, 40)))
+    config = GenerationConfig(max_new_tokens=9, temperature=1.5, stop_tokens=list(range(40)))
     return Sampler(model, config).draw(PROMPTS, seeds=range(len(PROMPTS)))
 
 
