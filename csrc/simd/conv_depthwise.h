@@ -60,7 +60,7 @@ void plane_of_taps(const T* x, int64_t x_pitch, const int32_t* offsets, const T*
   constexpr int64_t width = Lanes<T>::width;
   Vec<T> sum[N] = {}, lanes;
   for (int64_t l = 0; l < width; l++) lanes[l] = T(l);
-  const auto rest = lanes < splat(T(cols % width));
+  const auto rest = cols >= width ? lanes >= splat(T(width - cols % width)) : lanes < splat(T(cols));
   for (int64_t row = 0; row < rows; row++, x += x_pitch, grad += cols) {
     int64_t j = 0;
     for (; j + width <= cols; j += width) {
@@ -69,11 +69,15 @@ void plane_of_taps(const T* x, int64_t x_pitch, const int32_t* offsets, const T*
       for (int t = 0; t < N; t++) sum[t] = fused(load(x + offsets[t] + j), g, sum[t]);
     }
     if (j == cols) continue;
+    // The last vector ends with the row, its first lanes are done; a short row has a vector of its own, whose last lanes are none. What
+    // lies there may be infinite: it must not meet zeros.
+    const int64_t at = cols >= width ? cols - width : 0;
     Vec<T> g{};
-    for (int64_t l = 0; l < cols - j; l++) g[l] = grad[j + l];
+    if (cols >= width) g = rest ? load(grad + at) : Vec<T>{};
+    else for (int64_t l = 0; l < cols; l++) g[l] = grad[l];
 #pragma GCC unroll 16
     for (int t = 0; t < N; t++) {
-      const Vec<T> some = load(x + offsets[t] + j);  // what lies beyond the row may be infinite: it must not meet g's zeros
+      const Vec<T> some = load(x + offsets[t] + at);
       sum[t] = fused(rest ? some : Vec<T>{}, g, sum[t]);
     }
   }
@@ -227,22 +231,26 @@ class Depthwise {
     const T* from = buffer + row / g.stride[1] * t.pitch;
     for (int64_t b = 0; b < s; b++)
       run_row(t.parts[part + b], from, weights + (part + b) * g.taps(), bias, s == 1 ? to : rows + b * t.row_pitch, t.w[b].grid);
-    int64_t j = 0;
-    if (s == 2) j = lace(rows, rows + t.row_pitch, g.in[2] / 2, to);
-    for (; s > 1 && j < g.in[2]; j++) to[j] = rows[j % s * t.row_pitch + j / s];
+    if (s == 2) return lace(rows, rows + t.row_pitch, g.in[2], to);
+    for (int64_t b = 0; s > 1 && b < s; b++)
+      for (int64_t j = 0; j < t.w[b].grid; j++) to[j * s + b] = rows[b * t.row_pitch + j];
   }
-  // to[2j] = a[j], to[2j + 1] = b[j] for whole vectors of j < n; how many items were written.
-  static int64_t lace(const T* a, const T* b, int64_t n, T* to) {
+  // to[2j] = a[j], to[2j + 1] = b[j] for n items; the last vectors may overlap those before.
+  static void lace(const T* a, const T* b, int64_t n, T* to) {
     using Index = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
     Vec<Index> low;
     for (int64_t l = 0; l < width; l++) low[l] = Index(l / 2 + l % 2 * width);
-    int64_t j = 0;
-    for (; j + width <= n; j += width) {
+    const auto put = [&](int64_t j) {
       const Vec<T> x = load(a + j), y = load(b + j);
       store(to + 2 * j, __builtin_shuffle(x, y, low));
       store(to + 2 * j + width, __builtin_shuffle(x, y, low + Index(width / 2)));
-    }
-    return 2 * j;
+    };
+    const int64_t pairs = n / 2;
+    int64_t j = 0;
+    for (; j + width <= pairs; j += width) put(j);
+    if (j < pairs && pairs >= width) put(pairs - width), j = pairs;
+    for (; j < pairs; j++) to[2 * j] = a[j], to[2 * j + 1] = b[j];
+    if (n % 2) to[n - 1] = a[pairs];
   }
 
   void add_plane(const TapList& taps, const T* x, int64_t pitch, const T* grad, Vec<T>* sums) const {

@@ -153,14 +153,19 @@ inline void copy_run(const T* from, int64_t n, T* to) {
   for (; i < n; i++) to[i] = from[i];
 }
 
+// The last vector begins where it ends with the run: what follows the run is not read.
 template <class T>
 inline void copy_every_second(const T* from, int64_t n, T* to) {
   constexpr int64_t width = Lanes<T>::width;
   using Index = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
-  Vec<Index> even;
-  for (int64_t l = 0; l < width; l++) even[l] = Index(2 * l);
+  Vec<Index> even, last;
+  for (int64_t l = 0; l < width; l++) even[l] = Index(2 * l), last[l] = Index(2 * l + (l >= width / 2));
   int64_t i = 0;
   for (; i + width < n; i += width) store(to + i, __builtin_shuffle(load(from + 2 * i), load(from + 2 * i + width), even));
+  if (n >= width) {
+    const T* end = from + 2 * (n - width);
+    return store(to + n - width, __builtin_shuffle(load(end), load(end + width - 1), last));
+  }
   for (; i < n; i++) to[i] = from[2 * i];
 }
 

@@ -89,9 +89,8 @@ void cross_entropy(const Call& c) {
       }
       Scratch<A> buffer(stage_size<T>(n));
       const A* row = stage_row(ptr<T>(x) + i * n, buffer.data, n);
-      A top = reduce_row<reduce::Max, A>(row, n);
-      top = std::isinf(top) ? A(0) : top;
-      A above = std::log(exp_row<A>(row, nullptr, n, top, is_half<T> ? nullptr : (const char*)next_row(row, n))), log_sum = top + above;
+      const auto [top, sum] = sum_exp_row(row, n);
+      const A above = std::log(sum), log_sum = top + above;
       ptr<A>(lse)[i] = log_sum;
       *weight = t.weight(k);
       A loss = *weight * (top - row[k] + above);

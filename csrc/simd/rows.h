@@ -1,6 +1,8 @@
 // What row kernels share: a row of any float type staged as its compute type, reductions of such rows, rows of exponentials, and
 // rows that are written in blocks, past the caches where these can't hold the result.
 #pragma once
+#include <cmath>
+
 #include "reduce_ops.h"
 #include "stream.h"
 #include "vector_math.h"
@@ -112,6 +114,24 @@ template <class A> A exp_row(const A* x, A* e, int64_t n, A top, const char* nex
   for (int64_t b = 0; b < n; b += kBlock)
     tree.add(exp_block(x + b, e ? e + b : e, std::min(kBlock, n - b), top, next ? next + b * int64_t(sizeof(A)) : next));
   return tree.result(A(0));
+}
+
+// The maximum of a row and the sum of exp(x[i] - maximum), in one pass: each block against its own maximum. A maximum that is
+// infinite counts as 0.
+template <class A> struct TopSum { A top, sum; };
+template <class A> TopSum<A> sum_exp_row(const A* x, int64_t n) {
+  using reduce::kBlock;
+  A top = -std::numeric_limits<A>::infinity(), sum = 0;
+  for (int64_t b = 0; b < n; b += kBlock) {
+    const int64_t m = std::min(kBlock, n - b);
+    const A best = reduce::reduce_block<reduce::Max, A>(x + b, m, A(0));
+    if (best == -std::numeric_limits<A>::infinity()) continue;
+    if (!(std::abs(best) < std::numeric_limits<A>::infinity())) return {best == best ? A(0) : best, exp_row<A>(x, nullptr, n, A(0))};
+    const A part = exp_block<A>(x + b, nullptr, m, best, (const char*)(x + b + kBlock));
+    sum = best > top ? sum * std::exp(top - best) + part : sum + part * std::exp(best - top);
+    top = std::max(top, best);
+  }
+  return {std::isinf(top) ? A(0) : top, sum};
 }
 
 // The row after x, to be asked for while x is worked on, where both fit the near cache.

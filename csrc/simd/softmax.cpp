@@ -16,17 +16,19 @@ template <class A> AL_INLINE A finite_or_zero(A x) { return std::isinf(x) ? A(0)
 template <bool is_log, class T> void forward_row(const T* x, T* y, int64_t n, bool streams, compute_t<T>* buffer) {
   using A = compute_t<T>;
   const A* in = stage_row(x, buffer, n);
-  const char* next = is_half<T> ? nullptr : (const char*)next_row(x, n);
-  const A top = finite_or_zero(reduce_row<reduce::Max, A>(in, n));
+  const T* next = next_row(x, n);
   if constexpr (is_log) {
-    const A log_sum = A(std::log(exp_row<A>(in, nullptr, n, top, next)));  // apart: top may dwarf it
+    const auto both = sum_exp_row(in, n);
+    const A top = both.top, log_sum = A(std::log(both.sum));  // apart: top may dwarf it
     write_row(y, n, streams, [=](int64_t b, int64_t m, A* out) {
+      ask_row(next, b, m);
 #pragma GCC ivdep
       for (int64_t i = 0; i < m; i++) out[i] = in[b + i] - top - log_sum;
     });
   } else {
+    const A top = finite_or_zero(reduce_row<reduce::Max, A>(in, n));
     A* e = streams ? buffer : result_row(y, buffer);
-    const A scale = A(1) / exp_row(in, e, n, top, next);
+    const A scale = A(1) / exp_row(in, e, n, top, is_half<T> ? nullptr : (const char*)next);
     write_row(y, n, streams, [=](int64_t b, int64_t m, A* out) {
 #pragma GCC ivdep
       for (int64_t i = 0; i < m; i++) out[i] = e[b + i] * scale;
