@@ -26,6 +26,7 @@ from benchmarks.training import TRAINING  # noqa: E402
 from benchmarks.workload import Workload  # noqa: E402
 
 WORKLOADS = [*OPS, *TRAINING]
+EAGER = "eager"  # the label of ours beside what is compiled
 LIMITS = ["fma", "read", "triad", "triad_streaming"]
 # Some machines set these for their own programs; they halve the products of whoever uses OpenBLAS.
 UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "LD_PRELOAD")
@@ -71,8 +72,10 @@ def tuned_environment(folder: Path) -> dict[str, str] | None:
     return {"LD_PRELOAD": str(library), "MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592", "MALLOC_TOP_PAD_": "268435456"}
 
 
-def start_peers(options: argparse.Namespace, folder: Path) -> list[Peer]:
+def start_peers(options: argparse.Namespace, folder: Path, chosen: list[Workload]) -> list[Peer]:
     peers = [Peer("ascendlite", "ascendlite", options, {})]
+    if any(w.beside is not None for w in chosen) and not options.smoke:
+        peers.append(Peer(EAGER, "ascendlite", options, {}))
     if options.smoke or options.alone or importlib.util.find_spec("torch") is None:
         return peers
     peers.append(Peer("torch", "torch", options, {}))
@@ -87,7 +90,9 @@ def measure(workload: Workload, peers: list[Peer], options: argparse.Namespace) 
     result: dict[str, Any] = {"name": workload.name, "unit": workload.unit, "sizes": workload.sizes(options.smoke), "peers": {}}
     ready = []
     for peer in peers:
-        answer = peer.ask(do="setup", name=workload.name, smoke=options.smoke)
+        if peer.label == EAGER and workload.beside is None:
+            continue
+        answer = peer.ask(do="setup", name=workload.name, smoke=options.smoke, eager=peer.label == EAGER)
         if "error" in answer:
             result["peers"][peer.label] = {"error": answer["error"]}
         else:
@@ -186,7 +191,7 @@ def main() -> int:
         print("\n".join(w.name for w in chosen))
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        peers = start_peers(options, Path(folder))
+        peers = start_peers(options, Path(folder), chosen)
         machine = peers[0].ask(do="limits", names=LIMITS)
         load = os.getloadavg()[0]
         print(f"{platform.platform()}, {options.threads} threads; best (median); " + ", ".join(f"{p.label} {p.version}" for p in peers))

@@ -48,11 +48,11 @@ class Sampler:
         self.lib, self.run, self.calls = lib, None, 1
         self.only: float | None = None
 
-    def setup(self, name: str, smoke: bool) -> dict[str, Any]:
+    def setup(self, name: str, smoke: bool, eager: bool) -> dict[str, Any]:
         self.run = self.only = None
         gc.collect()
         workload = WORKLOADS[name]
-        run: Callable[[], Any] = workload.make(self.lib, **workload.sizes(smoke))
+        run: Callable[[], Any] = workload.make(self.lib, **workload.sizes(smoke, eager))
         start = time.perf_counter()
         run()
         first = time.perf_counter() - start
@@ -92,7 +92,7 @@ def main() -> None:
         request = json.loads(line)
         try:
             answer = {
-                "setup": lambda r: sampler.setup(r["name"], r["smoke"]), "sample": lambda r: sampler.sample(), "limits": lambda r: limits(r["names"]),
+                "setup": lambda r: sampler.setup(r["name"], r["smoke"], r["eager"]), "sample": lambda r: sampler.sample(), "limits": lambda r: limits(r["names"]),
             }[request["do"]](request)
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}

@@ -19,10 +19,11 @@ class Workload:
     smoke: dict[str, Any] = field(default_factory=dict)  # sizes for --smoke
     limit: str | None = None  # which machine limit it meets: "fma", "read", "triad_streaming"
     limit_work: Callable[..., float] | None = None  # FLOPs or bytes a call needs; None: `work`
+    beside: dict[str, Any] | None = None  # arguments of the same work run eagerly by a second process of ours, in turn with the first
 
-    def sizes(self, smoke: bool) -> dict[str, Any]:
+    def sizes(self, smoke: bool, eager: bool = False) -> dict[str, Any]:
         """The sizes to run."""
-        return {**self.full, **(self.smoke if smoke else {})}
+        return {**self.full, **(self.smoke if smoke else {}), **((self.beside or {}) if eager else {})}
 
     @property
     def scale(self) -> float:
