@@ -47,6 +47,7 @@ TYPES = {
     "set_default_dtype": "None", "set_default_device": "None", "dtype_of_name": "DType", "normalize_dim": "int", "normalize_dims": "tuple[int, ...]",
     "next_philox": "tuple[int, int]", "add_method": "None", "add_listener": "Any", "pointwise": "Op", "exchange_grad": "bool", "exchange_inference": "bool",
     "exchange_anomaly": "bool", "get_autocast": "Any", "set_autocast": "Any", "run_backward": "Any",
+    "exchange_capturing": "bool", "class_contents": "dict[str, Any]",
     "split_views": "tuple[Tensor, ...]", "unbind_views": "tuple[Tensor, ...]", "manual_seed": "Generator",
     # recordings and programs
     "number": "int", "reference": "Any", "all_hold": "Any", "drawn_numbers": "list[int]", "recorder": "Any", "run_on_the_host": "Any", "modes": "int",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import sys
-import threading
 import types
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from ascendlite.compile.capture import Capture, Refusal, tell
 from ascendlite.compile.module import CompiledModule
 from ascendlite.compile.program import CantReplay, Report
-from ascendlite.compile.replay import Entry, Key
+from ascendlite.compile.replay import Entry
 from ascendlite.core import Tensor, _core
 from ascendlite.errors import CompileError
 from ascendlite.nn import Module
@@ -26,58 +25,47 @@ MOST_FORMS = 64  # captures of one function: more mean that something changes at
 MOST_ATTEMPTS = 3  # captures in which Python values changed under way, as they do once while state is made
 
 
-class Compiled:
+class Compiled(_core.Front):
     """A function with its captures. `explain()` says what was made of them."""
 
     def __init__(self, fn: Callable[..., Any], fullgraph: bool, fusing: bool) -> None:
         functools.update_wrapper(self, fn, updated=())
-        self._fn, self._fullgraph, self._fusing = fn, fullgraph, fusing
+        self.fn, self._options = fn, (fullgraph, fusing)
         self._name = getattr(fn, "__qualname__", type(fn).__name__)
-        self._entries: dict[Any, list[Entry]] = {}
         self._attempts = 0
-        self._refused: str | None = None
-        self._lock = threading.RLock()
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._refused is not None or _core.recorder() is not None:
-            return self._fn(*args, **kwargs)
-        key = Key(args, kwargs)
-        tensors = tuple(key.tensors)
-        with self._lock:
-            for entry in self._entries.get(key.form, ()):
-                made = entry.call(tensors)
-                if made is not None:
-                    return made[0]
-            return self._capture(key, args, kwargs)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
 
-    def _capture(self, key: Key, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        capture = Capture(self._fullgraph)
+    def __reduce__(self) -> Any:
+        return Compiled, (self.fn, *self._options)  # a copy captures for itself
+
+    def capture(self, key: _core.Key, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a call eagerly and record it. The core calls this where no form fits."""
+        capture = Capture(self._options[0])
         try:
-            recording = capture.run(self._fn, args, kwargs)
+            recording = capture.run(self.fn, args, kwargs)
         except Refusal:
             tell(self._name, str(capture.reason), capture.line, True)
             raise
         if recording.reason is None:
-            after = Key(args, kwargs)
+            after = _core.Key(args, kwargs)
             changed = "an argument" if after.form != key.form or [*map(id, after.tensors)] != [*map(id, key.tensors)] else recording.watch.broken()
             if changed is not None:
                 return self._changed(changed, recording.result)
             try:
-                self._add(key, Entry(recording, key, self._fusing))
+                self._add(key, Entry(recording, key, self._options[1]))
             except CantReplay as error:
                 recording.reason, recording.line = str(error), "seen in the whole function"
         if recording.reason is not None:
             self._refuse(recording.reason, recording.line)
         return recording.result
 
-    def _add(self, key: Key, entry: Entry) -> None:
-        self._entries.setdefault(key.form, []).insert(0, entry)
+    def _add(self, key: _core.Key, entry: Entry) -> None:
+        self.entries.setdefault(key.form, []).insert(0, entry)
         self._attempts = 0
-        if sum(map(len, self._entries.values())) > MOST_FORMS:
-            self._entries.clear()
+        if sum(map(len, self.entries.values())) > MOST_FORMS:
+            self.entries.clear()
             self._refuse(f"more than {MOST_FORMS} forms of it were captured: a shape or a Python value changes at every call", "seen over many calls")
 
     def _changed(self, name: str, result: Any) -> Any:
@@ -87,23 +75,18 @@ class Compiled:
         return result
 
     def _refuse(self, reason: str, line: str | None) -> None:
-        self._refused = reason
-        tell(self._name, reason, line, self._fullgraph)
-
-    @property
-    def refused(self) -> str | None:
-        """Why the function runs eagerly; None: it does not."""
-        return self._refused
+        self.refused = reason
+        tell(self._name, reason, line, self._options[0])
 
     def reports(self) -> list[Report]:
         """One for each program: of the function, and of its gradient where it has one apart."""
-        return [r for entries in self._entries.values() for e in entries for r in e.reports]
+        return [r for entries in self.entries.values() for e in entries for r in e.reports]
 
     def explain(self) -> str:
         """What was captured, in words: one line a program."""
-        if self._refused is not None:
-            return f"{self._name} runs eagerly: {self._refused}"
-        lines = [f"{self._name}: {sum(map(len, self._entries.values()))} captured forms"]
+        if self.refused is not None:
+            return f"{self._name} runs eagerly: {self.refused}"
+        lines = [f"{self._name}: {sum(map(len, self.entries.values()))} captured forms"]
         for r in self.reports():
             lines.append(f"  {r.captured} launches heard -> {r.steps} steps; {r.fused_ops} ops in {r.fused_kernels} fused kernels; temporaries "
                          f"{r.arena_bytes:,} bytes (without reuse {r.temporary_bytes:,}), results {r.output_bytes:,} bytes")

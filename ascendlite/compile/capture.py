@@ -74,6 +74,7 @@ class Capture:
             self.watch.value(value, "the function" if k == 0 else f"argument {k}", near=k > 0)
         with _ONE_AT_A_TIME:
             profile, collects = sys.getprofile(), gc.isenabled()
+            within = _core.exchange_capturing(True)
             gc.disable()  # what a collection runs, such as others' callbacks, is no part of the function
             try:
                 if self.reason is None:
@@ -87,6 +88,7 @@ class Capture:
             finally:
                 sys.setprofile(profile)
                 self.recorder.stop()
+                _core.exchange_capturing(within)
                 if collects:
                     gc.enable()
         recording.reason, recording.line = self.reason, self.line
@@ -102,21 +104,25 @@ class Capture:
 
     def _record_gradient(self, recording: Recording, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         known = {**self.watch.tensors, **{id(t): t for t in tensors_in((args, kwargs))}}
-        recording.roots = [t for t in tensors_in(recording.result) if t.grad_fn is not None and id(t) not in known]
+        results = {id(t): t for t in tensors_in(recording.result)}  # each once
+        recording.roots = [t for t in results.values() if t.grad_fn is not None and id(t) not in known]
         if not recording.roots:
             return
-        recording.leaves = [t for t in known.values() if t.requires_grad]
-        recording.seeds = self._seeds(recording.roots)
+        leaves = [t for t in known.values() if t.requires_grad]
+        recording.leaves, recording.seeds = leaves, self._seeds(recording.roots)
         try:
-            found = _core.run_backward(tuple(recording.roots), tuple(recording.seeds), True, False, recording.leaves, False)
-        except RuntimeError as error:
+            found = _core.run_backward(tuple(recording.roots), tuple(recording.seeds), True, False, leaves, False, True)
+        except Refusal:
+            raise
+        except Exception as error:  # eager would meet it only if the gradient is asked for
             if "second time" not in str(error):
-                raise
-            recording.spent, found = True, []
+                self.refuse(f"its gradient can't be recorded: {error}")
+                return
+            recording.spent = True
             del self.recorder.events[recording.boundary :]
-        if not recording.spent:
-            used = [(t, g) for t, g in zip(recording.leaves, found, strict=True) if g is not None]
-            recording.leaves, recording.gradients = [t for t, _ in used], [g for _, g in used]
+            return
+        used = [(t, g) for t, g in zip(leaves, found, strict=True) if g is not None]
+        recording.leaves, recording.gradients = [t for t, _ in used], [g for _, g in used]
 
 
 def tensors_in(value: Any) -> list[Tensor]:

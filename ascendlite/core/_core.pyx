@@ -24,6 +24,7 @@ from libcpp.vector cimport vector
 
 import operator
 import weakref
+from types import FunctionType
 
 import ascendlite._native as _native
 from ascendlite.absent import absent_attribute
@@ -57,3 +58,4 @@ include "index.pxi"
 include "random.pxi"
 include "capture.pxi"
 include "replay.pxi"
+include "form.pxi"

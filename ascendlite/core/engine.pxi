@@ -15,6 +15,7 @@ cdef class GraphTask:
     cdef dict displaced          # id(node) -> slot, where another pass has taken over the node's own mark
     cdef dict captures           # (slot, output number) -> positions in `captured`
     cdef list captured
+    cdef set ends                # slots at which the pass ends, or None
     cdef ReadyQueue ready
     cdef Node running            # for notes on errors
 
@@ -74,7 +75,7 @@ cdef class GraphTask:
         cdef size_t k = 0
         cdef int i
         while k < self.slots.size():
-            if self.slots[k].is_node:
+            if self.slots[k].is_node and not self.ends_at(k):
                 node = <Node>self.slots[k].target
                 edges = edges_of(node)
                 for i in range(node.n_edges):
@@ -90,13 +91,36 @@ cdef class GraphTask:
         self.all_needed = False
         for k in range(self.slots.size()):
             self.slots[k].needed = False
-            if self.slots[k].is_node:
+            if self.slots[k].is_node and not self.ends_at(k):
                 nodes.append(<object>self.slots[k].target)
         for key in self.captures:
             self.slots[<int64_t>key[0]].needed = True
         for item in sorted(nodes, key=node_sequence):
             if any(self.wanted_edges(<Node>item)):
                 self.slots[self.slot_of(item)].needed = True
+
+    cdef inline bint ends_at(self, int64_t slot) except -1:
+        return self.ends is not None and slot in self.ends
+
+    cdef locate(self, inputs):
+        # Which gradients are asked for.
+        cdef Tensor t
+        self.captures, self.captured = {}, [None] * len(inputs)
+        for position, item in enumerate(inputs):
+            t = <Tensor>item
+            edge = edge_of(t)
+            slot = self.slot_of(edge) if edge is not None else -1
+            if slot >= 0:
+                self.captures.setdefault((slot, t.out_nr if isinstance(edge, Node) else 0), []).append(position)
+
+    cdef cut_at(self, inputs):
+        # The pass ends at the inputs, without their hooks.
+        for item in inputs:
+            edge = edge_of(<Tensor>item)
+            if edge is not None:
+                self.find_or_claim(edge)
+        self.locate(inputs)
+        self.ends = {slot for slot, _ in self.captures}
 
     cdef list wanted_edges(self, Node node):
         return [e is not None and self.slots[self.slot_of(e)].needed for e in edge_tuple(node)]
@@ -159,6 +183,10 @@ cdef class GraphTask:
     cdef int visit(self, Node node, int64_t slot) except -1:
         cdef list wanted = None
         g = self.take_gradient(slot)
+        if self.ends_at(slot):
+            if g is not None:
+                self.capture(node, slot, tuple(g) if node.more is not None else g)
+            return 0
         self.results.assign(node.n_edges, <PyObject*>NULL)
         if g is not None:
             if node.more is not None:
@@ -236,7 +264,7 @@ cdef class GraphTask:
         cdef Tensor g = <Tensor>self.take_gradient(slot)
         if g is None:
             return 0
-        if leaf.hooks:
+        if leaf.hooks and self.ends is None:
             refuse_hooks("a hook on a gradient")
             for hook in tuple(leaf.hooks):
                 changed = hook(g)
@@ -281,8 +309,11 @@ cdef object edge_of(Tensor t):
     return t if t.leaf_requires_grad else None
 
 
-def run_backward(tuple tensors, tuple grads, bint keep_graph, bint create_graph, inputs, bint accumulate):
-    """One pass from `tensors` with their gradients. Returns the gradients of `inputs` (None: unused), or adds to `.grad` of leaves."""
+def run_backward(tuple tensors, tuple grads, bint keep_graph, bint create_graph, inputs, bint accumulate, bint cut=False):
+    """One pass from `tensors` with their gradients. Returns the gradients of `inputs` (None: unused), or adds to `.grad` of leaves.
+
+    `cut`: nothing before the inputs runs, nor do hooks on their gradients.
+    """
     global TASKS, SPARE
     cdef GraphTask task
     cdef Tensor t
@@ -303,15 +334,12 @@ def run_backward(tuple tensors, tuple grads, bint keep_graph, bint create_graph,
             edge = edge_of(t)
             slot = task.find_or_claim(edge)
             task.add(slot, t.out_nr if isinstance(edge, Node) else 0, edge, <Tensor>g)
+        if cut:
+            task.cut_at(inputs)
         task.discover()
         if inputs is not None:
-            task.captures, task.captured = {}, [None] * len(inputs)
-            for position, item in enumerate(inputs):
-                t = <Tensor>item
-                edge = edge_of(t)
-                slot = task.slot_of(edge) if edge is not None else -1
-                if slot >= 0:
-                    task.captures.setdefault((slot, t.out_nr if isinstance(edge, Node) else 0), []).append(position)
+            if not cut:
+                task.locate(inputs)
             task.mark_needed()
         task.execute()
     except Exception as error:
@@ -322,7 +350,7 @@ def run_backward(tuple tensors, tuple grads, bint keep_graph, bint create_graph,
         del ACTIVE[task.id]
     captured = task.captured
     task.forget()
-    task.displaced = task.captures = task.captured = None
+    task.displaced = task.captures = task.captured = task.ends = None
     SPARE = task  # with the memory of its lists; one that raised is dropped
     return captured
 

@@ -27,16 +27,31 @@ cdef extern from "Python.h":
     object PyCell_Get(object)
     PyObject* PyDict_GetItem(object, object)
     PyObject* PyList_GET_ITEM(object, Py_ssize_t)
+    bint PyDict_Next(object, Py_ssize_t*, PyObject**, PyObject**) noexcept
+    PyObject* PyFunction_GetCode(object)
+    PyObject* PyFunction_GetDefaults(object)
+    PyObject* PyFunction_GetKwDefaults(object)
+
+cdef extern from *:
+    """
+    static inline PyObject* al_dict_of_class(PyObject* kind) { return ((PyTypeObject*)kind)->tp_dict; }
+    """
+    PyObject* dict_of_class "al_dict_of_class"(object) noexcept
 
 cdef enum:
-    G_CELL, G_ITEM, G_PLACE, G_LENGTH, G_ATTRIBUTE
+    G_CELL, G_ITEM, G_PLACE, G_LENGTH, G_ATTRIBUTE, G_KEYS, G_FUNCTION, G_CLASS, G_EQUAL, G_SEQUENCE
 
-GUARD_KINDS = {"cell": G_CELL, "item": G_ITEM, "place": G_PLACE, "length": G_LENGTH, "attribute": G_ATTRIBUTE}
+GUARD_KINDS = {"cell": G_CELL, "item": G_ITEM, "place": G_PLACE, "length": G_LENGTH, "attribute": G_ATTRIBUTE, "keys": G_KEYS, "function": G_FUNCTION,
+               "class": G_CLASS, "equal": G_EQUAL, "sequence": G_SEQUENCE}
 
 
 @cython.final
 cdef class Guard:
-    """A Python value that a capture has read: a closure's cell, an item of a dict, a place of a list, a length or an attribute."""
+    """A Python value that a capture has read.
+
+    A closure's cell, an item of a dict, a place of a list, a length or an attribute; the keys of a dict in order, the code and the defaults of a
+    function, what a class defines, the value of a container without references (equal to a copy), the items of a sequence.
+    """
     cdef int kind
     cdef readonly object container, key, expected
     cdef readonly str name
@@ -51,6 +66,8 @@ cdef class Guard:
         cdef PyObject* found
         if self.kind == G_LENGTH:
             return len(self.container) == self.expected
+        if self.kind >= G_KEYS:
+            return self.holds_whole()
         if self.kind == G_CELL:
             try:
                 value = PyCell_Get(self.container)
@@ -66,6 +83,63 @@ cdef class Guard:
         else:
             value = getattr(self.container, self.key, None)
         return value is self.expected or (self.by_value and same_value(value, self.expected))
+
+    cdef bint holds_whole(self) except -1:
+        if self.kind == G_KEYS:
+            return same_keys(self.container, <tuple>self.expected)
+        if self.kind == G_FUNCTION:
+            code, defaults, named = <tuple>self.expected
+            return (PyFunction_GetCode(self.container) == <PyObject*>code and or_none(PyFunction_GetDefaults(self.container)) == <PyObject*>defaults
+                    and or_none(PyFunction_GetKwDefaults(self.container)) == <PyObject*>named)
+        if self.kind == G_CLASS:
+            return same_class(<object>dict_of_class(self.container), <dict>self.expected)
+        if self.kind == G_EQUAL:
+            return bool(self.container == self.expected)
+        if len(self.container) != len(<tuple>self.expected):
+            return False
+        for a, b in zip(self.container, <tuple>self.expected):
+            if a is not b and not (isinstance(a, (int, float, str)) and same_value(a, b)):
+                return False
+        return True
+
+
+cdef inline PyObject* or_none(PyObject* o) noexcept:
+    return <PyObject*>None if o == NULL else o
+
+
+cdef bint same_keys(d, tuple keys) except -1:
+    cdef Py_ssize_t at = 0, k = 0
+    cdef PyObject* key
+    if PyDict_Size(d) != PyTuple_GET_SIZE(keys):
+        return False
+    while PyDict_Next(d, &at, &key, NULL):
+        if key != PyTuple_GET_ITEM(keys, k):
+            if not isinstance(<object>key, (str, int, float, bytes)) or not same_value(<object>key, <object>PyTuple_GET_ITEM(keys, k)):
+                return False
+        k += 1
+    return True
+
+
+cdef bint same_class(dict d, dict expected) except -1:
+    # What a class defines, as `class_contents` gave it.
+    cdef Py_ssize_t at = 0, count = 0
+    cdef PyObject* key
+    cdef PyObject* value
+    while PyDict_Next(d, &at, &key, &value):
+        if is_defined(<object>key, <object>value):
+            count += 1
+            if PyDict_GetItem(expected, <object>key) != value:
+                return False
+    return count == PyDict_Size(expected)
+
+
+cdef inline bint is_defined(key, value):
+    return isinstance(value, FunctionType) or not (<str>key).startswith("__")
+
+
+def class_contents(kind):
+    """What a class itself defines, less what Python and its tools keep in it."""
+    return {k: v for k, v in vars(kind).items() if is_defined(k, v)}
 
 
 cdef bint same_value(a, b) except -1:
@@ -224,10 +298,6 @@ cdef class Launches:
             return False
         return True
 
-    def fits(self, tuple args):
-        """Whether the program may run on these arguments: every source looks as it did."""
-        return self.find(args) != 0
-
     cdef bint apart(self):
         # What is written overlaps other sources as it did, or not at all.
         cdef Source a, b
@@ -264,23 +334,13 @@ cdef class Launches:
             i += 1
         i = 0
         for item, count in self.draws:
-            if item is None:  # given by `use_draws`
+            if item is None:  # given, by the program whose gradient this is
                 break
             g = <Generator>item
             self.drawn[2 * i], self.drawn[2 * i + 1] = <int64_t>g.seed_, <int64_t>g.offset
             g.offset += <uint64_t>count
             i += 1
         return storages
-
-    def drawn_numbers(self):
-        """The seeds and offsets of the last run."""
-        return [self.drawn[i] for i in range(<int>self.drawn.size())]
-
-    def use_draws(self, list numbers):
-        """The seeds and offsets of another program's run, for the next run of this one."""
-        cdef int i
-        for i in range(len(numbers)):
-            self.drawn[i] = numbers[i]
 
     cdef walk(self, int64_t first, int64_t last):
         cdef Error error
@@ -302,17 +362,8 @@ cdef class Launches:
                 t = s.find(args)
                 t.storage.version += 1
 
-    def call(self, tuple args, int64_t state, list guards, list parts):
-        """`run` if the modes, the guards and the sources are as they were; None: they are not."""
-        if mode_bits() != state:
-            return None
-        for item in guards:
-            if not (<Guard>item).holds():
-                return None
-        return self.run(args, parts) if self.find(args) else None
-
-    def run(self, tuple args, list parts):
-        """Walk the steps after `fits(args)`. `parts`: (first, last, function or None, gradients) each; returns the outputs' storages."""
+    cdef list run(self, tuple args, list parts):
+        # Walks the steps after `find(args)`. `parts`: (last, function or None, gradients) each; gives the outputs' storages.
         cdef list storages
         cdef int64_t first = 0
         try:
@@ -328,41 +379,6 @@ cdef class Launches:
         finally:
             self.arena = None
         return storages
-
-    def make(self, Output o not None, list storages, tuple args):
-        """The tensor of an output: on a storage of its own (slot counts outputs), or on a source's (slot is -1 - its number)."""
-        return make_output(o, storages, self, args)
-
-
-cdef Tensor make_output(Output o, list storages, Launches p, tuple args):
-    cdef Tensor t, made
-    if o.slot >= 0:
-        return o.make(<Storage>storages[o.slot])
-    t = (<Source>p.sources[-1 - o.slot]).find(args)
-    made = o.make(t.storage)
-    made.v.data = t.v.data + o.offset
-    made.offset = (made.v.data - t.storage.ptr) // ITEMSIZE[made.v.dtype]
-    return made
-
-
-cdef set_grads(grads, list storages, Launches p, tuple args):
-    # (tensor or number of an argument, Output or None: no gradient, or True: as it is)
-    cdef Tensor t
-    for owner, output in grads:
-        t = <Tensor>owner if isinstance(owner, Tensor) else <Tensor>args[owner]
-        if output is True:
-            continue
-        t.grad_ = None if output is None else make_output(<Output>output, storages, p, args)
-
-
-def window_on(Output output not None, Storage storage not None):
-    """A tensor on a storage, as the output says."""
-    return output.make(storage)
-
-
-def write_grads(grads, list storages, Launches program not None, tuple args):
-    """Give tensors the gradients that a program made."""
-    set_grads(grads, storages, program, args)
 
 
 def all_hold(list guards):
@@ -381,11 +397,3 @@ cdef inline int64_t mode_bits() noexcept:
 def modes():
     """What a capture depends on besides values, as bits: grad, inference, anomaly, autocast, default dtype and default device."""
     return mode_bits()
-
-
-def only_tensors(tuple items):
-    """Whether every item is a tensor."""
-    for x in items:
-        if not isinstance(x, Tensor):
-            return False
-    return True
