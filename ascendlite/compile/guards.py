@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import array
+import copy
 import enum
 import functools
 import random
 import sys
 import types
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -74,6 +77,8 @@ class Watch:
         self._seen[id(value)] = value
         if isinstance(value, Tensor):
             self.tensors[id(value)] = value
+        elif isinstance(value, type):
+            yield from self._class(value, name)
         elif isinstance(value, (types.ModuleType, *OPAQUE)):
             return
         elif near and hasattr(type(value), "__next__"):
@@ -88,7 +93,7 @@ class Watch:
             yield from self._object(value, name)
 
     def _dict(self, value: dict[Any, Any], name: str) -> Iterator[tuple[Any, str, bool]]:
-        self._guard("length", value, None, len(value), name)
+        self._guard("keys", value, None, tuple(value), name)
         for key, item in value.items():
             self._guard("item", value, key, item, f"{name}[{key!r}]" if not isinstance(key, Tensor) else name)
             yield item, f"{name}.{key}", False
@@ -103,9 +108,14 @@ class Watch:
         for item in value:
             yield item, name, False
 
-    def _set(self, value: set[Any], name: str) -> Iterator[tuple[Any, str, bool]]:
-        self._guard("length", value, None, len(value), name)
+    def _plain(self, value: Any, name: str) -> Iterator[tuple[Any, str, bool]]:
+        self._guard("equal", value, None, copy.copy(value), name)
         yield from ()
+
+    def _deque(self, value: deque[Any], name: str) -> Iterator[tuple[Any, str, bool]]:
+        self._guard("sequence", value, None, tuple(value), name)
+        for item in value:
+            yield item, name, False
 
     def _method(self, value: types.MethodType, name: str) -> Iterator[tuple[Any, str, bool]]:
         yield value.__self__, name, False
@@ -116,6 +126,8 @@ class Watch:
 
     def _function(self, value: types.FunctionType, name: str) -> Iterator[tuple[Any, str, bool]]:
         inside = top_module(value.__module__) == LIBRARY
+        if not inside and top_module(value.__module__) not in QUIET:
+            self._guard("function", value, None, (value.__code__, value.__defaults__, value.__kwdefaults__), name)
         for cell_name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
             try:
                 content = cell.cell_contents
@@ -160,6 +172,7 @@ class Watch:
             if base in self._classes or top_module(base.__module__) in QUIET | {LIBRARY, "builtins"}:
                 continue
             self._classes.add(base)
+            self._guard("class", base, None, _core.class_contents(base), base.__qualname__)
             for key, item in list(vars(base).items()):
                 plain = getattr(item, "__func__", item)
                 if isinstance(item, property):
@@ -167,7 +180,6 @@ class Watch:
                 if isinstance(plain, types.FunctionType):
                     yield plain, f"{name}.{key}", False
                 elif not key.startswith("__") and isinstance(item, (*SCALARS, list, dict, tuple, Tensor)):
-                    self._guard("attribute", base, key, item, f"{name}.{key}")
                     yield item, f"{name}.{key}", False
 
     def _object(self, value: Any, name: str) -> Iterator[tuple[Any, str, bool]]:
@@ -175,7 +187,7 @@ class Watch:
             yield getattr(value, "__wrapped__", None) or getattr(value, "_orig_mod", None), name, False
             return
         if stepped_outside(value):
-            yield from ((p, name, False) for group in getattr(value, "param_groups", ()) for p in group["params"])
+            yield from self._stepped(value, name)
             return
         if isinstance(value, type(sys)) or top_module(type(value).__module__) in QUIET - {"functools", "collections", "types"}:
             return
@@ -189,6 +201,18 @@ class Watch:
                     item = getattr(value, slot)
                     self._guard("attribute", value, slot, item, f"{name}.{slot}")
                     yield item, f"{name}.{slot}", False
+
+    def _stepped(self, value: Any, name: str) -> Iterator[tuple[Any, str, bool]]:
+        """Of an optimizer only which parameters it has: its options and state are read anew by its step."""
+        groups = getattr(value, "param_groups", None)
+        if groups is None:
+            return
+        self._guard("attribute", value, "param_groups", groups, f"{name}.param_groups")
+        self._guard("sequence", groups, None, tuple(groups), f"{name}.param_groups")
+        for group in groups:
+            self._guard("item", group, "params", group["params"], f"{name}.param_groups")
+            self._guard("sequence", group["params"], None, tuple(group["params"]), f"{name}.param_groups")
+            yield from ((p, name, False) for p in group["params"])
 
     # -- while it runs
     def profile(self, frame: types.FrameType, event: str, argument: Any) -> None:
@@ -225,7 +249,8 @@ _WALKS: tuple[tuple[Any, Callable[[Watch, Any, str], Iterator[tuple[Any, str, bo
     (dict, Watch._dict),
     (list, Watch._list),
     ((tuple, frozenset), Watch._tuple),
-    (set, Watch._set),
+    ((set, bytearray, array.array), Watch._plain),
+    (deque, Watch._deque),
     (types.MethodType, Watch._method),
     (functools.partial, Watch._partial),
     (types.FunctionType, Watch._function),
