@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import ascendlite as al
 from ascendlite.core import OPS
-from ascendlite.npu import coverage
+from ascendlite.npu import coverage, reasons
 
 
 def test_every_op_has_one_place() -> None:
     rows = coverage.table()
     assert sorted(name for names in rows.values() for name in names) == sorted(OPS)
+
+
+def test_what_stays_on_the_ai_cpu_has_a_reason_and_nothing_else_has() -> None:
+    assert sorted(coverage.table()[coverage.AI_CPU]) == sorted({**reasons.OPERATORS, **reasons.MISSING})
+    assert all(reasons.reason(name) in coverage.text() or name in reasons.OPERATORS for name in coverage.table()[coverage.AI_CPU])
 
 
 def test_the_table_says_what_a_profile_shows() -> None:

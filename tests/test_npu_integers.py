@@ -109,3 +109,10 @@ def test_a_choice_keeps_every_bit(bits: int) -> None:
     x = np.full(70, bits, np.uint32).view(np.int32)
     check(al.where, draw("bool", 4, 70), x, -x)
     check(al.where, draw("bool", 4, 140), x.view(np.int16), x.view(np.int16)[::-1].copy())
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "int64"])
+def test_sums_and_counts_of_integers_are_exact(dtype: str) -> None:
+    x = (long(1) if dtype == "int64" else draw(dtype, 1, 3670))[:3663].reshape(11, 37, 9)
+    for f in (lambda t: t.sum(), lambda t: t.sum((0, 2)), lambda t: t.sum(1, keepdim=True), al.count_nonzero, lambda t: al.count_nonzero(t, 2)):
+        check(f, x)

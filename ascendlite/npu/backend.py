@@ -23,6 +23,7 @@ from ascendlite.npu.kernels import (  # noqa: F401  # some only register themsel
     conv,
     copies,
     elementwise,
+    grouped,
     losses,
     optimizers,
     passes,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from typing import Final
 
 from ascendlite.core import OPS
 from ascendlite.npu import backend  # noqa: F401  # fills the kernel tables
 from ascendlite.npu.kernels import COMPOSITES, KERNELS, POINTWISE, elementwise
+from ascendlite.npu.reasons import OPERATORS, reason
 
 KERNEL, COMPOSITE, AI_CPU, VIEW = "kernel", "composite", "AI CPU", "view"
 _MOVES: Final = {"cast", "clone", "copy", "to_device"}  # made by the core itself, of the device's copies
@@ -41,11 +43,18 @@ def text() -> str:
     count = Counter({where: len(names) for where, names in rows.items()})
     lines = [f"{sum(count.values())} ops: " + ", ".join(f"{n} {where}" for where, n in count.items())]
     for where, names in rows.items():
-        lines += ["", f"{where}:", *_wrapped(names)]
+        lines += ["", f"{where}:", *(_wrapped(names) if where != AI_CPU else _with_reasons(names))]
     lines += ["", "pointwise kernels by the dtypes that the vector core computes (others go to the AI CPU):"]
     for dtypes, names in sorted(by_dtypes().items(), key=lambda row: -len(row[1])):
         lines += [f"  {', '.join(dtypes)}:", *("  " + line for line in _wrapped(names, 108))]
     return "\n".join(lines)
+
+
+def _with_reasons(names: list[str]) -> list[str]:
+    """What stays on the AI CPU: the operators that CANN runs there too, then the rest, each with what stands in its way."""
+    too = "; ".join(f"{name} ({OPERATORS[name]})" for name in names if name in OPERATORS)
+    lines = textwrap.wrap(f"as CANN's operators: {too}", 110, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    return lines + [f"  {name}: {reason(name)}" for name in names if name not in OPERATORS]
 
 
 def by_dtypes() -> dict[tuple[str, ...], list[str]]:

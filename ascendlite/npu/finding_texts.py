@@ -216,7 +216,7 @@ _WRITERS: Final[dict[tuple[int, str], Callable[[Described], str]]] = {
     (18, "blocks_differ"): blocks_differ, (19, "id_range"): _cross_id, (19, "counter_overflow"): _cross_overflow, (20, "plain"): _resident,
     (21, "plain"): _coherence, (21, "stale_copy"): _stale, (21, "dirty_at_exit"): _dirty, (22, "plain"): _wrong_core, (24, "plain"): _scalar_read,
     (NOTE, "plain"): _atomic, (UNSUPPORTED, "widened_overlap"): _widened,
-    (UNSUPPORTED, "data_dependent_flow"): _unproved("a loop or condition of the kernel depends on data; both ends of the declared range were checked"),
+    (UNSUPPORTED, "data_dependent_flow"): _unproved("a loop or condition of the kernel depends on data; both ends of the declared range and a typical value were checked"),
     (UNSUPPORTED, "data_dependent_sync"): _unproved("a flag, event or mode depends on data"),
     (UNSUPPORTED, "unknown_mode"): _unproved("a cross-core flag of a mode that is not followed here"),
     (UNSUPPORTED, "too_long"): _unproved("the program is longer than the check follows"),

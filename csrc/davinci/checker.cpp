@@ -70,10 +70,10 @@ class Check {
       decided.core = static_cast<int8_t>(core), decided.site = site;
       note(kUnsupported, kDataDependentFlow, {}).parties.push_back(decided);
     }
-    for (int end = 0; end < (flow ? 2 : 1); ++end) {
-      if (!group_blocks(end)) break;
-      check_classes(end);
-      check_between(end);
+    for (const Taken taken : {Taken::kLowest, Taken::kHighest, Taken::kTypical}) {
+      if ((!flow && taken != Taken::kLowest) || !group_blocks(taken)) break;
+      check_classes(taken);
+      check_between(taken);
     }
     return std::move(report_);
   }
@@ -87,12 +87,12 @@ class Check {
   }
 
   // Blocks by what they run; false where one runs too long to be followed.
-  bool group_blocks(bool high_end) {
+  bool group_blocks(Taken taken) {
     classes_.clear();
     std::map<uint64_t, size_t> known;
     walks_.assign(blocks_, {});
     for (int64_t b = 0; b < blocks_; ++b) {
-      walk_block(program_, b, storages_, high_end, nullptr, limits_.most_instructions, walks_[b]);
+      walk_block(program_, b, storages_, taken, nullptr, limits_.most_instructions, walks_[b]);
       if (walks_[b].stopped_at >= 0) {
         Party last;
         last.core = program_.has_cube() ? 0 : 1, last.site = walks_[b].stopped_at, last.block = b;
@@ -108,12 +108,12 @@ class Check {
     return true;
   }
 
-  void check_classes(bool high_end) {
+  void check_classes(Taken taken) {
     const std::vector<char> followed = storages_.followed();
     checks_.clear();
     for (const auto& members : classes_) {
       checks_.push_back(std::make_unique<GroupCheck>(program_, members[0], limits_, traits_, storages_.of, storages_.offset,
-                                                     followed, high_end));
+                                                     followed, taken));
       GroupCheck& check = *checks_.back();
       check.run();
       take(check, members);
@@ -154,7 +154,7 @@ class Check {
     return limits_.cores[kAIC];
   }
 
-  void check_between(bool high_end) {
+  void check_between(Taken taken) {
     std::vector<SharedAccess> all;
     std::vector<const GroupCheck*> of(blocks_);
     for (size_t k = 0; k < classes_.size(); ++k)
@@ -162,7 +162,7 @@ class Check {
         of[b] = checks_[k].get();
         const bool phases = !checks_[k]->streams.empty();
         BlockWalk again;
-        if (phases) walk_block(program_, b, storages_, high_end, checks_[k].get(), limits_.most_instructions, again);
+        if (phases) walk_block(program_, b, storages_, taken, checks_[k].get(), limits_.most_instructions, again);
         auto& from = phases ? again.accesses : walks_[b].accesses;
         all.insert(all.end(), from.begin(), from.end());
         from = {};
@@ -171,14 +171,14 @@ class Check {
     std::vector<Finding> found;
     compare_blocks(storages_, all, of, found, repeat);
     for (Finding& f : found) merge(std::move(f));
-    if (std::find(repeat.begin(), repeat.end(), 1) != repeat.end()) check_alone(repeat, high_end);
+    if (std::find(repeat.begin(), repeat.end(), 1) != repeat.end()) check_alone(repeat, taken);
   }
 
   // Blocks that write some bytes twice: with all that is written followed.
-  void check_alone(const std::vector<char>& which, bool high_end) {
+  void check_alone(const std::vector<char>& which, Taken taken) {
     for (int64_t b = 0; b < blocks_; ++b) {
       if (!which[b]) continue;
-      GroupCheck check(program_, b, limits_, traits_, storages_.of, storages_.offset, storages_.written, high_end);
+      GroupCheck check(program_, b, limits_, traits_, storages_.of, storages_.offset, storages_.written, taken);
       check.run();
       take(check, {b});
     }

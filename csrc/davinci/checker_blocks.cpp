@@ -35,11 +35,11 @@ uint64_t hash_region(uint64_t h, const Region& r, const Storages& st, std::vecto
 // One core's walk: collects what walk_block asks for.
 class CoreWalk {
  public:
-  CoreWalk(const Program& program, const Storages& storages, const GroupCheck* phases, bool high_end, int64_t most, BlockWalk& out)
+  CoreWalk(const Program& program, const Storages& storages, const GroupCheck* phases, Taken taken, int64_t most, BlockWalk& out)
       : program_(program),
         storages_(storages),
         phases_(phases),
-        high_end_(high_end),
+        taken_(taken),
         most_(most),
         out_(out),
         origin_(storages.written.size(), INT64_MIN) {}
@@ -64,8 +64,8 @@ class CoreWalk {
       for (int a = 0; a < i.nargs; ++a) h = mix(h, static_cast<uint64_t>(i.args[a]));
       out_.hash = h;
       if (i.sync == kGetValue && i.nargs > 2 && i.args[0] >= 0 && i.args[0] < program_.scalars) {
-        const int64_t value = high_end_ ? i.args[2] : i.args[1];
-        ranges.declare(static_cast<int>(i.args[0]), i.args[1], std::max(i.args[1], i.args[2]));
+        const int64_t value = taken_value(i, taken_);
+        ranges.declare(i, taken_);
         walker.set_scalar(static_cast<int>(i.args[0]), value, static_cast<double>(value));
       }
     }
@@ -143,7 +143,7 @@ class CoreWalk {
   const Program& program_;
   const Storages& storages_;
   const GroupCheck* phases_;
-  const bool high_end_;
+  const Taken taken_;
   const int64_t most_;
   BlockWalk& out_;
   std::vector<int64_t> origin_;
@@ -213,9 +213,9 @@ Storages storages_of(const Program& program, const std::vector<int64_t>& storage
   return st;
 }
 
-void walk_block(const Program& program, int64_t block, const Storages& storages, bool high_end, const GroupCheck* phases,
+void walk_block(const Program& program, int64_t block, const Storages& storages, Taken taken, const GroupCheck* phases,
                 int64_t most, BlockWalk& out) {
-  CoreWalk walk(program, storages, phases, high_end, most, out);
+  CoreWalk walk(program, storages, phases, taken, most, out);
   if (program.has_cube()) walk.run(kAIC, 0, block, 0);
   for (int v = 0; v < program.vectors_per_group(); ++v) {
     out.hash = mix(out.hash, 0x5eed + v);

@@ -43,7 +43,7 @@ struct BlockWalk {
 
 // Expands all cores of a block, at most `most` instructions each: its hash, bounds of its GM operands, and its accesses (with phases if
 // they are given).
-void walk_block(const Program& program, int64_t block, const Storages& storages, bool high_end, const GroupCheck* phases,
+void walk_block(const Program& program, int64_t block, const Storages& storages, Taken taken, const GroupCheck* phases,
                 int64_t most, BlockWalk& out);
 
 // Pairs of accesses that no order separates. `phases`: by block, the check that its accesses' phases refer to.

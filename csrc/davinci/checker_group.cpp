@@ -40,7 +40,7 @@ std::vector<CoreState> make_cores(const Program& program, int64_t block, const L
 
 GroupCheck::GroupCheck(const Program& program, int64_t block, const Limits& limits, const std::vector<Traits>& traits,
                        const std::vector<int64_t>& storage, const std::vector<int64_t>& offset, const std::vector<char>& tracked,
-                       bool high_end)
+                       Taken taken)
     : phase_of(kCores),
       program_(program),
       block_(block),
@@ -49,7 +49,7 @@ GroupCheck::GroupCheck(const Program& program, int64_t block, const Limits& limi
       storage_(storage),
       offset_(offset),
       tracked_(tracked),
-      high_end_(high_end),
+      taken_(taken),
       has_streams_(may_sync_all(program)),
       cores_(make_cores(program, block, limits)),
       shared_(tracked.size()),

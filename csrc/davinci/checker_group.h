@@ -117,7 +117,7 @@ class GroupCheck {
  public:
   GroupCheck(const Program& program, int64_t block, const Limits& limits, const std::vector<Traits>& traits,
              const std::vector<int64_t>& storage, const std::vector<int64_t>& offset, const std::vector<char>& tracked,
-             bool high_end);
+             Taken taken);
   void run();
 
   std::vector<Finding> findings;
@@ -206,7 +206,7 @@ class GroupCheck {
   const std::vector<Traits>& traits_;
   const std::vector<int64_t>&storage_, &offset_;
   const std::vector<char>& tracked_;  // storages that must be followed in the group
-  const bool high_end_;               // scalars that decide the flow take the highest value of their range
+  const Taken taken_;                 // by scalars that decide the flow
   const bool has_streams_;
   struct Unwritten {
     int region;

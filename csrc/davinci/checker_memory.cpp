@@ -59,7 +59,10 @@ void GroupCheck::read_unwritten(CoreState& c, const Touch& a, LocalSegment& g) {
     return;
   }
   const int writer = g.write ? slot_of(c.index, g.write_pipe) : -1;
-  report(kUnwritten, g.write ? kFromUnwritten : kPlain, c, *a.instr, region, writer, g.write, g.low, g.high);
+  if (a.maybe && g.write)  // as much as was written before it, perhaps: both depend on data
+    report(kUnsupported, kWidenedOverlap, c, *a.instr, region, writer, g.write, g.low, g.high, {kUnwritten});
+  else
+    report(kUnwritten, g.write ? kFromUnwritten : kPlain, c, *a.instr, region, writer, g.write, g.low, g.high);
   g.flags |= kInitialised;  // said once
 }
 

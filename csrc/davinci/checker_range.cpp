@@ -130,6 +130,62 @@ Range Ranges::combine(const Walker& walker, const Expr& e) const {
   return a.single() ? c : Range{std::min(b.low, c.low), std::max(b.high, c.high)};
 }
 
+// The greatest that the sum can be. Nodes use earlier nodes only: the last one of the sum is taken apart first, so that a node is whole
+// by then. `budget`: how many choices of min and max are still followed; beyond, their ranges are taken.
+__int128 Ranges::highest(const Walker& walker, Sum sum, __int128 number, int& budget) const {
+  __int128 known = 0;  // of what can't be taken apart
+  while (!sum.empty()) {
+    const auto last = std::prev(sum.end());
+    const int32_t node = last->first;
+    const __int128 times = last->second;
+    sum.erase(last);
+    if (!times) continue;
+    const Range all = range(walker, node);
+    if (all.single()) {
+      number += times * all.low;
+      continue;
+    }
+    const Expr& e = program_->exprs[node];
+    const auto a = static_cast<int32_t>(e.a), b = static_cast<int32_t>(e.b);
+    if (e.op == kAdd || e.op == kSub) {
+      sum[a] += times, sum[b] += e.op == kAdd ? times : -times;
+    } else if (e.op == kMul && (range(walker, a).single() || range(walker, b).single())) {
+      const bool first = range(walker, a).single();
+      sum[first ? b : a] += times * range(walker, first ? a : b).low;
+    } else if ((e.op == kMin || e.op == kMax) && budget > 0) {
+      --budget;
+      Sum with_a = sum, with_b = sum;
+      with_a[a] += times, with_b[b] += times;
+      const __int128 x = highest(walker, std::move(with_a), number, budget), y = highest(walker, std::move(with_b), number, budget);
+      return known + ((e.op == kMin) == (times > 0) ? std::min(x, y) : std::max(x, y));
+    } else {
+      known += times * (times > 0 ? all.high : all.low);
+    }
+  }
+  return known + number;
+}
+
+// The end of an operand, beyond its runs.
+__int128 Ranges::highest_end(const Walker& walker, const OperandTemplate& o) const {
+  constexpr int kChoices = 256;
+  Sum runs;
+  ++runs[o.base], ++runs[o.bytes];
+  for (int d = 0; d < o.ndim; ++d) {
+    const Range count = range(walker, o.count[d]), stride = range(walker, o.stride[d]);
+    if (!stride.single() || stride.low < 0 || count.low < 1) return __int128{1} << 64;  // no better than the ranges
+    runs[o.count[d]] += stride.low;
+  }
+  __int128 back = 0;
+  for (int d = 0; d < o.ndim; ++d) back += range(walker, o.stride[d]).low;
+  int budget = kChoices;
+  return highest(walker, std::move(runs), -back, budget);
+}
+
+__int128 Ranges::lowest_base(const Walker& walker, const OperandTemplate& o) const {
+  int budget = 256;
+  return -highest(walker, Sum{{o.base, -1}}, 0, budget);
+}
+
 uint64_t Ranges::widen(const Walker& walker, Instr& instr, bool& args_vary) const {
   const Statement& s = walker.last();
   const Code& code = walker.code();
@@ -137,6 +193,7 @@ uint64_t Ranges::widen(const Walker& walker, Instr& instr, bool& args_vary) cons
   ++round_;
   for (int i = 0; i < s.noperands; ++i) {
     const OperandTemplate& o = code.operands[s.first_operand + i];
+    if (!local_ && o.memory != kGM) continue;
     const Range base = range(walker, o.base), bytes = range(walker, o.bytes);
     bool single = base.single() && bytes.single();
     __int128 low = base.low, high = static_cast<__int128>(base.high) + std::max<int64_t>(bytes.high, 0);
@@ -147,6 +204,8 @@ uint64_t Ranges::widen(const Walker& walker, Instr& instr, bool& args_vary) cons
       low += std::min<int64_t>(reach.low, 0), high += std::max<int64_t>(reach.high, 0);
     }
     if (single) continue;
+    high = std::min(high, highest_end(walker, o));
+    if (!o.ndim) low = std::max(low, lowest_base(walker, o));
     widened |= uint64_t{1} << i;
     Region& r = instr.regions[i];
     r.ndim = 0, r.base = clip(low), r.bytes = clip(high - low);

@@ -100,11 +100,11 @@ void GroupCheck::fill(const CoreState& c, const Instr& i, const Earlier& e) {
   f.parties[e.party] = std::move(p);
 }
 
-// What a GetValue promises; the flow of the kernel goes on with one end of the range.
+// What a GetValue promises; the flow of the kernel goes on with one value of the range.
 void GroupCheck::declare(const Instr& i, Walker& walker, Ranges& ranges) const {
   if (i.sync != kGetValue || i.nargs < 3 || i.args[0] < 0 || i.args[0] >= program_.scalars) return;
-  const int64_t low = i.args[1], high = std::max(low, i.args[2]), value = high_end_ ? high : low;
-  ranges.declare(static_cast<int>(i.args[0]), low, high);
+  const int64_t value = taken_value(i, taken_);
+  ranges.declare(i, taken_);
   walker.set_scalar(static_cast<int>(i.args[0]), value, static_cast<double>(value));
 }
 

@@ -146,8 +146,8 @@ bool CoreClock::issue_scalar(const Instr& i) {
         cached_line_ = line;
       }
       if (i.sync == kGetValue) {
-        const int64_t middle = i.args[1] + (i.args[2] - i.args[1]) / 2;
-        walker_->set_scalar(static_cast<int>(i.args[0]), middle, static_cast<double>(middle));
+        const int64_t typical = typical_value(i);
+        walker_->set_scalar(static_cast<int>(i.args[0]), typical, static_cast<double>(typical));
       }
       scalar_ += c.occupancy;
       time.pipes[kS].busy += c.occupancy;

@@ -21,7 +21,7 @@ enum Sync : uint8_t {
   kCrossSet,      // args: mode, flag id; runs on the pipe whose earlier work it waits for
   kCrossWait,     // args: flag id; runs on S and holds back all later instructions of the core
   kSyncAll,       // args: 1 for the cores of this kind only; runs on S
-  kGetValue,      // reads a scalar: args: slot, lowest, highest (the declared range); runs on S
+  kGetValue,      // reads a scalar: args: slot, lowest, highest (the declared range)[, a typical value]; runs on S
   kCacheClean,    // scalar writes to GM become visible; runs on S
 };
 
@@ -75,6 +75,9 @@ struct Instr {
   int8_t float_slot[kMaxFloats];  // scalar slot, or kMaxScalars + number of a launch parameter, that holds the value at run time; or -1
   double value(int i, const double* scalars) const { return float_slot[i] < 0 ? floats[i] : scalars[float_slot[i]]; }
 };
+
+// What a GetValue mostly reads, for those who know no data: what is declared, or the middle of its range.
+inline int64_t typical_value(const Instr& i) { return i.nargs > 3 ? i.args[3] : i.args[1] + (i.args[2] - i.args[1]) / 2; }
 
 constexpr int kMaxScalars = 64, kMaxParameters = 63;
 

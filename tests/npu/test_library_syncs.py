@@ -204,8 +204,16 @@ def matrices() -> None:
         al.autograd.grad(y, x, y.detach())
 
 
+def groups() -> None:
+    for rows, summed, columns, ends, dtype in ((800, 260, 390, (100, 100, 130, 500, 730), al.float16), (9, 16, 20, (1, 4, 9), al.float32)):
+        x, w = tensor(rows, summed, dtype=dtype).requires_grad_(), tensor(len(ends), summed, columns, dtype=dtype).requires_grad_()
+        y = al.nn.functional.grouped_mm(x, w, offs=al.tensor(ends, device="npu"))
+        al.autograd.grad(y, (x, w), y.detach())
+
+
 CALLS: dict[str, Callable[[], None]] = {
-    f.__name__: f for f in (pointwise, spreads, products, convolutions, channels, pools, copies, rows, reductions, losses, tables, optimizers, attention, rotary, draws, ranks, chosen_rows, matrices)
+    f.__name__: f for f in (pointwise, spreads, products, convolutions, channels, pools, copies, rows, reductions, losses, tables, optimizers, attention, rotary,
+                            draws, ranks, chosen_rows, matrices, groups)
 }
 
 
@@ -215,7 +223,8 @@ NEEDLESS = ("work.new_stat()", "Duplicate(made, 0.0, self.size)", "a row that is
 
 
 # Calls that launch further kernels, at sizes that need not show what these need: the modules whose syncs are looked at.
-ONLY = {"channels": ("channels",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
+BY_DATA = ("groups",)  # data decide the flow: checked along the ends of what is declared and a typical value, and never called proved
+ONLY = {"groups": ("grouped",), "channels": ("channels",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
 
 
 def lines_at(site: Site) -> str:
@@ -240,7 +249,7 @@ def launched(call: Callable[[], None]) -> list[Program]:
 def test_kernels_of_the_library_are_proved(name: str) -> None:
     for traced, sharing in launched(CALLS[name]):
         result = proof(traced, sharing)
-        assert result.proved, str(result)
+        assert result.proved or (name in BY_DATA and result.clean), str(result)
 
 
 def test_each_sync_of_a_library_kernel_is_needed_in_some_shape() -> None:

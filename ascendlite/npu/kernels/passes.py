@@ -122,6 +122,40 @@ def _var_mean(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
     return None
 
 
+def whole_sum(out: Tensor, x: Tensor, dims: tuple[int, ...]) -> Any:
+    """out = a sum of integers or bools. Narrow ones whose sums float32 holds are added in it; others half to half, modulo 2^64."""
+    if out.dtype is not _INT64 or x.dtype.name not in ("bool", "uint8", "int8", "int16", "int32", "int64") or not x.numel():
+        return NotImplemented
+    with no_grad():
+        kept = [d for d in range(x.ndim) if d not in dims]
+        x = x.detach().permute(*kept, *dims).reshape(math.prod(x.shape[d] for d in kept), -1) if x.ndim else x.detach().reshape(1, 1)
+        if x.itemsize == 1 and x.shape[1] * 255 < EXACT:
+            _put(out.detach(), x.to(_FLOAT32).sum(1))
+            return None
+        x = x.to(_INT64)
+        while (n := x.shape[1]) > 1:
+            half = n // 2
+            total = x[:, :half] + x[:, half : 2 * half]
+            if n % 2:
+                total[:, :1].add_(x[:, n - 1 :])
+            x = total
+        _put(out.detach(), x)
+    return None
+
+
+ANY: Final = (*FLOATS, "int64", "int32", "int16", "int8", "uint8", "bool")
+
+
+@passes_for("count_nonzero", dtypes=ANY)
+def _count_nonzero(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
+    return whole_sum(outputs[0], inputs[0].ne(0) if inputs[0].dtype.name != "bool" else inputs[0], tuple(attrs[0]))
+
+
+@passes_for("count_numbers")
+def _count_numbers(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
+    return whole_sum(outputs[0], inputs[0].eq(inputs[0]), tuple(attrs[0]))
+
+
 @passes_for("logsumexp")
 def _logsumexp(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
     x = _rows(inputs[0], tuple(attrs[0]))
@@ -179,8 +213,6 @@ def _addmm(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
 
 
 # -- layouts
-
-ANY: Final = (*FLOATS, "int64", "int32", "int16", "int8", "uint8", "bool")
 
 
 @passes_for("flip", dtypes=ANY)

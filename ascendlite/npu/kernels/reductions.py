@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ascendlite.core import Tensor, _core
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.kernels import copies, elementwise, kernel_for
+from ascendlite.npu.kernels import copies, elementwise, kernel_for, passes
 from ascendlite.npu.kernels.elementwise import blocks_for
 from ascendlite.npu.kernels.rowwise import FLOATS, Rows, Work, add_to_gm, f32, rows_of
 from ascendlite.npu.lang.rows import LANES, barrier
@@ -172,6 +172,8 @@ def reduce(out: Tensor, x: Tensor, dims: tuple[int, ...], kind: str = "SUM", *, 
 
 @kernel_for("sum")
 def _sum(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
+    if not inputs[0].dtype.is_floating_point:
+        return passes.whole_sum(outputs[0], inputs[0], tuple(attrs[0]))
     return reduce(outputs[0], inputs[0], attrs[0])
 
 

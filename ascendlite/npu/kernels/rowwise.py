@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ascendlite.core import Tensor, no_grad
+from ascendlite.core import Tensor, _core, no_grad
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels import copies, kernel_for, longrows
 from ascendlite.npu.kernels.elementwise import UB_BUDGET, blocks_for
@@ -20,6 +20,7 @@ from ascendlite.npu.programs import kernel
 from ascendlite.npu.runtime.launch import launch
 
 f32 = dtypes.f32
+_FLOAT32: Final = _core.DTYPE_NAMES["float32"]
 FLOATS: Final = ("float32", "float16", "bfloat16")
 MOST_ROWS: Final = 248  # repeats of one instruction, in whole blocks of 8
 
@@ -260,17 +261,27 @@ def _last(t: Tensor, dim: int) -> bool:
     return t.ndim > 0 and dim == t.ndim - 1 and t.dtype.name in FLOATS and t.numel() > 0
 
 
-def _along_last(run: Any, outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], log: bool) -> Any:
-    """Along another dim than the last: turned, worked on, and turned back."""
+def _steps(x: Tensor, dim: int, log: bool) -> Tensor:
+    """Softmax along another dim than the last, or its logarithm, by ops on whole tensors: nothing is turned."""
+    x = x - x.amax(dim, keepdim=True)
+    e = x.exp()
+    total = e.sum(dim, keepdim=True)
+    return x - total.log() if log else e / total
+
+
+def _steps_backward(g: Tensor, y: Tensor, dim: int, log: bool) -> Tensor:
+    return g - y.exp() * g.sum(dim, keepdim=True) if log else (g - (g * y).sum(dim, keepdim=True)) * y
+
+
+def _along(run: Any, steps: Any, outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], log: bool) -> Any:
+    """By rows where the dim is the last one, else by steps in float32."""
     dim, like = attrs[0], inputs[-1]
     if like.ndim == 0 or dim == like.ndim - 1:
         return run(outputs, inputs, attrs, log)
+    if not like.numel() or any(t.dtype.name not in FLOATS for t in inputs):
+        return NotImplemented
     with no_grad():
-        turned = tuple(t.detach().transpose(dim, -1).contiguous() for t in inputs)
-        found = turned[-1].new_empty(tuple(turned[-1].shape))
-        if run((found,), turned, (like.ndim - 1, *attrs[1:]), log) is NotImplemented:
-            return NotImplemented
-        outputs[0].detach().copy_(found.transpose(dim, -1))
+        outputs[0].detach().copy_(steps(*(t.detach().to(_FLOAT32) for t in inputs), dim, log))
     return None
 
 
@@ -287,12 +298,12 @@ def _run_softmax(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs:
 
 @kernel_for("softmax")
 def _softmax(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
-    return _along_last(_run_softmax, outputs, inputs, attrs, False)
+    return _along(_run_softmax, _steps, outputs, inputs, attrs, False)
 
 
 @kernel_for("log_softmax")
 def _log_softmax(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
-    return _along_last(_run_softmax, outputs, inputs, attrs, True)
+    return _along(_run_softmax, _steps, outputs, inputs, attrs, True)
 
 
 def _run_softmax_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], log: bool) -> Any:
@@ -308,12 +319,12 @@ def _run_softmax_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...
 
 @kernel_for("softmax_backward")
 def _softmax_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
-    return _along_last(_run_softmax_backward, outputs, inputs, attrs, False)
+    return _along(_run_softmax_backward, _steps_backward, outputs, inputs, attrs, False)
 
 
 @kernel_for("log_softmax_backward")
 def _log_softmax_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
-    return _along_last(_run_softmax_backward, outputs, inputs, attrs, True)
+    return _along(_run_softmax_backward, _steps_backward, outputs, inputs, attrs, True)
 
 
 @kernel_for("row_norm")

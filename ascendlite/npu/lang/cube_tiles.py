@@ -59,27 +59,32 @@ class Product:
         """Say that a tile begins which is this core's `index`-th: what `my_tiles` does by itself."""
         self._tile = index
 
-    def multiply(self, a: GlobalTensor, lda: int, b: GlobalTensor, ldb: int, m: Index, n: Index, k: int) -> None:
+    def multiply(self, a: GlobalTensor, lda: int, b: GlobalTensor, ldb: int, m: Index, n: Index, k: Index) -> None:
         """The accumulator = the tile's product; a and b are windows that begin at the tile's first elements, rows lda and ldb elements apart."""
         steps_l1, steps_l0 = CeilDiv(k, self.kl1), CeilDiv(k, self.bk)
         for k1 in order.range(0, k, self.kl1):
-            s = (self._tile * steps_l1 + k1 // self.kl1) % 2
-            deep = order.min(self.kl1, k - k1)
-            WaitFlag(HardEvent.MTE1_MTE2, self.l1_free + s)
-            DataCopy(self.a_l1[s], a[k1 * lda if self.trans_a else k1 :], self._stored(m, deep, self.trans_a, lda))
-            DataCopy(self.b_l1[s], b[k1 if self.trans_b else k1 * ldb :], self._stored(deep, n, self.trans_b, ldb))
-            SetFlag(HardEvent.MTE2_MTE1, self.l1_full + s)
-            WaitFlag(HardEvent.MTE2_MTE1, self.l1_full + s)
-            for k0 in order.range(0, deep, self.bk):
-                self._step(s, k1, k0, (self._tile * steps_l0 + (k1 + k0) // self.bk) % 2, m, n, deep, k)
-            SetFlag(HardEvent.MTE1_MTE2, self.l1_free + s)
+            slots = self._tile * steps_l1 + k1 // self.kl1, self._tile * steps_l0 + k1 // self.bk
+            first = a[k1 * lda if self.trans_a else k1 :], lda, b[k1 if self.trans_b else k1 * ldb :], ldb
+            self.add(*first, m, n, order.min(self.kl1, k - k1), k1, k, slots)
+
+    def add(self, a: GlobalTensor, lda: int, b: GlobalTensor, ldb: int, m: Index, n: Index, deep: Index, k1: Index, k: Index, slots: tuple[Index, Index]) -> None:
+        """One step through L1: adds the product of windows that begin at k1 of k and are `deep` <= kl1 deep. `slots`: steps through L1 and L0 before it."""
+        s = slots[0] % 2
+        WaitFlag(HardEvent.MTE1_MTE2, self.l1_free + s)
+        DataCopy(self.a_l1[s], a, self._stored(m, deep, self.trans_a, lda))
+        DataCopy(self.b_l1[s], b, self._stored(deep, n, self.trans_b, ldb))
+        SetFlag(HardEvent.MTE2_MTE1, self.l1_full + s)
+        WaitFlag(HardEvent.MTE2_MTE1, self.l1_full + s)
+        for k0 in order.range(0, deep, self.bk):
+            self._step(s, k1, k0, (slots[1] + k0 // self.bk) % 2, m, n, deep, k)
+        SetFlag(HardEvent.MTE1_MTE2, self.l1_free + s)
 
     def _stored(self, rows: Index, columns: Index, transposed: bool, ld: int) -> Nd2NzParams:
         """A matrix of rows x columns, or its transpose, on its way to L1."""
         rows, columns = (columns, rows) if transposed else (rows, columns)
         return Nd2NzParams(rows, columns, ld=ld)
 
-    def _step(self, s: Index, k1: Index, k0: Index, p: Index, m: Index, n: Index, deep: Index, k: int) -> None:
+    def _step(self, s: Index, k1: Index, k0: Index, p: Index, m: Index, n: Index, deep: Index, k: Index) -> None:
         """One step of bk through L0; the last one hands the sums over to Fixpipe, part by part."""
         part = order.min(self.bk, deep - k0)
         pitch_a, pitch_b = ((x + 15) // 16 * 16 for x in (deep if self.trans_a else m, n if self.trans_b else deep))

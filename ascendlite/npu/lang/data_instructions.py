@@ -112,8 +112,8 @@ CUBE = (
 _FLAG = ("pipe", "event")
 _SCALAR = Operand("src", (GM, UB))
 SCALARS = (
-    Instruction("GetValue", Pipe.S, "get_value", "scalar", (_SCALAR,), args=("slot", "lowest", "highest"), cores=_EITHER, sync=Sync.GET_VALUE,
-                doc="Reads one element into a scalar slot; the value must lie within lowest..highest."),
+    Instruction("GetValue", Pipe.S, "get_value", "scalar", (_SCALAR,), args=("slot", "lowest", "highest", "[typical]"), cores=_EITHER, sync=Sync.GET_VALUE,
+                doc="Reads one element into a scalar slot; the value must lie within lowest..highest; typical: what the clock takes it for."),
     Instruction("SetValue", Pipe.S, "set_value", "scalar", (Operand("dst", (GM, UB), WRITE),), args=("kind", "scalar"), floats=("value",),
                 cores=_EITHER, doc="Writes one element: floats[0] (kind 0) or the integer (kind 1). To GM: through the core's data cache (R21)."),
     Instruction("DataCacheCleanAndInvalid", Pipe.S, "cache_clean", "scalar", (Operand("dst", (GM,), WRITE),), cores=_EITHER,

@@ -236,8 +236,11 @@ def _element(name: str, tensor: Tensor, index: Index) -> Tensor:
     return one
 
 
-def GetValue(tensor: Tensor, index: Index, lowest: int | None = None, highest: int | None = None) -> Sym | FloatScalar:
+def GetValue(tensor: Tensor, index: Index, lowest: int | None = None, highest: int | None = None, typical: Index | None = None) -> Sym | FloatScalar:
     """Reads one element. An integer must be declared to lie in lowest..highest, which bounds what is computed from it.
+
+    typical: what the clock takes it for, which knows no data; and where it decides the flow, one of the ways that the check goes.
+    The default is the middle of the range.
 
     A real number can be the scalar of a vector instruction.
     """
@@ -251,7 +254,8 @@ def GetValue(tensor: Tensor, index: Index, lowest: int | None = None, highest: i
     tracer.scalars += 1
     node = tracer.table.node
     operands = one.words(READ) + (node(one.dtype.itemsize), 0)
-    tracer.emit(tracer.opcode(INSTRUCTIONS["GetValue"]), int(Pipe.S), 1, operands, (node(slot), node(low), node(high)))
+    expected = () if typical is None else (node(typical),)
+    tracer.emit(tracer.opcode(INSTRUCTIONS["GetValue"]), int(Pipe.S), 1, operands, (node(slot), node(low), node(high), *expected))
     return tracer.table.source(sym.SCALAR, slot, low, high, None) if whole else FloatScalar(slot)
 
 

@@ -1,0 +1,40 @@
+"""Why an op runs on the card's own CPU: the operator that CANN runs there too, or what stands in the way of a kernel.
+
+Source of the operators: the registry of AI CPU operators that MindSpore hands to CANN (mindspore/ops/_op_impl/aicpu, Apache 2.0), and for
+StatelessRandperm and Bincount CANN's own repository ops-math.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Op -> operator of CANN's AI CPU.
+OPERATORS: Final[dict[str, str]] = {
+    "bincount": "Bincount", "bitwise_left_shift": "LeftShift", "bitwise_right_shift": "RightShift", "col2im": "Col2im", "cummax": "Cummax",
+    "digamma": "Digamma", "gcd": "Gcd", "histc": "Histogram", "i0": "BesselI0", "igamma": "Igamma", "igammac": "Igammac", "im2col": "Im2col",
+    "lcm": "Lcm", "linspace": "LinSpace", "logspace": "LogSpace", "number_runs": "UniqueConsecutive",
+    "philox_integers": "UniformInt", "plane_gather": "MaxUnpool2D", "plane_scatter": "MaxUnpool2D", "randperm": "StatelessRandperm",
+    "searchsorted": "SearchSorted", "sort_rows": "Unique", "triangle_indices": "TrilIndices", "trigamma": "Polygamma", "zeta": "Zeta",
+}  # fmt: skip
+# Op -> why there is no kernel yet.
+MISSING: Final[dict[str, str]] = {
+    "check_divisor": "looks for a zero and raises an error: the host asks and waits", "copy_": "its formats that no cast of the vector core reaches",
+    "cummin": "no kernel yet; the AI CPU runs it as it does Cummax",
+    "exponent": "no operator of CANN (frexp); bits of a float are not there in wide modes",
+    "mantissa": "no operator of CANN (frexp); bits of a float are not there in wide modes",
+    "fp4_decode": "the 910 family has no fp4", "fp4_encode": "the 910 family has no fp4", "i1": "no kernel yet; the AI CPU runs it as it does BesselI0",
+    "nonzero": "no kernel yet: CANN's NonZero runs on the vector cores of the 910B", "nonzero_count": "no kernel yet: the first half of NonZero",
+    "rnn_sequence": "no kernel yet: CANN's DynamicRNN and DynamicGRUV2 run on the cores",
+    "rnn_sequence_backward": "no kernel yet: CANN's DynamicRNNGrad and DynamicGRUV2Grad run on the cores",
+    "sparse_attention_mass": "no kernel yet: the weights of the chosen rows, summed over heads",
+}  # fmt: skip
+
+
+def reason(name: str) -> str:
+    """Why the op is on the AI CPU.
+
+    >>> from ascendlite.npu.reasons import reason
+    >>> reason("randperm")
+    "CANN's StatelessRandperm"
+    """
+    return f"CANN's {OPERATORS[name]}" if name in OPERATORS else MISSING[name]
