@@ -5,7 +5,7 @@ import pytest
 import ascendlite as al
 
 F = al.nn.functional
-ROWS = ((3, 20000, "float32"), (2, 50257, "float16"), (5, 8200, "bfloat16"))
+ROWS = ((3, 20000, "float32"), (2, 50257, "float16"), (5, 8200, "bfloat16"), (3, 8192, "float32"), (2, 7168, "float16"), (2, 9216, "float16"))
 
 
 def both(make, shape, dtype, *more):

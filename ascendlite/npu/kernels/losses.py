@@ -54,7 +54,7 @@ def row_losses(x: Any, target: Any, loss: Any, lse: Any, r: Rows) -> None:
     w, e, stat, peak, value = work.tile(), work.tile(), work.new_stat(), work.new_stat(), work.new_stat()
     ac.Duplicate(w, 0.0, work.size)
     outs = tuple(Items(t, 1, 1) for t in (loss, lse))
-    for t in pipeline(r.rows, r.tile, ins=(x, Items(target, 1, 1)), outs=outs, width=r.columns, pitch=r.pitch, align=8):
+    for t in pipeline(r.rows, r.tile, ins=(x, Items(target, 1, 1)), outs=outs, width=r.columns, pitch=r.pitch, align=8, slots=r.slots):
         if t.ins[0].dtype is f32:
             ac.Adds(w, t.ins[0], 0.0, t.count * r.pitch)
         else:
@@ -85,7 +85,7 @@ def row_gradients(x: Any, target: Any, lse: Any, factor: Any, dx: Any, r: Rows) 
         ac.Adds(columns[k * r.pitch :], line, 0.0, r.pitch)
     barrier()
     ins = (x, *(Items(t, 1, 1) for t in (target, lse, factor)))
-    for t in pipeline(r.rows, r.tile, ins=ins, outs=(dx,), width=r.columns, pitch=r.pitch, align=8):
+    for t in pipeline(r.rows, r.tile, ins=ins, outs=(dx,), width=r.columns, pitch=r.pitch, align=8, slots=r.slots):
         ac.Cast(whole, t.ins[1], "CAST_NONE", t.count)
         barrier()
         ac.Cast(place, whole, "CAST_NONE", t.count)
@@ -111,7 +111,7 @@ def row_picks(x: Any, target: Any, weight: Any, picked: Any, weights: Any, r: Ro
         ac.Duplicate(w, 0.0, work.size)
     outs = tuple(Items(t, 1, 1) for t in (picked, weights) if t is not None)
     ins = (Items(target, 1, 1), *(() if x is None else (x,)))
-    for t in pipeline(r.rows, r.tile, ins=ins, outs=outs, width=r.columns, pitch=r.pitch, align=8):
+    for t in pipeline(r.rows, r.tile, ins=ins, outs=outs, width=r.columns, pitch=r.pitch, align=8, slots=r.slots):
         if w is not None and t.ins[1].dtype is f32:
             ac.Adds(w, t.ins[1], 0.0, t.count * r.pitch)
         elif w is not None:
@@ -135,7 +135,7 @@ def row_marks(target: Any, factor: Any, dx: Any, r: Rows) -> None:
     barrier()
     for k in range(r.tile):
         ac.Adds(columns[k * r.pitch :], line, 0.0, r.pitch)
-    for t in pipeline(r.rows, r.tile, ins=(Items(target, 1, 1), Items(factor, 1, 1)), outs=(dx,), width=r.columns, pitch=r.pitch, align=16):
+    for t in pipeline(r.rows, r.tile, ins=(Items(target, 1, 1), Items(factor, 1, 1)), outs=(dx,), width=r.columns, pitch=r.pitch, align=16, slots=r.slots):
         ac.Cast(whole, t.ins[0], "CAST_NONE", t.count)
         barrier()
         ac.Cast(place, whole, "CAST_NONE", t.count)
@@ -155,7 +155,7 @@ def _plain(x: Tensor, target: Tensor, weight: Tensor | None, smoothing: float) -
 
 
 def _layout(x: Tensor, target: Tensor, work: int) -> Rows | None:
-    return rows_of(x.shape[0], x.shape[1], x.itemsize, 2, work) if _plain(x, target, None, 0.0) else None
+    return rows_of(x.shape[0], x.shape[1], x.itemsize, 2, work, single=True) if _plain(x, target, None, 0.0) else None
 
 
 def _counts(target: Tensor, ignore: int) -> Tensor:
@@ -172,7 +172,7 @@ def _cross_entropy(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...
     x, target = x.detach(), target.detach()
     if not _plain(x, target, weight, smoothing) or not _legal(target, ignore, x.shape[1]):
         return NotImplemented
-    r = rows_of(x.shape[0], x.shape[1], x.itemsize, 2, 3)
+    r = rows_of(x.shape[0], x.shape[1], x.itemsize, 2, 3, single=True)
     loss, total, lse = outputs
     each: Tensor = _core.empty((x.shape[0],), dtype=_FLOAT32, device=x.device)
     if r is None:
@@ -196,7 +196,7 @@ def _cross_entropy_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | 
     assert g is not None and x is not None and target is not None and total is not None and lse is not None
     if not _plain(x, target, weight, smoothing):
         return NotImplemented
-    r = rows_of(x.shape[0], x.shape[1], x.itemsize, 2, 4)
+    r = rows_of(x.shape[0], x.shape[1], x.itemsize, 2, 4, single=True)
     with no_grad():
         factor = _counts(target, ignore) * g.to(_FLOAT32)
         if reduction == MEAN:

@@ -33,17 +33,24 @@ class Rows:
     columns: int
     pitch: int
     tile: int
+    slots: int = 2  # of each tensor that moves
 
 
-def rows_of(rows: int, columns: int, itemsize: int, moved: int, work: int) -> Rows | None:
-    """The layout for a kernel that moves `moved` tensors and has `work` float32 tiles; None if not even one row fits."""
+def rows_of(rows: int, columns: int, itemsize: int, moved: int, work: int, *, single: bool = False) -> Rows | None:
+    """The layout for a kernel that moves `moved` tensors and has `work` float32 tiles; None if not even one row fits.
+
+    `single`: the kernel's pipeline takes `Rows.slots`, so that a row which only fits once is worked on while nothing moves.
+    """
     pitch = -(-columns // (32 // itemsize)) * (32 // itemsize)
     spread = LANES * 4 if pitch <= WIDEST else 0  # RowWise's partial sums
-    each = pitch * (2 * moved * itemsize + 4 * work) + spread + 64
-    tile = min(MOST_ROWS, (UB_BUDGET - 2048) // each, max(1, rows))
-    if tile >= 8:
-        tile = tile // 8 * 8
-    return Rows(rows, columns, pitch, tile) if tile >= 1 else None
+    for slots in (2, 1) if single else (2,):
+        each = pitch * (slots * moved * itemsize + 4 * work) + spread + 64
+        tile = min(MOST_ROWS, (UB_BUDGET - 2048) // each, max(1, rows))
+        if tile >= 8:
+            tile = tile // 8 * 8
+        if tile >= 1:
+            return Rows(rows, columns, pitch, tile, slots)
+    return None
 
 
 class Work(RowWise):
@@ -124,7 +131,7 @@ def softmax(x: Any, y: Any, r: Rows, log: bool) -> None:
     """y = softmax of the rows of x, or its logarithm."""
     work = Work(r)
     w, e, stat = work.tile(), work.tile() if log else None, work.new_stat()
-    for t in pipeline(r.rows, r.tile, ins=(x,), outs=(y,), width=r.columns, pitch=r.pitch):
+    for t in pipeline(r.rows, r.tile, ins=(x,), outs=(y,), width=r.columns, pitch=r.pitch, slots=r.slots):
         v = work.widen(w, t.ins[0], t.count)
         work.reduce("MAX", stat, v, t.count)
         work.combine(ac.Sub, w, v, stat, t.count)
@@ -143,7 +150,7 @@ def softmax_backward(g: Any, y: Any, dx: Any, r: Rows, log: bool) -> None:
     """dx = (g - sum(g y)) y; of the logarithm: g - e^y sum(g)."""
     work = Work(r)
     a, b, p, stat = work.tile(), work.tile(), work.tile(), work.new_stat()
-    for t in pipeline(r.rows, r.tile, ins=(g, y), outs=(dx,), width=r.columns, pitch=r.pitch):
+    for t in pipeline(r.rows, r.tile, ins=(g, y), outs=(dx,), width=r.columns, pitch=r.pitch, slots=r.slots):
         gv, yv = work.widen(a, t.ins[0], t.count), work.widen(b, t.ins[1], t.count)
         if log:
             work.each(ac.Exp, p, yv, rows=t.count)
@@ -186,7 +193,7 @@ def row_norm(x: Any, weight: Any, bias: Any, y: Any, mean_out: Any, rstd_out: An
     scale = None if weight is None else shared_row(weight, r.columns, r.pitch)
     shift = None if bias is None else shared_row(bias, r.columns, r.pitch)
     stats = tuple(Items(s, 1, 1) for s in (mean_out, rstd_out))
-    for t in pipeline(r.rows, r.tile, ins=(x,), outs=(y, *stats), width=r.columns, pitch=r.pitch, align=8):
+    for t in pipeline(r.rows, r.tile, ins=(x,), outs=(y, *stats), width=r.columns, pitch=r.pitch, align=8, slots=r.slots):
         v = _moments(work, work.widen(w, t.ins[0], t.count), w, square, mean, root, t.count, r.columns, centred, eps)
         work.combine(ac.Div, w, v, root, t.count)
         if scale is not None:
@@ -213,7 +220,7 @@ def row_norm_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, dx: Any
     barrier()
     sums = dict(zip([name for name, out in (("w", dweight), ("b", dbias)) if out is not None], [t for _, t in totals], strict=True))
     stats = tuple(Items(s, 1, 1) for s in (mean, rstd))
-    for t in pipeline(r.rows, r.tile, ins=(g, x, *stats), outs=(dx,), width=r.columns, pitch=r.pitch, align=8):
+    for t in pipeline(r.rows, r.tile, ins=(g, x, *stats), outs=(dx,), width=r.columns, pitch=r.pitch, align=8, slots=r.slots):
         gv, xv = work.widen(gs, t.ins[0], t.count), work.widen(u, t.ins[1], t.count)
         work.combine(ac.Sub, u, xv, t.ins[2], t.count)
         work.combine(ac.Mul, u, u, t.ins[3], t.count)
@@ -287,7 +294,7 @@ def _along(run: Any, steps: Any, outputs: tuple[Tensor, ...], inputs: tuple[Tens
 
 def _run_softmax(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], log: bool) -> Any:
     x, y, dim = inputs[0], outputs[0], attrs[0]
-    r = rows_of(x.numel() // x.shape[-1], x.shape[-1], x.itemsize, 2, 2) if _last(x, dim) else None
+    r = rows_of(x.numel() // x.shape[-1], x.shape[-1], x.itemsize, 2, 2, single=True) if _last(x, dim) else None
     if not _last(x, dim) or not y.is_contiguous():
         return NotImplemented
     if r is None:
@@ -308,7 +315,7 @@ def _log_softmax(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs:
 
 def _run_softmax_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], log: bool) -> Any:
     (g, y), dx, dim = inputs, outputs[0], attrs[0]
-    r = rows_of(y.numel() // y.shape[-1], y.shape[-1], y.itemsize, 3, 3) if _last(y, dim) and g.dtype is y.dtype else None
+    r = rows_of(y.numel() // y.shape[-1], y.shape[-1], y.itemsize, 3, 3, single=True) if _last(y, dim) and g.dtype is y.dtype else None
     if not _last(y, dim) or not dx.is_contiguous() or g.dtype is not y.dtype:
         return NotImplemented
     if r is None:
@@ -327,6 +334,19 @@ def _log_softmax_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...
     return _along(_run_softmax_backward, _steps_backward, outputs, inputs, attrs, True)
 
 
+def _rows_of_norm(x: Tensor, n: int, weight: Tensor | None, bias: Tensor | None) -> Rows | None:
+    """Long rows leave no room to spare: beside two float32 tiles there are weight and bias, as they come and in float32."""
+    r = rows_of(x.numel() // n, n, x.itemsize, 2, 4)
+    if r is not None and r.tile > 1:
+        return r
+    pitch = -(-n // (32 // x.itemsize)) * (32 // x.itemsize)
+    shared = sum(4 + (0 if t.dtype.name == "float32" else t.itemsize) for t in (weight, bias) if t is not None)
+    for slots in (2, 1):
+        if pitch * (2 * slots * x.itemsize + 8 + shared) + 4096 <= UB_BUDGET:
+            return Rows(x.numel() // n, n, pitch, 1, slots)
+    return None
+
+
 @kernel_for("row_norm")
 def _row_norm(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...], attrs: tuple[Any, ...]) -> Any:
     x, weight, bias = inputs
@@ -334,7 +354,7 @@ def _row_norm(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...], at
     assert x is not None
     if x.dtype.name not in FLOATS or not x.numel() or any(t is not None and t.dtype.name not in FLOATS for t in (weight, bias)):
         return NotImplemented
-    r = rows_of(x.numel() // n, n, x.itemsize, 2, 4)
+    r = _rows_of_norm(x, n, weight, bias)
     if not math.isfinite(eps):
         return NotImplemented
     if r is None:
@@ -353,7 +373,7 @@ def _row_norm_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None,
     totals = [t if t.numel() else None for t in (dweight, dbias)]
     if not floats or not x.numel() or g.dtype is not x.dtype or any(t is not None and t.dtype.name != "float32" for t in totals):
         return NotImplemented
-    r = rows_of(x.numel() // n, n, x.itemsize, 3, 6)
+    r = rows_of(x.numel() // n, n, x.itemsize, 3, 6, single=True)
     if r is None:
         assert mean is not None and rstd is not None
         return longrows.row_norm_backward(outputs, g, x, weight, mean, rstd, n, bool(centred))
