@@ -189,6 +189,7 @@ def package_stub() -> str:
     lines += [f"from ascendlite.{module} import {n} as {n}" for n, module in sorted(al._LAZY_NAMES.items())]
     later = []
     for name, value in sorted({**ours, **functions}.items()):
+        value = inspect.unwrap(value) if isinstance(value, types.FunctionType) else value
         if isinstance(value, types.ModuleType):
             continue
         if isinstance(value, Op):

@@ -86,6 +86,14 @@ def name_wrong_types(fn: Any, name: str | None = None) -> Any:
     return checked
 
 
+def found_at(checked: Any, module: str, name: str) -> Any:
+    """`checked`; pickle finds it there (a plain function stays where it was written, and a second name changes nothing)."""
+    origin = getattr(checked, "__wrapped__", None)
+    if origin is not None and checked.__module__ == origin.__module__:
+        checked.__module__, checked.__name__, checked.__qualname__ = module, name, name
+    return checked
+
+
 def _reject_wrong_types(fn: Callable[..., Any], name: str, given: dict[str, Any]) -> None:
     for position, (key, parameter) in enumerate(inspect.signature(fn).parameters.items(), 1):
         if str(parameter.annotation) not in ARGUMENT_TYPES:
@@ -108,7 +116,7 @@ def function(
 
     def add(fn: F) -> F:
         public = name or fn.__name__
-        checked = name_wrong_types(fn)
+        checked = found_at(name_wrong_types(fn), "ascendlite" if toplevel else "ascendlite.nn.functional", public)
         FUNCTIONS[public] = checked
         if not toplevel:
             FUNCTIONAL[public] = checked

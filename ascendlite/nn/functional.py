@@ -6,7 +6,7 @@ from typing import Any
 
 from ..absent import absent as _absent
 from ..core import FUNCTIONS
-from ..core.registry import name_wrong_types
+from ..core.registry import found_at, name_wrong_types
 from ..ops.activation import gelu, glu, logsigmoid, mish, silu, softplus, softsign, swiglu, tanhshrink
 from ..ops.adaptive_pool import (
     adaptive_avg_pool1d,
@@ -248,7 +248,7 @@ ADAPTIVE_MAX_POOLS = {1: adaptive_max_pool1d, 2: adaptive_max_pool2d, 3: adaptiv
 
 # What users call names the argument that has a wrong type.
 globals().update({name: fn for name, fn in FUNCTIONS.items() if getattr(fn, "__wrapped__", fn) is globals().get(name)})
-globals().update({name: name_wrong_types(globals()[name], name) for name in __all__ if callable(globals()[name]) and not hasattr(globals()[name], "__wrapped__")})
+globals().update({name: found_at(name_wrong_types(globals()[name], name), __name__, name) for name in __all__ if callable(globals()[name]) and not hasattr(globals()[name], "__wrapped__")})
 
 
 def __getattr__(name: str) -> Any:
