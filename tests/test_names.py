@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import scipy.signal.windows
@@ -137,3 +139,14 @@ def test_mistakes_are_named(call, error, text):
 
 def test_a_norm_without_bias_has_a_weight_only():
     assert ["weight", "running_mean", "running_var", "num_batches_tracked"] == list(nn.BatchNorm1d(3, bias=False).state_dict())
+
+
+@pytest.mark.parametrize("function", [al.add, al.nn.functional.relu, al.nn.functional.interpolate, al.nn.functional.pixel_shuffle, al.subtract, al.mvlgamma])
+def test_public_functions_can_be_pickled(function) -> None:
+    assert pickle.loads(pickle.dumps(function)) is function
+
+
+def test_a_transformer_can_be_pickled_with_its_activation() -> None:
+    layer = al.nn.TransformerEncoderLayer(4, 2).eval()
+    x = al.randn(3, 2, 4)
+    assert bool((pickle.loads(pickle.dumps(layer))(x) == layer(x)).all())

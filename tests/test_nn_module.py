@@ -393,14 +393,3 @@ class _Broken(nn.Module):
 def test_an_attribute_error_in_a_property_names_what_is_absent():
     with pytest.raises(AttributeError, match="'_Broken' object has no attribute 'absent'"):
         _ = _Broken().size
-
-
-@pytest.mark.parametrize("function", [al.add, al.nn.functional.relu, al.nn.functional.interpolate, al.nn.functional.pixel_shuffle, al.subtract, al.mvlgamma])
-def test_public_functions_can_be_pickled(function) -> None:
-    assert pickle.loads(pickle.dumps(function)) is function
-
-
-def test_a_transformer_can_be_pickled_with_its_activation() -> None:
-    layer = al.nn.TransformerEncoderLayer(4, 2).eval()
-    x = al.randn(3, 2, 4)
-    assert bool((pickle.loads(pickle.dumps(layer))(x) == layer(x)).all())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ascendlite.core import FLOAT, FLOATONLY, Tensor, add_method, arange, deliver, function, get_default_dtype, pointwise, require_tensor
-from ascendlite.errors import ArgumentError, GradError
+from ascendlite.core import FLOAT, FLOATONLY, Tensor, add_method, arange, can_cast, deliver, function, get_default_dtype, pointwise, require_tensor
+from ascendlite.errors import ArgumentError, DTypeError, GradError
 from ascendlite.ops.compare import where
 from ascendlite.ops.pointwise import exp, log
 
@@ -62,7 +62,10 @@ def _polygamma_method(self: Tensor, n: int) -> Tensor:
 
 def _polygamma_in_place(self: Tensor, n: int) -> Tensor:
     """In-place form of polygamma."""
-    return self.copy_(polygamma(n, self))
+    result = polygamma(n, self)
+    if not can_cast(result.dtype, self.dtype):
+        raise DTypeError(f"polygamma_: result type {result.dtype.name} can't be cast to the desired output type {self.dtype.name}")
+    return self.copy_(result)
 
 
 add_method("polygamma", _polygamma_method)
