@@ -88,3 +88,14 @@ def test_scaling_reaches_strided_tensors_too(dtype: al.dtype) -> None:
 
 def test_no_tensors_have_norm_zero() -> None:
     assert fused_optim.grad_norm([al.ones(0, device="npu")]).item() == fused_optim.grad_norm([]).item() == 0.0
+
+
+@pytest.mark.parametrize("kind", [al.optim.AdamW, al.optim.SGD])
+def test_parameters_of_several_devices(kind: Any) -> None:
+    params = [al.nn.Parameter(al.ones(3, device=device)) for device in ("cpu", "npu:0", "npu:1")]
+    for p in params:
+        p.grad = al.full_like(p, 3.0)
+    assert al.nn.utils.clip_grad_norm_(params, 1.0).item() == pytest.approx(9.0)
+    kind(params, lr=0.5).step()
+    assert params[1].tolist() == params[2].tolist() == pytest.approx(params[0].tolist())
+    assert params[0].tolist() != [1.0] * 3

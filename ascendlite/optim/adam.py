@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core import Tensor, float64, zeros_like
+from ..core import Device, Tensor, float64, zeros_like
 from ..ops import fused_optim
 from .optimizer import Group, Optimizer, Params, check_at_least_zero, check_betas, check_unsupported
 
@@ -52,8 +52,8 @@ class Adam(Optimizer):
         )
 
     def _update_group(self, group: Group) -> None:
-        # a parameter that got no gradient for a while is behind: one pass for each step count and arithmetic
-        passes: dict[tuple[int, bool], list[Entry]] = {}
+        # a parameter that got no gradient for a while is behind: one pass for each step count, arithmetic and device
+        passes: dict[tuple[int, bool, Device], list[Entry]] = {}
         for param in group["params"]:
             if param.grad is None:
                 continue
@@ -62,10 +62,10 @@ class Adam(Optimizer):
             entry = (param, param.grad, state)
             dense = not param.is_meta and all(t.is_contiguous() for t in _written(entry, group))
             if group["fused"] is not False and dense:
-                passes.setdefault((state["step"], param.dtype == float64), []).append(entry)
+                passes.setdefault((state["step"], param.dtype == float64, param.device), []).append(entry)
             else:
                 _plain_update(entry, group)
-        for (step, _), entries in passes.items():
+        for (step, *_), entries in passes.items():
             _fused_update(entries, group, step)
 
     def _state_of(self, param: Tensor, amsgrad: bool) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..core import Tensor, float64, zeros_like
+from ..core import Device, Tensor, float32, float64, zeros_like
 from ..ops import fused_optim
 from .optimizer import Group, Optimizer, Params, check_at_least_zero, check_unsupported
 
@@ -55,18 +55,19 @@ class SGD(Optimizer):
         )
 
     def _update_group(self, group: Group) -> None:
-        passes: dict[tuple[bool, bool], list[Entry]] = {}
+        passes: dict[tuple[bool, bool, Device], list[Entry]] = {}
         for param in group["params"]:
             if param.grad is None:
                 continue
             buffer, first = self._buffer_of(param) if group["momentum"] else (None, True)
             entry = (param, param.grad, buffer)
-            dense = param.is_cpu and param.is_contiguous() and (buffer is None or buffer.is_contiguous())
+            runs = param.is_cpu or (param.is_npu and param.dtype == param.grad.dtype == float32)
+            dense = runs and param.is_contiguous() and (buffer is None or buffer.is_contiguous())
             if group["fused"] is not False and dense:
-                passes.setdefault((first, param.dtype == float64), []).append(entry)
+                passes.setdefault((first, param.dtype == float64, param.device), []).append(entry)
             else:
                 _plain_update(entry, group, first)
-        for (first, _), entries in passes.items():
+        for (first, *_), entries in passes.items():
             _fused_update(entries, group, first)
 
     def _buffer_of(self, param: Tensor) -> tuple[Tensor, bool]:

@@ -1,7 +1,4 @@
-"""What an optimizer does to all parameters: one launch for many tensors, one pass over parameter, gradient and moments.
-
-What changes from step to step comes as numbers in memory, so that a program is made once.
-"""
+"""What an optimizer does to all parameters: one launch for many tensors, one pass over parameter, gradient and moments."""
 
 from __future__ import annotations
 
@@ -23,18 +20,7 @@ from ascendlite.npu.runtime.launch import launch
 
 TILE: Final = 2560  # elements: (4 in + 3 out) x 2 slots x 10 KiB + 3 x 10 KiB = 170 KiB of UB
 LARGEST_TILE: Final = 2048  # with the largest second moments: (5 in + 4 out) x 2 slots x 8 KiB + 3 x 8 KiB = 168 KiB
-NUMBERS: Final = ("step_size", "root", "rest1", "beta2", "rest2", "eps", "decay", "shrink")  # root: 1 / sqrt of the second correction
 MOST_TENSORS: Final = 48  # of an operand in one launch: the vendor's Foreach operators take about as many
-
-
-def _numbers(memory: Any, count: int) -> list[Any]:
-    """So many float32 numbers of GM in scalar registers."""
-    event = take_events(HardEvent.MTE2_S, 1)[0]
-    room = scratch(dtypes.f32, 8)
-    ac.DataCopyPad(room, ac.GlobalTensor(memory), count)
-    SetFlag(HardEvent.MTE2_S, event)
-    WaitFlag(HardEvent.MTE2_S, event)
-    return [ac.GetValue(room, k) for k in range(count)]
 
 
 def _widen(held: LocalTensor, spare: LocalTensor, count: Any) -> LocalTensor:
@@ -47,10 +33,10 @@ def _widen(held: LocalTensor, spare: LocalTensor, count: Any) -> LocalTensor:
 
 
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
-def adam(numbers: Any, sizes: tuple[int, ...], coupled: bool, maximize: bool, largest: bool, *tensors: Any) -> None:
+def adam(sizes: tuple[int, ...], coupled: bool, maximize: bool, largest: bool, numbers: tuple[float, ...], *tensors: Any) -> None:
     """One step of Adam (`coupled`: the decay joins the gradient) or AdamW; tensors: all parameters, gradients, first moments, second moments,
     and, if the largest second moment counts, those."""
-    step_size, root, rest1, beta2, rest2, eps, decay, shrink = _numbers(numbers, len(NUMBERS))
+    step_size, root, rest1, beta2, rest2, eps, decay, shrink = numbers  # root: 1 / sqrt of the second correction
     ps, gs, *moments = (tensors[i * len(sizes) : (i + 1) * len(sizes)] for i in range(5 if largest else 4))
     tile = LARGEST_TILE if largest else TILE
     grad, t, u = (scratch(dtypes.f32, tile) for _ in range(3))
@@ -99,21 +85,21 @@ def _adam(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[
         return NotImplemented
     step_size, root_correction, beta1, beta2, eps, weight_decay, lr = attrs[4:]
     shrink = 1.0 - lr * weight_decay if decoupled else 1.0
-    numbers = _on_device([-step_size, 1.0 / root_correction, 1.0 - beta1, beta2, 1.0 - beta2, eps, weight_decay, shrink], outputs[0])
+    numbers = (-step_size, 1.0 / root_correction, 1.0 - beta1, beta2, 1.0 - beta2, eps, weight_decay, shrink)
     rule = (not decoupled and weight_decay != 0.0, maximize, largest)
     for some in _groups(outputs[:count], inputs):
         of = [[outputs[k + count * i].detach() for k in some] for i in range(len(outputs) // count)]
         sizes = tuple(p.numel() for p in of[0])
         tensors = (*of[0], *[inputs[k].detach() for k in some], *[t for group in of[1:] for t in group])
-        launch(adam, numbers, sizes, *rule, *tensors, blocks=blocks_for(4 * sum(sizes)), name="adam_step")
+        launch(adam, sizes, *rule, numbers, *tensors, blocks=blocks_for(4 * sum(sizes)), name="adam_step")
     return None
 
 
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
-def sgd(numbers: Any, sizes: tuple[int, ...], rule: tuple[bool, ...], *tensors: Any) -> None:
+def sgd(sizes: tuple[int, ...], rule: tuple[bool, ...], numbers: tuple[float, ...], *tensors: Any) -> None:
     """One step of gradient descent; tensors: all parameters, gradients, and with momentum all buffers (first: only written)."""
     momentum, nesterov, maximize, first, decays = rule
-    step, keep, rest, decay = _numbers(numbers, 4)
+    step, keep, rest, decay = numbers
     ps, gs, ms = (tensors[i * len(sizes) : (i + 1) * len(sizes)] for i in range(3))
     grad, turn = scratch(dtypes.f32, TILE), scratch(dtypes.f32, TILE)
     for tile in pipelines(sizes, TILE, ins=(ps, gs, ms) if momentum and not first else (ps, gs), outs=(ps, ms) if momentum else (ps,)):
@@ -124,7 +110,9 @@ def sgd(numbers: Any, sizes: tuple[int, ...], rule: tuple[bool, ...], *tensors: 
             ac.Axpy(grad, p_in, decay, k)
             barrier()
         ac.Adds(p_out, p_in, 0.0, k)
-        if momentum:
+        if not momentum:
+            barrier()
+        else:
             m_out = tile.outs[1]
             if first:
                 ac.Adds(m_out, grad, 0.0, k)
@@ -147,19 +135,24 @@ def _sgd(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[A
     lr, keep, dampening, weight_decay = attrs[5:]
     if any(t.dtype.name != "float32" for t in (*outputs, *inputs)):
         return NotImplemented
-    numbers = _on_device([-lr, keep, 1.0 - dampening, weight_decay], outputs[0])
+    numbers = (-lr, keep, 1.0 - dampening, weight_decay)
     rule = (momentum, nesterov, maximize, first, weight_decay != 0.0)
     for some in _groups(outputs[:count], inputs):
         ps, gs = [outputs[k].detach() for k in some], [inputs[k].detach() for k in some]
         ms = [outputs[count + k].detach() for k in some] if momentum else []
-        launch(sgd, numbers, tuple(p.numel() for p in ps), rule, *ps, *gs, *ms, blocks=blocks_for(sum(p.nbytes for p in ps)), name="sgd_step")
+        launch(sgd, tuple(p.numel() for p in ps), rule, numbers, *ps, *gs, *ms, blocks=blocks_for(sum(p.nbytes for p in ps)), name="sgd_step")
     return None
 
 
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
 def scale(factor: Any, sizes: tuple[int, ...], *tensors: Any) -> None:
     """Every tensor times one number, in place; 16-bit ones through float32."""
-    (by,) = _numbers(factor, 1)
+    event = take_events(HardEvent.MTE2_S, 1)[0]
+    room = scratch(dtypes.f32, 8)
+    ac.DataCopyPad(room, ac.GlobalTensor(factor), 1)
+    SetFlag(HardEvent.MTE2_S, event)
+    WaitFlag(HardEvent.MTE2_S, event)
+    by = ac.GetValue(room, 0)
     wide = scratch(dtypes.f32, TILE)
     for tile in pipelines(sizes, TILE, ins=(tensors,), outs=(tensors,)):
         old, new, k = tile.ins[0], tile.outs[0], tile.count
@@ -236,8 +229,3 @@ def _groups(*operands: Sequence[Tensor]) -> Iterator[list[int]]:
             by_dtype.setdefault(tuple(t.dtype for t in several), []).append(k)
     for same in by_dtype.values():
         yield from (same[i : i + MOST_TENSORS] for i in range(0, len(same), MOST_TENSORS))
-
-
-def _on_device(values: list[float], like: Tensor) -> Tensor:
-    made: Tensor = _core.tensor(values, device="cpu")
-    return _core.empty((len(values),), dtype=made.dtype, device="meta") if like.is_meta else made.to(like.device)
