@@ -120,6 +120,8 @@ def test_bicubic_sampling_of_the_lattice_gives_the_image_back():
 
 @pytest.mark.parametrize(("call", "error", "text"), [
     (lambda: al.addcmul(al.tensor([1]), al.tensor([2]), al.tensor([3]), value=0.5), ValueError, "integers"),
+    (lambda: al.tensor([1, 2]) // al.tensor([True, False]), RuntimeError, "ZeroDivisionError"),
+    (lambda: al.tensor([1, 2]) % al.tensor([True, False]), RuntimeError, "ZeroDivisionError"),
     (lambda: nn.RNN(0, 5), ValueError, "input_size"),
     (lambda: nn.LSTM(3, 5)(al.ones(2, 3, dtype=al.float64)), ValueError, "does not match weight dtype"),
     (lambda: nn.RNNCell(2, 3)(al.ones(1, 2), al.ones(1, 1, 1, 3)), ValueError, "1D or 2D"),

@@ -38,7 +38,7 @@ def _inplace(plan: Callable[..., Plan]) -> Callable[..., Tensor]:
     return run
 
 
-_BOOL, _FLOAT64 = dtype_of_name("bool"), dtype_of_name("float64")
+_BOOL, _BYTE, _FLOAT64 = dtype_of_name("bool"), dtype_of_name("uint8"), dtype_of_name("float64")
 
 # ---- sums and products ----
 
@@ -178,10 +178,11 @@ _check_divisor = Op("check_divisor", inputs=1, infer=lambda divisor: ((), _BOOL)
 
 def _whole(op: Op, input: Tensor | Number, other: Tensor | Number) -> Plan:
     """An integer-capable division, after refusing an integer divisor that holds a zero."""
-    if not result_type(input, other).is_floating_point:
+    dtype = result_type(input, other)
+    if not dtype.is_floating_point:
         if isinstance(other, Tensor):
-            if other.dtype is not _BOOL and other.device.type != "meta":
-                _check_divisor(other)
+            if dtype is not _BOOL and other.device.type != "meta":
+                _check_divisor(other.to(_BYTE) if other.dtype is _BOOL else other)
         elif other == 0:
             raise RuntimeError(f"{op.name}: ZeroDivisionError: an integer tensor is divided by 0; use floats")
     return op, (input, other)
