@@ -10,7 +10,7 @@ import pytest
 import ascendlite as al
 from ascendlite.errors import ArgumentError, ShapeError
 from ascendlite.generation import GenerationConfig, choose, generate, restrict, row_seeds, stream
-from ascendlite.generation.sampling import draw, penalize, uniform
+from ascendlite.generation.sampling import draw, penalize, uniform, uniforms
 from ascendlite.generation.text import TextStream
 from ascendlite.models.gpt import GPT, ByteTokenizer, GPTConfig
 from ascendlite.nn import functional as F
@@ -351,3 +351,11 @@ def test_right_guesses_are_taken(v4):
 def test_only_a_model_that_guesses_can_speculate():
     with pytest.raises(ArgumentError, match="GPT has none"):
         generate(_model(), [1], speculate=True)
+
+
+def test_the_numbers_of_all_rows_are_those_of_numpys_philox():
+    rng = np.random.default_rng(0)
+    seeds = [*(int(word) for word in rng.integers(0, 2**64, 200, np.uint64)), 0, 2**64 - 1, -5]
+    steps = [*(int(step) for step in rng.integers(0, 5000, 200)), 0, 1, 2]
+    expected = [int(np.random.Philox(key=seed & (2**64 - 1), counter=step).random_raw(1)[0] >> 11) / 2**53 for seed, step in zip(seeds, steps, strict=True)]
+    assert uniforms(seeds, steps) == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import ascendlite as al
 from ascendlite.core import Tensor
@@ -58,10 +58,33 @@ def restrict(logits: Tensor, top_k: int | None = None, top_p: float | None = Non
 
 def uniform(seed: int, step: int) -> float:
     """A number from 0 to 1 (excluded) of Philox 4x64 at this place: the same whatever was drawn before."""
+    return uniforms([seed], [step])[0]
+
+
+_MULTIPLIERS, _WEYL = (0xD2E7470EE14C6C93, 0xCA5A826395121157), (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
+
+
+def uniforms(seeds: Sequence[int], steps: Sequence[int]) -> list[float]:
+    """One such number for each seed and step: ten rounds of Philox (Salmon et al., 2011) for all at once, as `numpy.random.Philox` counts."""
     import numpy
 
-    (word,) = numpy.random.Philox(key=seed & (2**64 - 1), counter=step).random_raw(1)
-    return int(word >> 11) / 2**53
+    low, shift = numpy.uint64(0xFFFFFFFF), numpy.uint64(32)
+
+    def product(x: Any, by: int) -> tuple[Any, Any]:
+        """High and low word of x times a constant."""
+        (x1, x0), (b1, b0) = (x >> shift, x & low), (numpy.uint64(by >> 32), numpy.uint64(by & 0xFFFFFFFF))
+        middle = x1 * b0 + (x0 * b0 >> shift)
+        other = x0 * b1 + (middle & low)
+        return x1 * b1 + (middle >> shift) + (other >> shift), x * numpy.uint64(by)
+
+    keys = [numpy.array([seed & (2**64 - 1) for seed in seeds], numpy.uint64), numpy.zeros(len(seeds), numpy.uint64)]
+    zero = numpy.zeros(len(seeds), numpy.uint64)
+    counter = [numpy.array([step + 1 for step in steps], numpy.uint64), zero, zero, zero]
+    for _ in range(10):
+        (high0, low0), (high1, low1) = product(counter[0], _MULTIPLIERS[0]), product(counter[2], _MULTIPLIERS[1])
+        counter = [high1 ^ counter[1] ^ keys[0], low1, high0 ^ counter[3] ^ keys[1], low0]
+        keys = [key + numpy.uint64(weyl) for key, weyl in zip(keys, _WEYL, strict=True)]
+    return [int(word >> 11) / 2**53 for word in counter[0].tolist()]
 
 
 def draw(logits: Tensor, uniforms: Sequence[float]) -> Tensor:
@@ -84,7 +107,7 @@ def choose(
     if greedy:
         tokens = changed.argmax(-1, keepdim=True)
     else:
-        tokens = draw(changed, [uniform(seed, step) for seed, step in zip(seeds, steps, strict=True)])
+        tokens = draw(changed, uniforms(seeds, steps))
     chosen = [int(token) for token in tokens[:, 0].tolist()]
     return Choice(
         chosen,

@@ -24,7 +24,7 @@ WORK_PER_US = 1000.0
 def _submit(name: str, work: float, tensors: tuple[Any, ...]) -> None:
     index = next((t.device.index or 0 for t in tensors if isinstance(t, Tensor) and t.is_npu), 0)
     queue = stream.current_stream(index)
-    queue.submit(stream.Task(name, "AI_CPU", TASK_US + work / (CORES * WORK_PER_US), queue.stream_id, index, tensors=shapes(tensors)))
+    queue.submit(stream.Task(name, "AI_CPU", TASK_US + work / (CORES * WORK_PER_US), queue.stream_id, index, tensors=shapes(tensors) if stream.host.listeners else ()))
 
 
 def _bytes(tensors: tuple[Any, ...]) -> int:
