@@ -30,6 +30,7 @@ from .metrics import Metrics, tensorboard_writer
 from .optimizers import make_optimizer
 from .order import Order
 from .progress import ProgressCallback
+from .saving import save_trained
 from .scaling import LossScale
 from .signals import stop_on_signal
 
@@ -293,6 +294,14 @@ class Trainer(ABC, Generic[Micro]):
         )  # fmt: skip
         self._tell("on_save", path=path)
         return path
+
+    def save_model(self, output_dir: str | Path | None = None) -> Path:
+        """Write the model for other programs: a Hugging Face folder, or the LoRA weights alone; by default in `output_dir`/model."""
+        if output_dir is None and self.folder is None:
+            raise ArgumentError("save_model: give the folder; the trainer has no output_dir")
+        folder = Path(output_dir) if output_dir is not None else cast(Path, self.folder) / "model"
+        save_trained(self.model, folder)
+        return folder
 
     def _resume(self, where: bool | str | Path | None) -> bool:
         if not where:
