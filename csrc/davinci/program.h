@@ -77,7 +77,11 @@ struct Instr {
 };
 
 // What a GetValue mostly reads, for those who know no data: what is declared, or the middle of its range.
-inline int64_t typical_value(const Instr& i) { return i.nargs > 3 ? i.args[3] : i.args[1] + (i.args[2] - i.args[1]) / 2; }
+inline int64_t typical_value(const Instr& i) {
+  if (i.nargs > 3) return i.args[3];
+  const auto low = static_cast<uint64_t>(i.args[1]), high = static_cast<uint64_t>(i.args[2]);  // the range may be all of 64 bits
+  return static_cast<int64_t>(low + (high - low) / 2);
+}
 
 constexpr int kMaxScalars = 64, kMaxParameters = 63;
 
