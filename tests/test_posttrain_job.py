@@ -153,15 +153,16 @@ def test_a_model_that_is_not_installed_is_told_before_anything_is_made(tmp_path,
 
 
 def test_a_pretrained_model_has_defaults_of_its_own(capsys):
-    from ascendlite.posttrain.job.settings import PRETRAINED, settings_of
+    from ascendlite.posttrain.job.settings import ON_NPU, PRETRAINED, settings_of
 
     settings = settings_of({"source": "smollm2", "sft_lr": 0.5})
     assert (settings.task, settings.sft_lr, settings.grpo_steps) == (PRETRAINED["task"], 0.5, PRETRAINED["grpo_steps"])
     assert settings_of({"seed": 3}) == JobSettings(seed=3)
+    assert settings_of({"device": "npu:1"}) == JobSettings(device="npu:1", grpo_steps=ON_NPU["grpo_steps"])
     with pytest.raises(SystemExit):
         main(["posttrain", "--help"])
     told = " ".join(capsys.readouterr().out.split())
-    assert f"GRPO steps (default: {JobSettings().grpo_steps}; with --from {PRETRAINED['grpo_steps']})" in told
+    assert f"GRPO steps (default: {JobSettings().grpo_steps}; with --from {PRETRAINED['grpo_steps']}; with --device npu {ON_NPU['grpo_steps']})" in told
 
 
 def test_answers_are_measured_in_the_tokens_of_the_model():
