@@ -23,7 +23,8 @@ Program = tuple[Traced, Sharing]
 
 
 def tensor(*shape: int, dtype: al.dtype = al.float32) -> al.Tensor:
-    return al.zeros(shape, dtype=dtype, device="npu")
+    """Zeros; integers come from the host: they are read as indices by what runs on the card's own CPU, and no kernel that fills them is run here."""
+    return al.zeros(shape, dtype=dtype, device="npu") if dtype.is_floating_point else al.zeros(shape, dtype=dtype).to("npu")
 
 
 def pointwise() -> None:
