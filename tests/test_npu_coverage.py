@@ -17,7 +17,7 @@ def test_every_op_has_one_place() -> None:
 
 def test_what_stays_on_the_ai_cpu_has_a_reason_and_nothing_else_has() -> None:
     program = "from ascendlite.npu import coverage; print(*coverage.table()[coverage.AI_CPU])"  # other tests of this process make ops of their own
-    names = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    names = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert sorted(names) == sorted({**reasons.OPERATORS, **reasons.MISSING})
     assert all(reasons.reason(name) in coverage.text() or name in reasons.OPERATORS for name in names)
 

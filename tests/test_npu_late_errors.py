@@ -103,5 +103,5 @@ def test_turning_it_off_tells_what_failed() -> None:
 
 def test_the_environment_asks_for_it() -> None:
     program = "import ascendlite as al; al.ones(3, device='npu')[al.tensor([7], device='npu')]; print('went by'); al.npu.synchronize()"
-    done = subprocess.run([sys.executable, "-c", program], env={"ASCEND_LAUNCH_BLOCKING": "0", **os.environ}, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-P", "-c", program], env={"ASCEND_LAUNCH_BLOCKING": "0", **os.environ}, capture_output=True, text=True, check=False)
     assert done.stdout == "went by\n" and "AsyncError: npu:0" in done.stderr

@@ -83,7 +83,7 @@ SPECIAL = [0.0, -0.0, 1.0, -2.5, math.inf, -math.inf, math.nan, 1e-40, 1e30, 1e8
 def test_kernels_agree_with_the_cpu_on_special_numbers(name: str) -> None:
     op, x = OPS[name], al.tensor(SPECIAL, device="cpu")
     pairs = [t.reshape(-1) for t in (x.unsqueeze(1).expand(len(SPECIAL), len(SPECIAL)), x.expand(len(SPECIAL), len(SPECIAL)))]
-    operands: list[Any] = {1: [x], 2: pairs, 3: [*pairs, 0.5], 4: [*pairs, pairs[0], 0.5]}[op.inputs]
+    operands: list[Any] = {1: [x], 2: pairs, 3: [*pairs, 0.5], 4: [*pairs, pairs[0], 0.5], 5: [*pairs, 0.5, 1.5, 0.75]}[op.inputs]
     expected = op(*operands)
     actual = op(*[t.npu() if isinstance(t, al.Tensor) else t for t in operands])
     np.testing.assert_allclose(opcheck.to_array(actual), opcheck.to_array(expected), 2e-5, 2e-6, equal_nan=True)

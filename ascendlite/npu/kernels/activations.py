@@ -9,6 +9,7 @@ from ascendlite.npu.kernels.formulas import Formula, expm1, log1p, sigmoid
 
 _FLAT: Final = 20.0  # e^20 squared is beyond float32's precision of 1: mish is x
 _DEEP: Final = -80.0  # e^x is about to leave float32's normal numbers
+_GONE: Final = -103.97  # ln 2^-150: e^x rounds to 0
 
 
 def _softplus(x: Value, beta: float, threshold: float) -> Value:
@@ -40,7 +41,7 @@ def _mish(x: Value) -> Value:
 def _mish_backward(g: Value, x: Value) -> Value:
     b = maximum(minimum(x, _FLAT), _DEEP)
     e, t = _mish_parts(b)
-    return g * (t + b * (1.0 - t * t) * (e / (e + 1.0)))
+    return g * where(x < _GONE, 0.0, t + b * (1.0 - t * t) * (e / (e + 1.0)))
 
 
 def _elu(x: Value, alpha: float, scale: float, input_scale: float) -> Value:
