@@ -22,6 +22,11 @@ def test_what_stays_on_the_ai_cpu_has_a_reason_and_nothing_else_has() -> None:
     assert all(reasons.reason(name) in coverage.text() or name in reasons.OPERATORS for name in names)
 
 
+def test_an_op_of_the_program_is_told_as_such() -> None:
+    al.backends.set_gemm("auto")  # registers the op that switches
+    assert "gemm_backend: made by this program" in coverage.text()
+
+
 def test_the_table_says_what_a_profile_shows() -> None:
     x = al.ones(64, 64, device="npu")
     with al.npu.profiler.profile() as p:
