@@ -13,7 +13,7 @@ from .compressor import Compressor
 from .config import CSA, DeepseekV4Config
 from .indexer import Choice, Indexer, index_loss
 from .layers import Norm, Projection
-from .places import NOTHING, Places
+from .places import Places, behind, joined
 from .quantize import NONE, Quantization
 from .side import Side
 
@@ -53,8 +53,7 @@ class Attention(nn.Module):
         entries, choice = self._entries(x, latent, places, cache, side)
         entries = None if entries is None else entries.to(kv.dtype)  # autocast has made the projections' results narrower
         if choice is not None and entries is not None:
-            behind = al.where(choice.entries >= 0, choice.entries + rows.shape[1], NOTHING)
-            index = _joined(index, behind)
+            index = self._index(index, choice, rows.shape[1], places, cache)
         y = F.sparse_attention(q, rows, index, entries=entries, sinks=self.attn_sink)  # (B, T, H, D)
         loss = None
         if choice is not None and choice.scores is not None and entries is not None:
@@ -63,6 +62,13 @@ class Attention(nn.Module):
             loss = index_loss(choice, mass[..., -choice.entries.shape[-1] :], places.real())
         chosen = choice.entries if choice is not None and self.indexer is not None else None
         return self._out(rotary.turn(y, heads, inverse=True)), loss, chosen
+
+    def _index(self, window: Tensor, choice: Choice, rows: int, places: Places, cache: LayerCache | None) -> Tensor:
+        """What the tokens see of the rows, and of the entries behind them."""
+        if not choice.all:
+            return joined(window, behind(choice.entries, rows))
+        ring = 0 if cache is None else cache.ring
+        return places.window_and_entries(self.config.sliding_window, ring, self.ratio, choice.entries.shape[-1], rows)
 
     def _rounded(self, entries: Tensor) -> Tensor:
         return self.quantization.entry(entries, self.config.qk_rope_head_dim)
@@ -87,7 +93,7 @@ class Attention(nn.Module):
         if held is not None:
             entries = held.entries[:, :most]
         if self.indexer is None:
-            return entries, Choice(places.all_entries(self.ratio, most), None) if most else None
+            return entries, Choice(places.all_entries(self.ratio, most), None, all=True) if most else None
         replayed = side.replayed_entries(self.layer)
         learn = side.index_loss and cache is None
         choice = self.indexer(x, latent, places, cache.indexer if cache is not None else None, learn=learn, dense=side.dense)
@@ -103,9 +109,3 @@ class Attention(nn.Module):
         weight = self.quantization.weight(self.wo_a.weight).view(g, rank, H * D // g)
         low = self.quantization.activation(grouped) @ weight.transpose(1, 2)  # (g, B T, rank)
         return self.wo_b(low.transpose(0, 1).reshape(B, T, g * rank))
-
-
-def _joined(a: Tensor, b: Tensor) -> Tensor:
-    """Two indices, (B or 1, T, ...), behind one another."""
-    B = max(a.shape[0], b.shape[0])
-    return al.cat([t.expand(B, *t.shape[1:]) for t in (a, b)], 2)

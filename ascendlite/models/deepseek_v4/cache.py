@@ -15,13 +15,13 @@ from ascendlite.core import Device, DType, Tensor, float32
 from ascendlite.errors import ArgumentError
 
 from .config import CSA, DeepseekV4Config
+from .places import Rows
 
 
-def write_rows(table: Tensor, slots: Tensor, rows: Tensor) -> None:
+def write_rows(table: Tensor, slots: Rows, rows: Tensor) -> None:
     """table[b, slots[b, i]] = rows[b, i]; (B, N, D), (B, L), (B, L, D)."""
     B, N, D = table.shape
-    base = al.arange(B, device=table.device).unsqueeze(1) * N
-    table.view(B * N, D).index_copy_(0, (slots + base).reshape(-1), rows.to(table.dtype).reshape(-1, D))
+    table.view(B * N, D).index_copy_(0, slots.flat(N), rows.to(table.dtype).reshape(-1, D))
 
 
 @dataclass

@@ -16,7 +16,7 @@ from . import rotary
 from .cache import BlockCache, write_rows
 from .config import DeepseekV4Config
 from .layers import Norm, full_precision, projection
-from .places import Blocks, Places
+from .places import Blocks, Places, Rows
 
 
 class Compressor(nn.Module):
@@ -45,7 +45,8 @@ class Compressor(nn.Module):
         blocks = places.blocks(self.ratio, self.overlap, ring, room)
         entries = None
         if blocks is not None:
-            entries = finish(self._entries(*self._cut(values, scores, blocks, cache), blocks, frequency).to(x.dtype))
+            table = places.block_rotation(blocks, self.ratio, frequency)
+            entries = finish(self._entries(*self._cut(values, scores, blocks, cache), table).to(x.dtype))
         if cache is not None:
             slots = places.ring_slots(ring)
             write_rows(cache.tail_values, slots, values)
@@ -83,13 +84,12 @@ class Compressor(nn.Module):
     def _halves(self, t: Tensor) -> Tensor:
         return al.cat((t[:, :, : self.ratio, : self.width], t[:, :, self.ratio :, self.width :]), 2)
 
-    def _entries(self, values: Tensor, scores: Tensor, blocks: Blocks, frequency: tuple[float, ...]) -> Tensor:
+    def _entries(self, values: Tensor, scores: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
         pooled = (scores.softmax(2) * values).sum(2)  # (B, K, width)
-        return rotary.turn(self.norm(pooled), rotary.tables(blocks.positions, frequency))
+        return rotary.turn(self.norm(pooled), table)
 
 
-def _rows(t: Tensor, source: Tensor) -> Tensor:
+def _rows(t: Tensor, source: Rows) -> Tensor:
     """t[b, source[b, k, s]]: (B, N, W) and (B, K, S) to (B, K, S, W)."""
     B, N, W = t.shape
-    base = al.arange(B, device=t.device).reshape(B, 1, 1) * N
-    return t.reshape(B * N, W).index_select(0, (source + base).reshape(-1)).reshape(*source.shape, W)
+    return t.reshape(B * N, W).index_select(0, source.flat(N)).reshape(*source.shape, W)

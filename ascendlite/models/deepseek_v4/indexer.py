@@ -42,6 +42,7 @@ class Choice:
 
     entries: Tensor
     scores: Tensor | None  # (B, T, E), with their gradient, where the loss was asked for
+    all: bool = False  # the entries are `places.all_entries`
 
 
 class Indexer(nn.Module):
@@ -69,13 +70,13 @@ class Indexer(nn.Module):
         most = places.entries(self.ratio)
         few = dense or most <= self.topk
         if most == 0 or (few and not learn):
-            return Choice(places.all_entries(self.ratio, most), None)
+            return Choice(places.all_entries(self.ratio, most), None, all=True)
         if cache is not None:
             keys = cache.entries[:, :most]
         assert keys is not None
         scores = self._scores(x, latent, places, keys)
         entries = places.all_entries(self.ratio, most) if few else self._best(scores.detach(), places)
-        return Choice(entries, scores if learn else None)
+        return Choice(entries, scores if learn else None, all=few)
 
     def _scores(self, x: Tensor, latent: Tensor, places: Places, keys: Tensor) -> Tensor:
         B, T, _ = x.shape
