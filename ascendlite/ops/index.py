@@ -238,16 +238,23 @@ def index_put(input: Tensor, indices: Indices, values: Tensor, accumulate: bool 
 def index_put_(input: Tensor, indices: Indices, values: Tensor, accumulate: bool = False) -> Tensor:
     """Write (or add) values at index tensors in place; the last of several writes to one place stays."""
     tensors, slots, front, values = _writing(input, indices, values, "index_put_")
-    if input.device.type == "meta" or (accumulate and widened(input) is not input):
-        return input.copy_(put_at(input, values, tensors, slots, front, accumulate, True))
-    check_writable(input, "index_put_")
-    if values._is_view() or input._is_view() or values is input:
-        values = values.clone()  # they may share memory
-    attrs = (slots, front, accumulate, True)
-    (_write_one if len(tensors) == 1 else _write_many).launch((input,), (input, values, *tensors), attrs)
-    if is_grad_enabled() and requires_grad_any((input, values)):
-        mark_dirty(input, "IndexPutBackward0", (input, values), _rule_of_write(values.shape, tensors, *attrs))
-    return input
+    return write_at(input, values, tensors, slots, front, accumulate, True, "index_put_")
+
+
+def write_at(
+    x: Tensor, values: Tensor, tensors: tuple[Tensor, ...], slots: tuple[int, ...], front: int, accumulate: bool, wrap: bool, op: str
+) -> Tensor:
+    """`put_at`, into x itself: only what is written to is touched."""
+    if x.device.type == "meta" or (accumulate and widened(x) is not x):
+        return x.copy_(put_at(x, values, tensors, slots, front, accumulate, wrap))
+    check_writable(x, op)
+    if values.untyped_storage().data_ptr() == x.untyped_storage().data_ptr():
+        values = values.clone()
+    attrs = (slots, front, accumulate, wrap)
+    (_write_one if len(tensors) == 1 else _write_many).launch((x,), (x, values, *tensors), attrs)
+    if is_grad_enabled() and requires_grad_any((x, values)):
+        mark_dirty(x, "IndexPutBackward0", (x, values), _rule_of_write(values.shape, tensors, *attrs))
+    return x
 
 
 def _rule_of_write(shape: tuple[int, ...], tensors: tuple[Tensor, ...], slots: tuple[int, ...], front: int, accumulate: bool, wrap: bool):

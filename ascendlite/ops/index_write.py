@@ -6,7 +6,7 @@ from typing import cast
 
 from ascendlite.core import Tensor, broadcast_shapes, deliver, full, function, normalize_dim
 from ascendlite.errors import DTypeError, ShapeError
-from ascendlite.ops.index import as_index, expand_mask, mask_of, one_slot, put_at, vector_of
+from ascendlite.ops.index import as_index, expand_mask, mask_of, one_slot, put_at, vector_of, write_at
 from ascendlite.ops.unique import unique
 
 Number = int | float | bool
@@ -38,7 +38,28 @@ def _on_dim(
     return put_at(x, source, (index,), one_slot(x.ndim, dim), dim, accumulate, wrap).reshape(input.shape)
 
 
-@function(methods=("index_add",), inplace=True)
+def _on_dim_(input: Tensor, dim: int, index: Tensor, source: Tensor, accumulate: bool, op: str) -> Tensor:
+    """`_on_dim`, into the tensor itself."""
+    if not input.ndim:
+        return input.copy_(_on_dim(input, dim, index, source, accumulate))
+    shape = input.shape[:dim] + (index.numel(),) + input.shape[dim + 1 :]
+    source = source.expand(shape) if source.ndim == 0 else source
+    return write_at(input, source, (index,), one_slot(input.ndim, dim), dim, accumulate, False, op)
+
+
+def _index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Number = 1) -> Tensor:
+    dim, index = normalize_dim(dim, self.ndim), vector_of(index, "index_add")
+    _check_source(self, dim, index, source, "index_add")
+    return _on_dim_(self, dim, index, source if alpha == 1 else source * alpha, True, "index_add_")
+
+
+def _index_copy_(self: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    dim, index = normalize_dim(dim, self.ndim), vector_of(index, "index_copy")
+    _check_source(self, dim, index, source, "index_copy")
+    return _on_dim_(self, dim, index, source, False, "index_copy_")
+
+
+@function(methods=("index_add",), inplace=_index_add_)
 def index_add(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Number = 1, out: Tensor | None = None
 ) -> Tensor:
@@ -48,7 +69,7 @@ def index_add(
     return deliver(_on_dim(input, dim, index, source if alpha == 1 else source * alpha, True), out)
 
 
-@function(methods=("index_copy",), inplace=True)
+@function(methods=("index_copy",), inplace=_index_copy_)
 def index_copy(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Tensor | None = None
 ) -> Tensor:

@@ -74,7 +74,8 @@ def _write(outputs: Tensors, x: Tensor, values: Tensor, indices: Tensors, attrs:
         table = y.new_empty([x.shape[d] for d in order]) if turned else y
         if not tables.takes(table, index, columns, bool(accumulate)) or not tables.in_range(index, rows):
             return NotImplemented
-        table.copy_(x.detach().permute(*order))
+        if turned or y.data_ptr() != x.data_ptr():  # otherwise it is written in place
+            table.copy_(x.detach().permute(*order))
         tables.put(table, values.detach(), index, fronts, rows, columns, "index_put", add=bool(accumulate))
         if turned:
             y.permute(*order).copy_(table)
