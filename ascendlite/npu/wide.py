@@ -35,3 +35,13 @@ def on_host(t: Any) -> Any:
     if t.dtype.is_floating_point:
         return _core.from_pointer(address(t), None, t.shape, tuple(s * t.itemsize for s in t.stride()), widened, t)
     return _core.from_pointer(address(t), None, t.shape, tuple(s * room for s in t.stride()), t.dtype, t)
+
+
+def extremes(t: Tensor) -> tuple[int, int]:
+    """The smallest and the largest of a device tensor's integers, as the host sees them."""
+    if t.is_contiguous() and t.itemsize >= 4:
+        room = 1 if state.numerics == "device" else _WIDENED[state.numerics][1]
+        found: tuple[int, int] = _davinci.extremes(address(t), t.numel(), t.itemsize, t.itemsize * room)
+        return found
+    values = on_host(t)
+    return int(values.amin().item()), int(values.amax().item())

@@ -1,6 +1,10 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
 #include "davinci/bind.h"
 #include "davinci/heap.h"
 
@@ -32,6 +36,25 @@ py::dict stats(int die) {
   return d;
 }
 
+// The smallest and the largest of `count` integers, `step` bytes apart.
+template <class T>
+std::pair<int64_t, int64_t> extremes_of(const char* p, int64_t count, int64_t step) {
+  T low = std::numeric_limits<T>::max(), high = std::numeric_limits<T>::min();
+  for (int64_t i = 0; i < count; ++i) {
+    T value;
+    std::memcpy(&value, p + i * step, sizeof value);
+    low = std::min(low, value), high = std::max(high, value);
+  }
+  return {low, high};
+}
+
+std::pair<int64_t, int64_t> extremes(uintptr_t pointer, int64_t count, int bytes, int64_t step) {
+  const char* p = reinterpret_cast<const char*>(pointer);
+  if (bytes == 8) return extremes_of<int64_t>(p, count, step);
+  if (bytes == 4) return extremes_of<int32_t>(p, count, step);
+  throw py::value_error("extremes: integers of " + std::to_string(bytes) + " bytes; 4 or 8 are known");
+}
+
 }  // namespace
 
 void bind_heap(py::module_& m) {
@@ -41,6 +64,7 @@ void bind_heap(py::module_& m) {
   m.def("heap_live", [](int die) { return checked(die).live(); });
   m.def("heap_empty_cache", [](int die) { checked(die).empty_cache(); });
   m.def("heap_reset_peaks", [](int die) { checked(die).reset_peaks(); });
+  m.def("extremes", &extremes);
   m.def("heap_base", [](int die) { return reinterpret_cast<uintptr_t>(checked(die).base()); });
 }
 

@@ -180,12 +180,12 @@ def in_range(ids: Tensor, rows: int) -> bool:
     """Whether every index names a row: a look from outside the card, so that a wrong one is an error, not a read elsewhere."""
     if ids.is_meta:
         return True
-    values = wide.on_host(ids)
-    return int(values.amin().item()) >= -rows and int(values.amax().item()) < rows
+    low, high = wide.extremes(ids)
+    return low >= -rows and high < rows
 
 
 def not_negative(ids: Tensor) -> bool:
-    return ids.is_meta or not ids.numel() or int(wide.on_host(ids).amin().item()) >= 0
+    return ids.is_meta or not ids.numel() or wide.extremes(ids)[0] >= 0
 
 
 @kernel_for("embedding")
