@@ -111,7 +111,10 @@ struct Stream : Product<Policy, In, Out> {
   void columns_of_b(Acc* sum, int64_t strip, int64_t j, int64_t n, int64_t k, int64_t end, const float* left) const {
     int64_t x = 0;
     if constexpr (kSquares) {
-      for (; x + cols <= n; x += cols) squares<M, kVecs>(sum + x, strip, j + x, k, end, left);
+      // Where lines compete for one place in L1 each of them is read whole, some at a time.
+      const bool crowded = p.b.col * int64_t(sizeof(In)) % kPage == 0;
+      for (; x + cols <= n; x += cols)
+        crowded ? squares<M, kVecs, 1>(sum + x, strip, j + x, k, end, left) : squares<M, kVecs, kVecs>(sum + x, strip, j + x, k, end, left);
     } else {
       if (M == 1 && p.b.col * int64_t(sizeof(In)) >= kPage)  // more of them hide the latency of memory
         for (; x + 2 * cols <= n; x += 2 * cols) lines<M, 2 * kVecs>(sum + x, strip, j + x, k, end);
@@ -120,26 +123,22 @@ struct Stream : Product<Policy, In, Out> {
     if (x < n) last_lines<M>(sum + x, strip, j + x, int(n - x), k, end);
   }
 
-  // V vectors of columns of 32-bit words. Four words of each line are turned in registers, so k runs in the order of every other
-  // road, and the vectors' chains of additions run side by side.
-  template <int M, int V>
+  // V vectors of columns of 32-bit words, N at a time through a cache line of each. Four words of each line are turned in registers,
+  // so k runs in the order of every other road.
+  template <int M, int V, int N>
   void squares(Acc* to, int64_t strip, int64_t j, int64_t k, int64_t end, const float* left) const {
     constexpr int64_t group = kPairs ? 8 : 4;  // steps
     const int64_t pitch = p.b.col * sizeof(In);
     const char* from = (const char*)(b + j * p.b.col);
-    const bool crowded = pitch % kPage == 0;  // lines compete for one place in L1: some at a time, each of them whole
     Vec<float> sum[M][V] = {};
     for (int64_t stop; k + group <= end; k = stop) {
       stop = std::min(k + kLine, end - (end - k) % group);
-      ask_for_next<V>(from, pitch, k);
-      if (crowded) {
-        for (int v = 0; v < V; v++)
-          for (int64_t q = k; q < stop; q += group) add_group<M, V>(from, pitch, v, q, left, sum);
-      } else {
-        for (int64_t q = k; q < stop; q += group)
 #pragma GCC unroll 4
-          for (int v = 0; v < V; v++) add_group<M, V>(from, pitch, v, q, left, sum);
-      }
+      for (int v = 0; v < V; v += N)
+        for (int64_t q = k; q < stop; q += group) {
+          ask_for_next<V>(from, pitch, k, (q - k) * N + v * kLine, group * N);
+          add_group<N, M, V>(from, pitch, v, q, left, sum);
+        }
     }
     store_sums<M, V>(sum, to, strip, j, k, end);
   }
@@ -150,40 +149,44 @@ struct Stream : Product<Policy, In, Out> {
     if (p.b.col != p.k) return;
     for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at, 0, 2);
   }
-  // A cache line of each column at a time. Where columns lie one behind the other the next ones are read as one run of memory, as
-  // the machine likes it.
+  // A cache line of each column by the time that k has passed one, a few with each group: the part [done, done + now) of V * kLine.
+  // Where columns lie one behind the other the next ones are read as one run of memory, as the machine likes it.
   template <int V>
-  AL_INLINE void ask_for_next(const char* from, int64_t pitch, int64_t k) const {
+  AL_INLINE void ask_for_next(const char* from, int64_t pitch, int64_t k, int64_t done, int64_t now) const {
     constexpr int64_t columns = V * width;
     const int64_t row = p.k * int64_t(sizeof(In)), at = k * int64_t(sizeof(In));
     const bool dense = pitch == row && pitch < 4 * kPage;
-    const char* next = from + (dense ? columns * (pitch + at) : at + ahead_of(pitch, columns));
-    for (int l = 0; l < columns; l++) __builtin_prefetch(next + l * (dense ? 64 : pitch), 0, 2);
+    const int64_t apart = dense ? 64 : pitch;
+    const char* next = from + (dense ? columns * (pitch + at) : at + ahead_of(pitch, columns)) + done * width / kLine * apart;
+    for (int l = 0; l < now * width / kLine; l++, next += apart) __builtin_prefetch(next, 0, 2);
   }
-  template <int M, int V>
+  // A group of steps for the vectors from v to v + N, whose chains of additions are laced.
+  template <int N, int M, int V>
   AL_INLINE void add_group(const char* from, int64_t pitch, int v, int64_t k, const float* left, Vec<float> (&sum)[M][V]) const {
-    const char* at = from + v * width * pitch + k * int64_t(sizeof(In));
-#if defined(__x86_64__)
-    asm volatile("" : "+r"(at));  // or the compiler keeps a pointer for every line, in memory
-#endif
-    Vec<float> x[4];
+    Vec<float> x[N][4];
 #pragma GCC unroll 4
-    for (int l = 0; l < 4; l++) x[l] = load_quarters(at + (l == 3 ? 3 * pitch : l * pitch), 4 * pitch);
-    transpose_quads<float>(x);
+    for (int u = 0; u < N; u++) load_group(from + (v + u) * width * pitch + k * int64_t(sizeof(In)), pitch, x[u]);
 #pragma GCC unroll 4
     for (int i = 0; i < M; i++) {
       const float* y = left + i * p.k + k;
+#pragma GCC unroll 8
+      for (int q = 0; q < (kPairs ? 8 : 4); q++)
 #pragma GCC unroll 4
-      for (int q = 0; q < 4; q++) {
-        if constexpr (kPairs) {
-          const Vec<uint32_t> both = (Vec<uint32_t>)x[q];
-          sum[i][v] = fused(splat(y[2 * q]), (Vec<float>)(both << 16), sum[i][v]);
-          sum[i][v] = fused(splat(y[2 * q + 1]), (Vec<float>)(both & 0xffff0000u), sum[i][v]);
-        } else {
-          sum[i][v] = fused(splat(y[q]), x[q], sum[i][v]);
-        }
-      }
+        for (int u = 0; u < N; u++) sum[i][v + u] = fused(splat(y[q]), step_of(x[u], q), sum[i][v + u]);
     }
+  }
+  static AL_INLINE void load_group(const char* at, int64_t pitch, Vec<float>* x) {
+#if defined(__x86_64__)
+    asm volatile("" : "+r"(at));  // or the compiler keeps a pointer for every line, in memory
+#endif
+#pragma GCC unroll 4
+    for (int l = 0; l < 4; l++) x[l] = load_quarters(at + (l == 3 ? 3 * pitch : l * pitch), 4 * pitch);
+    transpose_quads<float>(x);
+  }
+  static AL_INLINE Vec<float> step_of(const Vec<float>* x, int q) {
+    if constexpr (!kPairs) return x[q];
+    const Vec<uint32_t> both = (Vec<uint32_t>)x[q / 2];
+    return (Vec<float>)(q % 2 ? both & 0xffff0000u : both << 16);
   }
 
   // Where to ask for lines in time, in bytes: the machine does not fetch ahead on so many. Those of the next columns are next, or where
