@@ -248,6 +248,7 @@ def test_old_turns_are_left_out_where_the_model_is_too_short(folder, capsys, mon
 def test_ctrl_c_ends_an_answer_and_the_chat_goes_on(folder):
     code = (
         "import os, signal, sys; from ascendlite.cli import chat, main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it\n"
         "count = 0\n"
         "def show(text):\n    global count\n    sys.stdout.write(text)\n    count += 1\n"
         "    if count == 3: os.kill(os.getpid(), signal.SIGINT)\n"
