@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "kernel.h"
 #include "simd/gemm_pack.h"
@@ -108,11 +109,36 @@ void pack_columns(Rows<C> x, int64_t n, int64_t depth, C* to) {
   }
 }
 
+// One row by V vectors of b, from the first column of a panel on: V chains of additions hide the latency of one.
+template <class C, int V>
+void row_by_vectors(int64_t depth, const C* a, int64_t a_step, const C* b, int64_t b_step, int64_t panel, C* c, bool add) {
+  Vec<C> sum[V] = {};
+  for (int64_t k = 0; k < depth; k++, b += b_step) {
+    const Vec<C> y = splat(a[k * a_step]);
+#pragma GCC unroll 8
+    for (int v = 0; v < V; v++) sum[v] = gemm::MultiplyAdd<C>::apply(y, load(b + v / kVecs * panel + v % kVecs * kWidth<C>), sum[v]);
+  }
+#pragma GCC unroll 8
+  for (int v = 0; v < V; v++) store(c + v * kWidth<C>, add ? load(c + v * kWidth<C>) + sum[v] : sum[v]);
+}
+template <class C>
+void row_product(int64_t n, int64_t depth, const C* a, int64_t a_step, const C* b, int64_t b_step, int64_t panel, C* c, bool add) {
+  const auto run = [&]<int V>(std::integral_constant<int, V>) {
+    for (; n >= V * kWidth<C>; n -= V * kWidth<C>, b += V / kVecs * panel, c += V * kWidth<C>)
+      row_by_vectors<C, V>(depth, a, a_step, b, b_step, panel, c, add);
+  };
+  run(std::integral_constant<int, 4 * kVecs>{});
+  run(std::integral_constant<int, 2 * kVecs>{});
+  run(std::integral_constant<int, kVecs>{});
+  run(std::integral_constant<int, 1>{});  // fewer than a panel holds: the last
+}
+
 // c (m, n) = or += a (m, depth) @ b: n whole vectors; b in panels `panel` apart, steps `b_step` apart.
 template <class C>
 void product(int64_t m, int64_t n, int64_t depth, const C* a, int64_t a_row, int64_t a_step, const C* b,
              int64_t b_step, int64_t panel, C* c, int64_t ldc, bool add) {
   using Policy = gemm::MultiplyAdd<C>;
+  if (m == 1) return row_product(n, depth, a, a_step, b, b_step, panel, c, add);
   for (int64_t j = 0; j < n; j += kPanel<C>, b += panel) {
     const int vecs = int(std::min<int64_t>(kVecs, (n - j) / kWidth<C>));
     gemm::TileArgs<Policy> t{depth, a, a_row, a_step, b, b_step, c + j, ldc, add};
