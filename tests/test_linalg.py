@@ -89,10 +89,16 @@ def test_solutions_solve():
             np.testing.assert_allclose(got.numpy(), expected, atol=1e-12)
     tall, right = matrices(5, 3), matrices(5, 2, seed=3)
     expected, residuals, rank, _ = np.linalg.lstsq(tall, right)
-    got = L.lstsq(al.tensor(tall), al.tensor(right))
+    got = L.lstsq(al.tensor(tall), al.tensor(right), driver="gelsd")
     np.testing.assert_allclose(got.solution.numpy(), expected, atol=1e-12)
     np.testing.assert_allclose(got.residuals.numpy(), residuals, atol=1e-12)
     assert int(got.rank) == rank
+    assert [tuple(t.shape) for t in L.lstsq(al.tensor(tall), al.tensor(right))] == [(3, 2), (0,), (), (0,)]
+    rest = [L.matrix_rank(al.tensor(np.diag([9.0, 1.0, 0.1])), **k).item() for k in ({"atol": 0.5}, {"rtol": 0.5}, {"hermitian": True})]
+    assert rest == [2, 1, 3]
+    q, r = al.empty(0, dtype=al.float64), al.empty(0, dtype=al.float64)
+    assert L.qr(al.tensor(tall), out=(q, r)).Q is q
+    np.testing.assert_allclose((q @ r).numpy(), tall, atol=1e-12)
 
 
 def test_multi_dot_is_the_product():
@@ -118,6 +124,9 @@ SMOOTH = [
     ("eigh", symmetrized(lambda a: absolute(L.eigh(a).eigenvectors)), definite()),
     ("svdvals", L.svdvals, matrices(2, 4, 3)),
     ("svd, tall", lambda a: absolute(L.svd(a, full_matrices=False).U), matrices(4, 3)),
+    ("svd, full", lambda a: absolute(L.svd(a).U[:, :3]), matrices(4, 3)),
+    ("pinv, of rank 2", lambda a: L.pinv(a @ a.mT), matrices(4, 2)),
+    ("qr, wide", lambda a: L.qr(a).R, matrices(3, 5)),
     ("svd, wide", lambda a: absolute(L.svd(a, full_matrices=False).Vh), matrices(3, 4)),
     ("qr", lambda a: L.qr(a).R, matrices(4, 3)),
     ("qr, q", lambda a: L.qr(a).Q, matrices(2, 3, 3)),
@@ -166,7 +175,7 @@ WRONG = [
     (lambda: L.solve(al.eye(2), al.ones(3)), al.errors.ShapeError, "Incompatible shapes"),
     (lambda: L.solve(al.eye(2), al.ones(2, dtype=al.float64)), al.errors.DTypeError, "same dtype"),
     (lambda: L.qr(al.eye(2), "half"), al.errors.ArgumentError, "use 'reduced'"),
-    (lambda: L.svd(al.ones(3, 2, requires_grad=True)), al.errors.ArgumentError, "full_matrices=False"),
+    (lambda: L.lstsq(al.eye(2), al.eye(2), driver="best"), al.errors.ArgumentError, "gels, gelsy"),
     (lambda: L.matrix_norm(al.eye(2), 3), al.errors.ArgumentError, "Order 3 not supported"),
     (lambda: L.norm(al.ones(2), "fro", 0), al.errors.ArgumentError, "give two dims"),
     (lambda: L.multi_dot([al.eye(2)]), al.errors.ArgumentError, "at least 2"),

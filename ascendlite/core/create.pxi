@@ -132,6 +132,7 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, bint requires_gr
     cdef int64_t i, n
     cdef double first, by
     cdef int code
+    count = None
     if end is None:
         start, end = 0, start
     values = [v.item() if isinstance(v, Tensor) else v for v in (start, end, step)]
@@ -139,17 +140,18 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, bint requires_gr
     start, end, step = values
     code = (<Tensor?>out).v.dtype if dtype is None and out is not None else dtype_code(dtype, default_dtype if floats else kInt64)
     if floats and not (<DType>DTYPES[code]).is_floating_point:  # as torch: the limits become integers first
+        if code != kInt64 and int(step):  # and only int64 counts with these
+            count = max(0, _math.ceil((end - start) / step))
         start, end, step, floats = int(start), int(end), int(step), False
     if step == 0 or step != step:
         raise ArgumentError(f"arange: step must be nonzero, got {step}")
     if (end - start) * (1 if step > 0 else -1) < 0:
         raise ArgumentError(f"arange: upper bound and lower bound inconsistent with step sign: start {start}, end {end}, step {step}")
     if floats:
-        import math
-        if not (math.isfinite(start) and math.isfinite(end)):
+        if not (_math.isfinite(start) and _math.isfinite(end)):
             raise ArgumentError(f"arange: unsupported range: {start} -> {end}")
-        count = math.ceil((end - start) / step)
-    else:
+        count = _math.ceil((end - start) / step)
+    elif count is None:
         count = -((start - end) // step)
     t = empty_tensor((count,), kFloat64 if floats else kInt64, META if device_code(device) == META else CPU, "arange")
     if t.device_ == CPU:

@@ -81,6 +81,7 @@ cdef class Op:
     cdef readonly object vjp, vjp_all
     cdef readonly object __name__, __doc__
     cdef bint cond
+    cdef int tensors                  # bit k: operand k is a tensor, never a number
     cdef int cast
     cdef int n_inputs
     cdef KernelEntry* entry
@@ -143,6 +144,8 @@ cdef class Op:
         if self.is_pointwise:
             if PyTuple_GET_SIZE(args) != self.n_inputs:
                 raise TypeError(f"{self.name}() takes {self.n_inputs} positional arguments but {len(args)} were given")
+            if self.tensors:
+                refuse_numbers(self, args)
             if out is None:
                 return apply_operands(self, items_of(args), self.n_inputs)
             return apply_pointwise(self, args, out)
@@ -154,6 +157,8 @@ cdef class Op:
 
     def inplace(self, Tensor target not None, *others):
         """Apply a pointwise op to `target` and `others`, writing the result into `target`."""
+        if self.tensors > 1:
+            refuse_numbers(self, (target, *others))
         return apply_inplace(self, target, (target, *others))
 
     def launch(self, tuple outputs, tuple inputs, tuple attrs=()):
@@ -181,14 +186,27 @@ cdef class Op:
 from types import MethodType as _MethodType
 
 
-def pointwise(str name, int rule, vjp=None, *, int inputs=0, bint cond=False, cast=None, kernel=None, keywords=None):
-    """Register a pointwise op: broadcast inputs, one result dtype by `rule`, one loop per dtype in the native registry."""
+cdef int refuse_numbers(Op op, tuple args) except -1:
+    for i in range(<int>PyTuple_GET_SIZE(args)):
+        if op.tensors >> i & 1 and not isinstance(args[i], Tensor):
+            name = repr(op.keywords[i]) if op.keywords else i + 1
+            raise TypeError(f"{op.name}(): argument {name} (position {i + 1}) must be Tensor, not {type(args[i]).__name__}")
+    return 0
+
+
+def pointwise(str name, int rule, vjp=None, *, int inputs=0, bint cond=False, cast=None, kernel=None, keywords=None, tensors=()):
+    """Register a pointwise op: broadcast inputs, one result dtype by `rule`, one loop per dtype in the native registry.
+
+    `tensors`: the operands that may not be numbers (any other may).
+    """
     cdef Op op
     n = inputs or (len(vjp) if vjp is not None else host.runtime.entry((kernel or name).encode()).nargs - 1)
     if n < 1:
         raise ValueError(f"pointwise {name}: no gradient rules and no native loop of that name; pass inputs= or register the loop")
     op = Op(name, inputs=n, vjp=vjp, kernel=kernel, cast=cast)
     op.is_pointwise, op.rule, op.cond = True, rule, cond
+    for i in tensors:
+        op.tensors |= 1 << i
     op.keywords = keywords if keywords is not None else ("input", "other")[:n] if n <= 2 else ()
     return op
 

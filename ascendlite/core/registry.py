@@ -153,7 +153,8 @@ def register(op: Op, *, name: str | None = None, methods: Sequence[str] | None =
 def pointwise(
     name: str, rule: int, vjp: tuple[Any, ...] | None = None, *, inputs: int = 0, cond: bool = False, cast: str | None = None,
     kernel: str | None = None, keywords: tuple[str, ...] | None = None, public: bool = True, inplace: bool = True,
+    tensors: Sequence[int] = (),
 ) -> Op:
     """Declare a pointwise op (see the op table in the README) and, if public, register it as a function and as methods."""
-    op = _core.pointwise(name, rule, vjp, inputs=inputs, cond=cond, cast=cast, kernel=kernel, keywords=keywords)
+    op = _core.pointwise(name, rule, vjp, inputs=inputs, cond=cond, cast=cast, kernel=kernel, keywords=keywords, tensors=tensors)
     return register(op, inplace=inplace and rule not in (_core.COMPARE, _core.LOGICAL)) if public else op

@@ -6,15 +6,18 @@ S. Walter and L. Lehmann, "Algorithmic differentiation of linear algebra functio
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from ascendlite.autograd.function import Function, FunctionCtx
-from ascendlite.core import FUNCTIONS, Tensor, empty, from_numpy
+from ascendlite.core import FUNCTIONS, Tensor, deliver, empty, from_numpy
 from ascendlite.errors import DeviceError, DTypeError, ShapeError
 from ascendlite.ops.create import eye
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class LinAlgError(RuntimeError, np.linalg.LinAlgError):
@@ -68,6 +71,17 @@ def on_host(op: str, run: Callable[..., Any], shapes: tuple[tuple[int, ...], ...
         raise LinAlgError(f"{op}: {error}; shape {tuple(inputs[0].shape)}") from None
     results = results if isinstance(results, tuple) else (results,)
     return tuple(from_numpy(np.array(r, dtype=inputs[0].dtype.name, order="C")) for r in results)
+
+
+def delivers(fn: F) -> F:
+    """`fn`, whose results are written into its argument `out` where that is given."""
+
+    @functools.wraps(fn)
+    def run(*args: Any, out: Any = None, **options: Any) -> Any:
+        result = fn(*args, **options)
+        return result if out is None else deliver(result, out)
+
+    return cast(F, run)
 
 
 def diag(x: Tensor) -> Tensor:
@@ -157,21 +171,23 @@ class EighFunction(Function):
 
 
 class SVDFunction(Function):
-    """A = U diag(s) V^T, reduced: the real case of Giles, section 5.3, written with skew parts."""
+    """A = U diag(s) V^T; gradients are of the reduced form: the real case of Giles, section 5.3, written with skew parts."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: FunctionCtx, a: Tensor, full: bool) -> tuple[Tensor, Tensor, Tensor]:
         *batch, m, n = a.shape
         k = min(m, n)
-        shapes = ((*batch, m, k), (*batch, k), (*batch, k, n))
-        u, s, vh = on_host("svd", lambda x: tuple(np.linalg.svd(x, full_matrices=False)), shapes, a)
+        shapes = ((*batch, m, m if full else k), (*batch, k), (*batch, n if full else k, n))
+        u, s, vh = on_host("svd", lambda x: tuple(np.linalg.svd(x, full_matrices=full)), shapes, a)
         ctx.save_for_backward(u, s, vh)
         return u, s, vh
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gu: Tensor, gs: Tensor, gvh: Tensor) -> Tensor:
+    def backward(ctx: FunctionCtx, gu: Tensor, gs: Tensor, gvh: Tensor) -> tuple[Tensor, None]:
         u, s, vh = ctx.saved_tensors
         assert u is not None and s is not None and vh is not None
+        k = s.shape[-1]
+        u, vh, gu, gvh = u[..., :k], vh[..., :k, :], gu[..., :k], gvh[..., :k, :]
         v, gv = vh.mT, gvh.mT
         ut_gu, vt_gv = u.mT @ gu, v.mT @ gv
         e = gaps(s * s)
@@ -182,7 +198,7 @@ class SVDFunction(Function):
             result = result + (gu - u @ ut_gu) / row @ vh
         if v.shape[-2] > s.shape[-1]:
             result = result + u @ ((gv - v @ vt_gv) / row).mT
-        return result
+        return result, None
 
 
 class QRFunction(Function):
@@ -200,9 +216,6 @@ class QRFunction(Function):
     def backward(ctx: FunctionCtx, gq: Tensor, gr: Tensor) -> Tensor:
         q, r = ctx.saved_tensors
         assert q is not None and r is not None
-        if q.shape[-2] < r.shape[-1]:
-            raise ShapeError(f"qr: no gradient for matrices with fewer rows than columns: {q.shape[-2]} by {r.shape[-1]}; factor the first "
-                             f"{q.shape[-2]} columns")
         m = r @ gr.mT - gq.mT @ q
         lower = m.tril(-1)
         copied = lower + lower.mT + diag(m.diagonal(0, -2, -1))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ascendlite.core import Tensor, int32
 from ascendlite.errors import ArgumentError, ShapeError
-from ascendlite.linalg.factors import LinAlgError, check_matrices
+from ascendlite.linalg.factors import LinAlgError, check_matrices, delivers
 from ascendlite.linalg.solvers import cholesky, inv, solve
 from ascendlite.ops.movement import cat, stack
 
@@ -54,19 +54,22 @@ def _with_info(run: Callable[..., Tensor], A: Tensor, *others: Tensor, check_err
     return stack(parts).reshape(*batch, *parts[0].shape), flags.reshape(batch)
 
 
-def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -> CholeskyEx:
+@delivers
+def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, out: tuple[Tensor, ...] | None = None) -> CholeskyEx:
     """`cholesky` that reports matrices that are not positive definite in `info`; there the factor is NaN."""
     check_matrices("cholesky_ex", A, square=True)
     return CholeskyEx(*_with_info(lambda x: cholesky(x, upper=upper), A, check_errors=check_errors))
 
 
-def inv_ex(A: Tensor, *, check_errors: bool = False) -> InvEx:
+@delivers
+def inv_ex(A: Tensor, *, check_errors: bool = False, out: tuple[Tensor, ...] | None = None) -> InvEx:
     """`inv` that reports singular matrices in `info`; there the inverse is NaN."""
     check_matrices("inv_ex", A, square=True)
     return InvEx(*_with_info(inv, A, check_errors=check_errors))
 
 
-def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False) -> SolveEx:
+@delivers
+def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False, out: tuple[Tensor, ...] | None = None) -> SolveEx:
     """`solve` that reports singular matrices in `info`; there the solution is NaN."""
     check_matrices("solve_ex", A, square=True)
     vector = B.ndim == 1 or (B.ndim == A.ndim - 1 and B.shape == A.shape[:-1])
@@ -76,7 +79,8 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
     return SolveEx(*_with_info(lambda a, b: solve(a, b, left=left), A, B, check_errors=check_errors))
 
 
-def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
+@delivers
+def tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> Tensor:
     """The inverse of A as a map from its last dims to its first `ind`."""
     if ind <= 0:
         raise ArgumentError(f"tensorinv: expected a strictly positive integer for 'ind', got {ind}")
@@ -86,7 +90,8 @@ def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     return inv(A.reshape(math.prod(first), math.prod(last))).reshape(*last, *first)
 
 
-def tensorsolve(A: Tensor, B: Tensor, dims: Sequence[int] | None = None) -> Tensor:
+@delivers
+def tensorsolve(A: Tensor, B: Tensor, dims: Sequence[int] | None = None, *, out: Tensor | None = None) -> Tensor:
     """X with tensordot(A, X, X.ndim) = B; `dims` of A are moved to its end first."""
     if dims is not None:
         A = A.movedim(tuple(dims), tuple(range(A.ndim - len(dims), A.ndim)))

@@ -6,13 +6,14 @@ import math
 
 from ascendlite.core import FUNCTIONS, DType, Tensor
 from ascendlite.errors import ArgumentError
-from ascendlite.linalg.factors import check_matrices
+from ascendlite.linalg.factors import check_matrices, delivers
 from ascendlite.linalg.solvers import inv, svdvals
 
 Dims = int | tuple[int, ...] | None
 
 
-def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+@delivers
+def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None, out: Tensor | None = None) -> Tensor:
     """The norm of order `ord` of the vectors along dims."""
     result: Tensor = FUNCTIONS["vector_norm"](x, ord, dim, keepdim, dtype=dtype)
     return result
@@ -35,13 +36,15 @@ MATRIX_NORMS = {
 }
 
 
-def matrix_norm(A: Tensor, ord: float | str = "fro", dim: tuple[int, int] = (-2, -1), keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+@delivers
+def matrix_norm(A: Tensor, ord: float | str = "fro", dim: tuple[int, int] = (-2, -1), keepdim: bool = False, *, dtype: DType | None = None, out: Tensor | None = None) -> Tensor:
     """The norm of the matrices over two dims: "fro", "nuc", 1, 2, inf, or the smallest of these for -1, -2, -inf.
 
     >>> al.linalg.matrix_norm(al.tensor([[3.0, 0.0], [0.0, 4.0]]), "nuc")
     tensor(7.)
     """
-    check_matrices("matrix_norm", A)
+    if ord in ("nuc", 2, -2) or not isinstance(A, Tensor) or A.ndim < 2 or not A.dtype.is_floating_point:
+        check_matrices("matrix_norm", A)
     if ord not in MATRIX_NORMS:
         raise ArgumentError(f"matrix_norm: Order {ord} not supported; known: {', '.join(map(str, MATRIX_NORMS))}")
     rows, columns = (d % A.ndim for d in dim)
@@ -54,7 +57,8 @@ def matrix_norm(A: Tensor, ord: float | str = "fro", dim: tuple[int, int] = (-2,
     return result
 
 
-def norm(A: Tensor, ord: float | str | None = None, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+@delivers
+def norm(A: Tensor, ord: float | str | None = None, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None, out: Tensor | None = None) -> Tensor:
     """A vector norm (one dim, or no `ord`), or a matrix norm (two dims, or a matrix with an `ord`).
 
     >>> al.linalg.norm(al.tensor([3.0, 4.0]))
@@ -70,7 +74,8 @@ def norm(A: Tensor, ord: float | str | None = None, dim: Dims = None, keepdim: b
     return matrix_norm(A, ord, dims or (-2, -1), keepdim, dtype=dtype)  # type: ignore[arg-type]
 
 
-def cond(A: Tensor, p: float | str | None = None) -> Tensor:
+@delivers
+def cond(A: Tensor, p: float | str | None = None, *, out: Tensor | None = None) -> Tensor:
     """The condition number: the norm of A times that of its inverse; in order 2, the ratio of the extreme singular values."""
     check_matrices("cond", A)
     if p in (None, 2, -2):
@@ -80,12 +85,14 @@ def cond(A: Tensor, p: float | str | None = None) -> Tensor:
     return matrix_norm(A, p) * matrix_norm(inv(A), p)
 
 
-def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
+@delivers
+def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
     """Dot products of the vectors along a dim, broadcast."""
     return (x * y).sum(dim)
 
 
-def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
+@delivers
+def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
     """Cross products of the vectors of three along a dim."""
     result: Tensor = FUNCTIONS["cross"](input, other, dim)
     return result
@@ -96,12 +103,14 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
     return A.diagonal(offset, dim1, dim2)
 
 
-def matrix_power(A: Tensor, n: int) -> Tensor:
+@delivers
+def matrix_power(A: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
     """The n-th power of each square matrix; negative powers are of the inverse."""
     result: Tensor = FUNCTIONS["matrix_power"](inv(A) if n < 0 else A, abs(n))
     return result
 
 
-def matmul(input: Tensor, other: Tensor) -> Tensor:
+@delivers
+def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The same as `ascendlite.matmul`."""
     return input @ other

@@ -11,8 +11,24 @@ import numpy as np
 from ascendlite.autograd.function import Function, FunctionCtx
 from ascendlite.core import FUNCTIONS, Tensor, broadcast_shapes
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
-from ascendlite.linalg.factors import QR, SVD, Cholesky, Eigh, EighFunction, Inverse, QRFunction, Solve, SVDFunction, check_matrices, on_host
+from ascendlite.linalg.factors import (
+    QR,
+    SVD,
+    Cholesky,
+    Eigh,
+    EighFunction,
+    Inverse,
+    QRFunction,
+    Solve,
+    SVDFunction,
+    check_matrices,
+    delivers,
+    on_host,
+)
 from ascendlite.ops.create import eye
+from ascendlite.ops.movement import cat
+
+Limit = Tensor | float | None
 
 
 class SlogDet(NamedTuple):
@@ -23,42 +39,49 @@ class SlogDet(NamedTuple):
 
 
 class LstSq(NamedTuple):
-    """The solution of a least squares problem, the sums of squared residuals, and the ranks."""
+    """The solution of a least squares problem, the sums of squared residuals, the ranks, and the singular values of A."""
 
     solution: Tensor
     residuals: Tensor
     rank: Tensor
+    singular_values: Tensor
 
 
-def svd(A: Tensor, full_matrices: bool = True) -> SVD:
-    """A = U diag(S) Vh of each matrix; `full_matrices=False` gives the first min(m, n) columns and rows. Only that form has a gradient.
+# What `lstsq` gives beside the solution, as LAPACK's drivers do: the residuals, the rank, the singular values.
+DRIVERS = {"gels": (True, False, False), "gelsy": (False, True, False), "gelsd": (True, True, True), "gelss": (True, True, True)}
+
+
+@delivers
+def svd(A: Tensor, full_matrices: bool = True, *, out: tuple[Tensor, ...] | None = None) -> SVD:
+    """A = U diag(S) Vh of each matrix; `full_matrices=False` gives the first min(m, n) columns and rows.
+
+    The gradient is of these: the others are not unique.
 
     >>> al.linalg.svd(al.tensor([[3.0, 0.0], [0.0, 4.0]]), full_matrices=False).S
     tensor([4., 3.])
     """
     check_matrices("svd", A)
-    *batch, m, n = A.shape
-    if not full_matrices or m == n:
-        return SVD(*SVDFunction.apply(A))
-    if A.requires_grad:
-        raise ArgumentError("svd: full_matrices=True has no gradient, since its last vectors are not unique; pass full_matrices=False")
-    shapes = ((*batch, m, m), (*batch, min(m, n)), (*batch, n, n))
-    return SVD(*on_host("svd", lambda x: tuple(np.linalg.svd(x)), shapes, A))
+    return SVD(*SVDFunction.apply(A, full_matrices))
 
 
-def svdvals(A: Tensor) -> Tensor:
+@delivers
+def svdvals(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The singular values of each matrix, from large to small."""
     check_matrices("svdvals", A)
-    return SVD(*SVDFunction.apply(A)).S
+    return SVD(*SVDFunction.apply(A, False)).S
 
 
-def qr(A: Tensor, mode: str = "reduced") -> QR:
+@delivers
+def qr(A: Tensor, mode: str = "reduced", *, out: tuple[Tensor, ...] | None = None) -> QR:
     """A = Q R of each matrix: reduced, complete, or R alone (mode "r", Q is empty)."""
     check_matrices("qr", A)
     *batch, m, n = A.shape
     if mode not in ("reduced", "complete", "r"):
         raise ArgumentError(f"qr: mode is {mode!r}; use 'reduced', 'complete' or 'r'")
-    if mode == "reduced" or (mode == "complete" and m <= n):
+    if mode != "r" and m < n:  # the first m columns decide on Q
+        q, r = QRFunction.apply(A[..., :m])
+        return QR(q, cat([r, q.mT @ A[..., m:]], -1))
+    if mode == "reduced" or (mode == "complete" and m == n):
         return QR(*QRFunction.apply(A))
     if A.requires_grad:
         raise ArgumentError(f"qr: mode {mode!r} has no gradient; use 'reduced'")
@@ -68,7 +91,8 @@ def qr(A: Tensor, mode: str = "reduced") -> QR:
     return QR(*on_host("qr", lambda x: tuple(np.linalg.qr(x, mode="complete")), ((*batch, m, m), (*batch, m, n)), A))
 
 
-def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
+@delivers
+def cholesky(A: Tensor, *, upper: bool = False, out: Tensor | None = None) -> Tensor:
     """The lower triangular L with A = L L^T (or its transpose) of symmetric positive definite matrices; reads the lower triangle.
 
     >>> al.linalg.cholesky(al.tensor([[4.0, 2.0], [2.0, 5.0]]))
@@ -81,7 +105,8 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     return result
 
 
-def eigh(A: Tensor, UPLO: str = "L") -> Eigh:
+@delivers
+def eigh(A: Tensor, UPLO: str = "L", *, out: tuple[Tensor, ...] | None = None) -> Eigh:
     """Eigenvalues, from small to large, and eigenvectors of symmetric matrices; reads one triangle."""
     check_matrices("eigh", A, square=True)
     if UPLO.upper() not in ("L", "U"):
@@ -89,12 +114,14 @@ def eigh(A: Tensor, UPLO: str = "L") -> Eigh:
     return Eigh(*EighFunction.apply(A if UPLO.upper() == "L" else A.mT))
 
 
-def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
+@delivers
+def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Tensor | None = None) -> Tensor:
     """The eigenvalues of symmetric matrices, from small to large."""
     return eigh(A, UPLO).eigenvalues
 
 
-def inv(A: Tensor) -> Tensor:
+@delivers
+def inv(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inverse of each square matrix.
 
     >>> al.linalg.inv(al.tensor([[2.0, 0.0], [0.0, 4.0]]))
@@ -105,7 +132,8 @@ def inv(A: Tensor) -> Tensor:
     return result
 
 
-def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
+@delivers
+def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None) -> Tensor:
     """X with A X = B (`left=False`: X A = B). B is a vector when it has one dim, or one a matrix less than A.
 
     >>> al.linalg.solve(al.tensor([[2.0, 0.0], [0.0, 4.0]]), al.tensor([2.0, 2.0]))
@@ -130,7 +158,8 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     return result
 
 
-def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
+@delivers
+def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False, out: Tensor | None = None) -> Tensor:
     """X with A X = B, where only one triangle of A counts (and, with `unitriangular`, ones on its diagonal)."""
     check_matrices("solve_triangular", A, square=True)
     triangle = A.triu(1 if unitriangular else 0) if upper else A.tril(-1 if unitriangular else 0)
@@ -179,7 +208,7 @@ def cofactors(a: Tensor) -> Tensor:
     if a.device.type != "meta" and bool((det(a.detach()) != 0).all()):
         result: Tensor = det(a).unsqueeze(-1).unsqueeze(-1) * Inverse.apply("det", a).mT
         return result
-    u, s, vh = SVDFunction.apply(a)
+    u, s, vh = SVDFunction.apply(a, False)
     n = s.shape[-1]
     others = FUNCTIONS["where"](eye(n, dtype=a.dtype, device=a.device) != 0, 1.0, s.unsqueeze(-2).expand(*s.shape, n)).prod(-1)
     orientation = (det(u.detach()) * det(vh.detach())).unsqueeze(-1).unsqueeze(-1)
@@ -187,7 +216,8 @@ def cofactors(a: Tensor) -> Tensor:
     return result
 
 
-def det(A: Tensor) -> Tensor:
+@delivers
+def det(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The determinant of each square matrix.
 
     >>> al.linalg.det(al.tensor([[1.0, 2.0], [3.0, 4.0]]))
@@ -197,42 +227,87 @@ def det(A: Tensor) -> Tensor:
     return result
 
 
-def slogdet(A: Tensor) -> SlogDet:
+@delivers
+def slogdet(A: Tensor, *, out: tuple[Tensor, ...] | None = None) -> SlogDet:
     """Sign and logarithm of the absolute value of each determinant; -inf where it is zero."""
     return SlogDet(*SlogDetFunction.apply(check_matrices("slogdet", A, square=True)))
 
 
-def pinv(A: Tensor, *, rtol: float | None = None) -> Tensor:
-    """The Moore-Penrose inverse of each matrix; singular values up to rtol times the largest count as zero."""
-    check_matrices("pinv", A)
-    u, s, vh = SVDFunction.apply(A)
-    small = s <= _rtol(A, rtol) * s.detach().amax(-1, keepdim=True) if s.shape[-1] else s > 0
-    inverse = FUNCTIONS["where"](small, 0.0, 1 / FUNCTIONS["where"](small, 1.0, s))
-    result: Tensor = (vh.mT * inverse.unsqueeze(-2)) @ u.mT
+class PseudoInverse(Function):
+    """Y = A^+, of constant rank: dA = -Y^T dY Y^T + (1 - A Y) dY^T Y Y^T + Y^T Y dY^T (1 - Y A) (Golub and Pereyra, 1973)."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, a: Tensor, atol: Limit, rtol: Limit, hermitian: bool) -> Tensor:
+        if hermitian:
+            s, u = EighFunction.apply(a)
+            vh = u.mT
+        else:
+            u, s, vh = SVDFunction.apply(a, False)
+        small = _small(s.abs(), a, atol, rtol)
+        inverse = FUNCTIONS["where"](small, 0.0, 1 / FUNCTIONS["where"](small, 1.0, s))
+        y: Tensor = (vh.mT * inverse.unsqueeze(-2)) @ u.mT
+        ctx.save_for_backward(a, y)
+        return y
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, g: Tensor) -> tuple[Any, ...]:
+        a, y = ctx.saved_tensors
+        assert a is not None and y is not None
+        yt, gt = y.mT, g.mT
+        outside = gt - a @ (y @ gt)  # (1 - A Y) dY^T
+        inside = gt - (gt @ y) @ a  # dY^T (1 - Y A)
+        return outside @ (y @ yt) + (yt @ y) @ inside - yt @ g @ yt, None, None, None
+
+
+@delivers
+def pinv(A: Tensor, *, atol: Limit = None, rtol: Limit = None, hermitian: bool = False, out: Tensor | None = None) -> Tensor:
+    """The Moore-Penrose inverse of each matrix; singular values up to atol, and rtol times the largest, count as zero.
+
+    `hermitian`: A is symmetric, and only its lower triangle is read.
+    """
+    result: Tensor = PseudoInverse.apply(check_matrices("pinv", A, square=hermitian), atol, rtol, hermitian)
     return result
 
 
-def _rtol(a: Tensor, rtol: float | None) -> float:
-    return max(a.shape[-2:]) * float(np.finfo(a.dtype.name).eps) if rtol is None else rtol
+def _small(s: Tensor, a: Tensor, atol: Limit, rtol: Limit) -> Tensor:
+    """Which of the singular values count as zero: those up to max(atol, rtol * the largest); rtol's default is 0 beside an atol."""
+    if not s.shape[-1]:
+        return s > 0
+    if rtol is None:
+        rtol = max(a.shape[-2:]) * float(np.finfo(a.dtype.name).eps)
+        rtol = rtol if atol is None else FUNCTIONS["where"](atol > 0, 0.0, rtol) if isinstance(atol, Tensor) else 0.0 if atol > 0 else rtol
+    low, part = (x.unsqueeze(-1) if isinstance(x, Tensor) else x for x in (0.0 if atol is None else atol, rtol))
+    return (s <= part * s.amax(-1, keepdim=True)) | (s <= low)
 
 
-def matrix_rank(A: Tensor, *, rtol: float | None = None) -> Tensor:
-    """How many singular values of each matrix are above rtol times the largest."""
-    s = svdvals(check_matrices("matrix_rank", A)).detach()
-    return (s > _rtol(A, rtol) * s.amax(-1, keepdim=True)).sum(-1)
+@delivers
+def matrix_rank(A: Tensor, *, atol: Limit = None, rtol: Limit = None, hermitian: bool = False, out: Tensor | None = None) -> Tensor:
+    """How many singular values of each matrix are above atol, and above rtol times the largest (`hermitian`: A is symmetric)."""
+    check_matrices("matrix_rank", A, square=hermitian)
+    s = (eigvalsh(A).abs() if hermitian else svdvals(A)).detach()
+    return _small(s, A, atol, rtol).logical_not().sum(-1)
 
 
-def lstsq(A: Tensor, B: Tensor, *, rcond: float | None = None) -> LstSq:
-    """The X that makes |A X - B| smallest, of least norm where there are several; through `pinv`, so it has a gradient."""
+def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> LstSq:
+    """The X that makes |A X - B| smallest, of least norm where there are several; through `pinv`, so it has a gradient.
+
+    The driver says what else is given, as torch's: residuals ("gels", of full rank), the rank ("gelsy", the default), or both and
+    the singular values ("gelsd", "gelss"); what is not, is empty.
+    """
     check_matrices("lstsq", A)
+    if driver is not None and driver not in DRIVERS:
+        raise ArgumentError(f"lstsq: parameter `driver` should be one of ({', '.join(DRIVERS)}), not {driver!r}")
+    with_residuals, with_rank, with_values = DRIVERS[driver or "gelsy"]
     vector = B.ndim == A.ndim - 1
     b = B.unsqueeze(-1) if vector else B
     if b.ndim < 2 or b.shape[-2] != A.shape[-2]:
         raise ShapeError(f"lstsq: A.shape[-2] should match B's rows, but the shapes are {tuple(A.shape)} and {tuple(B.shape)}")
     x, rank = pinv(A, rtol=rcond) @ b, matrix_rank(A, rtol=rcond)
-    full = A.shape[-2] > A.shape[-1] and A.device.type != "meta" and bool((rank == A.shape[-1]).all())
+    full = with_residuals and A.shape[-2] > A.shape[-1] and A.device.type != "meta" and bool((rank == A.shape[-1]).all())
     residuals = ((A @ x - b) ** 2).sum(-2) if full else A.new_empty(0)
-    return LstSq(x.squeeze(-1) if vector else x, residuals, rank)
+    none = A.new_empty(0)
+    values = svdvals(A).detach() if with_values else none
+    return LstSq(x.squeeze(-1) if vector else x, residuals, rank if with_rank else none.long(), values)
 
 
 # Numerators of the Pade approximant of order 13 of exp: N. Higham, "The scaling and squaring method for the matrix exponential
@@ -263,7 +338,8 @@ def matrix_exp(A: Tensor) -> Tensor:
     return result
 
 
-def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
+@delivers
+def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The product of several matrices (the first and the last may be vectors), in the order that costs least."""
     if len(tensors) < 2:
         raise ArgumentError(f"multi_dot: expected at least 2 tensors but got {len(tensors)}")

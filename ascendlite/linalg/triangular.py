@@ -14,7 +14,7 @@ import numpy as np
 from ascendlite.autograd.function import Function, FunctionCtx
 from ascendlite.core import Tensor, empty, from_numpy, int32
 from ascendlite.errors import ArgumentError, ShapeError
-from ascendlite.linalg.factors import LinAlgError, Solve, check_matrices, on_host
+from ascendlite.linalg.factors import LinAlgError, Solve, check_matrices, delivers, on_host
 from ascendlite.linalg.solvers import solve_triangular
 from ascendlite.ops.create import eye
 from ascendlite.ops.movement import cat
@@ -101,7 +101,8 @@ class LUFunction(Function):
         return result
 
 
-def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> LUFactorEx:
+@delivers
+def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False, out: tuple[Tensor, ...] | None = None) -> LUFactorEx:
     """`lu_factor` that reports singular matrices in `info`, and raises only with `check_errors`."""
     if not pivot:
         raise ArgumentError("lu_factor: LU without pivoting is not implemented on the CPU; pass pivot=True")
@@ -117,13 +118,15 @@ def _refuse(op: str, info: Tensor, text: str) -> None:
         raise LinAlgError(f"{op}: {text.format(first)}; regularize the matrix")
 
 
-def lu_factor(A: Tensor, *, pivot: bool = True) -> LUFactor:
+@delivers
+def lu_factor(A: Tensor, *, pivot: bool = True, out: tuple[Tensor, ...] | None = None) -> LUFactor:
     """LU factors of each matrix, packed, for `lu_solve`; a zero on U's diagonal is an error."""
     packed, pivots, _ = lu_factor_ex(A, pivot=pivot, check_errors=True)
     return LUFactor(packed, pivots)
 
 
-def lu(A: Tensor, *, pivot: bool = True) -> LU:
+@delivers
+def lu(A: Tensor, *, pivot: bool = True, out: tuple[Tensor, ...] | None = None) -> LU:
     """P, L and U of each matrix.
 
     >>> al.linalg.lu(al.tensor([[1.0, 2.0], [2.0, 2.0]])).U
@@ -162,7 +165,8 @@ def permutation(pivots: Tensor, m: int, like: Tensor) -> Tensor:
     return from_numpy(np.ascontiguousarray(matrices.reshape(*pivots.shape[:-1], m, m)))
 
 
-def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False) -> Tensor:
+@delivers
+def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False, out: Tensor | None = None) -> Tensor:
     """X with A X = B (`left=False`: X A = B; `adjoint`: with A^T) from what `lu_factor(A)` gave."""
     check_matrices("lu_solve", LU, square=True)
     if not left:
@@ -190,7 +194,8 @@ def geqrf(A: Tensor) -> tuple[Tensor, Tensor]:
     return packed, tau
 
 
-def householder_product(A: Tensor, tau: Tensor) -> Tensor:
+@delivers
+def householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The first columns of the product of the reflections 1 - tau v v^T, v from below the diagonal of A's columns."""
     check_matrices("householder_product", A)
     *batch, m, n = A.shape

@@ -72,7 +72,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
             f"{tuple(weight.shape)}; they need equal leading dimensions, then {M} and {N}"
         )
     left = input1.reshape(-1, M) @ weight.permute(1, 0, 2).reshape(M, K * N)
-    out = (left.reshape(-1, K, N) * input2.reshape(-1, 1, N)).sum(-1).reshape(*lead, K)
+    out = (left.reshape(-1, K, N) * input2.reshape(-1, 1, N)).sum(-1, dtype=input1.dtype).reshape(*lead, K)
     return out if bias is None else out + bias
 
 

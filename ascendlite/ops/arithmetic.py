@@ -16,6 +16,7 @@ from ascendlite.core import (
     dtype_of_name,
     function,
     pointwise,
+    require_tensor,
     result_type,
 )
 from ascendlite.errors import ArgumentError, DTypeError
@@ -56,6 +57,8 @@ _add_scaled = pointwise(
 def _scaled(op: Op, sign: int, input: Tensor | Number, other: Tensor | Number, alpha: Number) -> Plan:
     if alpha == 1:
         return op, (input, other)
+    if isinstance(alpha, bool) and sign == 1 and result_type(input, other) is _BOOL:
+        return _add, (input, other * alpha)
     if isinstance(alpha, float) and not result_type(input, other).is_floating_point:
         raise DTypeError(
             f"{op.name}: for integral inputs, alpha must not be a float: alpha is {alpha}; give an int"
@@ -96,6 +99,7 @@ def sub(
 @function(methods=("rsub",))
 def rsub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """other - alpha * input."""
+    require_tensor("rsub", input)
     return sub(other, input, alpha=alpha)
 
 
@@ -171,7 +175,7 @@ _remainder = pointwise(
     "remainder", NUMERIC, vjp=(lambda g: g, lambda g, _y, a, b: -g * _floor_divide(a, b)), public=False
 )
 _fmod = pointwise(
-    "fmod", NUMERIC, vjp=(lambda g: g, lambda g, _y, a, b: -g * _trunc_divide(a, b)), public=False
+    "fmod", NUMERIC, vjp=(lambda g: g, lambda g, _y, a, b: -g * _trunc_divide(a, b)), public=False, tensors=(0,)
 )
 _check_divisor = Op("check_divisor", inputs=1, infer=lambda divisor: ((), _BOOL))
 
@@ -274,7 +278,15 @@ def pow(input: Tensor | Number, exponent: Tensor | Number, *, out: Tensor | None
     return op(*operands, out=out)
 
 
-@function(methods=("float_power",), inplace=True)
+def _float_power_(self: Tensor, exponent: Tensor | Number) -> Tensor:
+    if self.dtype is not _FLOAT64:
+        raise DTypeError(
+            f"float_power_: the base has dtype {self.dtype.name} but the operation's result requires dtype float64"
+        )
+    return self.copy_(float_power(self, exponent))
+
+
+@function(methods=("float_power",), inplace=_float_power_)
 def float_power(input: Tensor | Number, exponent: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """input ** exponent, computed and given in float64."""
     operands = [x.to(_FLOAT64) if isinstance(x, Tensor) else float(x) for x in (input, exponent)]
@@ -290,6 +302,7 @@ maximum = pointwise(
         lambda g, _y, a, b: where(a < b, 0.0, where(a == b, g * 0.5, g)),
         lambda g, _y, a, b: where(a > b, 0.0, where(a == b, g * 0.5, g)),
     ),
+    tensors=(0, 1),
 )
 minimum = pointwise(
     "minimum",
@@ -298,6 +311,7 @@ minimum = pointwise(
         lambda g, _y, a, b: where(a > b, 0.0, where(a == b, g * 0.5, g)),
         lambda g, _y, a, b: where(a < b, 0.0, where(a == b, g * 0.5, g)),
     ),
+    tensors=(0, 1),
 )
 fmax = pointwise(
     "fmax",
@@ -306,6 +320,7 @@ fmax = pointwise(
         lambda g, _y, a, b: where((a >= b) | isnan(b), g, 0.0),
         lambda g, _y, a, b: where((a >= b) | isnan(b), 0.0, g),
     ),
+    tensors=(0, 1),
 )
 fmin = pointwise(
     "fmin",
@@ -314,6 +329,7 @@ fmin = pointwise(
         lambda g, _y, a, b: where((a <= b) | isnan(b), g, 0.0),
         lambda g, _y, a, b: where((a <= b) | isnan(b), 0.0, g),
     ),
+    tensors=(0, 1),
 )
 
 _clamp_backward = pointwise(
@@ -334,13 +350,15 @@ _clamp = pointwise(
 )
 clamp_min = pointwise(
     "clamp_min",
-    NUMERIC,
+    PROMOTE,
     vjp=(lambda g, _y, x, low: where(x >= low, g, 0.0), lambda g, _y, x, low: where(x < low, g, 0.0)),
+    tensors=(0,),
 )
 clamp_max = pointwise(
     "clamp_max",
-    NUMERIC,
+    PROMOTE,
     vjp=(lambda g, _y, x, high: where(x <= high, g, 0.0), lambda g, _y, x, high: where(x > high, g, 0.0)),
+    tensors=(0,),
 )
 
 

@@ -28,7 +28,8 @@ _BOOL, _UINT8 = dtype_of_name("bool"), dtype_of_name("uint8")
 
 def _test(name: str, *aliases: str, rule: int = COMPARE, inputs: int = 2) -> Op:
     """An op with a bool result; its in-place form stores 0 and 1 in the tensor's own dtype."""
-    op = pointwise(name, rule, inputs=inputs, public=False)
+    tensors = () if inputs == 1 else (0, 1) if rule == LOGICAL else (0,)
+    op = pointwise(name, rule, inputs=inputs, public=False, tensors=tensors)
     for public in (name, *aliases):
         register(op, name=public, inplace=inputs == 2 or rule == LOGICAL)
     return op

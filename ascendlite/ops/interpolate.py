@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import floor
 
-from ascendlite.core import Op, Tensor, function
+from ascendlite.core import Op, Tensor, function, uint8
 from ascendlite.errors import DTypeError, ShapeError
 from ascendlite.ops.pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
@@ -94,8 +94,19 @@ def _check_mode(input: Tensor, mode: str, align_corners: bool | None, antialias:
             f"interpolate: align_corners={align_corners} can only be set with the interpolating modes: linear | "
             f"bilinear | bicubic | trilinear; got mode={mode!r}"
         )
-    if not input.dtype.is_floating_point:
+    if not input.dtype.is_floating_point and not (input.dtype is uint8 and mode != "area"):
         raise DTypeError(f"interpolate: not implemented for dtype {input.dtype.name}; cast to a float dtype first")
+
+
+def _bytes(input: Tensor, target: tuple[int, ...], mode: int, align_corners: bool, scales: Sequence[float]) -> Tensor:
+    """The last dim first, one at a time, and rounded to bytes after each, as torch does."""
+    n = len(target)
+    for d in reversed(range(n)):
+        size = tuple(target[d] if k == d else input.shape[2 + k] for k in range(n))
+        factors = [scales[k] if k == d else 0.0 for k in range(n)]
+        wide = _interpolate(input.float(), size, mode, align_corners, *[0.0] * (3 - n), *factors)
+        input = (wide + 0.5).floor().clamp(0, 255).to(uint8)
+    return input
 
 
 @function(toplevel=False)
@@ -125,4 +136,6 @@ def interpolate(
     n = len(target)
     if mode == "area":
         return _AREA[n](input, target)
+    if input.dtype is uint8:
+        return _bytes(input, target, _MODES[mode][0], bool(align_corners), scales)
     return _interpolate(input, target, _MODES[mode][0], bool(align_corners), *[0.0] * (3 - n), *scales)

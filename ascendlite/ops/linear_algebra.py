@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ascendlite.core import Tensor, function
+from ascendlite.core import Tensor, deliver, function
 from ascendlite.ops.compare import where
 
 
@@ -22,9 +22,9 @@ def det(input: Tensor) -> Tensor:
 
 
 @function(methods=("slogdet",))
-def slogdet(input: Tensor) -> tuple[Tensor, Tensor]:
+def slogdet(input: Tensor, *, out: tuple[Tensor, ...] | None = None) -> tuple[Tensor, Tensor]:
     """Sign and logarithm of the absolute value of each determinant."""
-    return _linalg().slogdet(input)
+    return deliver(_linalg().slogdet(input), out)
 
 
 @function(methods=("logdet",))
@@ -35,14 +35,14 @@ def logdet(input: Tensor) -> Tensor:
 
 
 @function(methods=("inverse",))
-def inverse(input: Tensor) -> Tensor:
+def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inverse of each square matrix.
 
     >>> al.inverse(al.tensor([[2.0, 0.0], [0.0, 4.0]]))
     tensor([[0.5000, 0.0000],
             [0.0000, 0.2500]])
     """
-    return _linalg().inv(input)
+    return deliver(_linalg().inv(input), out)
 
 
 @function(methods=("pinverse",))
@@ -58,9 +58,9 @@ def matrix_exp(input: Tensor) -> Tensor:
 
 
 @function(methods=("cholesky",))
-def cholesky(input: Tensor, upper: bool = False) -> Tensor:
+def cholesky(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The triangular factor of each symmetric positive definite matrix."""
-    return _linalg().cholesky(input, upper=upper)
+    return deliver(_linalg().cholesky(input, upper=upper), out)
 
 
 class TopSVD(NamedTuple):
@@ -71,6 +71,21 @@ class TopSVD(NamedTuple):
     V: Tensor
 
 
+class GeQRF(NamedTuple):
+    """R and the Householder vectors in one matrix, and the factors tau."""
+
+    a: Tensor
+    tau: Tensor
+
+
+class LUUnpack(NamedTuple):
+    """P, L and U."""
+
+    P: Tensor
+    L: Tensor
+    U: Tensor
+
+
 class TriangularSolve(NamedTuple):
     """The solution, and a copy of the matrix."""
 
@@ -79,62 +94,62 @@ class TriangularSolve(NamedTuple):
 
 
 @function(methods=("svd",))
-def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> TopSVD:
+def svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: tuple[Tensor, ...] | None = None) -> TopSVD:
     """U, S and V (not its transpose: that is linalg.svd) of each matrix; `some`: only the columns that count."""
     if not compute_uv:
         values = _linalg().svdvals(input)
         m, n = input.shape[-2:]
-        return TopSVD(input.new_zeros((*input.shape[:-1], m)), values, input.new_zeros((*input.shape[:-2], n, n)))
+        return deliver(TopSVD(input.new_zeros((*input.shape[:-1], m)), values, input.new_zeros((*input.shape[:-2], n, n))), out)
     u, s, vh = _linalg().svd(input, full_matrices=not some)
-    return TopSVD(u, s, vh.mT)
+    return deliver(TopSVD(u, s, vh.mT), out)
 
 
 @function(methods=("qr",))
-def qr(input: Tensor, some: bool = True) -> tuple[Tensor, Tensor]:
+def qr(input: Tensor, some: bool = True, *, out: tuple[Tensor, ...] | None = None) -> tuple[Tensor, Tensor]:
     """Q and R of each matrix; `some=False`: a square Q."""
-    return _linalg().qr(input, "reduced" if some else "complete")
+    return deliver(_linalg().qr(input, "reduced" if some else "complete"), out)
 
 
 @function(methods=("geqrf",))
-def geqrf(input: Tensor) -> tuple[Tensor, Tensor]:
+def geqrf(input: Tensor, *, out: tuple[Tensor, ...] | None = None) -> GeQRF:
     """R in and above the diagonal, the Householder vectors below it, and their factors tau."""
-    return _linalg().triangular.geqrf(input)
+    return deliver(GeQRF(*_linalg().triangular.geqrf(input)), out)
 
 
 @function(methods=("orgqr",))
-def orgqr(input: Tensor, tau: Tensor) -> Tensor:
+def orgqr(input: Tensor, tau: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The Q that `geqrf` found."""
-    return _linalg().householder_product(input, tau)
+    return deliver(_linalg().householder_product(input, tau), out)
 
 
 @function()
-def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True, *, out: tuple[Tensor, ...] | None = None) -> LUUnpack:
     """P, L and U out of what linalg.lu_factor gave; what is not asked for is empty."""
     p, lower, upper = _linalg().triangular.unpack(LU_data, LU_pivots)
     none = LU_data.new_empty(0)
-    return (p if unpack_pivots else none, *((lower, upper) if unpack_data else (none, none)))
+    return deliver(LUUnpack(p if unpack_pivots else none, *((lower, upper) if unpack_data else (none, none))), out)
 
 
 @function(methods=("cholesky_solve",))
-def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False) -> Tensor:
+def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """X with A X = input, where L is the Cholesky factor of A."""
     solve = _linalg().solve_triangular
     lower = L.mT if upper else L
-    return solve(lower.mT, solve(lower, input, upper=False), upper=True)
+    return deliver(solve(lower.mT, solve(lower, input, upper=False), upper=True), out)
 
 
 @function(methods=("cholesky_inverse",))
-def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
+def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The inverse of the matrix whose Cholesky factor is L."""
     inverse = _linalg().inv(L.triu() if upper else L.tril())
-    return inverse @ inverse.mT if upper else inverse.mT @ inverse
+    return deliver(inverse @ inverse.mT if upper else inverse.mT @ inverse, out)
 
 
 @function(methods=("triangular_solve",))
 def triangular_solve(
-    b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
+    b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False, *, out: tuple[Tensor, ...] | None = None
 ) -> TriangularSolve:
     """X with A X = b (or A^T X = b) for triangular A, and a copy of A; linalg.solve_triangular is the newer form."""
     matrix = A.mT if transpose else A
     x = _linalg().solve_triangular(matrix, b, upper=upper != transpose, unitriangular=unitriangular)
-    return TriangularSolve(x, A.clone())
+    return deliver(TriangularSolve(x, A.clone()), out)

@@ -291,17 +291,10 @@ def linear(
     return y if out is None else deliver(y, out)
 
 
-def _scales(name: str, dtype: DType, beta: float, alpha: float) -> tuple[float, float]:
-    for label, value in (("beta", beta), ("alpha", alpha)):
-        if not dtype.is_floating_point and isinstance(value, float):
-            raise DTypeError(
-                f"{name}: {label} is {value} for dtype {dtype}; for integer tensors it must be an integer"
-            )
-    return float(beta), float(alpha)
-
-
-def _add_product(name: str, input: Tensor, a: Tensor, b: Tensor, beta: float, alpha: float) -> Tensor:
-    beta, alpha = _scales(name, a.dtype, beta, alpha)
+def _add_product(input: Tensor, a: Tensor, b: Tensor, beta: float, alpha: float) -> Tensor:
+    if not a.dtype.is_floating_point:  # as torch: integers have integer scales
+        beta, alpha = int(beta), int(alpha)
+    beta, alpha = float(beta), float(alpha)
     if beta == 0:  # the addend is not read: it may hold NaN
         _addmm_shape(a, b, input, alpha, beta)
         y = _matmul(a, b)
@@ -315,7 +308,7 @@ def addmm(
 ) -> Tensor:
     """`beta * input + alpha * (mat1 @ mat2)`."""
     _expect_dims("addmm", mat1=(mat1, 2), mat2=(mat2, 2))
-    return deliver(_add_product("addmm", input, mat1, mat2, beta, alpha), out)
+    return deliver(_add_product(input, mat1, mat2, beta, alpha), out)
 
 
 @function(methods=("baddbmm",), inplace=True)
@@ -334,7 +327,7 @@ def baddbmm(
         raise ShapeError(
             f"baddbmm: batches differ: batch1 has shape {tuple(batch1.shape)}, batch2 has shape {tuple(batch2.shape)}"
         )
-    return deliver(_add_product("baddbmm", input, batch1, batch2, beta, alpha), out)
+    return deliver(_add_product(input, batch1, batch2, beta, alpha), out)
 
 
 @function(methods=("addbmm",), inplace=True)
@@ -354,7 +347,7 @@ def addbmm(
             f"addbmm: batch1 of shape {tuple(batch1.shape)} and batch2 of shape {tuple(batch2.shape)} do not fit"
         )
     left = batch1.transpose(0, 1).reshape(batch1.shape[1], -1)
-    return deliver(_add_product("addbmm", input, left, batch2.reshape(-1, batch2.shape[2]), beta, alpha), out)
+    return deliver(_add_product(input, left, batch2.reshape(-1, batch2.shape[2]), beta, alpha), out)
 
 
 @function(methods=("addmv",), inplace=True)
@@ -364,7 +357,7 @@ def addmv(
     """`beta * input + alpha * (mat @ vec)`."""
     _expect_dims("addmv", mat=(mat, 2), vec=(vec, 1))
     column = input.unsqueeze(-1)
-    return deliver(_add_product("addmv", column, mat, vec.unsqueeze(1), beta, alpha).squeeze(1), out)
+    return deliver(_add_product(column, mat, vec.unsqueeze(1), beta, alpha).squeeze(1), out)
 
 
 @function(methods=("addr",), inplace=True)
@@ -373,4 +366,4 @@ def addr(
 ) -> Tensor:
     """`beta * input + alpha * outer(vec1, vec2)`."""
     _expect_dims("addr", vec1=(vec1, 1), vec2=(vec2, 1))
-    return deliver(_add_product("addr", input, vec1.unsqueeze(1), vec2.unsqueeze(0), beta, alpha), out)
+    return deliver(_add_product(input, vec1.unsqueeze(1), vec2.unsqueeze(0), beta, alpha), out)

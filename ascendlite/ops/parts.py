@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from ascendlite.core import FLOATONLY, NUMERIC, Tensor, deliver, function, int32, ones_like, pointwise
+from ascendlite.core import FLOATONLY, NUMERIC, Tensor, deliver, function, int32, ones_like, pointwise, require_tensor
 from ascendlite.core import bool as bool_
 from ascendlite.errors import DTypeError
 from ascendlite.ops.compare import where
@@ -13,8 +13,8 @@ from ascendlite.ops.pointwise import exp2
 
 # ---- divisors ----
 
-gcd = pointwise("gcd", NUMERIC, inputs=2)
-lcm = pointwise("lcm", NUMERIC, inputs=2)
+gcd = pointwise("gcd", NUMERIC, inputs=2, tensors=(0, 1))
+lcm = pointwise("lcm", NUMERIC, inputs=2, tensors=(0, 1))
 
 # ---- parts of floats ----
 
@@ -40,6 +40,7 @@ def frexp(input: Tensor, *, out: tuple[Tensor, Tensor] | None = None) -> Parts:
 @function(methods=("ldexp",), inplace=True)
 def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """input * 2 ** other, in floats."""
+    require_tensor("ldexp", input)
     return deliver(input * exp2(other), out)
 
 

@@ -82,6 +82,7 @@ def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, 
         raise TypeError(f"unravel_index: expected 'shape' to be int or sequence of ints, but got {sizes}")
     if any(n < 0 for n in sizes):
         raise ValueError(f"unravel_index: 'shape' cannot have negative values, but got {sizes}")
+    indices = indices.long()
     return tuple(
         (indices // step) % n if n else (indices // step) * 0
         for n, step in zip(sizes, _strides(sizes), strict=True)

@@ -43,8 +43,15 @@ atan2 = pointwise(
     FLOAT,
     vjp=(lambda g, _y, a, b: _atan2_rule(g, a, b), lambda g, _y, a, b: _atan2_rule(-g, b, a)),
 )
-hypot = pointwise("hypot", FLOATONLY, vjp=(lambda g, y, a, _b: g * (a / y), lambda g, y, _a, b: g * (b / y)))
-copysign = pointwise("copysign", FLOAT, vjp=(lambda g, y, a, _b: g * where(a == 0, 0.0, y / a), zero))
+hypot = pointwise(
+    "hypot",
+    FLOATONLY,
+    vjp=(lambda g, y, a, _b: g * (a / y), lambda g, y, _a, b: g * (b / y)),
+    tensors=(0, 1),
+)
+copysign = pointwise(
+    "copysign", FLOAT, vjp=(lambda g, y, a, _b: g * where(a == 0, 0.0, y / a), zero), tensors=(0,)
+)
 logaddexp = pointwise(
     "logaddexp",
     FLOATONLY,

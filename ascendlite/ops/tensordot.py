@@ -37,7 +37,7 @@ def tensordot(
     left, right = _dims(a, b, dims)
     for i, j in zip(left, right, strict=True):
         if a.shape[i] != b.shape[j] and 1 in (a.shape[i], b.shape[j]):  # a dim of size 1 is broadcast
-            a, b = (a.sum(i, keepdim=True), b) if b.shape[j] == 1 else (a, b.sum(j, keepdim=True))
+            a, b = (a.sum(i, True, dtype=a.dtype), b) if b.shape[j] == 1 else (a, b.sum(j, True, dtype=b.dtype))
         if a.shape[i] != b.shape[j]:
             raise ShapeError(
                 f"tensordot: contracted dims need to match, but dim {i} of {tuple(a.shape)} is {a.shape[i]} "

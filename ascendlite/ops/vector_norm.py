@@ -20,9 +20,10 @@ _norm2 = Op("norm2", inputs=1, contiguous=False, cast="float32", infer=same_dtyp
 
 
 def _power_norm(x: Tensor, p: float, dims: tuple[int, ...], keepdim: bool) -> Tensor:
-    powers = sum(x.abs().pow(p), dims, keepdim)
+    wide = x.to(float32) if x.dtype in (float16, bfloat16) else x  # half floats have no room for powers
+    powers = sum(wide.abs().pow(p), dims, keepdim)
     zero = powers == 0  # where the root has no slope; its subgradient is 0
-    return where(zero, 0.0, where(zero, 1.0, powers).pow(1 / p))
+    return where(zero, 0.0, where(zero, 1.0, powers).pow(1 / p)).to(x.dtype)
 
 
 def _count_norm(x: Tensor, p: float, dims: tuple[int, ...], keepdim: bool) -> Tensor:

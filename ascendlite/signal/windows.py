@@ -5,11 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from ascendlite.core import DType, Tensor
+from ascendlite.core import DType, Tensor, float32, float64, get_default_dtype
 from ascendlite.errors import ArgumentError
-from ascendlite.ops.windows import BLACKMAN, HAMMING, HANN, NUTTALL, bessel, cosines, made, places, triangle
+from ascendlite.ops import windows
+from ascendlite.ops.windows import BLACKMAN, HAMMING, HANN, NUTTALL, bessel, cosines, places, triangle
 
 Window = Callable[..., Tensor]
+
+
+def made(op: str, window: Tensor, dtype: DType | None, device: object, requires_grad: bool) -> Tensor:
+    """The window in the dtype, float32 or float64, and place that were asked for."""
+    dtype = dtype or get_default_dtype()
+    if dtype not in (float32, float64):
+        raise ArgumentError(f"{op}: expects float32 or float64 dtypes, got: {dtype}")
+    return windows.made(op, window, dtype, device, requires_grad)
 
 
 def _fixed(name: str, weights: tuple[float, ...]) -> Window:

@@ -122,6 +122,8 @@ AL_REGISTER() {
   on_numbers<3>("clamp", Clamp{});
   on_numbers<2>("clamp_min", ClampMin{});
   on_numbers<2>("clamp_max", ClampMax{});
+  on_bool<2>("clamp_min", [](bool a, bool b) { return a | b; });
+  on_bool<2>("clamp_max", [](bool a, bool b) { return a & b; });
 }
 
 }  // namespace
