@@ -66,3 +66,21 @@ def test_cast_methods_convert(name: str) -> None:
 def test_an_in_place_result_may_not_change_its_kind() -> None:
     with pytest.raises(RuntimeError, match="can't be cast"):
         al.ones(2, dtype=al.int32).add_(0.5)
+
+
+NARROW = [  # (what, the call, the result's dtype, its values)
+    ("clamp_min of bools", lambda: al.clamp_min(al.tensor([True, False]), al.tensor(False)), al.bool, [True, False]),
+    ("a bool alpha", lambda: al.add(al.tensor([False]), al.tensor([True]), alpha=False), al.bool, [False]),
+    ("scales of integers", lambda: al.addmm(al.ones(1, 1).int(), al.ones(1, 1).int(), al.ones(1, 1).int(), beta=0.5), al.int32, [[1]]),
+    ("int32 from floats", lambda: al.arange(1.0, 5.000001, 2.0, dtype=al.int32), al.int32, [1, 3, 5]),
+    ("places of bytes", lambda: al.unravel_index(al.tensor([5], dtype=al.uint8), (4, 3))[0], al.int64, [1]),
+    ("a bytes image", lambda: al.nn.functional.interpolate(al.tensor([[[[0, 255]]]], dtype=al.uint8), (1, 1), mode="bilinear"), al.uint8, [[[[128]]]]),
+    ("half powers", lambda: al.linalg.vector_norm(al.tensor([8.0], dtype=al.float16), 6), al.float16, 8.0),
+]
+
+
+@pytest.mark.parametrize(("call", "dtype", "values"), [row[1:] for row in NARROW], ids=[row[0] for row in NARROW])
+def test_narrow_types_have_the_values_of_torch(call, dtype, values):
+    result = call()
+    assert result.dtype is dtype
+    assert result.tolist() == values
