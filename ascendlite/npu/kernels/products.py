@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
-from ascendlite.core import Tensor
+from ascendlite.core import Tensor, _core
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.chips import Chip
-from ascendlite.npu.kernels import elementwise, kernel_for, small_products
+from ascendlite.npu.kernels import elementwise, kernel_for, product_plans, small_products
+from ascendlite.npu.kernels.product_plans import LEAST_GAIN, Outline, Plan, Tiles, cut, extent, padded, padded_row
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.cube_tiles import Product
 from ascendlite.npu.programs import kernel
@@ -26,6 +27,7 @@ TILES: Final = {
     4: ((128, 128, 64, 128), (64, 128, 64, 256), (64, 64, 64, 256), (16, 128, 64, 256)),
 }
 _CANDIDATES: Final = 3  # tile shapes that the clock compares: the first ones that leave the fewest cores idle
+_FLOAT32: Final = _core.DTYPE_NAMES["float32"]
 LONGEST_ROW: Final = 65535  # elements from row to row that Nd2Nz can skip
 
 
@@ -46,63 +48,80 @@ class Shape:
 
 
 @kernel(kind="aic")  # type: ignore[untyped-decorator]
-def product(a: Any, b: Any, c: Any, s: Shape, tiles: tuple[int, int, int, int]) -> None:
-    """c[i] = a[i] b[i]: tiles of all matrices are dealt out to the cores in turn."""
-    bm, bn, bk, kl1 = tiles
+def product(a: Any, b: Any, c: Any, s: Shape, plan: Plan) -> None:
+    """c[i] = a[i] b[i], or c[p, i] = the p-th part of that sum: tiles of all matrices are dealt out to the cores in turn."""
+    bm, bn, bk, kl1 = plan.tiles
     ag, bg, cg = ac.GlobalTensor(a), ac.GlobalTensor(b), ac.GlobalTensor(c)
     work = Product(a.dtype, dtypes.f32, bm, bn, bk, kl1, trans_a=s.trans_a, trans_b=s.trans_b)
     down, across = ac.CeilDiv(s.m, bm), ac.CeilDiv(s.n, bn)
-    for t in ac.range(ac.GetBlockIdx(), s.batch * down * across, ac.GetBlockNum()):
+    each = s.batch * down * across
+    for t in ac.range(ac.GetBlockIdx(), plan.parts * each, ac.GetBlockNum()):
         work.begin((t - ac.GetBlockIdx()) // ac.GetBlockNum())
-        i, m0, n0 = t // (down * across), t // across % down * bm, t % across * bn
-        m, n = ac.min(bm, s.m - m0), ac.min(bn, s.n - n0)
-        first_a = i * s.step_a + (m0 if s.trans_a else m0 * s.lda)
-        first_b = i * s.step_b + (n0 * s.ldb if s.trans_b else n0)
-        work.multiply(ag[first_a:], s.lda, bg[first_b:], s.ldb, m, n, s.k)
-        work.store(cg[(i * s.m + m0) * s.n + n0 :], s.n, m, n)
+        p, k0 = (t // each, t // each * plan.deep) if plan.parts > 1 else (0, 0)
+        i, m0, n0 = (t // (down * across) % s.batch if plan.parts > 1 else t // (down * across)), t // across % down * bm, t % across * bn
+        m, n, k = ac.min(bm, s.m - m0), ac.min(bn, s.n - n0), ac.min(plan.deep, s.k - k0) if plan.parts > 1 else s.k
+        first_a = i * s.step_a + (k0 * s.lda + m0 if s.trans_a else m0 * s.lda + k0)
+        first_b = i * s.step_b + (n0 * s.ldb + k0 if s.trans_b else k0 * s.ldb + n0)
+        work.multiply(ag[first_a:], s.lda, bg[first_b:], s.ldb, m, n, k, most=plan.deep if plan.parts > 1 else None)
+        work.store(cg[((p * s.batch + i) * s.m + m0) * s.n + n0 :], s.n, m, n)
     work.finish()
 
 
-def _candidates(s: Shape, itemsize: int, cores: int) -> Iterator[tuple[int, int, int, int]]:
+def _candidates(s: Shape, itemsize: int, cores: int) -> Iterator[Tiles]:
     """Tile shapes, those first whose last round leaves the fewest cores idle; larger tiles win ties, as they reuse more."""
+    yield from sorted(TILES[itemsize], key=lambda tiles: _rounds(s, tiles, cores))[:_CANDIDATES]
 
-    def rounds(tile: tuple[int, int, int, int]) -> tuple[float, int]:
-        bm, bn, _, _ = tile
-        count = s.batch * -(-s.m // bm) * -(-s.n // bn)
-        work = -(-count // cores) * (min(bm, s.m) + 15) // 16 * ((min(bn, s.n) + 15) // 16)
-        return work, -bm * bn
 
-    yield from sorted(TILES[itemsize], key=rounds)[:_CANDIDATES]
+def _rounds(s: Shape, tiles: Tiles, cores: int, deep: int = 1, parts: int = 1) -> tuple[float, int]:
+    """Products of 16 x 16 blocks that the busiest core has, times the depth of a part."""
+    bm, bn, _, _ = tiles
+    count = s.batch * -(-s.m // bm) * -(-s.n // bn) * parts
+    work = -(-count // cores) * (min(bm, s.m) + 15) // 16 * ((min(bn, s.n) + 15) // 16)
+    return work * deep, -bm * bn
+
+
+def _cuts(s: Shape, itemsize: int, cores: int) -> list[Plan]:
+    """Plans that cut the sum, the least work of a core first."""
+    plans = [cut(tiles, s.batch * -(-s.m // tiles[0]) * -(-s.n // tiles[1]), s.k, cores) for tiles in TILES[itemsize]]
+    return sorted((p for p in plans if p is not None), key=lambda p: _rounds(s, p.tiles, cores, p.deep, p.parts))[:_CANDIDATES]
 
 
 @cache
-def best_tiles(s: Shape, dtype: str, chip: Chip) -> tuple[int, int, int, int]:
-    """The tile shape that the clock finds fastest."""
-    sizes = (_extent(s.batch, s.step_a, s.k if s.trans_a else s.m, s.lda), _extent(s.batch, s.step_b, s.n if s.trans_b else s.k, s.ldb), s.batch * s.m * s.n)
-    arguments = [Outline(n, dtype) for n in sizes]
-    return fastest(product, chip, {tiles: (*arguments, s, tiles) for tiles in _candidates(s, FORMATS[dtype], chip.aic)})
+def best_plan(s: Shape, dtype: str, out: str, chip: Chip) -> Plan:
+    """The plan that the clock finds fastest."""
+    itemsize = FORMATS[dtype]
+    times = {plan: _us(s, plan, dtype, out, chip) for plan in map(Plan, _candidates(s, itemsize, chip.aic))}
+    best = min(times, key=lambda plan: times[plan])
+    most = times[best] * LEAST_GAIN
+    further = _cuts(s, itemsize, chip.aic) + [replace(best, pad_a=a, pad_b=b) for a, b in product_plans.paddings(s, itemsize)]
+    times |= {plan: us for plan in further if (us := _us(s, plan, dtype, out, chip)) < most}
+    return min(times, key=lambda plan: times[plan])
 
 
-def fastest(which: Any, chip: Chip, calls: dict[tuple[int, int, int, int], tuple[Any, ...]]) -> tuple[int, int, int, int]:
+def laid_out(s: Shape, plan: Plan, itemsize: int) -> Shape:
+    """The product after its operands were copied to rows of whole lines."""
+    (_, columns_a), (_, columns_b) = product_plans.stored_a(s), product_plans.stored_b(s)
+    lda, ldb = padded_row(columns_a, itemsize) if plan.pad_a else s.lda, padded_row(columns_b, itemsize) if plan.pad_b else s.ldb
+    return replace(s, lda=lda, ldb=ldb)
+
+
+def _us(s: Shape, plan: Plan, dtype: str, out: str, chip: Chip) -> float:
+    """Microseconds of all launches of a plan."""
+    extra = product_plans.joined_us(s.batch * s.m * s.n, plan.parts, out, chip) if plan.parts > 1 else 0.0
+    for padding, stored, ld in ((plan.pad_a, product_plans.stored_a(s), s.lda), (plan.pad_b, product_plans.stored_b(s), s.ldb)):
+        if padding:
+            extra += product_plans.padded_us(*stored, ld, dtype, chip)
+    s = laid_out(s, plan, FORMATS[dtype])
+    sizes = (extent(s.batch, s.step_a, s.k if s.trans_a else s.m, s.lda), extent(s.batch, s.step_b, s.n if s.trans_b else s.k, s.ldb))
+    target = Outline(plan.parts * s.batch * s.m * s.n, "float32" if plan.parts > 1 else out)
+    arguments = (*[Outline(n, dtype) for n in sizes], target, s, plan)
+    return extra + float(launching.timing(product.program(None, chip, arguments, {}).traced).us)
+
+
+def fastest(which: Any, chip: Chip, calls: dict[Tiles, tuple[Any, ...]]) -> Tiles:
     """Of several tile shapes, each with the arguments of a kernel, that which the clock finds fastest; the first wins ties."""
     times = {tiles: launching.timing(which.program(None, chip, arguments, {}).traced).us for tiles, arguments in calls.items()}
     return min(times, key=lambda tiles: times[tiles])
-
-
-def _extent(batch: int, step: int, rows: int, ld: int) -> int:
-    return (batch - 1) * step + rows * ld
-
-
-@dataclass(frozen=True)
-class Outline:
-    """The shape and format of a flat tensor: enough to trace a kernel."""
-
-    size: int
-    dtype: str
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.size,)
 
 
 @dataclass(frozen=True)
@@ -174,7 +193,14 @@ def multiply(c: Tensor, a: Tensor, b: Tensor) -> Any:
     if tiny is not None:
         small_products.multiply(c.detach().reshape(-1), x.flat, y.flat, tiny)
         return None
-    launch(product, x.flat, y.flat, c.detach().reshape(-1), s, best_tiles(s, dtype, state.chip), name="matmul")
+    plan = best_plan(s, dtype, c.dtype.name, state.chip)
+    left = padded(x.flat, *product_plans.stored_a(s), s.lda) if plan.pad_a else x.flat
+    right = padded(y.flat, *product_plans.stored_b(s), s.ldb) if plan.pad_b else y.flat
+    target, size = c.detach().reshape(-1), c.numel()
+    sums = _core.empty((plan.parts * size,), dtype=_FLOAT32, device=c.device) if plan.parts > 1 else target
+    launch(product, left, right, sums, laid_out(s, plan, a.itemsize), plan, name="matmul")
+    if plan.parts > 1:
+        product_plans.join(sums, target, size, plan.parts)
     return None
 
 

@@ -59,9 +59,12 @@ class Product:
         """Say that a tile begins which is this core's `index`-th: what `my_tiles` does by itself."""
         self._tile = index
 
-    def multiply(self, a: GlobalTensor, lda: int, b: GlobalTensor, ldb: int, m: Index, n: Index, k: Index) -> None:
-        """The accumulator = the tile's product; a and b are windows that begin at the tile's first elements, rows lda and ldb elements apart."""
-        steps_l1, steps_l0 = CeilDiv(k, self.kl1), CeilDiv(k, self.bk)
+    def multiply(self, a: GlobalTensor, lda: int, b: GlobalTensor, ldb: int, m: Index, n: Index, k: Index, *, most: int | None = None) -> None:
+        """The accumulator = the tile's product; a and b are windows that begin at the tile's first elements, rows lda and ldb elements apart.
+
+        `most`: the largest k of any tile, where they differ.
+        """
+        steps_l1, steps_l0 = CeilDiv(k if most is None else most, self.kl1), CeilDiv(k if most is None else most, self.bk)
         for k1 in order.range(0, k, self.kl1):
             slots = self._tile * steps_l1 + k1 // self.kl1, self._tile * steps_l0 + k1 // self.bk
             first = a[k1 * lda if self.trans_a else k1 :], lda, b[k1 if self.trans_b else k1 * ldb :], ldb
