@@ -38,3 +38,26 @@ def test_extremes_name_the_first_place_and_nan() -> None:
     for name in ("max", "min"):
         for a, e in zip(getattr(x.npu(), name)(1), getattr(x, name)(1), strict=True):
             np.testing.assert_array_equal(a.cpu().numpy(), e.numpy())
+
+
+@pytest.mark.parametrize(("m", "k", "n", "dtype"), [(64, 16384, 64, "float16"), (33, 5000, 70, "float32"), (200, 1023, 515, "float16")])
+def test_cut_and_padded_products(m: int, k: int, n: int, dtype: str) -> None:
+    a, b = (al.tensor(np.random.default_rng(s).standard_normal(shape).astype(np.float32)).to(getattr(al, dtype)) for s, shape in ((0, (m, k)), (1, (k, n))))
+    with al.npu.profiler.profile() as p:
+        c = a.npu() @ b.npu()
+        turned = a.T.contiguous().npu().T @ b.T.contiguous().npu().T
+    assert {"matmul_sum", "copy"} & {t.name for t in p.tasks}
+    want = a.float().numpy().astype(np.float64) @ b.float().numpy()
+    for got in (c, turned):
+        np.testing.assert_allclose(got.cpu().float().numpy(), want, 1e-3, 1e-3 * np.abs(want).max())
+
+
+def test_streamed_extremes_and_variances() -> None:
+    x = np.random.default_rng(2).standard_normal((5, 9000)).astype(np.float32)
+    x[1, 3], x[1, 77], x[2], x[3, 600], x[4] = np.nan, np.inf, -np.inf, np.inf, 2
+    t = al.tensor(x)
+    for name in ("max", "min"):
+        for a, e in zip(getattr(t.npu(), name)(1), getattr(t, name)(1), strict=True):
+            np.testing.assert_array_equal(a.cpu().numpy(), e.numpy())
+    y = al.tensor(np.random.default_rng(3).standard_normal((4, 700)).astype(np.float32))
+    np.testing.assert_allclose(y.npu().var(1).cpu().numpy(), y.var(1).numpy(), 1e-5)

@@ -47,6 +47,8 @@ def products() -> None:
     a, b = tensor(7000, 1100, dtype=al.float16), tensor(1100, 1900, dtype=al.float16)
     a @ b
     a[:20, :1000].contiguous() @ b[:1000, :40].contiguous()
+    tensor(384, 8192, dtype=al.float16) @ tensor(8192, 1024, dtype=al.float16)
+    tensor(2, 20000) @ tensor(20000, 2)
 
 
 def convolutions() -> None:
@@ -99,6 +101,20 @@ def rows() -> None:
         al.log_softmax(x, 1)
         al.nn.functional.layer_norm(x, (columns,), tensor(columns), tensor(columns))
         al.nn.functional.rms_norm(x, (columns,), tensor(columns))
+
+
+def long_rows() -> None:
+    for dtype in (al.float32, al.float16):
+        x, weight = tensor(150, 20000, dtype=dtype), tensor(20000, dtype=dtype)
+        al.softmax(x, 1)
+        al.nn.functional.layer_norm(x, (20000,), weight, weight)
+        x.var(1)
+        x.std(1)
+        x.argmax(1)
+        x.requires_grad_()
+        al.nn.functional.cross_entropy(x, tensor(150, dtype=al.int64)).backward()
+        al.autograd.grad(al.log_softmax(x, 1), x, al.zeros_like(x))
+        al.autograd.grad(al.softmax(x, 1), x, al.zeros_like(x))
 
 
 def reductions() -> None:
@@ -213,7 +229,7 @@ def groups() -> None:
 
 
 CALLS: dict[str, Callable[[], None]] = {
-    f.__name__: f for f in (pointwise, spreads, products, convolutions, channels, pools, copies, rows, reductions, losses, tables, optimizers, attention, rotary,
+    f.__name__: f for f in (pointwise, spreads, products, convolutions, channels, pools, copies, rows, long_rows, reductions, losses, tables, optimizers, attention, rotary,
                             draws, ranks, chosen_rows, matrices, groups)
 }
 
@@ -225,7 +241,7 @@ NEEDLESS = ("work.new_stat()", "Duplicate(made, 0.0, self.size)", "a row that is
 
 # Calls that launch further kernels, at sizes that need not show what these need: the modules whose syncs are looked at.
 BY_DATA = ("groups",)  # data decide the flow: checked along the ends of what is declared and a typical value, and never called proved
-ONLY = {"groups": ("grouped",), "channels": ("channels",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
+ONLY = {"long_rows": ("row_parts", "streams", "tiles"), "groups": ("grouped",), "channels": ("channels",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
 
 
 def lines_at(site: Site) -> str:

@@ -10,13 +10,14 @@ from ascendlite.npu import clock
 from ascendlite.npu.calibration import vector
 from ascendlite.npu.calibration.rows import Shape
 from ascendlite.npu.kernels import products
+from ascendlite.npu.kernels.product_plans import Outline, Plan
 from ascendlite.npu.programs import Traced, on_chip
 from ascendlite.npu.timeline import PIPES, Timeline
 
 
 def product(m: int, k: int, n: int, tiles: tuple[int, int, int, int]) -> Traced:
     s = products.Shape(1, m, n, k, k, n, 0, 0, False, False)
-    return products.product.trace(*(products.Outline(size, "float16") for size in (m * k, k * n, m * n)), s, tiles)
+    return products.product.trace(*(Outline(size, "float16") for size in (m * k, k * n, m * n)), s, Plan(tiles))
 
 
 def ladder(cores: int, tile: int, buffers: int) -> Traced:

@@ -14,7 +14,8 @@ from ascendlite.npu.kernels.flash_backward import flash_dkv, flash_dq, row_produ
 from ascendlite.npu.kernels.flash_forward import flash, value_pitch
 from ascendlite.npu.kernels.flash_parts import L0_SLOT, LOWEST
 from ascendlite.npu.kernels.flash_plan import SLOTS, Lie, Problem, Tiles, up
-from ascendlite.npu.kernels.products import FORMATS, LONGEST_ROW, Outline
+from ascendlite.npu.kernels.product_plans import Outline
+from ascendlite.npu.kernels.products import FORMATS, LONGEST_ROW
 from ascendlite.npu.kernels.rowwise import rows_of
 from ascendlite.npu.lang.tensors import MIXED_UB, RESERVED_UB
 from ascendlite.npu.runtime import launch as launching

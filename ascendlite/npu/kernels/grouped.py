@@ -14,7 +14,8 @@ from ascendlite.npu import ascendc as ac
 from ascendlite.npu import wide
 from ascendlite.npu.chips import Chip
 from ascendlite.npu.kernels import copies, kernel_for
-from ascendlite.npu.kernels.products import FORMATS, TILES, Outline, fastest, operand
+from ascendlite.npu.kernels.product_plans import Outline
+from ascendlite.npu.kernels.products import FORMATS, TILES, fastest, operand
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.cube_tiles import Product
 from ascendlite.npu.programs import kernel

@@ -1,6 +1,7 @@
-"""Softmax, norms and cross-entropy of rows that do not fit the unified buffer: reductions and element-wise passes, in float32.
+"""Softmax, norms and cross-entropy of rows that do not fit the unified buffer: a core streams a row in parts.
 
-Each pass is a kernel of the device; the values between them are held in its memory.
+A few very long rows, and gradients of norms, are reductions and element-wise passes in float32: each a kernel of the device, the values between
+them in its memory.
 """
 
 from __future__ import annotations
@@ -8,10 +9,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ascendlite.core import Tensor, _core, no_grad
+from ascendlite.npu.kernels import streams
+from ascendlite.npu.kernels.elementwise import blocks_for
+from ascendlite.npu.runtime.launch import launch
 
 Tensors = tuple[Any, ...]
 _FLOAT32, _INT32 = _core.DTYPE_NAMES["float32"], _core.DTYPE_NAMES["int32"]
 MOST: Final = (1 << 31) - 1  # elements that int32 positions can name
+LEAST_ROWS: Final = 3  # that are streamed, one by a core: fewer are faster by passes of all cores
 
 
 def _deliver(outputs: Tensors, results: Tensors) -> None:
@@ -20,8 +25,24 @@ def _deliver(outputs: Tensors, results: Tensors) -> None:
             out.detach().copy_(result.reshape(out.shape))
 
 
+def streamed(x: Tensor, columns: int) -> tuple[int, int] | None:
+    """(rows, columns) if the rows are streamed."""
+    rows = x.numel() // columns
+    return (rows, columns) if rows >= LEAST_ROWS else None
+
+
+def blocks_of(x: Tensor, columns: int) -> int:
+    """Cores: at most one a row."""
+    return min(blocks_for(x.nbytes), x.numel() // columns)
+
+
 def softmax(y: Tensor, x: Tensor, log: bool) -> None:
     """exp(x - max) / sum along the last dim, or its logarithm."""
+    size = streamed(x, x.shape[-1])
+    if size:
+        part = streams.part_of(2 * x.itemsize, 4)
+        launch(streams.softmax_parts, x.detach().contiguous(), y.detach(), *size, part, log, blocks=blocks_of(x, size[1]), name="log_softmax" if log else "softmax")
+        return
     with no_grad():
         v = x.detach().to(_FLOAT32)
         v = v - v.amax(-1, keepdim=True)
@@ -32,6 +53,11 @@ def softmax(y: Tensor, x: Tensor, log: bool) -> None:
 
 def softmax_backward(dx: Tensor, g: Tensor, y: Tensor, log: bool) -> None:
     """y (g - sum g y), or g - exp(y) sum g for the logarithm."""
+    size = streamed(y, y.shape[-1])
+    if size:
+        part, name = streams.part_of(3 * y.itemsize, 8), "log_softmax_backward" if log else "softmax_backward"
+        launch(streams.softmax_backward_parts, g.detach().contiguous(), y.detach().contiguous(), dx.detach(), *size, part, log, blocks=blocks_of(y, size[1]), name=name)
+        return
     with no_grad():
         g, y = g.detach().to(_FLOAT32), y.detach().to(_FLOAT32)
         result = g - y.exp() * g.sum(-1, keepdim=True) if log else y * (g - (g * y).sum(-1, keepdim=True))
@@ -40,6 +66,13 @@ def softmax_backward(dx: Tensor, g: Tensor, y: Tensor, log: bool) -> None:
 
 def row_norm(outputs: Tensors, x: Tensor, weight: Tensor | None, bias: Tensor | None, n: int, centred: bool, eps: float) -> None:
     """(x - mean) rstd weight + bias over rows of n elements; rms_norm where it is not centred."""
+    size = streamed(x, n)
+    if size and all(t is not None and t.is_contiguous() for t in outputs):
+        tables = [None if t is None else t.detach().contiguous() for t in (weight, bias)]
+        part = streams.part_of(2 * x.itemsize + sum(t.itemsize for t in tables if t is not None), 8)
+        launch(streams.norm_parts, x.detach().contiguous(), *tables, *[t.detach() for t in outputs], *size, part, centred, eps, blocks=blocks_of(x, n),
+               name="layer_norm" if centred else "rms_norm")
+        return
     with no_grad():
         v = x.detach().reshape(-1, n).to(_FLOAT32)
         mean = v.mean(-1, keepdim=True) if centred else None
@@ -76,16 +109,27 @@ def _places(target: Tensor, classes: int) -> Tensor:
 
 def row_losses(each: Tensor, lse: Tensor, x: Tensor, target: Tensor) -> None:
     """log sum exp of each row, and that less the logit of the row's class."""
+    size = streamed(x, x.shape[-1]) if lse.is_contiguous() else None
     with no_grad():
-        v = x.detach().to(_FLOAT32)
-        peak = v.amax(-1, keepdim=True)
-        logs = (v - peak).exp().sum(-1).log() + peak.reshape(-1)
+        v = x.detach() if size else x.detach().to(_FLOAT32)
+        if size:
+            logs = lse.detach()
+            launch(streams.lse_parts, v.contiguous(), logs, *size, streams.part_of(x.itemsize, 4), blocks=blocks_of(x, size[1]), name="logsumexp")
+        else:
+            peak = v.amax(-1, keepdim=True)
+            logs = (v - peak).exp().sum(-1).log() + peak.reshape(-1)
         picked = v.reshape(-1, 1).index_select(0, _places(target, x.shape[1])).reshape(-1)
-        _deliver((lse, each), (logs, logs - picked))
+        _deliver((None if size else lse, each), (logs, logs - picked.to(_FLOAT32)))
 
 
 def row_gradients(dx: Tensor, x: Tensor, target: Tensor, lse: Tensor, factor: Tensor) -> None:
     """factor (softmax - one at the row's class)."""
+    size = streamed(x, x.shape[-1])
+    if size and dx.is_contiguous():
+        inputs = [t.detach().contiguous() for t in (x, target, lse, factor)]
+        part = streams.part_of(2 * x.itemsize, 12)
+        launch(streams.loss_gradient_parts, *inputs, dx.detach(), *size, part, blocks=blocks_of(x, size[1]), name="cross_entropy_backward")
+        return
     with no_grad():
         each = factor.reshape(-1, 1)
         p = (x.detach().to(_FLOAT32) - lse.detach().reshape(-1, 1)).exp() * each

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ascendlite.core import Tensor, _core, no_grad
-from ascendlite.npu.kernels import COMPOSITES, Launcher, kernel_for
+from ascendlite.npu.kernels import COMPOSITES, Launcher, kernel_for, longrows, streams
+from ascendlite.npu.runtime.launch import launch
 
 Tensors = tuple[Tensor, ...]
 FLOATS: Final = ("float32", "float16", "bfloat16")
+LEAST_STREAMED: Final = 512  # columns of a row that is worked on by itself: shorter ones take passes over many rows at once
 EXACT: Final = 1 << 24  # whole numbers that float32 holds
 _FLOAT32, _INT64 = _core.DTYPE_NAMES["float32"], _core.DTYPE_NAMES["int64"]
 
@@ -100,20 +102,31 @@ def _linear_scan(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> N
 # -- reductions
 
 
-def _rows(x: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """(kept, reduced): the reduced dims last, as one, in float32."""
+def _turned(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """(kept, reduced): the reduced dims last, as one."""
     kept = [d for d in range(x.ndim) if d not in dims]
     turned = x.permute(*kept, *dims) if x.ndim else x
-    return turned.reshape(math.prod(x.shape[d] for d in kept), -1).to(_FLOAT32)
+    return turned.reshape(math.prod(x.shape[d] for d in kept), -1).contiguous()
+
+
+def _rows(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """(kept, reduced): the reduced dims last, as one, in float32."""
+    return _turned(x, dims).to(_FLOAT32)
 
 
 @passes_for("var_mean")
 def _var_mean(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
     dims, _, root, correction = attrs
-    x = _rows(inputs[0], tuple(dims))
+    x = _turned(inputs[0], tuple(dims))
     degrees = x.shape[1] - correction
     if degrees <= 0:
         return NotImplemented
+    size = longrows.streamed(x, x.shape[1])
+    if size and x.shape[1] >= LEAST_STREAMED and all(t.is_contiguous() for t in outputs):
+        part = streams.part_of(x.itemsize, 4)
+        launch(streams.variance_parts, x, *outputs, *size, part, 1.0 / degrees, bool(root), blocks=longrows.blocks_of(x, size[1]), name="var_mean")
+        return None
+    x = x.to(_FLOAT32)
     mean = x.mean(1, keepdim=True)
     centred = x - mean
     variance = centred.square().sum(1) / degrees
@@ -180,10 +193,16 @@ def _prod(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
 def _along(largest: bool) -> Launcher:
     def run(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
         """The extreme, and the first place that holds it (or NaN)."""
-        x = _rows(inputs[0], (int(attrs[0]),) if inputs[0].ndim else ())
+        x = _turned(inputs[0], (int(attrs[0]),) if inputs[0].ndim else ())
         n = x.shape[1]
         if n >= EXACT:
             return NotImplemented
+        size = longrows.streamed(x, n)
+        if size and n >= LEAST_STREAMED and all(t.is_contiguous() for t in outputs):
+            part = streams.part_of(x.itemsize, 9)
+            launch(streams.extreme_parts, x, *outputs, *size, part, "MAX" if largest else "MIN", blocks=longrows.blocks_of(x, n), name="argmax" if largest else "argmin")
+            return None
+        x = x.to(_FLOAT32)
         best = x.amax(1, keepdim=True) if largest else x.amin(1, keepdim=True)
         found = (x == best).logical_or(x.isnan())
         place = counted(n, x.device).expand(x.shape[0], n).where(found, _core.full((), float(n), dtype=_FLOAT32, device=x.device)).amin(1)

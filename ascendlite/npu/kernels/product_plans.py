@@ -67,7 +67,8 @@ def cut(tiles: Tiles, count: int, k: int, cores: int) -> Plan | None:
     wanted = min(cores // count, MOST_PARTS)
     if wanted < 2:
         return None
-    deep = -(-(-(-k // wanted)) // tiles[3]) * tiles[3]
+    step = tiles[3]
+    deep = -(-k // (wanted * step)) * step
     parts = -(-k // deep)
     return Plan(tiles, parts, deep) if parts > 1 else None
 

@@ -109,7 +109,8 @@ def rows_into(out: Tensor, x: Tensor, kind: str, square: bool, scale: float, roo
     if r is not None:
         launch(reduce_rows, x, out, r, kind, square, scale, root, blocks=blocks_for(x.nbytes), name=f"reduce_{kind.lower()}")
         return True
-    parts = next((p for p in range(columns // 8192, 512) if p > 1 and columns % p == 0), None)
+    least = max(2, columns // 8192)
+    parts = next((p for p in range(least, max(512, 4 * least)) if columns % p == 0), None)
     if parts is None:
         return False
     partial = _new((rows * parts,), _FLOAT32, x)
