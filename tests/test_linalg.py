@@ -96,6 +96,7 @@ def test_solutions_solve():
     assert [tuple(t.shape) for t in L.lstsq(al.tensor(tall), al.tensor(right))] == [(3, 2), (0,), (), (0,)]
     rest = [L.matrix_rank(al.tensor(np.diag([9.0, 1.0, 0.1])), **k).item() for k in ({"atol": 0.5}, {"rtol": 0.5}, {"hermitian": True})]
     assert rest == [2, 1, 3]
+    assert L.matrix_norm(al.zeros(0, 0), 1).item() == L.norm(al.zeros(0, 0), 2).item() == 0
     q, r = al.empty(0, dtype=al.float64), al.empty(0, dtype=al.float64)
     assert L.qr(al.tensor(tall), out=(q, r)).Q is q
     np.testing.assert_allclose((q @ r).numpy(), tall, atol=1e-12)

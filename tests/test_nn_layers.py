@@ -90,9 +90,10 @@ REPRS = {
     "Threshold(0.5, 2)": "Threshold(threshold=0.5, value=2)",
     "PReLU()": "PReLU(num_parameters=1)",
     "Dropout(0.1)": "Dropout(p=0.1, inplace=False)",
-    "LayerNorm(5)": "LayerNorm((5,), eps=1e-05, elementwise_affine=True)",
+    "LayerNorm(5)": "LayerNorm((5,), eps=1e-05, elementwise_affine=True, bias=True)",
     "RMSNorm(5)": "RMSNorm((5,), eps=None, elementwise_affine=True)",
-    "GroupNorm(2, 4)": "GroupNorm(2, 4, eps=1e-05, affine=True)",
+    "GroupNorm(4, 4, bias=False)": "GroupNorm(4, 4, eps=1e-05, affine=True, bias=False)",
+    "GroupNorm(2, 4)": "GroupNorm(2, 4, eps=1e-05, affine=True, bias=True)",
     "BatchNorm2d(3)": "BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)",
     "Conv2d(3, 4, 3)": "Conv2d(3, 4, kernel_size=(3, 3), stride=(1, 1))",
     "Conv2d(3, 6, (3, 1), 2, padding=1, groups=3, bias=False)": (

@@ -19,14 +19,19 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = Fal
     return result
 
 
+def _extreme(values: Tensor, ord: float) -> Tensor:
+    """The largest (0 of none), or the smallest for a negative order."""
+    if ord < 0:
+        return values.amin(-1)
+    return values.amax(-1) if values.shape[-1] else values.sum(-1)
+
+
 def _by_sums(x: Tensor, ord: float) -> Tensor:
-    sums = x.abs().sum(-2 if abs(ord) == 1 else -1)
-    return sums.amax(-1) if ord > 0 else sums.amin(-1)
+    return _extreme(x.abs().sum(-2 if abs(ord) == 1 else -1), ord)
 
 
 def _by_singular_values(x: Tensor, ord: float) -> Tensor:
-    s = svdvals(x)
-    return s.amax(-1) if ord > 0 else s.amin(-1)
+    return _extreme(svdvals(x), ord)
 
 
 MATRIX_NORMS = {
