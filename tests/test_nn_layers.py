@@ -135,6 +135,7 @@ MISTAKES = [
     (lambda: nn.Conv2d(3, 4, 3, stride=2, padding="same"), ValueError, "not supported for strided"),
     (lambda: nn.Conv2d(3, 4, 3, padding_mode="odd"), ValueError, "padding_mode must be one of"),
     (lambda: nn.Dropout(1.5), ValueError, r"between 0 and 1, but got 1\.5"),
+    (lambda: nn.CircularPad1d(3)(al.ones(2)), ValueError, "expected 2D or 3D input"),
     (lambda: nn.GroupNorm(3, 4), ValueError, "num_channels 4 must be divisible by num_groups 3"),
     (lambda: nn.BatchNorm2d(3)(x(2, 3)), ValueError, r"expected 4D input \(got 2D input"),
     (lambda: nn.MultiheadAttention(5, 2), AssertionError, "embed_dim 5 must be divisible by num_heads 2"),

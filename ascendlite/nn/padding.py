@@ -55,6 +55,12 @@ class _ReplicationPad(_Pad):
 class _CircularPad(_Pad):
     mode = "circular"
 
+    def forward(self, input: Tensor) -> Tensor:
+        n = self.spatial
+        if input.ndim not in (n + 1, n + 2):
+            raise ValueError(f"CircularPad{n}d: expected {n + 1}D or {n + 2}D input (got {input.ndim}D input); add or drop dims")
+        return super().forward(input)
+
 
 class ZeroPad1d(_ZeroPad):
     """Zeros around (N, C, W)."""
