@@ -73,6 +73,12 @@ class CallArguments:
         """Adds all arguments of a call: those given, and defaults, whose floats are constants."""
         for name, value in arguments.items():
             is_constant = name not in given and isinstance(value, float)
+            try:
+                hash(value)
+            except TypeError:
+                if not is_tensor(value) and not isinstance(value, (tuple, list)):
+                    raise ArgumentError(f"kernel: the argument {name} is a {type(value).__name__}; it takes tensors, numbers, and other values that can be "
+                                        "the key of a dictionary") from None
             self.values[name] = self._constant(value) if is_constant else self._one(name, value)
         return self
 

@@ -1,3 +1,28 @@
 """The kernel language under the name that kernels use: `import ascendlite.npu.ascendc as ac`."""
 
+from __future__ import annotations
+
+import difflib
+from typing import Any, Final
+
+from ascendlite.npu.lang import ascendc as _names
 from ascendlite.npu.lang.ascendc import *  # noqa: F403
+
+# Names of the vendor's manual that have no counterpart here, and what does the same.
+_INSTEAD: Final = {
+    "GetBlockSize": "blocks are 32 bytes", "SetGlobalBuffer": "ac.GlobalTensor(x)", "TQueBind": "ac.TQue at VECIN, and DataCopy from it",
+    "SetVectorMask": "the mask argument of the instruction", "ResetMask": "the mask argument of the instruction",
+    "SetMaskCount": "the count form of the instruction", "SetMaskNorm": "the mask form of the instruction", "Sort": "ac.Sort32 and ac.MrgSort",
+    "Concat": "ac.Sort32", "GetTPipePtr": "the TPipe that the kernel made", "printf": "Python's print: it shows expressions while the kernel is traced",
+    "PRINTF": "Python's print: it shows expressions while the kernel is traced", "DumpTensor": "a DataCopy to a tensor of the caller",
+    "ASSERT": "Python's assert", "LoadDataWithTranspose": "ac.LoadB, or ac.LoadData(..., trans=True)", "Fill": "ac.InitConstValue",
+    "SetFixPipeConfig": "the arguments of ac.Fixpipe", "SetFixpipePreQuantFlag": "quant= and scale= of ac.Fixpipe",
+    "DataCopyExtParams2": "ac.DataCopyExtParams", "Subs": "ac.Adds with -scalar", "Divs": "ac.Muls with 1 / scalar", "Neg": "ac.Muls with -1",
+    "GetSystemCycle": "kernel.time(...)", "Matmul": "ac.Mmad, or ac.DataCopy with Nd2NzParams, LoadA, LoadB, Mmad and Fixpipe as tests/examples/matmul.py",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    close = difflib.get_close_matches(name, _names.__all__, 3, 0.75)
+    hint = f"; use {_INSTEAD[name]}" if name in _INSTEAD else f"; did you mean {', '.join(close)}?" if close else "; docs/instructions.md lists all names"
+    raise AttributeError(f"module 'ascendlite.npu.ascendc' has no attribute {name!r}{hint}")

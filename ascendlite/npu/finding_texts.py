@@ -160,7 +160,8 @@ def _counter_left(f: Described) -> str:
 
 def _unit_left(f: Described) -> str:
     core, blocks = f.numbers
-    return f.render(f"the unit flags of {blocks} blocks of L0C are still set when {f.core(core)} ends", (), "Fixpipe with unitFlag=3 for every tile that Mmad finished with 3")
+    title = f"{blocks} block{'s' * (blocks > 1)} of L0C that an Mmad handed over by unitFlag=3 {'were' if blocks > 1 else 'was'} not taken when {f.core(core)} ends"
+    return f.render(title, ("the next kernel's Mmad with unitFlag waits for them for ever",), "Fixpipe with unitFlag=3, and of the whole tile, after every Mmad with 3")
 
 
 def _cross_id(f: Described) -> str:
@@ -210,7 +211,7 @@ def _widened(f: Described) -> str:
 
 _WRITERS: Final[dict[tuple[int, str], Callable[[Described], str]]] = {
     (1, "plain"): _capacity, (2, "plain"): _alignment, (5, "plain"): _event_id, (6, "plain"): _set_twice, (6, "may_set_twice"): _may_set_twice,
-    (7, "flag_at_exit"): _flag_left, (7, "counter_at_exit"): _counter_left, (7, "unit_flag_at_exit"): _unit_left, (8, "plain"): _same_pipe,
+    (7, "flag_at_exit"): _flag_left, (7, "counter_at_exit"): _counter_left, (10, "unit_flag_at_exit"): _unit_left, (8, "plain"): _same_pipe,
     (9, "plain"): _accumulate, (10, "plain"): deadlock, (11, "plain"): _overlap, (12, "plain"): _field, (13, "plain"): _field,
     (14, "plain"): _unwritten, (14, "from_unwritten"): _from_unwritten, (15, "plain"): _bounds, (16, "plain"): _race, (17, "plain"): _between_cores, (18, "plain"): deadlock,
     (18, "blocks_differ"): blocks_differ, (19, "id_range"): _cross_id, (19, "counter_overflow"): _cross_overflow, (20, "plain"): _resident,

@@ -7,6 +7,7 @@ given at each launch: only the value of one that the kernel's Python looks at (`
 from __future__ import annotations
 
 import inspect
+import operator
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,10 +22,12 @@ from ascendlite.npu.checker import CheckResult, Sharing
 from ascendlite.npu.chips import Chip
 from ascendlite.npu.errors import KernelError, Site
 from ascendlite.npu.lang.capacity import check_capacity
+from ascendlite.npu.lang.mistakes import located
 from ascendlite.npu.lang.real import Recipe, Variants, words
 from ascendlite.npu.lang.tensors import Buffer, named
 from ascendlite.npu.lang.trace import Tracer, tracing
 from ascendlite.npu.proof import may_run, proof, sharing_of
+from ascendlite.npu.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from ascendlite.npu.timeline import Timeline
@@ -67,6 +70,13 @@ def sharing(tensors: list[Any]) -> Sharing:
     return sharing_of([(address(t), 0 if getattr(t, "is_meta", False) else int(t.nbytes)) for t in tensors])
 
 
+def check_writable(traced: Traced, tensors: list[Any]) -> None:
+    """Raises for an array of NumPy's that the kernel writes to and must not."""
+    for i in traced.written:
+        if not getattr(getattr(tensors[i], "flags", None), "writeable", True):
+            raise ArgumentError(f"kernel {traced.name}: it writes to {traced.arguments[i]}, which is a read-only array; pass a copy of it")
+
+
 class Call(NamedTuple):
     """A call of a kernel: its program, its tensors, the words of its parameters."""
 
@@ -107,9 +117,12 @@ class Kernel(Generic[P]):
     def __init__(self, function: Callable[P, None], kind: str) -> None:
         if kind not in KINDS:
             raise ArgumentError(f"kernel: kind is {kind!r}; it must be one of {', '.join(KINDS)}")
+        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+            raise ArgumentError(f"kernel: {function.__name__} has a yield or an await, and would do nothing when called; write a plain function")
         self.function, self.kind = function, kind
         self.signature = inspect.signature(function)
         self.__name__, self.__doc__, self.__module__ = function.__name__, function.__doc__, function.__module__
+        self._outside: Surroundings | None = None
         self._programs: dict[object, Variants[Traced]] = {}
         self._seen: dict[object, Variants[tuple[Traced, tuple[int, ...]]]] = {}  # by the plain look of a call: its program, where its tensors are
 
@@ -118,7 +131,10 @@ class Kernel(Generic[P]):
 
     def __getitem__(self, launch: int | tuple[int, Any]) -> Launch[P]:
         blocks, stream = launch if isinstance(launch, tuple) else (launch, None)
-        return Launch(self, int(blocks), stream)
+        try:
+            return Launch(self, operator.index(blocks), stream)
+        except TypeError:
+            raise ArgumentError(f"kernel {self.__name__}: {blocks!r} blocks; it takes an integer, as kernel[blocks](...)") from None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Run on all cores of the kernel's kind."""
@@ -146,7 +162,7 @@ class Kernel(Generic[P]):
         look = None if kwargs else plain_look(args, floats)
         if look is None:
             return self._program(blocks, chip, args, kwargs)[0]
-        seen = self._seen.setdefault((blocks, chip.name, look), Variants())
+        seen = self._seen.setdefault((blocks, chip.name, look, self._surroundings()), Variants())
         known = seen.get(floats)
         if known is None:
             call, looked = self._program(blocks, chip, args, kwargs)
@@ -157,13 +173,19 @@ class Kernel(Generic[P]):
         traced, at = known
         return Call(traced, [args[i] for i in at], words(traced.parameters, floats))
 
+    def _surroundings(self) -> tuple[object, ...]:
+        """What the kernel's global and enclosing variables hold now."""
+        if self._outside is None:
+            self._outside = Surroundings(self.function)
+        return self._outside.values()
+
     def _program(self, blocks: int | None, chip: Chip, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, set[int]]:
         bound = self.signature.bind(*args, **kwargs)
         given = frozenset(bound.arguments)
         bound.apply_defaults()
         count = cores(self.kind, chip) if blocks is None else blocks
         call = CallArguments(key=[chip.name, count]).take(bound.arguments, given)
-        variants = self._programs.setdefault(tuple(call.key), Variants())
+        variants = self._programs.setdefault((*call.key, self._surroundings()), Variants())
         found = variants.get(call.floats.values)
         if found is None:
             with _LOCK:
@@ -182,7 +204,8 @@ def trace(function: Callable[..., None], kind: str, blocks: int, chip: Chip, bou
     constants = ", ".join(f"{n}={v}" for n, v in call.values.items() if isinstance(v, int))
 
     def body() -> None:
-        function(*bound.args, **bound.kwargs)
+        with located():
+            function(*bound.args, **bound.kwargs)
         check_capacity(tracer, function.__name__, constants)
         buffers[tracer.core] = named(tracer.buffers)
 
@@ -208,6 +231,7 @@ class Launch(Generic[P]):
         if not may_run(traced, sharing(tensors)):
             return
         if self.stream is None and not any(getattr(t, "is_npu", False) or getattr(t, "is_meta", False) for t in tensors):
+            check_writable(traced, tensors)
             traced.run([address(t) for t in tensors] + parameters)
             return
         from ascendlite.npu.runtime.launch import launch_own

@@ -43,7 +43,7 @@ enum Reason : int {
   kDirtyAtExit,  // R21
   kFlagAtExit,
   kCounterAtExit,
-  kUnitFlagAtExit,  // R07
+  kUnitFlagAtExit,  // R10
   kIdRange,
   kCounterOverflow,  // R19
   kBlocksDiffer,     // R18: blocks reach a barrier of all a different number of times

@@ -1,4 +1,6 @@
 // When nothing moves any more: who waits for what, or what was left set.
+#include <algorithm>
+
 #include "davinci/checker_group.h"
 
 namespace al::davinci {
@@ -66,8 +68,9 @@ void GroupCheck::leftovers() {
           if (const Flag& f = c.flag(s, d, e); f.set)
             report_end(kFlagLeft, kFlagAtExit, slot_of(c.index, s), f.set_by, {c.index, s, d, e});
     int64_t full = 0;
-    for (uint8_t bit : c.unit_set) full += bit;
-    if (full) report_end(kFlagLeft, kUnitFlagAtExit, 0, 0, {c.index, full});
+    uint32_t last = 0;
+    for (uint32_t by : c.unit_set) full += by > 0, last = std::max(last, by);
+    if (full) report_end(kUnitFlag, kUnitFlagAtExit, slot_of(c.index, kM), last, {c.index, full});
     for (int id = 0; id < kCrossIds; ++id)
       for (int mode = 0; mode < 3; ++mode)
         for (int o = 0; o < kCores; ++o) {

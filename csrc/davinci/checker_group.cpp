@@ -149,9 +149,9 @@ bool GroupCheck::operate(CoreState& c, Pending& p) {
   const Instr& i = p.instr;
   const Traits& t = traits_[i.opcode];
   const bool unit = t.unit_flag >= 0 && t.unit_flag < i.nargs && i.args[t.unit_flag] >= 2;
-  if (unit && !unit_ready(c, p, false)) return false;
+  if (unit && !unit_ready(c, p, 0)) return false;
   const uint32_t ticket = next_ticket(c, i);
-  if (unit) unit_ready(c, p, true);
+  if (unit) unit_ready(c, p, ticket);
   record_phase(c, p, i.pipe, ticket);
   Touch a{c.index, i.pipe, ticket, false, false, false, false, unit, false, i.sync == kGetValue, nullptr, &i};
   if (t.mmad && i.nargs > 1) {

@@ -78,7 +78,7 @@ struct CoreState {
   int queued = 0;
   bool ended = false, holding = false;
   Pending current;                // holding: it could not be issued, and holds all that follow
-  std::vector<uint8_t> unit_set;  // by block of L0C
+  std::vector<uint32_t> unit_set;  // by block of L0C: the number of the Mmad that filled it, 0 for an empty one
   int64_t walked = 0;
   Flag& flag(int source, int destination, int event) { return flags[(source * 7 + destination) * kEvents + event]; }
 };
@@ -149,7 +149,7 @@ class GroupCheck {
   void shared_hazards(CoreState& c, const Touch& a, int64_t low, const SharedSegment& g);
   static void update_shared(const CoreState& c, const Touch& a, SharedSegment& g);
   static void clean_segment(const CoreState& c, const Touch& a, SharedSegment& g);
-  bool unit_ready(CoreState& c, const Pending& p, bool commit);
+  bool unit_ready(CoreState& c, const Pending& p, uint32_t ticket);
   void pass_on_unwritten(CoreState& c, const Pending& p, Passes passes);  // checker_unwritten.cpp
   void hazard(CoreState& c, const Touch& a, int other, uint32_t ticket, int64_t low, int64_t high);
   bool ordered(const CoreState& c, const Touch& a, int other, uint32_t ticket, uint8_t flags) const;

@@ -158,22 +158,22 @@ void GroupCheck::hazard(CoreState& c, const Touch& a, int other, uint32_t ticket
     report(kUnsupported, kWidenedOverlap, c, *a.instr, region, other, ticket, low, high, {rule_of(c, a, other)});
 }
 
-// Whether the unit flags of the blocks of L0C that an instruction touches let it run; `commit`: it runs now and flips them if
-// told so.
-bool GroupCheck::unit_ready(CoreState& c, const Pending& p, bool commit) {
+// Whether the unit flags of the blocks of L0C that an instruction touches let it run. With a ticket it runs now and flips them
+// if told so.
+bool GroupCheck::unit_ready(CoreState& c, const Pending& p, uint32_t ticket) {
   const Traits& t = traits_[p.instr.opcode];
-  const uint8_t wanted = t.mmad ? 0 : 1;  // the cube fills free blocks, Fixpipe takes full ones
+  const bool full = !t.mmad;  // the cube fills free blocks, Fixpipe takes full ones
   const bool flip = p.instr.args[t.unit_flag] == 3;
   bool ready = true;
   for (int r = 0; r < p.instr.nregions; ++r) {
     if (p.instr.regions[r].memory != kL0C || !p.spans[r].bytes) continue;
     for_each_run(p.spans[r], [&](int64_t low, int64_t high) {
       for (int64_t b = low / kFlagBytes; b * kFlagBytes < high; ++b) {
-        uint8_t& bit = c.unit_set[b];
-        if (!commit)
-          ready = ready && bit == wanted;
+        uint32_t& filled = c.unit_set[b];
+        if (!ticket)
+          ready = ready && (filled > 0) == full;
         else if (flip)
-          bit = !wanted;
+          filled = full ? 0 : ticket;
       }
     });
   }

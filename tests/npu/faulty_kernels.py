@@ -101,6 +101,14 @@ def r10_unit_flag(x: Argument, y: Argument, ok: bool) -> None:
     ac.Fixpipe(ac.GlobalTensor(y), c0, 64, 64, 64, unitFlag=3)
 
 
+@npu.kernel(kind="aic")
+def r10_not_taken(x: Argument, y: Argument, ok: bool) -> None:
+    a0, b0, c0 = tile(x, 64, 64)
+    ac.Mmad(c0, a0, b0, 64, 64, 16, init=True, unitFlag=3)
+    order(ac.HardEvent.M_FIX)
+    ac.Fixpipe(ac.GlobalTensor(y), c0, 64, 64, 64, unitFlag=3 if ok else 0)
+
+
 @npu.kernel(kind="aiv")
 def r14_unwritten(x: Argument, y: Argument, ok: bool) -> None:
     a, b = ub().Alloc(f32, 128), ub().Alloc(f32, 128)
@@ -239,7 +247,7 @@ def note_atomics(x: Argument, y: Argument, ok: bool) -> None:
 # kernel, blocks, dtype of its tensors
 KERNELS = (
     (r01_capacity, 1, np.float16), (r02_alignment, 2, np.float32), (r06_set_twice, 1, np.float32), (r07_flag_left, 1, np.float32),
-    (r08_same_pipe, 1, np.float32), (r09_accumulate, 1, np.float16), (r10_unit_flag, 1, np.float16), (r14_unwritten, 1, np.float32),
+    (r08_same_pipe, 1, np.float32), (r09_accumulate, 1, np.float16), (r10_unit_flag, 1, np.float16), (r10_not_taken, 1, np.float16), (r14_unwritten, 1, np.float32),
     (r15_out_of_bounds, 8, np.float32), (r16_read_too_early, 1, np.float32), (r16_overwritten, 8, np.float32), (r17_blocks_overlap, 4, np.float32),
     (r17_cores, 2, np.float16), (r18_deadlock, 2, np.float32), (r18_uneven_barrier, 3, np.float32), (r19_counter, 1, np.float32),
     (r20_resident, 50, np.float32), (r21_scalar_write, 1, np.float32), (r24_scalar_read, 1, np.float32), (unsupported_flow, 1, np.float32),

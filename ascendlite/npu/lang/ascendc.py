@@ -59,6 +59,20 @@ from ascendlite.npu.lang.movement import (
     SetAtomicMin,
     SetAtomicNone,
 )  # fmt: skip
+from ascendlite.npu.lang.options import (
+    CMPMODE,
+    EVENT_ID0,
+    EVENT_ID1,
+    EVENT_ID2,
+    EVENT_ID3,
+    EVENT_ID4,
+    EVENT_ID5,
+    EVENT_ID6,
+    EVENT_ID7,
+    SELMODE,
+    ReduceOrder,
+    RoundMode,
+)  # fmt: skip
 from ascendlite.npu.lang.order import (
     PIPE_ALL,
     PIPE_FIX,
@@ -120,16 +134,19 @@ from ascendlite.npu.lang.reorder import (
 from ascendlite.npu.lang.tensors import CacheMode, GlobalTensor, Hardware, LocalMemAllocator, LocalTensor, TPosition
 from ascendlite.npu.lang.vector import BinaryRepeatParams, UnaryRepeatParams
 
+QuePosition = TPosition  # its former name
+RepeatReduceSum = WholeReduceSum  # the same
+
 __all__ = [
     "Abs", "Add", "AddRelu", "Adds", "And", "ArithProgression", "Axpy", "BinaryRepeatParams", "BlockReduce", "BlockReduceMax", "BlockReduceMin",
-    "BlockReduceSum", "Brcb", "CacheMode", "Cast", "CeilAlign", "CeilDiv", "Compare", "CompareScalar", "Compares", "Copy", "CreateVecIndex", "CrossCoreSetFlag",
+    "BlockReduceSum", "Brcb", "CMPMODE", "CacheMode", "Cast", "CeilAlign", "CeilDiv", "Compare", "CompareScalar", "Compares", "Copy", "CreateVecIndex", "CrossCoreSetFlag",
     "CrossCoreWaitFlag", "DataCacheCleanAndInvalid", "DataCopy", "DataCopyExtParams", "DataCopyPad", "DataCopyPadExtParams", "DataCopyParams", "Div",
-    "Duplicate", "Else", "Exp", "Extract", "Fixpipe", "FusedMulAdd", "FusedMulAddRelu", "Gather", "GatherMask", "Gatherb", "GetBlockIdx",
+    "Duplicate", "EVENT_ID0", "EVENT_ID1", "EVENT_ID2", "EVENT_ID3", "EVENT_ID4", "EVENT_ID5", "EVENT_ID6", "EVENT_ID7", "Else", "Exp", "Extract", "Fixpipe", "FusedMulAdd", "FusedMulAddRelu", "Gather", "GatherMask", "Gatherb", "GetBlockIdx",
     "GetBlockNum", "GetSubBlockIdx", "GetSubBlockNum", "GetValue", "GlobalTensor", "HardEvent", "Hardware", "If", "InitConstValue", "IsAIC", "IsAIV",
     "LeakyRelu", "Ln", "Load3D", "LoadA", "LoadB", "LoadData", "LocalMemAllocator", "LocalTensor", "Max", "Maxs", "Min", "Mins", "Mmad", "MrgSort",
     "Mul", "MulAddDst", "Muls", "Nd2NzParams", "Not", "Nz2NdParams", "Or", "PIPE_ALL", "PIPE_FIX", "PIPE_M", "PIPE_MTE1", "PIPE_MTE2", "PIPE_MTE3",
-    "PIPE_S", "PIPE_V", "PairReduceSum", "Philox", "PipeBarrier", "Reciprocal", "ReduceMax", "ReduceMin", "ReduceRepeat", "ReduceSum", "Relu",
-    "Rsqrt", "Scatter", "Select", "SetAtomicAdd", "SetAtomicMax", "SetAtomicMin", "SetAtomicNone", "SetDeqScale", "SetFlag", "SetHF32Mode",
+    "PIPE_S", "PIPE_V", "PairReduceSum", "Philox", "PipeBarrier", "QuePosition", "Reciprocal", "ReduceMax", "ReduceMin", "ReduceOrder", "ReduceRepeat", "ReduceSum", "Relu",
+    "RepeatReduceSum", "RoundMode", "Rsqrt", "SELMODE", "Scatter", "Select", "SetAtomicAdd", "SetAtomicMax", "SetAtomicMin", "SetAtomicNone", "SetDeqScale", "SetFlag", "SetHF32Mode",
     "SetValue", "ShiftLeft", "ShiftRight", "Sort32", "Sqrt", "Sub", "SubRelu", "SyncAll", "TBuf", "TPipe", "TPosition", "TQue", "TransDataTo5HD",
     "Transpose", "UnaryRepeatParams", "WaitFlag", "WholeReduceMax", "WholeReduceMin", "WholeReduceSum", "max", "min", "range", "select",
 ]  # fmt: skip

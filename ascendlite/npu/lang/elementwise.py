@@ -23,6 +23,7 @@ from ascendlite.npu.lang.vector import (
     empty,
     lanes_of,
     local,
+    needed,
     scalar_of,
     spread,
 )
@@ -47,7 +48,7 @@ def _unary(name: str) -> Binary:
 
 def _scalar(name: str, inplace: bool = False) -> Binary:
     def issue(dst: LocalTensor, src: LocalTensor, scalar: Scalar, mask: Mask, repeat: Index | None = None, params: Strides = None) -> None:
-        elementwise(name, dst, (src,), lanes_of(mask, repeat), params, scalar=scalar, inplace=inplace)
+        elementwise(name, dst, (src,), lanes_of(mask, repeat), params, scalar=needed(name, scalar), inplace=inplace)
 
     return _named(remembered(issue), name, "(dst, src, scalar, count) or (dst, src, scalar, mask, repeat, UnaryRepeatParams)")
 
@@ -116,7 +117,7 @@ def Cast(dst: LocalTensor, src: LocalTensor, mode: str, mask: Mask, repeat: Inde
 @remembered
 def Duplicate(dst: LocalTensor, scalar: Scalar, mask: Mask, repeat: Index | None = None, dstBlkStride: int = 1, dstRepStride: int = 8) -> None:
     """dst = scalar."""
-    elementwise("Duplicate", dst, (), lanes_of(mask, repeat), (dstBlkStride, dstRepStride), scalar=scalar)
+    elementwise("Duplicate", dst, (), lanes_of(mask, repeat), (dstBlkStride, dstRepStride), scalar=needed("Duplicate", scalar))
 
 
 def CreateVecIndex(dst: LocalTensor, first: Scalar, count: Index) -> None:

@@ -14,7 +14,7 @@ from ascendlite.npu.lang.instructions import INSTRUCTIONS
 from ascendlite.npu.lang.memo import remembered
 from ascendlite.npu.lang.movement import check_room
 from ascendlite.npu.lang.sym import Sym
-from ascendlite.npu.lang.tensors import GlobalTensor, Tensor, memory_state
+from ascendlite.npu.lang.tensors import GlobalTensor, LocalTensor, Tensor, memory_state
 from ascendlite.npu.lang.trace import Index, Tracer, current
 from ascendlite.npu.lang.vector import FloatScalar, Scalar, scalar_of
 
@@ -66,12 +66,18 @@ def WaitFlag(event: HardEvent, event_id: Index) -> None:
     _flag("WaitFlag", _hard("WaitFlag", event), event_id, event.target, event.source)
 
 
+def _pipe(name: str, pipe: Pipe) -> Pipe:
+    if not isinstance(pipe, Pipe):
+        raise refuse("R22", f"{name}: the pipe is {pipe!r}; it must be a pipe, as ac.PIPE_V", current().here())
+    return pipe
+
+
 @remembered
 def PipeBarrier(pipe: Pipe | None) -> None:
     """Later work of the pipe waits for its earlier work; PIPE_ALL: of all pipes of the core."""
     tracer = current()
     everything = pipe is PIPE_ALL
-    where = Pipe.S if pipe is None else pipe
+    where = Pipe.S if pipe is None else _pipe("PipeBarrier", pipe)
     if not everything and where not in _PIPES_OF[tracer.core] and tracer.generation != "1001":
         raise refuse("R22", f"PipeBarrier: this core has no pipe {where.name}; it has {', '.join(sorted(p.name for p in _PIPES_OF[tracer.core]))}", tracer.here())
     tracer.emit(tracer.opcode(INSTRUCTIONS["PipeBarrier"]), int(where), 0, (), (tracer.table.node(int(everything)),))
@@ -91,7 +97,7 @@ def CrossCoreSetFlag(mode: int, pipe: Pipe, flag_id: Index) -> None:
     tracer = _cross("CrossCoreSetFlag", flag_id)
     if mode not in MODES[tracer.generation]:
         raise refuse("R22", f"CrossCoreSetFlag: mode {mode} is not one of {MODES[tracer.generation]} on {tracer.chip.name} ({tracer.generation})", tracer.here())
-    if pipe not in _PIPES_OF[tracer.core]:
+    if _pipe("CrossCoreSetFlag", pipe) not in _PIPES_OF[tracer.core]:
         raise refuse("R22", f"CrossCoreSetFlag: this core has no pipe {pipe.name}", tracer.here())
     node = tracer.table.node
     tracer.emit(tracer.opcode(INSTRUCTIONS["CrossCoreSetFlag"]), int(pipe), 0, (), (node(mode), node(flag_id)))
@@ -117,13 +123,27 @@ class _Ids:
         self.taken = dict(state)
 
 
+def _ids(tracer: Tracer) -> _Ids:
+    for one in tracer.stateful:
+        if isinstance(one, _Ids):
+            return one
+    tracer.stateful.append(made := _Ids())
+    return made
+
+
+def free_event(event: HardEvent) -> int:
+    """The next free id of an event, which stays free (R05)."""
+    ids = _ids(current())
+    first = take_events(event, 1)[0]
+    ids.taken[event] = first
+    return first
+
+
 def take_events(event: HardEvent, count: int) -> list[int]:
     """The next free ids of an event (R05)."""
     tracer = current()
-    ids = next((one for one in tracer.stateful if isinstance(one, _Ids)), None)
-    if ids is None:
-        tracer.stateful.append(ids := _Ids())
-    first = ids.taken.get(event, 0)
+    ids = _ids(tracer)
+    first = ids.taken.get(_hard("TPipe", event), 0)
     limit = KEPT_BY_PIPE if memory_state(tracer).uses_pipe else EVENTS
     if first + count > limit:
         raise refuse("R05", f"{first + count} ids of {event.name} are needed; the kernel has {limit}", tracer.here(),
@@ -229,6 +249,8 @@ def Else() -> AbstractContextManager[None]:
 
 def _element(name: str, tensor: Tensor, index: Index) -> Tensor:
     tracer = current()
+    if not isinstance(tensor, (LocalTensor, GlobalTensor)):
+        raise refuse("R22", f"{name}: the tensor is of type {type(tensor).__name__}; it takes GlobalTensor and LocalTensor", tracer.here())
     if tensor.memory not in (Memory.GM, Memory.UB):
         raise refuse("R22", f"{name}: the tensor lies in {tensor.memory.name}; scalars are read and written in GM and UB", tracer.here())
     one = tensor[index]
@@ -250,6 +272,8 @@ def GetValue(tensor: Tensor, index: Index, lowest: int | None = None, highest: i
     if whole and (lowest is None or highest is None):
         raise refuse("trace", "GetValue: the range of the integer is not declared", tracer.here(), "GetValue(tensor, index, lowest, highest)")
     low, high = (int(lowest or 0), int(highest or 0)) if whole else (-_ANY, _ANY)
+    if low > high:
+        raise refuse("trace", f"GetValue: the range {low}..{high} holds no integer", tracer.here(), "GetValue(tensor, index, lowest, highest)")
     slot = tracer.scalars
     tracer.scalars += 1
     node = tracer.table.node

@@ -8,7 +8,8 @@ from ascendlite.npu.errors import KernelError, refuse
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.declare import Memory, Pipe
 from ascendlite.npu.lang.events import HardEvent
-from ascendlite.npu.lang.order import SetFlag, WaitFlag, take_events
+from ascendlite.npu.lang.mistakes import whole
+from ascendlite.npu.lang.order import SetFlag, WaitFlag, free_event, take_events
 from ascendlite.npu.lang.tensors import LocalTensor, TPosition, allocate, memory_state
 from ascendlite.npu.lang.trace import current
 
@@ -28,12 +29,22 @@ class TPipe:
 
     def InitBuffer(self, queue: TQue | TBuf, slots_or_bytes: int, nbytes: int | None = None) -> None:
         """`InitBuffer(queue, slots, bytes)` or `InitBuffer(buffer, bytes)`."""
+        if not isinstance(queue, (TQue, TBuf)):
+            raise KernelError(f"InitBuffer: this is a {type(queue).__name__}; it takes a TQue or a TBuf")
         if isinstance(queue, TBuf):
             queue._init(slots_or_bytes if nbytes is None else nbytes)
         elif nbytes is None:
             raise KernelError("InitBuffer: a TQue takes the number of slots and the bytes of each")
         else:
             queue._init(slots_or_bytes, nbytes)
+
+    def AllocEventID(self, event: HardEvent) -> int:
+        """An id of the event that no queue has and nobody else will get."""
+        return take_events(event, 1)[0]
+
+    def FetchEventID(self, event: HardEvent) -> int:
+        """An id of the event that is free at the moment: for a flag that is set and waited for at once."""
+        return free_event(event)
 
     def Destroy(self) -> None:
         """Nothing is left to do: queues drain themselves at the end of the kernel."""
@@ -64,8 +75,9 @@ class TQue:
     """
 
     def __init__(self, position: TPosition, depth: int = 1) -> None:
-        if position.name not in _ENDS:
-            raise KernelError(f"TQue: there is no queue at {position.name}; positions are {', '.join(_ENDS)}")
+        name = position.name if isinstance(position, TPosition) else repr(position)
+        if name not in _ENDS:
+            raise KernelError(f"TQue: there is no queue at {name}; it takes {', '.join(f'ac.TPosition.{p}' for p in _ENDS)}")
         source, target = _ENDS[position.name]
         self.position, self.depth = position, depth
         self.full, self.free = HardEvent[f"{source.name}_{target.name}"], HardEvent[f"{target.name}_{source.name}"]
@@ -75,7 +87,7 @@ class TQue:
         self._state = _QueueState()
 
     def _init(self, slots: int, nbytes: int) -> None:
-        memory = self.position.memory
+        memory, slots = self.position.memory, whole(slots)
         if memory is Memory.GM or slots < 1:
             raise KernelError(f"InitBuffer: {slots} slots at {self.position.name}; it takes at least one")
         self.slots = allocate(memory, dtypes.u8, nbytes, slots, self.position)
@@ -138,6 +150,18 @@ class TQue:
         self._move("DeQue", slot, "full", "dequeued")
         WaitFlag(self.full, self._full_ids[slot])
         return self.slots[slot].ReinterpretCast(was if dtype is None else dtype)
+
+    def HasTensorInQue(self) -> bool:
+        """Whether something is enqueued."""
+        return bool(self._state.order)
+
+    def GetTensorCountInQue(self) -> int:
+        """How many tensors are enqueued."""
+        return len(self._state.order)
+
+    def HasIdleBuffer(self) -> bool:
+        """Whether AllocTensor would find a free slot."""
+        return len(self._state.busy) < len(self.slots)
 
     def FreeTensor(self, tensor: LocalTensor) -> None:
         """The slot may be filled again when the emptying pipe has done its earlier work."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from ascendlite.npu.lang.mistakes import whole
+
 # Numbers of csrc/davinci/program.h.
 CONST, BLOCK, SUB_BLOCK, LOOP_INDEX, SCALAR = range(5)
 ADD, SUB, MUL, FLOOR_DIV, MOD, MIN, MAX, AND, OR, XOR, SHL, SHR, EQ, NE, LT, LE, SELECT = range(5, 22)
@@ -54,9 +56,11 @@ class Table:
         """The number of the node of an integer."""
         if isinstance(value, Sym):
             return value.node
+        if type(value) is not int:  # 64.0 would find the constant 64
+            value = whole(value)
         found = self.constants.get(value)
         if found is None:
-            found = self.constants[value] = self.number(CONST, int(value))
+            found = self.constants[value] = self.number(CONST, value)
         return found
 
     def source(self, op: int, index: int, low: int, high: int, value: int | None) -> Sym:

@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 from ascendlite.npu.errors import KernelError, Site, refuse
 from ascendlite.npu.lang import dtypes, sym
 from ascendlite.npu.lang.declare import ALIGNMENT, ATOMIC, CORE_OF, WRITE, Memory
 from ascendlite.npu.lang.dtypes import DType
+from ascendlite.npu.lang.mistakes import whole
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.trace import Index, Tracer, current
 
@@ -134,8 +136,22 @@ class LocalTensor:
                          self.buffer)
         return self._key
 
+    __iter__ = None  # else Python would ask for t[0], t[1], ... without end
+
     def GetSize(self) -> Index:
         return self.size
+
+    def GetValue(self, index: Index, lowest: int | None = None, highest: int | None = None, typical: Index | None = None) -> Any:
+        """ac.GetValue of this tensor."""
+        from ascendlite.npu.lang.order import GetValue
+
+        return GetValue(self, index, lowest, highest, typical)
+
+    def SetValue(self, index: Index, value: Any) -> None:
+        """ac.SetValue of this tensor."""
+        from ascendlite.npu.lang.order import SetValue
+
+        SetValue(self, index, value)
 
     def words(self, access: int) -> tuple[int, ...]:
         """The first words of an operand: memory, format, access, buffer, base."""
@@ -173,6 +189,9 @@ class GlobalTensor:
         new.base = self.base if start is None else self.base + start * self.dtype.itemsize
         return new
 
+    __iter__ = None  # else Python would ask for g[0], g[1], ... without end
+    GetSize, GetValue, SetValue = LocalTensor.GetSize, LocalTensor.GetValue, LocalTensor.SetValue
+
     def SetL2CacheHint(self, mode: CacheMode) -> None:
         """Writes to the argument go around the cache (CACHE_MODE_DISABLE), in the whole kernel. Changes times, no values."""
         past_l2 = current().past_l2
@@ -197,13 +216,22 @@ Tensor = LocalTensor | GlobalTensor
 def _window(key: slice | Index, size: Index) -> tuple[Index | None, Index]:
     """Start and size of a window."""
     if not isinstance(key, slice):
-        return key, size - key
+        return (start := _start(key)), size - start
     if key.step is not None and key.step != 1:
         raise refuse("trace", f"slice: the step is {key.step}; windows are contiguous", current().here(), "use the strides of the instruction")
-    stop = size if key.stop is None else key.stop
+    stop = size if key.stop is None else key.stop if isinstance(key.stop, Sym) else whole(key.stop)
     if key.start is None:
         return None, stop
-    return key.start, stop - key.start
+    return (start := _start(key.start)), stop - start
+
+
+def _start(value: Index) -> Index:
+    if isinstance(value, Sym):
+        return value
+    if (start := whole(value)) < 0:
+        raise refuse("R15", f"a window from element {start} on starts before its tensor; unlike in Python, it does not count from the end", current().here(),
+                     "start at size - n for the last n elements")
+    return start
 
 
 # -- allocation
@@ -259,6 +287,7 @@ def allocate(memory: Memory, dtype: DType, size: Index, slots: int = 1, position
     if core != tracer.core and tracer.generation != "1001":
         raise refuse("R22", f"{memory.name} belongs to the {'vector' if core == 'aiv' else 'cube'} core; this is the code of the other", tracer.here(),
                      "in a mixed kernel branch on ac.IsAIC()")
+    size = size if isinstance(size, Sym) else whole(size)
     if isinstance(size, Sym) or size <= 0:
         raise refuse("R01", f"Alloc: the size is {size}; it must be a positive number known when the kernel is traced", tracer.here())
     align = ALIGNMENT[memory]
@@ -319,6 +348,8 @@ class LocalMemAllocator:
     """
 
     def __init__(self, hardware: Hardware) -> None:
+        if not isinstance(hardware, Hardware):
+            raise KernelError(f"LocalMemAllocator: {hardware!r} is no memory; it takes {', '.join(f'ac.Hardware.{h.name}' for h in Hardware)}")
         self.memory = hardware.value
         memory_state()
 

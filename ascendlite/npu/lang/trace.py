@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -19,10 +18,10 @@ from ascendlite.npu.chips import Chip
 from ascendlite.npu.errors import KernelError, Site, refuse
 from ascendlite.npu.lang import sym
 from ascendlite.npu.lang.instructions import INSTRUCTIONS, Instruction
+from ascendlite.npu.lang.mistakes import BETWEEN
 from ascendlite.npu.lang.real import Floats
 from ascendlite.npu.lang.sym import Sym, Table
 
-_HERE: Final = str(Path(__file__).parent)
 _INSTR, _LOOP, _IF, _ELSE, _END = range(5)
 MOST_INSTRUCTIONS: Final = 1_000_000  # of a program, loops of ac.range counted once
 Words = list[int]
@@ -89,7 +88,7 @@ class Tracer:
             for finish in self.at_end:
                 finish()
             if self.open:
-                raise KernelError(f"kernel: {self.open[-1]} is still open at the end")
+                raise KernelError(f"kernel: {self.open[-1]} is still open at the end; its body must not be left by break or return")
             self._deepen()
             parts.append((self._mask, self.words))
             left &= ~self._mask
@@ -153,7 +152,7 @@ class Tracer:
             ours = inside.get(code)
             if ours is None:
                 # A lambda that stands for an instruction is not the line a reader looks for; its caller is.
-                ours = inside[code] = code.co_filename.startswith(_HERE) or code.co_name == "<lambda>"
+                ours = inside[code] = code.co_filename.startswith(BETWEEN) or code.co_name == "<lambda>"
             if not ours or frame.f_back is None:
                 break
             frame = frame.f_back

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from ascendlite.npu.errors import KernelError, refuse
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.declare import PARTIAL, READ, WRITE, Memory, Pipe
 from ascendlite.npu.lang.dtypes import DType
 from ascendlite.npu.lang.footprint import REPEAT_BYTES, Lanes, Shape, check_lanes, check_overlap, check_place, repeated, run
 from ascendlite.npu.lang.instructions import INSTRUCTIONS, Instruction
+from ascendlite.npu.lang.mistakes import whole
 from ascendlite.npu.lang.real import Real
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.tensors import LocalTensor
@@ -98,13 +101,18 @@ def check_formats(tracer: Tracer, instruction: Instruction, tensors: Sequence[Lo
 
 def lanes_of(mask: Mask, repeat: Index | None) -> Lanes:
     """The form of a call: count form without `repeat`."""
+    if isinstance(mask, np.integer):
+        mask = int(mask)
     if repeat is None:
         if not isinstance(mask, (int, Sym)):
             raise refuse("R12", f"the count is {mask!r}; without a repeat count it must be a number of elements", current().here())
         return Lanes(0, mask, 0, 1)
+    repeat = repeat if isinstance(repeat, Sym) else whole(repeat)
     if isinstance(mask, (int, Sym)):
         return Lanes(1, mask, 0, repeat)
-    low, high = (*mask, 0, 0)[:2]
+    if not isinstance(mask, (list, tuple)) or not all(isinstance(m, (int, np.integer)) and 0 <= m < 1 << 64 for m in mask):
+        raise refuse("R12", f"the mask is {mask!r}; it must be a number of lanes, or one or two integers of 64 bits", current().here())
+    low, high = (*map(int, mask), 0, 0)[:2]
     return Lanes(2, _signed(low), _signed(high), repeat)
 
 
@@ -208,11 +216,19 @@ def spread(name: str, dst: LocalTensor, sources: tuple[LocalTensor, ...], width:
         blocks: Sequence[int] = (1,) * n
         reps: Sequence[int] = [width * t.dtype.itemsize // 32 for t in (dst, *sources)]
     else:
+        given = tuple(map(whole, given))
         if len(given) != 2 * n:
             raise KernelError(f"{name}: {len(given)} strides were given; it takes {2 * n}: block strides of dst and {n - 1} sources, then repeat strides")
         blocks, reps = given[:n], given[n:]
     pad = (0,) * (3 - n)
     return (*blocks, *pad, *reps, *pad)
+
+
+def needed(name: str, scalar: Scalar | None) -> Scalar:
+    """The scalar of a call that needs one."""
+    if scalar is None:
+        raise KernelError(f"{name}: the scalar is None; it must be a number")
+    return scalar
 
 
 def scalar_of(name: str, value: Scalar, dtype: DType) -> tuple[tuple[int, Index], tuple[int, ...]]:
@@ -221,8 +237,13 @@ def scalar_of(name: str, value: Scalar, dtype: DType) -> tuple[tuple[int, Index]
         return (0, 0), float_words(0.0, value.slot)
     if isinstance(value, Sym):
         return (1, value), float_words(0.0)
+    if type(value) is not Real and not isinstance(value, (int, float, np.number, np.bool_)):
+        raise KernelError(f"{name}: the scalar is {value!r} ({type(value).__name__}); it must be a number")
     if dtype.is_floating_point:
         return (0, 0), float_words(value if type(value) is Real else float(value))
-    if value != int(value):
+    bits, number = 8 * dtype.itemsize, float(value)
+    if not number.is_integer():
         raise KernelError(f"{name}: the scalar is {value}; for {dtype.name} it must be an integer")
+    if not -(1 << bits - 1) <= int(value) < 1 << bits:
+        raise KernelError(f"{name}: the scalar {value} does not fit {dtype.name}'s {bits} bits")
     return (1, int(value)), float_words(0.0)
