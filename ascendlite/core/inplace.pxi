@@ -155,7 +155,7 @@ cdef record_inplace(Op op, Tensor target, tuple args, tuple saved):
             rule = <Rule>op.rules[i]
             tensors |= rule.tensors
             specs |= rule.specs
-    save(node, items_of(saved), n, (), target, tensors, specs)
+    save(node, items_of(saved), n, (), target, tensors, specs, 0)
     rebase(target, node, op.name + "_")
 
 
@@ -254,7 +254,7 @@ cdef set_requires_grad(Tensor t, bint value):
         return
     if value and not t.is_float():
         raise DTypeError(f"requires_grad: only Tensors of floating point dtype can require gradients, got {DTYPES[t.v.dtype]!r}")
-    if value and t.inference:
+    if value and t.inference and not mode.inference:
         raise GradError("requires_grad: Setting requires_grad=True on inference tensor outside InferenceMode is not allowed; clone() it first")
     t.leaf_requires_grad = value
 

@@ -107,7 +107,7 @@ cdef class Node:
             for i in range(self.n_args):
                 if self.versions[i] >= 0 and version_of(<object>args[i]) != self.versions[i]:
                     item = <object>args[i]
-                    self.raise_modified(item if isinstance(item, Tensor) else item[0], i)
+                    self.raise_modified(item if isinstance(item, Tensor) else next(t for t in item if isinstance(t, Tensor)), i)
         if mode.grad and self.versions != NULL:
             return self.with_graph(<object>args[0])
         return <object>args[0] if self.n_args else None

@@ -44,6 +44,7 @@ cdef class Rule:
     cdef int nargs            # positional parameters, g included
     cdef uint64_t tensors     # read as tensors: must be saved
     cdef uint64_t specs       # read as shapes only (name starts with an underscore)
+    cdef uint64_t outputs     # of an op with several outputs: the ones that are read
     cdef Program program      # the rule in steps, where it is that simple
 
     def __init__(self, fn):
@@ -51,6 +52,7 @@ cdef class Rule:
         self.fn, self.nargs = fn, code.co_argcount
         self.program = program_of(fn, self.nargs)
         used = _names_read(code)
+        self.outputs = _outputs_read(code)
         for k, name in enumerate(code.co_varnames[1:self.nargs]):
             if name in used:
                 if name.startswith("_"):
@@ -66,6 +68,26 @@ cdef set _names_read(code):
         if i.opname.startswith("LOAD_FAST"):
             names.update(i.argval if isinstance(i.argval, tuple) else (i.argval,))
     return names
+
+
+cdef uint64_t _outputs_read(code) except? 0:
+    # Bit k: the rule reads y[k]. All of them unless every use of y is an item at a constant place.
+    import dis
+    cdef uint64_t every = ~(<uint64_t>0), read = 0
+    if code.co_argcount < 2 or code.co_varnames[1] in code.co_cellvars:
+        return every
+    steps = [i for i in dis.get_instructions(code) if i.opname != "CACHE"]
+    for n, step in enumerate(steps):
+        if isinstance(step.argval, tuple) and code.co_varnames[1] in step.argval:
+            return every
+        if step.argval == code.co_varnames[1] and step.opname.startswith("LOAD_FAST"):
+            place, use = steps[n + 1], steps[n + 2]
+            if not isinstance(place.argval, int) or "CONST" not in place.opname or not use.opname.startswith("BINARY_SUBSCR"):
+                return every
+            if not 0 <= place.argval < 64:
+                return every
+            read |= <uint64_t>1 << place.argval
+    return read
 
 
 cdef class Op:

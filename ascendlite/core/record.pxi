@@ -16,14 +16,14 @@ cdef int record_operands(Op op, tuple whole, PyObject** inputs, int n, tuple att
     cdef PyObject** edges
     cdef PyObject* single
     cdef int i
-    cdef uint64_t tensors = 0, specs = 0
+    cdef uint64_t tensors = 0, specs = 0, outputs = 0
     cdef Rule rule
     if op.rules is None:
         op.prepare_rules()
     node.op = op
     connect(node, inputs, n)
     if op.rule_all is not None:
-        tensors, specs = op.rule_all.tensors, op.rule_all.specs
+        tensors, specs, outputs = op.rule_all.tensors, op.rule_all.specs, op.rule_all.outputs
     else:
         edges = edges_of(node)
         for i in range(n):
@@ -31,10 +31,11 @@ cdef int record_operands(Op op, tuple whole, PyObject** inputs, int n, tuple att
                 rule = <Rule>PyList_GET_ITEM(op.rules, i)
                 tensors |= rule.tensors
                 specs |= rule.specs
+                outputs |= rule.outputs
     if op.inputs is None:
         single = <PyObject*>whole
         inputs, n = &single, 1
-    save(node, inputs, n, attrs, result, tensors, specs)
+    save(node, inputs, n, attrs, result, tensors, specs, outputs)
     attach_outputs(node, result)
     return 0
 
@@ -77,7 +78,8 @@ cdef inline int connect_all(Node node, tuple inputs) except -1:
     return connect(node, items_of(inputs), <int>PyTuple_GET_SIZE(inputs))
 
 
-cdef int save(Node node, PyObject** inputs, int n, tuple attrs, result, uint64_t tensors, uint64_t specs) except -1:
+cdef int save(Node node, PyObject** inputs, int n, tuple attrs, result, uint64_t tensors, uint64_t specs,
+              uint64_t outputs) except -1:
     # Fills the arguments (y, *inputs, *attrs); a variadic op has its inputs as one tuple.
     cdef PyObject** args
     cdef int i, k = 1 + n, total = k + <int>PyTuple_GET_SIZE(attrs)
@@ -97,7 +99,7 @@ cdef int save(Node node, PyObject** inputs, int n, tuple attrs, result, uint64_t
         if i >= k:
             put(&args[i], <object>PyTuple_GET_ITEM(attrs, i - k))
         elif tensors >> i & 1:
-            item = saved_output(result) if i == 0 else <object>inputs[i - 1]
+            item = saved_output(result, outputs) if i == 0 else <object>inputs[i - 1]
             put(&args[i], item)
             version = version_of(item)
         elif specs >> i & 1:
@@ -109,11 +111,11 @@ cdef int save(Node node, PyObject** inputs, int n, tuple attrs, result, uint64_t
     return 0
 
 
-cdef object saved_output(y):
-    # Without history, or node and output would hold each other.
+cdef object saved_output(y, uint64_t outputs):
+    # Without history, or node and output would hold each other. Of several, only the ones that the rule reads: the others may be written into.
     if isinstance(y, Tensor):
         return alias(<Tensor>y)
-    return tuple([alias(<Tensor>t) for t in <tuple>y])
+    return tuple([alias(<Tensor>t) if outputs >> k & 1 else None for k, t in enumerate(<tuple>y)])
 
 
 cdef object spec_of(x):
