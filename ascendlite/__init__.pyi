@@ -112,7 +112,7 @@ from ascendlite.ops.sort import argsort as argsort
 from ascendlite.ops.nonzero import argwhere as argwhere
 from ascendlite.core._core import as_strided as as_strided
 from ascendlite.core._core import as_tensor as as_tensor
-from ascendlite.core._core import as_tensor as asarray
+from ascendlite.core._core import asarray as asarray
 from ascendlite.ops.movement import atleast_1d as atleast_1d
 from ascendlite.ops.movement import atleast_2d as atleast_2d
 from ascendlite.ops.movement import atleast_3d as atleast_3d

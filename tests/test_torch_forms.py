@@ -100,3 +100,66 @@ def test_means_of_windows_are_written_into_out(pool, shape: tuple[int, ...]) -> 
 def test_variances_that_do_not_fit_are_a_value_error() -> None:
     with pytest.raises(ValueError, match="var is of incorrect size"):
         F.gaussian_nll_loss(al.ones(10, 2, 3), al.ones(10, 2, 3), al.ones(10, 2, 2))
+
+
+@pytest.mark.parametrize("layer, shape", [
+    (al.nn.BatchNorm2d(2), (2, 2, 3, 3)), (al.nn.InstanceNorm2d(2), (2, 2, 3, 3)), (al.nn.GroupNorm(1, 2), (2, 2, 3)),
+    (al.nn.LayerNorm(3), (2, 3)), (al.nn.RMSNorm(3), (2, 3)),
+], ids=["batch", "instance", "group", "layer", "rms"])  # fmt: skip
+def test_the_output_of_a_norm_may_be_overwritten(layer: al.nn.Module, shape: tuple[int, ...]) -> None:
+    x = al.randn(shape)
+    gradients = []
+    for after in (al.nn.ReLU(inplace=True), al.nn.ReLU()):
+        leaf = x.clone().requires_grad_()
+        (g,) = al.autograd.grad(after(layer(leaf)).pow(2).sum(), leaf, create_graph=True)
+        (second,) = al.autograd.grad(g.pow(2).sum(), leaf)
+        gradients.append((g.tolist(), second.tolist()))
+    assert gradients[0] == gradients[1]
+
+
+def test_leading_ones_of_a_written_value_are_no_dims() -> None:
+    x = al.zeros(2, 3)
+    x[True] = al.ones(1, 1, 2, 3)
+    x[al.tensor([0, 1])] += al.ones(1, 1, 2, 3)[0, 0]
+    x[al.tensor([1])] = al.full((1, 1, 1, 3), 5.0)
+    assert x.tolist() == [[2.0] * 3, [5.0] * 3]
+
+
+def test_bytes_are_a_mask_for_index_put() -> None:
+    mask = al.tensor([1, 0, 1], dtype=al.uint8)
+    assert al.zeros(3).index_put_((mask,), al.tensor([4.0, 6.0])).tolist() == [4.0, 0.0, 6.0]
+
+
+def test_sizes_may_be_tensors_and_bounds_named() -> None:
+    n = al.tensor(3)
+    assert al.randn(n).shape == al.ones(1).repeat(n).shape == al.randint(high=5, size=(3,)).shape == (3,)
+
+
+def test_all_of_no_bytes_is_one() -> None:
+    assert al.ones(2, 0, dtype=al.uint8).all(1).tolist() == [1, 1]
+
+
+def test_a_leaf_may_be_made_in_inference_mode() -> None:
+    with al.inference_mode():
+        x = al.ones(2, requires_grad=True)
+        assert (x.requires_grad, (x * 2).requires_grad, x.is_inference()) == (True, False, True)
+    with pytest.raises(RuntimeError, match="inference"):
+        al.autograd.grad((x * x).sum(), x)
+
+
+def test_asarray_shares_copies_or_refuses() -> None:
+    array = np.zeros(2, np.float32)
+    al.asarray(array, copy=True)[0] = 7.0
+    al.asarray(array, copy=False)[1] = 2.0
+    assert array.tolist() == [0.0, 2.0]
+    assert al.asarray([1.0], requires_grad=True).requires_grad and not al.asarray(al.ones(1, requires_grad=True)).requires_grad
+    for source, options in (([1.0], {}), (array, {"dtype": al.float64})):
+        with pytest.raises(ValueError, match="copy=False"):
+            al.asarray(source, copy=False, **options)
+
+
+def test_gradcheck_takes_the_switches_it_can_keep() -> None:
+    x = al.ones(2, dtype=al.float64, requires_grad=True)
+    assert al.autograd.gradcheck(al.exp, x, check_batched_grad=False, check_forward_ad=False)
+    with pytest.raises(ValueError, match="not supported"):
+        al.autograd.gradcheck(al.exp, x, check_forward_ad=True)

@@ -8,7 +8,7 @@ from typing import Any
 from ascendlite.core import _core
 from ascendlite.core._core import Tensor
 from ascendlite.core.autograd import grad
-from ascendlite.errors import GradError
+from ascendlite.errors import ArgumentError, GradError
 
 
 class GradcheckError(GradError):
@@ -51,7 +51,9 @@ def _analytical(output: Tensor, x: Tensor) -> list[list[float]]:
 
 def gradcheck(
     func: Callable[..., Any], inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3, raise_exception: bool = True,
-    nondet_tol: float = 0.0, check_undefined_grad: bool = False, fast_mode: bool = False,
+    nondet_tol: float = 0.0, check_undefined_grad: bool = False, fast_mode: bool = False, check_grad_dtypes: bool = False,
+    check_batched_grad: bool = False, check_batched_forward_grad: bool = False, check_forward_ad: bool = False,
+    check_backward_ad: bool = True,
 ) -> bool:
     """Whether the gradients of `func` at `inputs` equal central differences. Use float64 inputs that require a gradient.
 
@@ -59,6 +61,8 @@ def gradcheck(
     >>> al.autograd.gradcheck(al.exp, x)
     True
     """
+    if check_batched_grad or check_batched_forward_grad or check_forward_ad or not check_backward_ad:
+        raise ArgumentError("gradcheck: checks of batched or forward gradients are not supported: backward gradients, one by one, are checked")
     items = _tensors(inputs)
     checked = [x for x in items if isinstance(x, Tensor) and x.requires_grad]
     if not checked:

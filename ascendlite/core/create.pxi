@@ -294,7 +294,23 @@ def as_tensor(data, dtype=None, device=None):
     return place(converted(t, dtype_code(dtype, (<Tensor>t).v.dtype)), device)
 
 
-asarray = as_tensor
+def asarray(obj, *, dtype=None, device=None, copy=None, bint requires_grad=False):
+    """The data as a tensor without history: sharing memory where that can be, always a copy with `copy=True`, never with `copy=False`.
+
+    With `requires_grad=True` a tensor keeps its history.
+    """
+    cdef Tensor t = <Tensor>as_tensor(obj, dtype=dtype, device=device)
+    cdef bint shared = t is obj
+    if not shared and not isinstance(obj, (list, tuple, int, float, Tensor)) and not is_numpy_scalar(obj):
+        shared = t.v.dtype == (<Tensor>foreign_tensor(obj)).v.dtype and t.device_ == CPU
+    if copy is not None and not copy and not shared:
+        raise ValueError(f"asarray: {type(obj).__name__} to {DTYPES[t.v.dtype]!r} on '{DEVICES[t.device_]}' is a copy, and copy=False was given")
+    if copy and shared:
+        t = t.clone()
+    if requires_grad:
+        return t.requires_grad_()
+    return t.detach() if t.requires_grad else t
+
 
 cdef dict TYPESTR = {"b1": kBool, "u1": kUInt8, "i1": kInt8, "i2": kInt16, "i4": kInt32, "i8": kInt64, "f2": kFloat16, "f4": kFloat32, "f8": kFloat64}
 

@@ -160,6 +160,8 @@ cdef set_item(Tensor x, key, value):
     else:
         source = tensor_from_data(value, DTYPES[x.v.dtype], DEVICES[x.device_])
     if advanced is not None:
+        while source.v.ndim > 1 and source.v.shape[0] == 1:  # leading ones are no dims of the value, as in torch and NumPy
+            source = selected(source, 0, 0)
         FUNCTIONS["index_put_"](target, advanced, source if source.v.dtype == x.v.dtype else cast_tensor(source, x.v.dtype))
         return
     while source.v.ndim > target.v.ndim and source.v.shape[0] == 1:

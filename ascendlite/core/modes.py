@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ascendlite.core import _core
+from ascendlite.errors import ArgumentError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -170,7 +171,11 @@ class set_detect_anomaly(_Mode):
 
 
 class detect_anomaly(_Mode):
-    """`with detect_anomaly():` as `set_detect_anomaly(True)` for a block."""
+    """`with detect_anomaly():` as `set_detect_anomaly(True)` for a block; a NaN stops the pass always."""
+
+    def __init__(self, check_nan: bool = True) -> None:
+        if not check_nan:
+            raise ArgumentError("detect_anomaly: check_nan=False: not supported; NaN stops the backward pass here")
 
     def enter(self) -> bool:
         return _core.exchange_anomaly(True)

@@ -22,6 +22,7 @@ from ascendlite.core import (
     mark_dirty,
     normalize_dim,
     requires_grad_any,
+    uint8,
     zeros,
 )
 from ascendlite.core import bool as bool_
@@ -145,6 +146,8 @@ def _unmasked(x: Tensor, indices: Indices, op: str) -> list[Tensor | None]:
     for index in indices:
         if index is not None and not isinstance(index, Tensor):
             raise TypeError(f"{op}(): argument 'indices' must be tuple of Tensors or None, not {type(index).__name__} inside")
+        if index is not None and index.dtype is uint8:  # a mask of bytes, as in x[mask]
+            index = index.to(bool_)
         if index is None or index.dtype is not bool_:
             found.append(None if index is None else as_index(index, op))
             continue

@@ -132,7 +132,7 @@ def exact_integers(dtype: DType) -> tuple[int, int]:
 
 @function()
 def randint(
-    low: int,
+    low: int | None = None,
     high: int | Sequence[int] | None = None,
     size: Sequence[int] | None = None,
     *,
@@ -148,6 +148,8 @@ def randint(
     (2, 3)
     """
     bounds: tuple[int, int] | None
+    if low is None:
+        low = 0
     if size is None and not isinstance(high, int):
         bounds, size = (0, int(low)), high
     else:

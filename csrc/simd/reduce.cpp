@@ -67,7 +67,8 @@ template <class Op, class Predicate> void reduce_truth(const Call& c) {
   dispatch_all(x.dtype, [&]<class T>(Type<T>) { load = Predicate::template load<T>; });
   StoreFn<int64_t> put = storer<int64_t>(y.dtype);
   run<Op, int64_t>(Source<int64_t>(plan, x, load), nullptr, [&](int64_t value, int64_t i) {
-    put(std::max<int64_t>(value, 0), y.data, i);  // nothing is not any
+    bool none = value == Op::template identity<int64_t>();  // nothing is not any, and nothing is all
+    put(none ? value > 0 : value, y.data, i);
   });
 }
 
