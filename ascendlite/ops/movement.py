@@ -23,7 +23,7 @@ Ints = int | Sequence[int]
 
 def ints_of(values: tuple[int | Sequence[int], ...]) -> tuple[int, ...]:
     """Sizes given one by one or as one sequence."""
-    if len(values) == 1 and not isinstance(values[0], int) and getattr(values[0], "ndim", 1):
+    if len(values) == 1 and not isinstance(values[0], int) and getattr(values[0], "ndim", True):
         return tuple(values[0])
     return cast(tuple[int, ...], tuple(values))
 
