@@ -82,7 +82,8 @@ def long(seed: int) -> np.ndarray:
 @pytest.mark.parametrize("name", [*COMPARED, "add", "sub", "mul", "maximum", "minimum", "bitwise_and", "bitwise_or", "bitwise_xor"])
 def test_64_bit_integers_are_pairs_of_words(name: str) -> None:
     check(getattr(al, name), long(1), long(2))
-    check(lambda t: getattr(al, name)(t, -3000000007), long(1))
+    if not name.startswith("logical") and name not in ("maximum", "minimum"):  # which take tensors only
+        check(lambda t: getattr(al, name)(t, -3000000007), long(1))
 
 
 def test_64_bit_integers_of_one_operand_and_choices() -> None:

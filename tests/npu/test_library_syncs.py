@@ -7,6 +7,7 @@ import linecache
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import patch
 
 import pytest
 
@@ -257,7 +258,9 @@ def launched(call: Callable[[], None]) -> list[Program]:
         found[id(traced), sharing] = traced, sharing
         return False  # nothing need run
 
-    with launches_ask(ask):
+    # What a kernel that did not run would have written is not looked at, either.
+    known = {"in_range": lambda ids, rows: True, "not_negative": lambda ids: True}
+    with launches_ask(ask), patch.multiple("ascendlite.npu.kernels.tables", **known):
         call()
     return list(found.values())
 
