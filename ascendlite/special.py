@@ -7,7 +7,7 @@ from typing import Any
 
 from ascendlite.absent import absent as _absent
 from ascendlite.core import FUNCTIONS, Tensor, deliver, get_default_dtype
-from ascendlite.ops.gamma import _i1
+from ascendlite.ops.gamma import _i0e, _i1, _i1e
 from ascendlite.ops.gamma import zeta as zeta
 
 digamma = psi = FUNCTIONS["digamma"]
@@ -102,16 +102,14 @@ def erfcx(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 def i0e(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """exp(-|x|) i0(x), for |x| up to where i0 overflows (88 in float32, 709 in float64)."""
-    x = _float("i0e", input)
-    result: Tensor = deliver((-x.abs()).exp() * i0(x), out)
+    """exp(-|x|) i0(x), also where i0 overflows."""
+    result: Tensor = deliver(_i0e(_float("i0e", input)), out)
     return result
 
 
 def i1e(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """exp(-|x|) i1(x), for |x| up to where i1 overflows (88 in float32, 709 in float64)."""
-    x = _float("i1e", input)
-    result: Tensor = deliver((-x.abs()).exp() * i1(x), out)
+    """exp(-|x|) i1(x), also where i1 overflows."""
+    result: Tensor = deliver(_i1e(_float("i1e", input)), out)
     return result
 
 

@@ -7,7 +7,7 @@ import math
 from ascendlite.core import FLOAT, FLOATONLY, Tensor, add_method, arange, can_cast, deliver, function, get_default_dtype, pointwise, require_tensor
 from ascendlite.errors import ArgumentError, DTypeError, GradError
 from ascendlite.ops.compare import where
-from ascendlite.ops.pointwise import exp, log
+from ascendlite.ops.pointwise import exp, log, sign
 
 Number = int | float | bool
 
@@ -29,6 +29,8 @@ digamma = pointwise("digamma", FLOAT, vjp=(lambda g, _y, x: g * _trigamma(x),))
 _trigamma = pointwise("trigamma", FLOAT, inputs=1, vjp=(lambda g, _y, x: g * polygamma(2, x),), public=False)
 i0 = pointwise("i0", FLOAT, vjp=(lambda g, _y, x: g * _i1(x),))
 _i1 = pointwise("i1", FLOAT, vjp=(lambda g, y, x: g * where(x == 0, 0.5, i0(x) - y / x),), public=False)
+_i0e = pointwise("i0e", FLOAT, vjp=(lambda g, y, x: g * (_i1e(x) - sign(x) * y),), public=False)
+_i1e = pointwise("i1e", FLOAT, vjp=(lambda g, y, x: g * where(x == 0, 0.5, _i0e(x) - y * (sign(x) + 1 / x)),), public=False)
 
 
 def _gamma_density(a: Tensor | Number, x: Tensor | Number) -> Tensor:

@@ -44,22 +44,23 @@ double trigamma(double x) {
   return sum + 1 / x + 0.5 * x2 + x2 * series(x2, c) / x;
 }
 
-// The modified Bessel function of order 0 or 1 of |x|.
-double bessel(int order, double x) {
+// The modified Bessel function of order 0 or 1 of x >= 0; `scaled`: times e^-x, which has no overflow.
+double bessel(int order, double x, bool scaled = false) {
   if (!(x <= 40)) {  // Hankel's series: its terms fall until k = 2 x, far below one rounding
     double mu = 4.0 * order * order, term = 1, sum = 1;
     for (int k = 1; k < 30; k++) {
       term *= -(mu - (2.0 * k - 1) * (2 * k - 1)) / (k * 8 * x);
       sum += term;
     }
-    return std::exp(x / 2) / std::sqrt(2 * kPi * x) * sum * std::exp(x / 2);
+    const double rest = sum / std::sqrt(2 * kPi * x);
+    return scaled ? rest : std::exp(x / 2) * rest * std::exp(x / 2);
   }
   double q = x * x / 4, term = order ? x / 2 : 1, sum = term;
   for (int k = 1; term > sum * 1e-17; k++) {  // positive terms: nothing cancels
     term *= q / (double(k) * (k + order));
     sum += term;
   }
-  return sum;
+  return scaled ? sum * std::exp(-x) : sum;
 }
 
 template <double (*f)(double)> struct InDouble {
@@ -72,6 +73,8 @@ double lgamma(double x) {
 }
 double i0(double x) { return bessel(0, std::fabs(x)); }
 double i1(double x) { return std::copysign(bessel(1, std::fabs(x)), x); }
+double i0e(double x) { return std::isinf(x) ? 0 : bessel(0, std::fabs(x), true); }
+double i1e(double x) { return std::copysign(std::isinf(x) ? 0 : bessel(1, std::fabs(x), true), x); }
 
 AL_REGISTER() {
   on_floats<1>("lgamma", InDouble<lgamma>{});
@@ -79,6 +82,8 @@ AL_REGISTER() {
   on_floats<1>("trigamma", InDouble<trigamma>{});
   on_floats<1>("i0", InDouble<i0>{});
   on_floats<1>("i1", InDouble<i1>{});
+  on_floats<1>("i0e", InDouble<i0e>{});
+  on_floats<1>("i1e", InDouble<i1e>{});
 }
 
 // The magnitude of the least integer is itself when wrapped, as in torch.
