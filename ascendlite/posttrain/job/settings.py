@@ -36,9 +36,9 @@ class JobSettings:
     beta: float = 1e-3
     lora_rank: int = 16
     specialists: int = 0
-    distill_steps: int = 1000
+    distill_steps: int = 2000
     distill_batch: int = 64
-    distill_lr: float = 2e-3
+    distill_lr: float = 3e-3
     save_every: int = 25
 
     def __post_init__(self) -> None:
