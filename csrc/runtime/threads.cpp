@@ -4,7 +4,8 @@
 // kernels promise that.
 // On a busy machine the scheduler may leave a worker on the core of its caller, where neither spinning nor work gets on; the
 // caller then sends it away.
-// Workers spin for a moment after their work, since the next op is near, then sleep on a futex.
+// Workers spin for a moment after their work, since the next op is near, then sleep on a futex: to wake one whose core went idle
+// costs some 30 us.
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -29,6 +30,7 @@ constexpr int kMaxThreads = 256;
 constexpr int64_t kUnits = 32;  // of a share: a piece holds some of them, the last ones a single unit
 constexpr int64_t kFraction = 4;  // a piece is this part of what is left of its share
 constexpr auto kSpin = std::chrono::microseconds(40);
+constexpr auto kLinger = std::chrono::microseconds(300);  // a Python program's next op is often further away than kSpin
 enum State : uint32_t { kIdle, kPosted, kAsleep };
 
 inline void relax() {
@@ -44,15 +46,16 @@ void futex_wait(std::atomic<uint32_t>& word, uint32_t value) {
 }
 void futex_wake(std::atomic<uint32_t>& word) { syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0); }
 
-// Spins for a moment until word leaves `value`; false when it did not.
+// Spins for a moment until word leaves `value`, then lingers, giving way to who wants the core; false when it did not.
 bool spin_while(std::atomic<uint32_t>& word, uint32_t value) {
-  auto end = std::chrono::steady_clock::now() + kSpin;
-  do {
+  const auto begin = std::chrono::steady_clock::now();
+  for (auto spent = kSpin - kSpin; spent < kLinger; spent = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin)) {
     for (int i = 0; i < 64; i++) {
       if (word.load(std::memory_order_acquire) != value) return true;
       relax();
     }
-  } while (std::chrono::steady_clock::now() < end);
+    if (spent >= kSpin) sched_yield();
+  }
   return false;
 }
 
