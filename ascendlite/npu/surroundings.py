@@ -12,6 +12,21 @@ _PLAIN: Final = (int, float, complex, str, bytes, bool, type(None))
 Reader = Callable[[], object]
 
 
+class Same:
+    """Stands for an object and equals only itself. It is held, so that no later object gets its place in memory and passes for it."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, held: object) -> None:
+        self._held = held
+
+    def __hash__(self) -> int:
+        return id(self._held)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other._held is self._held
+
+
 def frozen(value: object, depth: int = 3) -> object:
     """A value that equals another's only if a trace would be the same: numbers and words, lists and dictionaries of them; else the object itself.
 
@@ -24,7 +39,7 @@ def frozen(value: object, depth: int = 3) -> object:
         return type(value), *(frozen(one, depth - 1) for one in value)
     if depth and isinstance(value, dict):
         return dict, *((frozen(k, 1), frozen(v, depth - 1)) for k, v in value.items())
-    return id(value)
+    return Same(value)
 
 
 class Surroundings:

@@ -83,3 +83,27 @@ def test_a_generator_is_no_kernel() -> None:
 
     with pytest.raises(ArgumentError, match="yields has a yield or an await"):
         npu.kernel(yields)  # type: ignore[arg-type]
+
+
+def test_another_object_is_never_taken_for_one_that_is_gone() -> None:
+    class Choice:
+        def __init__(self, step: float) -> None:
+            self.step = step
+
+    choice = Choice(1.0)
+
+    @npu.kernel
+    def add(x: object, n: int) -> None:
+        t = ac.LocalMemAllocator(ac.Hardware.UB).Alloc(x.dtype, n)  # type: ignore[attr-defined]
+        ac.DataCopy(t, ac.GlobalTensor(x), n)
+        ac.PipeBarrier(ac.PIPE_ALL)
+        ac.Adds(t, t, choice.step, n)
+        ac.PipeBarrier(ac.PIPE_ALL)
+        ac.DataCopy(ac.GlobalTensor(x), t, n)
+
+    for step in range(1, 9):
+        choice = Choice(0.0)  # often where the last one lay
+        choice = Choice(float(step))
+        x = np.zeros(64, np.float32)
+        add[1](x, 64)
+        assert x[0] == step

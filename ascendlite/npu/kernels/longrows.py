@@ -14,7 +14,7 @@ from ascendlite.npu.kernels.elementwise import blocks_for
 from ascendlite.npu.runtime.launch import launch
 
 Tensors = tuple[Any, ...]
-_FLOAT32, _INT32, _INT64 = (_core.DTYPE_NAMES[name] for name in ("float32", "int32", "int64"))
+_FLOAT32, _INT32 = _core.DTYPE_NAMES["float32"], _core.DTYPE_NAMES["int32"]
 MOST: Final = (1 << 31) - 1  # elements that int32 positions can name
 LEAST_ROWS: Final = 3  # that are streamed, one by a core: fewer are faster by passes of all cores
 
@@ -103,9 +103,8 @@ def row_norm_backward(outputs: Tensors, g: Tensor, x: Tensor, weight: Tensor | N
 def _places(target: Tensor, classes: int) -> Tensor:
     """Where the logit of each row's class lies, counted over the whole matrix; that of an ignored class, within its row."""
     rows = target.shape[0]
-    dtype = _INT32 if rows * classes < 1 << 31 else _INT64
-    starts = _core.arange(0, rows * classes, classes, dtype=dtype, device=target.device)
-    return starts + target.to(dtype).clamp(0, classes - 1)
+    starts = _core.arange(0, rows * classes, classes, dtype=_INT32, device=target.device)
+    return starts + target.to(_INT32).clamp(0, classes - 1)
 
 
 def row_losses(each: Tensor, lse: Tensor, x: Tensor, target: Tensor) -> None:
