@@ -1,4 +1,7 @@
-"""The host's view of device memory: the bytes that stand behind a tensor, in the numerics mode that is on."""
+"""The host's view of device memory: the bytes that stand behind a tensor, in the numerics mode that is on.
+
+The card works behind the host's back: what looks at its memory here waits for its work first.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,22 @@ from ascendlite import _davinci
 from ascendlite.core import Tensor, _core
 from ascendlite.npu.runtime.device import state
 
+_STAGED_BYTES = 1 << 20  # an upload of no more is kept aside, so that the host need not wait
+_INDICES = ("int32", "int64")
+_SMALLEST, _LARGEST = -(2**63), 2**63 - 1
+_MOST_RANGES = 4096
+_RANGES: dict[int, tuple[int, int, int]] = {}  # by a storage's serial number: its version, its smallest and its largest integer
 _WIDENED = {"fp32": (_core.DTYPE_NAMES["float32"], 4), "fp64": (_core.DTYPE_NAMES["float64"], 8)}
 
 
+def settle() -> None:
+    """Wait until the card's work so far is done."""
+    if _davinci.drain():
+        state.overflow = True
+
+
 def address(t: Tensor) -> int:
-    """Where the host finds the first element of a tensor of the device."""
+    """Where the host would find the first element of a tensor of the device, for a launch that comes after all others."""
     nominal: int = t.data_ptr()
     if state.numerics == "device":
         return nominal
@@ -29,6 +43,7 @@ def on_host(t: Any) -> Any:
         return t
     if not t.numel():
         return _core.empty(t.shape, dtype=t.dtype, device="cpu")
+    settle()
     if state.numerics == "device":
         return _core.from_pointer(address(t), None, t.shape, t.stride(), t.dtype, t)
     widened, room = _WIDENED[state.numerics]
@@ -37,9 +52,40 @@ def on_host(t: Any) -> Any:
     return _core.from_pointer(address(t), None, t.shape, tuple(s * room for s in t.stride()), t.dtype, t)
 
 
-def extremes(t: Tensor) -> tuple[int, int]:
-    """The smallest and the largest of a device tensor's integers, as the host sees them."""
+def upload(target: Tensor, source: Tensor) -> None:
+    """Values of the host to the card, in the order of its other work."""
+    plain = state.numerics == "device" and target.dtype is source.dtype and target.is_contiguous() and source.is_contiguous()
+    if plain and source.nbytes <= _STAGED_BYTES:
+        _davinci.upload(target.data_ptr(), source.data_ptr(), source.nbytes)
+    else:
+        _core.copy_native(on_host(target), source)
+    if source.numel() and source.dtype.name in _INDICES and source.is_contiguous():
+        note_range(target, *_davinci.extremes(source.data_ptr(), source.numel(), source.itemsize, source.itemsize))
+
+
+def note_range(t: Tensor, low: int, high: int) -> None:
+    """Remember what a device tensor's integers lie between, until it is written again."""
+    if len(_RANGES) >= _MOST_RANGES:
+        _RANGES.clear()
+    block = t.untyped_storage()
+    _RANGES[block.serial] = (block.version, low, high)
+
+
+def within(t: Tensor, low: int = _SMALLEST, high: int = _LARGEST) -> bool:
+    """Whether all integers of a device tensor lie in low..high, both included."""
+    if not t.numel():
+        return True
+    block = t.untyped_storage()
+    version, least, most = _RANGES.get(block.serial, (-1, 0, 0))
+    if version == block.version and low <= least and most <= high:
+        return True
+    least, most = _extremes(t)
+    return low <= least and most <= high
+
+
+def _extremes(t: Tensor) -> tuple[int, int]:
     if t.is_contiguous() and t.itemsize >= 4:
+        settle()
         room = 1 if state.numerics == "device" else _WIDENED[state.numerics][1]
         found: tuple[int, int] = _davinci.extremes(address(t), t.numel(), t.itemsize, t.itemsize * room)
         return found

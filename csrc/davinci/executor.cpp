@@ -9,6 +9,7 @@ namespace al::davinci {
 namespace {
 
 constexpr size_t kKeptWords = 2 << 20;      // 16 MiB of steps a program; larger ones are walked at each launch
+constexpr size_t kOverlap = 3;              // where a key says that arguments overlap in part
 constexpr int64_t kKeptLaunches = 4;        // (mode, options, blocks, parameters) that a program keeps steps for
 constexpr int64_t kThreadBytes = 256 << 10; // touched bytes that are worth a second thread
 
@@ -121,12 +122,27 @@ Executor::Executor(std::shared_ptr<const Program> program)
     : program_(std::move(program)), cores_(Group::cores_of(*program_)), meets_(has_sync_all(*program_) || has_mode_zero(*program_)),
       atomics_(has_atomics(*program_)) {}
 
-bool Executor::run(const Launch& launch) {
+Executor::Key Executor::key(const Launch& launch) const {
   const bool overlap = overlap_in_part(*program_, launch.pointers, launch.numerics.scale());
-  Key key{launch.numerics.mode, launch.numerics.options, launch.blocks, overlap};
+  Key key{launch.numerics.mode, launch.numerics.options, launch.blocks, overlap};  // kOverlap says where
   const size_t tensors = std::min(program_->tensor_bytes.size(), launch.pointers.size());
   key.insert(key.end(), launch.pointers.begin() + static_cast<int64_t>(tensors), launch.pointers.end());
-  if (program_->reads_scalars) return meets_ ? run_in_phases(launch, nullptr) : run_apart(launch, nullptr);
+  return key;
+}
+
+bool Executor::proven(const Launch& launch) {
+  if (program_->reads_scalars) return ended_;
+  std::lock_guard<std::mutex> hold(mutex_);
+  return cached_.count(key(launch)) != 0;
+}
+
+bool Executor::run(const Launch& launch) {
+  if (program_->reads_scalars) {
+    const bool overflow = meets_ ? run_in_phases(launch, nullptr) : run_apart(launch, nullptr);
+    ended_ = true;
+    return overflow;
+  }
+  const Key key = this->key(launch);
   std::shared_ptr<const Cached> kept;
   {
     std::lock_guard<std::mutex> hold(mutex_);
@@ -135,7 +151,7 @@ bool Executor::run(const Launch& launch) {
   }
   if (kept && !kept->empty()) return replay(launch, *kept);
   Cached fresh(launch.blocks);
-  for (GroupSteps& g : fresh) g.in_place = !overlap;
+  for (GroupSteps& g : fresh) g.in_place = !key[kOverlap];
   Cached* keep = kept ? nullptr : &fresh;  // an empty list: the program is too large
   const bool overflow = meets_ ? run_in_phases(launch, keep) : run_apart(launch, keep);
   if (keep) keep_if_small(key, std::move(fresh));

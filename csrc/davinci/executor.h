@@ -1,5 +1,6 @@
 // Runs a program's blocks: alone, or in phases where they meet; on several threads with the same bytes.
 #pragma once
+#include <atomic>
 #include <map>
 #include <mutex>
 
@@ -22,12 +23,15 @@ class Executor {
   explicit Executor(std::shared_ptr<const Program> program);
   // Returns whether a result overflowed (kSaturate only: INF/NAN mode shows overflow in the data). Throws what a meaning throws.
   bool run(const Launch& launch);
+  // Whether such a launch ran to its end before: nothing is left to go wrong but what the values tell.
+  bool proven(const Launch& launch);
   const Program& program() const { return *program_; }
 
  private:
   using Cached = std::vector<GroupSteps>;
   using Key = std::vector<int64_t>;  // mode, options, blocks, arguments overlap in part, parameters
 
+  Key key(const Launch& launch) const;
   bool replay(const Launch& launch, const Cached& groups) const;
   bool run_apart(const Launch& launch, Cached* keep) const;
   bool run_in_phases(const Launch& launch, Cached* keep) const;
@@ -39,6 +43,7 @@ class Executor {
   bool atomics_ = false; // groups add to the same bytes: their order must not depend on threads
   std::mutex mutex_;
   std::map<Key, std::shared_ptr<const Cached>> cached_;
+  std::atomic<bool> ended_{false};  // a program that reads scalars ran to its end
 };
 
 }  // namespace al::davinci

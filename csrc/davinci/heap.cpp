@@ -6,6 +6,8 @@
 #include <new>
 #include <stdexcept>
 
+#include "davinci/queue.h"
+
 namespace al::davinci {
 namespace {
 
@@ -66,6 +68,7 @@ Heap::~Heap() {
 }
 
 void Heap::configure(int64_t capacity, int wide) {
+  queue().settle();
   std::lock_guard<std::mutex> lock(mutex_);
   if (!live_.empty()) throw std::runtime_error("npu: " + std::to_string(live_.size()) + " blocks of memory are in use; delete the tensors on the device first");
   if (base_) munmap(base_, static_cast<size_t>(capacity_) * wide_);
@@ -120,6 +123,7 @@ void Heap::free(char* p) {
 
 // Whole pages of free ranges go back to the die, and their memory to the host.
 void Heap::release_cached() {
+  queue().settle();
   std::vector<std::pair<int64_t, int64_t>> pages;
   for (auto [start, bytes] : free_.all()) {
     int64_t first = round_up(start, kPage), last = (start + bytes) / kPage * kPage;

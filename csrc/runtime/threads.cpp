@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "runtime/runtime.h"
+#include "runtime/spin.h"
 
 namespace al {
 namespace {
@@ -33,31 +34,12 @@ constexpr auto kSpin = std::chrono::microseconds(40);
 constexpr auto kLinger = std::chrono::microseconds(300);  // a Python program's next op is often further away than kSpin
 enum State : uint32_t { kIdle, kPosted, kAsleep };
 
-inline void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
 void futex_wait(std::atomic<uint32_t>& word, uint32_t value) {
   syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
 }
 void futex_wake(std::atomic<uint32_t>& word) { syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0); }
 
-// Spins for a moment until word leaves `value`, then lingers, giving way to who wants the core; false when it did not.
-bool spin_while(std::atomic<uint32_t>& word, uint32_t value) {
-  const auto begin = std::chrono::steady_clock::now();
-  for (auto spent = kSpin - kSpin; spent < kLinger; spent = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin)) {
-    for (int i = 0; i < 64; i++) {
-      if (word.load(std::memory_order_acquire) != value) return true;
-      relax();
-    }
-    if (spent >= kSpin) sched_yield();
-  }
-  return false;
-}
+bool spin_or_linger(std::atomic<uint32_t>& word, uint32_t value) { return spin_while(word, value, kSpin, kLinger); }
 
 // Units that nobody has taken yet.
 struct alignas(128) Share {
@@ -127,7 +109,7 @@ void work(Pool& p, int part) {
   p.slots[part].id.store(pid_t(syscall(SYS_gettid)), std::memory_order_release);
   for (;;) {
     p.slots[part].core.store(sched_getcpu(), std::memory_order_relaxed);
-    if (!spin_while(state, kIdle)) {
+    if (!spin_or_linger(state, kIdle)) {
       uint32_t idle = kIdle;
       if (state.compare_exchange_strong(idle, kAsleep))
         while (state.load(std::memory_order_acquire) == kAsleep) futex_wait(state, kAsleep);
@@ -158,7 +140,7 @@ void wait(Pool& p) {
   for (;;) {
     uint32_t left = p.pending.load(std::memory_order_acquire);
     if (left == 0) return;
-    if (spin_while(p.pending, left)) continue;
+    if (spin_or_linger(p.pending, left)) continue;
     if (!p.pending.compare_exchange_strong(left, left | kCallerSleeps)) continue;
     while ((left = p.pending.load(std::memory_order_acquire)) != kCallerSleeps) futex_wait(p.pending, left);
     p.pending.store(0, std::memory_order_relaxed);

@@ -25,8 +25,12 @@ def transfer(target: Tensor, source: Tensor, dry: bool) -> None:
     queue.submit(stream.Task(name, "MEMCPY", HOST_LINK_US + source.nbytes / rate, queue.stream_id, index, tensors=stream.shapes((source,))))
     if not upload:
         queue.synchronize()  # the values are read now
-    if not dry:
-        _core.copy_native(wide.on_host(target), wide.on_host(source))
+    if dry:
+        return
+    if upload:
+        wide.upload(target, source)
+    else:
+        _core.copy_native(target, wide.on_host(source))
 
 
 def on_device(target: Tensor, source: Tensor) -> Any:

@@ -171,7 +171,7 @@ def _taken(q: Tensor, rows: Tensor, entries: Tensor | None, index: Tensor) -> bo
     if q.dtype.name not in FORMATS or state.chip.generation == "1001" or not (q.numel() and index.numel()):
         return False
     count = rows.shape[1] + (0 if entries is None else entries.shape[1])
-    return bool(count) and (index.is_meta or wide.extremes(index)[1] < count)
+    return bool(count) and (index.is_meta or wide.within(index, high=count - 1))
 
 
 def _joined(q: Tensor, rows: Tensor, entries: Tensor | None) -> tuple[Tensor, Tensor]:

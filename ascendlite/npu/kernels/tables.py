@@ -178,14 +178,11 @@ def takes(table: Tensor, ids: Tensor, columns: int, add: bool = False) -> bool:
 
 def in_range(ids: Tensor, rows: int) -> bool:
     """Whether every index names a row: a look from outside the card, so that a wrong one is an error, not a read elsewhere."""
-    if ids.is_meta:
-        return True
-    low, high = wide.extremes(ids)
-    return low >= -rows and high < rows
+    return ids.is_meta or wide.within(ids, -rows, rows - 1)
 
 
 def not_negative(ids: Tensor) -> bool:
-    return ids.is_meta or not ids.numel() or wide.extremes(ids)[0] >= 0
+    return ids.is_meta or wide.within(ids, low=0)
 
 
 @kernel_for("embedding")

@@ -145,12 +145,20 @@ def get_device_properties(device: Any = None) -> Chip:
 
 def get_npu_overflow_flag() -> bool:
     """Whether a float operation on the device overflowed since the flag was cleared."""
+    _settle()
     return state.overflow
 
 
 def clear_npu_overflow_flag() -> None:
     """Forget overflows."""
+    _settle()
     state.overflow = False
+
+
+def _settle() -> None:
+    from ascendlite.npu import wide  # it reads this module's state
+
+    wide.settle()
 
 
 def utilization(device: Any = None) -> int:

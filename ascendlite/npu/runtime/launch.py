@@ -48,7 +48,8 @@ def start(traced: Traced, tensors: list[Any], name: str | None = None, floats: l
     _submit(traced, state.operands or tensors, stream.current_stream(lead.device.index), name)
     if not meta:
         bases = pointers if state.numerics == "device" else [wide.address(t) for t in tensors]
-        _run(traced, bases + words(traced.parameters, floats or []), MODES[state.numerics])
+        if traced.executor.enqueue(traced.blocks, bases + words(traced.parameters, floats or []), MODES[state.numerics], int(state.saturate)):
+            state.overflow = True
 
 
 def _look(x: Any, tensors: list[Tensor], floats: list[float]) -> object:
@@ -92,6 +93,7 @@ def launch_own(traced: Traced, tensors: list[Any], queue: stream.Stream | None, 
 
 
 def _run(traced: Traced, pointers: list[int], mode: int) -> None:
+    wide.settle()
     if traced.run(pointers, mode, int(state.saturate)):
         state.overflow = True
 

@@ -1,7 +1,7 @@
 """Streams, events and tasks on the virtual clock.
 
-Values are computed when an op is called; *when* they would be ready on the card is worked out here: the host spends its dispatch
-time per task, a stream runs its tasks in order, events order streams. Knows no kernel: a task brings its duration.
+Values are computed in the order of the calls, by a thread behind the host's; *when* they would be ready on the card is worked out here: the host
+spends its dispatch time per task, a stream runs its tasks in order, events order streams. Knows no kernel: a task brings its duration.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from ascendlite.core import Tensor
 from ascendlite.errors import ArgumentError, DeviceError
+from ascendlite.npu import wide
 
 # Host time of one eagerly dispatched operator: the two-phase operator API takes 71 us of the 155-262 us that a PyTorch-like stack
 # spends on an element-wise add on a 910B3 (candle-org/candle PR #166); torch_npu itself overlaps most of the rest in its task queue.
@@ -148,6 +149,7 @@ class Stream:
 
     def synchronize(self) -> None:
         """Make the host wait until the stream is done; raises if a task of it failed and errors are told late."""
+        wide.settle()
         host.now_us = max(host.now_us, self.settle())
         if self.failure is not None:
             raise self.failure
@@ -214,6 +216,7 @@ class Event:
 
     def synchronize(self) -> None:
         """Make the host wait for the event; raises as its stream's `synchronize` does."""
+        wide.settle()
         host.now_us = max(host.now_us, self._time())
         if self._stream is not None and self._stream.failure is not None:
             raise self._stream.failure
