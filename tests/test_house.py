@@ -26,7 +26,7 @@ LAYERS = (
     ("core",),
     ("ops",),
     ("cpu", "meta", "npu"),
-    ("accelerator", "autograd", "printing", "interop", "files", "structure", "utils", "info", "amp", "safetensors", "linalg", "func", "signal", "special", "compat"),
+    ("accelerator", "autograd", "printing", "interop", "files", "structure", "utils", "info", "amp", "safetensors", "linalg", "func", "signal", "special", "compat", "testing"),
     ("nn", "optim", "data", "checkpoint", "serialize"),
     ("compile",),
     ("models", "generation", "text"),

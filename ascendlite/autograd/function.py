@@ -18,7 +18,7 @@ class FunctionCtx:
     def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad
         self.to_save: tuple[Tensor | None, ...] = ()
-        self.saved: tuple[tuple[Tensor | None, int, int], ...] = ()  # tensor, version, number of the output that it is (or -1)
+        self.saved: tuple[tuple[Any, int | None, int], ...] = ()  # tensor (or what hooks made of it), version, number of the output that it is (or -1)
         self.node: Callable[[], Any] = lambda: None  # a weak reference: the node holds this context
         self.dirty: tuple[Tensor, ...] = ()
         self.non_differentiable: tuple[Tensor, ...] = ()
@@ -43,11 +43,12 @@ class FunctionCtx:
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
         for t, version, _ in self.saved:
-            if t is not None and t._version != version:
+            if version is not None and t._version != version:
                 raise GradError(f"one of the variables needed for gradient computation has been modified by an inplace operation: a saved tensor of "
                                 f"shape {tuple(t.shape)} is at version {t._version}; expected version {version} instead; clone() it first")
         node = self.node() if _core.is_grad_enabled() else None
-        return tuple(_core.attached(node, t, k) if k >= 0 and node is not None else t for t, _, k in self.saved)
+        kept = [(_core.unpack_saved(t), k) for t, _, k in self.saved]
+        return tuple(_core.attached(node, t, k) if k >= 0 and node is not None else t for t, k in kept)
 
 
 class Function:
@@ -104,7 +105,7 @@ def _record(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], result
         ctx.node = weakref.ref(_attach(cls, ctx, inputs, differentiable, _gradient(cls, ctx, args, prepared, slots)))
     swap = {id(a): b for a, b in zip(outputs, prepared, strict=True)}
     saved = [swap.get(id(t), t) if t is not None else None for t in ctx.to_save]
-    ctx.saved = tuple((None, 0, -1) if t is None else _hold(t, differentiable) for t in saved)
+    ctx.saved = tuple((None, None, -1) if t is None else _hold(t, differentiable) for t in saved)
     ctx.to_save = ()
     return prepared if isinstance(result, tuple) else prepared[0]
 
@@ -152,12 +153,11 @@ def _own_output(o: Any, ctx: FunctionCtx, inputs: tuple[Any, ...]) -> Any:
     return o
 
 
-def _hold(t: Tensor, outputs: tuple[Tensor, ...]) -> tuple[Tensor, int, int]:
+def _hold(t: Tensor, outputs: tuple[Tensor, ...]) -> tuple[Any, int | None, int]:
     # An output is kept without its history, or it and its node would keep each other; `saved_tensors` gives it back to its node.
-    for k, o in enumerate(outputs):
-        if t is o:
-            return t.detach(), t._version, k
-    return t, t._version, -1
+    k = next((k for k, o in enumerate(outputs) if t is o), -1)
+    kept = _core.pack_saved(t if k < 0 else t.detach(), k < 0)
+    return kept, t._version if isinstance(kept, Tensor) else None, k
 
 
 def _materialize(g: Tensor | None, spec: Any, wanted: bool) -> Tensor | None:

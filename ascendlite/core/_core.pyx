@@ -24,6 +24,7 @@ from libcpp.vector cimport vector
 
 import operator
 import weakref
+from _thread import _local
 from types import FunctionType
 
 import ascendlite._native as _native
@@ -45,6 +46,7 @@ include "launch.pxi"
 include "apply.pxi"
 include "pointwise.pxi"
 include "record.pxi"
+include "saved.pxi"
 include "rules.pxi"
 include "inplace.pxi"
 include "views.pxi"

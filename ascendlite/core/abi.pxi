@@ -52,6 +52,7 @@ cdef extern from "host.h" namespace "al" nogil:
         cbool inference
         cbool anomaly
         cbool recording
+        cbool packing
         cbool capturing
         cbool doubles
         int autocast

@@ -283,6 +283,7 @@ def deliver(result, out):
         raise DTypeError(f"out=: result type {(<DType>DTYPES[r.v.dtype]).name} can't be cast to the desired output type "
                          f"{(<DType>DTYPES[o.v.dtype]).name}")
     if not same_shape(r, o):
+        r = contiguous_copy(r) if r.storage is o.storage else r
         resize_out("out=", o, shape_tuple(r))
     refuse_overlap(o, "out=")
     copy_values(o, r)

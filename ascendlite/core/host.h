@@ -18,6 +18,7 @@ struct Mode {
   bool inference = false;
   bool anomaly = false;
   bool recording = false;  // a Recorder listens
+  bool packing = false;    // saved tensors go through hooks
   bool capturing = false;  // a function is being captured, though what it does may have been refused already
   bool doubles = false;  // float64 tensors may be made on an NPU, for its own CPU
   int autocast = -1;  // dtype code, -1 = off

@@ -3,9 +3,12 @@
 cdef dict KERNEL_ERRORS = {kIndexError: BoundsError, kShapeError: ShapeError, kValueError: ArgumentError,
                            kRuntimeError: RuntimeError, kMemoryError: OutOfMemoryError}
 
+cdef frozenset NAMED_BOUNDS = frozenset(("gather", "scatter", "scatter_reduce"))  # others are called by several names: see bounds_of in ops/index.py
+
 cdef raise_kernel_error(Op op, Error* error):
     text = (<bytes>error.message).decode(errors="replace")
-    raise KERNEL_ERRORS[error.kind](f"{op.name}: {text}" if text.startswith("not implemented") else text)
+    named = text.startswith("not implemented") or error.kind == kIndexError and op.name in NAMED_BOUNDS
+    raise KERNEL_ERRORS[error.kind](f"{op.name}: {text}" if named else text)
 
 
 cdef int flatten_attrs(tuple attrs, FewInts& ints, FewDoubles& floats) except -1:

@@ -40,6 +40,7 @@ cdef class Node:
     cdef int64_t sequence
     cdef bint freed
     cdef bint variadic
+    cdef bint packed          # saved tensors went through hooks
     cdef dict hooks           # output number -> list of hooks on that gradient
     cdef list pre_hooks, post_hooks
     cdef object trace         # where it was made, in anomaly mode
@@ -76,6 +77,8 @@ cdef class Node:
         cdef Rule rule
         cdef int i
         fill_stack(self, g, self.check_saved(), stack)
+        if self.packed:
+            unpack_stack(self, stack)
         if self.op.rule_all is not None:
             return self.run_all(wanted, stack.items, results)
         for i in range(self.n_edges):
@@ -108,9 +111,10 @@ cdef class Node:
                 if self.versions[i] >= 0 and version_of(<object>args[i]) != self.versions[i]:
                     item = <object>args[i]
                     self.raise_modified(item if isinstance(item, Tensor) else next(t for t in item if isinstance(t, Tensor)), i)
-        if mode.grad and self.versions != NULL:
-            return self.with_graph(<object>args[0])
-        return <object>args[0] if self.n_args else None
+        y = <object>args[0] if self.n_args else None
+        if self.packed:
+            y = unpack_argument(y)
+        return self.with_graph(y) if mode.grad and self.versions != NULL else y
 
     cdef raise_modified(self, Tensor t, int i):
         cdef int64_t version = t.storage.version

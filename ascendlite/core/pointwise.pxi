@@ -58,7 +58,7 @@ cdef inline Tensor allocate_same(Tensor lead, int dtype):
 
 
 cdef Tensor run_pointwise(Op op, tuple args, int compute, int device, Tensor out):
-    # Shape, allocation and launch; `out`, when given, is written (and resized when it is empty).
+    # Shape, allocation and launch; `out`, when given, is written (and resized when it has another shape).
     cdef Operands o
     cdef int64_t shape[16]
     cdef int i, ndim = 0, n = <int>PyTuple_GET_SIZE(args), dtype = op.entry.out_dtype[compute]
@@ -103,6 +103,11 @@ cdef Tensor run_pointwise(Op op, tuple args, int compute, int device, Tensor out
         backend_of(device).pointwise(op, result, operands, <DType>DTYPES[compute])
     if out is not None:
         if result is not out:
+            if not same_shape(out, result):
+                if any([x is out for x in args]):
+                    raise ShapeError(f"{op.name}: output with shape {list(shape_tuple(out))} doesn't match the broadcast shape {list(shape_tuple(result))}; "
+                                     f"out is an input too, and keeps its shape")
+                resize_out(op.name, out, shape_tuple(result))
             copy_values(out, result)
         out.storage.version += 1
         return out
@@ -158,7 +163,6 @@ cdef adopt_permutation(Tensor result, Tensor lead):
 
 
 cdef Tensor prepare_out(Op op, Tensor out, int dtype, int device, int ndim, int64_t* shape):
-    cdef Tensor wanted
     cdef int i
     cdef bint same = out.v.ndim == ndim
     if out.device_ != device:
@@ -168,17 +172,29 @@ cdef Tensor prepare_out(Op op, Tensor out, int dtype, int device, int ndim, int6
                          f"{(<DType>DTYPES[out.v.dtype]).name}")
     for i in range(ndim if same else 0):
         same = same and out.v.shape[i] == shape[i]
-    if not same:
-        resize_out(op.name, out, tuple([shape[i] for i in range(ndim)]))
-    return out if out.v.dtype == dtype else allocate(dtype, device, ndim, shape)
+    return out if same and out.v.dtype == dtype else allocate(dtype, device, ndim, shape)
 
 
 cdef resize_out(str name, Tensor out, tuple shape):
-    # An empty `out` takes the result's shape, as in torch; any other shape is a mistake.
-    cdef Tensor fresh
-    if out.count != 0 or out.base is not None:
-        raise ShapeError(f"{name}: out has shape {shape_tuple(out)}, the result has shape {shape}; pass an out of that shape, or an empty one")
+    # `out` takes the result's shape, as in torch: within its memory where that is enough. One that had elements says so.
+    cdef Tensor fresh = empty_tensor(shape, out.v.dtype, META)
+    cdef int i
+    if out.count:
+        import warnings
+        warnings.warn(f"{name}: An output with one or more elements was resized since it had shape {list(shape_tuple(out))}, which does not match the "
+                      f"required output shape {list(shape)}; pass an out of that shape, or an empty one", UserWarning)
     if mode.recording:
         RECORDER.change(out, "resizing")
+    if (out.offset + fresh.count) * ITEMSIZE[out.v.dtype] <= out.storage.nbytes:
+        out.v.ndim = fresh.v.ndim
+        for i in range(fresh.v.ndim):
+            out.v.shape[i], out.v.strides[i] = fresh.v.shape[i], fresh.v.strides[i]
+        out.dense, out.count = True, fresh.count
+        if out.storage.ptr != NULL:
+            out.v.data = out.storage.ptr + out.offset * ITEMSIZE[out.v.dtype]
+        return
+    if out.base is not None:
+        raise ShapeError(f"{name}: out is a view of shape {shape_tuple(out)}, the result has shape {shape}, for which its memory is too small; pass an out "
+                         f"of that shape, or an empty tensor of its own")
     fresh = empty_tensor(shape, out.v.dtype, out.device_)
     out.v, out.storage, out.dense, out.count, out.offset = fresh.v, fresh.storage, True, fresh.count, 0

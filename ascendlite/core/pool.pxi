@@ -101,7 +101,7 @@ cdef bint keep_node(Node node) noexcept:
     if not NODES.keep(<PyObject*>node):
         return False
     node.versions = NULL
-    node.freed = node.variadic = False
+    node.freed = node.variadic = node.packed = False
     node.n_edges, node.n_args, node.task, node.slot = 0, 0, 0, 0
     return True
 

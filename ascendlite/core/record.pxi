@@ -108,6 +108,8 @@ cdef int save(Node node, PyObject** inputs, int n, tuple attrs, result, uint64_t
             put(&args[i], <object>inputs[i - 1])
         if tensors:
             node.versions[i] = version
+    if mode.packing and tensors:
+        pack_arguments(node)
     return 0
 
 

@@ -271,6 +271,10 @@ def _squeeze_(self: Tensor, dim: int | None = None) -> Tensor:
     return _reshaped(self, "squeeze_", squeeze(self, dim))
 
 
+def _as_strided_(self: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
+    return _reshaped(self, "as_strided_", self.as_strided(size, stride, storage_offset))
+
+
 def _t_(self: Tensor) -> Tensor:
     return _reshaped(self, "t_", t(self))
 
@@ -279,5 +283,5 @@ def _transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
     return _reshaped(self, "transpose_", self.transpose(dim0, dim1))
 
 
-for _name, _method in {"unsqueeze_": _unsqueeze_, "squeeze_": _squeeze_, "t_": _t_, "transpose_": _transpose_, "swapaxes_": _transpose_, "swapdims_": _transpose_}.items():
+for _name, _method in {"unsqueeze_": _unsqueeze_, "squeeze_": _squeeze_, "as_strided_": _as_strided_, "t_": _t_, "transpose_": _transpose_, "swapaxes_": _transpose_, "swapdims_": _transpose_}.items():
     add_method(_name, _method)

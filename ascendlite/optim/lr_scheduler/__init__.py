@@ -11,6 +11,8 @@ from .plateau import ReduceLROnPlateau
 from .sequential import SequentialLR
 from .simple import ConstantLR, ExponentialLR, LambdaLR, LinearLR, MultiplicativeLR, MultiStepLR, PolynomialLR, StepLR
 
+_LRScheduler = LRScheduler  # its name in older programs
+
 __all__ = [
     "ChainedScheduler",
     "ConstantLR",
