@@ -7,6 +7,7 @@ from typing import Any
 
 from ascendlite.absent import absent as _absent
 from ascendlite.core import FUNCTIONS, Tensor, deliver, get_default_dtype
+from ascendlite.ops import bessel as _bessel
 from ascendlite.ops.gamma import _i0e, _i1, _i1e
 from ascendlite.ops.gamma import zeta as zeta
 
@@ -22,6 +23,12 @@ gammaincc = FUNCTIONS["igammac"]
 gammaln = FUNCTIONS["lgamma"]
 i0 = FUNCTIONS["i0"]
 i1 = _i1
+modified_bessel_i0, modified_bessel_i1 = i0, i1
+airy_ai = _bessel.airy_ai
+bessel_j0, bessel_j1, bessel_y0, bessel_y1 = _bessel.bessel_j0, _bessel.bessel_j1, _bessel.bessel_y0, _bessel.bessel_y1
+modified_bessel_k0, modified_bessel_k1 = _bessel.modified_bessel_k0, _bessel.modified_bessel_k1
+scaled_modified_bessel_k0, scaled_modified_bessel_k1 = _bessel.scaled_modified_bessel_k0, _bessel.scaled_modified_bessel_k1
+spherical_bessel_j0 = _bessel.spherical_bessel_j0
 log1p = FUNCTIONS["log1p"]
 log_softmax = FUNCTIONS["log_softmax"]
 logit = FUNCTIONS["logit"]
@@ -111,6 +118,9 @@ def i1e(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """exp(-|x|) i1(x), also where i1 overflows."""
     result: Tensor = deliver(_i1e(_float("i1e", input)), out)
     return result
+
+
+globals().update(_bessel.POLYNOMIALS)
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,18 @@ import ascendlite as al
 from ascendlite.autograd import gradcheck, gradgradcheck
 
 S = al.special
+POLYNOMIALS = {
+    "chebyshev_polynomial_t": scipy.special.eval_chebyt, "chebyshev_polynomial_u": scipy.special.eval_chebyu,
+    "shifted_chebyshev_polynomial_t": scipy.special.eval_sh_chebyt, "shifted_chebyshev_polynomial_u": scipy.special.eval_sh_chebyu,
+    "hermite_polynomial_h": scipy.special.eval_hermite, "hermite_polynomial_he": scipy.special.eval_hermitenorm,
+    "laguerre_polynomial_l": scipy.special.eval_laguerre, "legendre_polynomial_p": scipy.special.eval_legendre,
+}
+BESSEL = {
+    "bessel_j0": scipy.special.j0, "bessel_j1": scipy.special.j1, "bessel_y0": scipy.special.y0, "bessel_y1": scipy.special.y1,
+    "modified_bessel_k0": scipy.special.k0, "modified_bessel_k1": scipy.special.k1, "scaled_modified_bessel_k0": scipy.special.k0e,
+    "scaled_modified_bessel_k1": scipy.special.k1e, "spherical_bessel_j0": lambda x: np.sinc(x / np.pi),
+    "airy_ai": lambda x: scipy.special.airy(x)[0],
+}
 POINTS = np.array([-30.0, -6.0, -5.0, -4.9, -1.0, -0.2, 0.0, 0.3, 1.0, 3.9, 4.1, 6.0, 25.0])
 FAR = np.array([*POINTS, -100.0, 800.0, 1e4, 1e30])
 
@@ -24,6 +36,8 @@ ROWS = [
     ("xlog1py", lambda x: S.xlog1py(x, x), lambda x: scipy.special.xlog1py(x, x), POINTS[5:]),
     ("multigammaln", lambda x: S.multigammaln(x, 3), lambda x: scipy.special.multigammaln(x, 3), np.array([1.5, 2.0, 7.0])),
     ("i1e", S.i1e, scipy.special.i1e, FAR),
+    *((name, getattr(S, name), ref, np.array([1e-9, 0.05, 0.099, 0.101, 0.3, 1.0, 1.99, 2.0, 5.0, 7.9, 25.0, 90.0, 800.0])) for name, ref in BESSEL.items()),
+    *((name, getattr(S, name), BESSEL[name], np.array([-30.0, -8.1, -7.9, -3.0, -0.1, 0.0])) for name in ("bessel_j0", "bessel_j1", "spherical_bessel_j0", "airy_ai")),
     ("zeta", lambda x: S.zeta(x, 2.5), lambda x: scipy.special.zeta(x, 2.5), np.array([1.01, 2.0, 7.5, 40.0])),
     ("polygamma 0", lambda x: S.polygamma(0, x), lambda x: scipy.special.polygamma(0, x), np.array([0.5, 2.0, 7.0])),
     ("polygamma 1", lambda x: S.polygamma(1, x), lambda x: scipy.special.polygamma(1, x), np.array([0.5, 2.0, 7.0])),
@@ -38,16 +52,35 @@ def test_values_are_scipys(name, fn, ref, x, dtype):
     np.testing.assert_allclose(fn(al.tensor(x)).numpy(), ref(x.astype("float64")), rtol=tolerance, atol=tolerance / 100)
 
 
-@pytest.mark.parametrize("fn", [S.ndtr, S.log_ndtr, S.erfcx, S.entr, S.i0e, S.i1e])
+@pytest.mark.parametrize("fn", [S.ndtr, S.log_ndtr, S.erfcx, S.entr, S.i0e, S.i1e, *(getattr(S, name) for name in BESSEL if name != "airy_ai")])
 def test_gradients(fn):
     x = al.tensor([0.3, 1.2, 5.5], dtype=al.float64, requires_grad=True)
     assert gradcheck(fn, (x,))
     assert gradgradcheck(fn, (x,))
 
 
+@pytest.mark.parametrize("name", POLYNOMIALS)
+def test_polynomials_are_scipys(name):
+    x, n = np.linspace(-1.5, 2.0, 15)[:, None], np.arange(12.0)
+    found = getattr(S, name)(al.tensor(x), al.tensor(n))
+    np.testing.assert_allclose(found.numpy(), POLYNOMIALS[name](n.astype(int), x), rtol=1e-9, atol=1e-9)
+    assert [0.0, found[3, 4].item()] == getattr(S, name)(x[3, 0], al.tensor([-1.0, 4.7], dtype=al.float64)).tolist()
+
+
+def test_chebyshev_polynomials_of_the_third_and_fourth_kind_are_ratios_of_waves():
+    angle, n = np.linspace(0.1, 3.0, 9)[:, None], np.arange(12.0)
+    x = al.tensor(np.cos(angle))
+    for name, wave in (("v", np.cos), ("w", np.sin)):
+        expected = wave((n + 0.5) * angle) / wave(angle / 2)
+        np.testing.assert_allclose(getattr(S, f"chebyshev_polynomial_{name}")(x, al.tensor(n)).numpy(), expected, rtol=1e-9, atol=1e-9)
+        shifted = getattr(S, f"shifted_chebyshev_polynomial_{name}")((x + 1) / 2, al.tensor(n))
+        np.testing.assert_allclose(shifted.numpy(), expected, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize(("call", "error", "text"), [
     (lambda: S.polygamma(-1, al.ones(1)), ValueError, "negative n"),
-    (lambda: S.bessel_j0(al.ones(1)), AttributeError, "scipy.special.j0"),
+    (lambda: S.airy_ai(al.ones(1, requires_grad=True)).backward(), RuntimeError, "not implemented"),
+    (lambda: S.bessel_j9, AttributeError, "no attribute"),
     (lambda: S.multigammaln(al.ones(1), 0), ValueError, "greater than or equal to 1"),
     (lambda: S.ndtr(1.0), TypeError, "must be Tensor"),
 ])
