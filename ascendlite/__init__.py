@@ -39,25 +39,25 @@ inf, nan, pi, e, newaxis = _math.inf, _math.nan, _math.pi, _math.e, None
 globals().update({name: fn for name, fn in _FUNCTIONS.items() if name not in _FUNCTIONAL})
 
 # Imported when first used: they are not needed to compute.
-_LAZY = ("accelerator", "amp", "autograd", "backends", "checkpoint", "compile", "cpu", "data", "func", "generation", "info", "interop", "linalg", "meta", "models", "nn", "npu", "optim", "posttrain", "printing", "safetensors", "serialize", "signal", "special", "text", "utils")
+_LAZY = ("accelerator", "amp", "autograd", "backends", "checkpoint", "compile", "cpu", "data", "func", "generation", "info", "interop", "linalg", "meta", "models", "nn", "npu", "optim", "posttrain", "printing", "safetensors", "serialize", "signal", "special", "testing", "text", "utils")
 _LAZY_NAMES = {
     "save": "serialize", "load": "serialize", "from_dlpack": "interop.dlpack", "set_printoptions": "printing", "autocast": "amp",
     "load_torch": "interop.torch_file", "vmap": "func",
     **dict.fromkeys((
-        "OutOfMemoryError", "Size", "are_deterministic_algorithms_enabled", "frombuffer", "get_deterministic_debug_mode", "get_device",
-        "get_float32_matmul_precision", "get_num_interop_threads", "is_autocast_enabled", "is_conj", "is_deterministic_algorithms_warn_only_enabled",
+        "OutOfMemoryError", "Size", "alpha_dropout_", "are_deterministic_algorithms_enabled", "clear_autocast_cache", "dropout_", "feature_alpha_dropout_", "frombuffer", "get_autocast_cpu_dtype", "get_autocast_dtype", "get_deterministic_debug_mode", "get_device",
+        "get_float32_matmul_precision", "get_num_interop_threads", "is_autocast_cache_enabled", "is_autocast_enabled", "is_conj", "is_deterministic_algorithms_warn_only_enabled",
         "is_inference", "is_neg", "is_signed", "is_storage", "is_warn_always_enabled", "layout", "memory_format",
-        "range", "set_deterministic_debug_mode", "set_float32_matmul_precision", "set_flush_denormal", "set_num_interop_threads", "to_dlpack",
-        "typename", "use_deterministic_algorithms",
+        "range", "set_autocast_enabled", "set_deterministic_debug_mode", "set_float32_matmul_precision", "set_flush_denormal", "set_num_interop_threads", "set_warn_always", "sym_float", "sym_int", "sym_ite", "sym_max", "sym_min", "sym_not", "sym_sqrt", "sym_sum", "to_dlpack",
+        "typename", "unsafe_split_with_sizes", "use_deterministic_algorithms",
     ), "compat"),
     **dict.fromkeys((
-        "adaptive_avg_pool1d", "alpha_dropout", "avg_pool1d", "bilinear", "celu_", "channel_shuffle", "feature_alpha_dropout", "max_pool1d",
+        "adaptive_avg_pool1d", "adaptive_max_pool1d", "alpha_dropout", "avg_pool1d", "bilinear", "celu_", "channel_shuffle", "feature_alpha_dropout", "max_pool1d",
         "max_pool2d", "max_pool3d", "pairwise_distance", "pdist", "pixel_shuffle", "pixel_unshuffle", "relu_", "rrelu_", "selu_", "threshold_",
     ), "nn.functional"),
 }
 # Functions that write into their first argument: the methods, by torch's choice of names.
 _IN_PLACE = frozenset((
-    "abs_", "acos_", "acosh_", "addmv_", "arccos_", "arccosh_", "arcsin_", "arcsinh_", "arctan_", "arctanh_", "asin_", "asinh_", "atan_", "atanh_",
+    "abs_", "acos_", "acosh_", "addmv_", "as_strided_", "arccos_", "arccosh_", "arcsin_", "arcsinh_", "arctan_", "arctanh_", "asin_", "asinh_", "atan_", "atanh_",
     "ceil_", "clamp_", "clamp_max_", "clamp_min_", "clip_", "conj_physical_", "cos_", "cosh_", "deg2rad_", "detach_", "erf_", "erfc_", "exp2_", "exp_",
     "expm1_", "fill_", "fix_", "floor_", "frac_", "gcd_", "i0_", "lcm_", "ldexp_", "log10_", "log1p_", "log2_", "log_", "logit_", "nan_to_num_", "neg_",
     "negative_", "rad2deg_", "reciprocal_", "round_", "rsqrt_", "sigmoid_", "sin_", "sinc_", "sinh_", "sqrt_", "square_", "tan_", "tanh_", "trunc_",

@@ -32,25 +32,34 @@ from ascendlite import safetensors as safetensors
 from ascendlite import serialize as serialize
 from ascendlite import signal as signal
 from ascendlite import special as special
+from ascendlite import testing as testing
 from ascendlite import text as text
 from ascendlite import utils as utils
 from ascendlite.compat import OutOfMemoryError as OutOfMemoryError
 from ascendlite.compat import Size as Size
 from ascendlite.nn.functional import adaptive_avg_pool1d as adaptive_avg_pool1d
+from ascendlite.nn.functional import adaptive_max_pool1d as adaptive_max_pool1d
 from ascendlite.nn.functional import alpha_dropout as alpha_dropout
+from ascendlite.compat import alpha_dropout_ as alpha_dropout_
 from ascendlite.compat import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
 from ascendlite.amp import autocast as autocast
 from ascendlite.nn.functional import avg_pool1d as avg_pool1d
 from ascendlite.nn.functional import bilinear as bilinear
 from ascendlite.nn.functional import celu_ as celu_
 from ascendlite.nn.functional import channel_shuffle as channel_shuffle
+from ascendlite.compat import clear_autocast_cache as clear_autocast_cache
+from ascendlite.compat import dropout_ as dropout_
 from ascendlite.nn.functional import feature_alpha_dropout as feature_alpha_dropout
+from ascendlite.compat import feature_alpha_dropout_ as feature_alpha_dropout_
 from ascendlite.interop.dlpack import from_dlpack as from_dlpack
 from ascendlite.compat import frombuffer as frombuffer
+from ascendlite.compat import get_autocast_cpu_dtype as get_autocast_cpu_dtype
+from ascendlite.compat import get_autocast_dtype as get_autocast_dtype
 from ascendlite.compat import get_deterministic_debug_mode as get_deterministic_debug_mode
 from ascendlite.compat import get_device as get_device
 from ascendlite.compat import get_float32_matmul_precision as get_float32_matmul_precision
 from ascendlite.compat import get_num_interop_threads as get_num_interop_threads
+from ascendlite.compat import is_autocast_cache_enabled as is_autocast_cache_enabled
 from ascendlite.compat import is_autocast_enabled as is_autocast_enabled
 from ascendlite.compat import is_conj as is_conj
 from ascendlite.compat import is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled
@@ -75,14 +84,25 @@ from ascendlite.nn.functional import relu_ as relu_
 from ascendlite.nn.functional import rrelu_ as rrelu_
 from ascendlite.serialize import save as save
 from ascendlite.nn.functional import selu_ as selu_
+from ascendlite.compat import set_autocast_enabled as set_autocast_enabled
 from ascendlite.compat import set_deterministic_debug_mode as set_deterministic_debug_mode
 from ascendlite.compat import set_float32_matmul_precision as set_float32_matmul_precision
 from ascendlite.compat import set_flush_denormal as set_flush_denormal
 from ascendlite.compat import set_num_interop_threads as set_num_interop_threads
 from ascendlite.printing import set_printoptions as set_printoptions
+from ascendlite.compat import set_warn_always as set_warn_always
+from ascendlite.compat import sym_float as sym_float
+from ascendlite.compat import sym_int as sym_int
+from ascendlite.compat import sym_ite as sym_ite
+from ascendlite.compat import sym_max as sym_max
+from ascendlite.compat import sym_min as sym_min
+from ascendlite.compat import sym_not as sym_not
+from ascendlite.compat import sym_sqrt as sym_sqrt
+from ascendlite.compat import sym_sum as sym_sum
 from ascendlite.nn.functional import threshold_ as threshold_
 from ascendlite.compat import to_dlpack as to_dlpack
 from ascendlite.compat import typename as typename
+from ascendlite.compat import unsafe_split_with_sizes as unsafe_split_with_sizes
 from ascendlite.compat import use_deterministic_algorithms as use_deterministic_algorithms
 from ascendlite.func import vmap as vmap
 from typing import Any as Any
@@ -111,6 +131,7 @@ from ascendlite.ops.extremum import argmin as argmin
 from ascendlite.ops.sort import argsort as argsort
 from ascendlite.ops.nonzero import argwhere as argwhere
 from ascendlite.core._core import as_strided as as_strided
+from ascendlite.ops.pieces import as_strided_scatter as as_strided_scatter
 from ascendlite.core._core import as_tensor as as_tensor
 from ascendlite.core._core import asarray as asarray
 from ascendlite.ops.movement import atleast_1d as atleast_1d
@@ -552,6 +573,7 @@ def arcsin_(self: Tensor, *others: Any) -> Tensor: ...
 def arcsinh_(self: Tensor, *others: Any) -> Tensor: ...
 def arctan_(self: Tensor, *others: Any) -> Tensor: ...
 def arctanh_(self: Tensor, *others: Any) -> Tensor: ...
+def as_strided_(self: Tensor, size: Sequence[builtins.int], stride: Sequence[builtins.int], storage_offset: builtins.int | None=None) -> Tensor: ...
 def asin_(self: Tensor, *others: Any) -> Tensor: ...
 def asinh_(self: Tensor, *others: Any) -> Tensor: ...
 def atan_(self: Tensor, *others: Any) -> Tensor: ...

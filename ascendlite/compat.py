@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
-from ascendlite.core import DType, Tensor, arange, as_tensor, get_autocast, get_default_dtype, require_tensor
+from ascendlite.core import FUNCTIONAL, FUNCTIONS, DType, Tensor, arange, as_tensor, get_autocast, get_default_dtype, require_tensor, set_autocast
 from ascendlite.errors import ArgumentError
 from ascendlite.errors import OutOfMemoryError as OutOfMemoryError
 
@@ -170,3 +171,79 @@ def is_autocast_enabled(device_type: str = "cpu") -> bool:
 def is_warn_always_enabled() -> bool:
     """False: a warning comes once for each place, as Python's warnings do."""
     return False
+
+
+def set_warn_always(b: bool) -> None:
+    """Show every warning of this package each time (True), or once for each place."""
+    warnings.filterwarnings("always" if b else "default", module="ascendlite")
+
+
+# Autocast without its context manager: `amp.autocast` is the usual way.
+
+
+def get_autocast_dtype(device_type: str = "cpu") -> DType:
+    """The dtype that autocast of a kind of device computes in."""
+    from ascendlite.amp import autocast
+
+    on, dtype = get_autocast()
+    return dtype if on and dtype is not None else autocast(device_type).fast_dtype
+
+
+get_autocast_cpu_dtype = get_autocast_dtype
+
+
+def set_autocast_enabled(device_type: str | bool, enabled: bool = True) -> None:
+    """Turn autocast on (in the device's usual dtype) or off for this thread."""
+    kind, on = (device_type, enabled) if isinstance(device_type, str) else ("cpu", device_type)
+    set_autocast(on, get_autocast_dtype(kind) if on else None)
+
+
+def is_autocast_cache_enabled() -> bool:
+    """True: a parameter is cast once in an autocast region."""
+    return True
+
+
+def clear_autocast_cache() -> None:
+    """Forget the parameters that autocast has cast."""
+    on, dtype = get_autocast()
+    set_autocast(False, None)
+    set_autocast(on, dtype if on else None)
+
+
+# Sizes are Python numbers here; these are theirs.
+sym_int, sym_float, sym_max, sym_min, sym_sqrt = int, float, max, min, math.sqrt
+
+
+def sym_not(a: bool) -> bool:
+    """not a."""
+    return not a
+
+
+def sym_sum(args: Any) -> Any:
+    """The sum of numbers."""
+    return sum(args)
+
+
+def sym_ite(b: bool, t: Any, f: Any) -> Any:
+    """t if b, else f."""
+    return t if b else f
+
+
+def unsafe_split_with_sizes(input: Tensor, split_sizes: list[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """`split` by a list of sizes."""
+    require_tensor("unsafe_split_with_sizes", input)
+    return input.split(list(split_sizes), dim)
+
+
+def _in_place_dropout(name: str) -> Any:
+    def dropout(input: Tensor, p: float, train: bool) -> Tensor:
+        require_tensor(name + "_", input)
+        table = FUNCTIONAL if name in FUNCTIONAL else FUNCTIONS
+        return input.copy_(table[name](input, p, train))
+
+    dropout.__name__ = dropout.__qualname__ = name + "_"
+    dropout.__doc__ = f"{name} of nn.functional, written into its input."
+    return dropout
+
+
+dropout_, alpha_dropout_, feature_alpha_dropout_ = map(_in_place_dropout, ("dropout", "alpha_dropout", "feature_alpha_dropout"))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ascendlite.absent import absent as _absent
 from ascendlite.autograd import functional
 from ascendlite.core import FUNCTIONS, Tensor, enable_grad, zeros_like
 from ascendlite.core.autograd import grad as _grad
@@ -157,3 +158,20 @@ def vmap(func: Callable[..., Any], in_dims: Any = 0, out_dims: int = 0) -> Calla
         return _stacked(results, out_dims)
 
     return run
+
+
+def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """(parameters, buffers) of modules of one kind, each stacked along a new first dim: for `vmap` of `functional_call`."""
+    if not models:
+        raise ArgumentError("stack_module_state: Expected at least one model, got 0")
+    params = [dict(m.named_parameters()) for m in models]
+    buffers = [dict(m.named_buffers()) for m in models]
+    if any(p.keys() != params[0].keys() or b.keys() != buffers[0].keys() for p, b in zip(params, buffers, strict=True)):
+        raise ArgumentError("stack_module_state: Expected all models to be of the same class, but their parameters differ")
+    stack = FUNCTIONS["stack"]
+    stacked = {k: stack([p[k].detach() for p in params]).requires_grad_(params[0][k].requires_grad) for k in params[0]}
+    return stacked, {k: stack([b[k] for b in buffers]) for k in buffers[0]}
+
+
+def __getattr__(name: str) -> Any:
+    raise _absent("func", name)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import numpy as np
 
 from ascendlite.autograd.function import Function, FunctionCtx
-from ascendlite.core import FUNCTIONS, Tensor, deliver, empty, from_numpy
+from ascendlite.core import FUNCTIONS, Tensor, deliver, empty, from_numpy, zeros_like
 from ascendlite.errors import DeviceError, DTypeError, ShapeError
 from ascendlite.ops.create import eye
 
@@ -180,13 +180,18 @@ class SVDFunction(Function):
         shapes = ((*batch, m, m if full else k), (*batch, k), (*batch, n if full else k, n))
         u, s, vh = on_host("svd", lambda x: tuple(np.linalg.svd(x, full_matrices=full)), shapes, a)
         ctx.save_for_backward(u, s, vh)
+        ctx.set_materialize_grads(False)
         return u, s, vh
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gu: Tensor, gs: Tensor, gvh: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: FunctionCtx, gu: Tensor | None, gs: Tensor | None, gvh: Tensor | None) -> tuple[Tensor, None]:
         u, s, vh = ctx.saved_tensors
         assert u is not None and s is not None and vh is not None
         k = s.shape[-1]
+        gs = zeros_like(s) if gs is None else gs
+        if gu is None and gvh is None:  # of the values alone: it holds for equal ones and for zeros too
+            return (u[..., :k] * gs.unsqueeze(-2)) @ vh[..., :k, :], None
+        gu, gvh = zeros_like(u) if gu is None else gu, zeros_like(vh) if gvh is None else gvh
         u, vh, gu, gvh = u[..., :k], vh[..., :k, :], gu[..., :k], gvh[..., :k, :]
         v, gv = vh.mT, gvh.mT
         ut_gu, vt_gv = u.mT @ gu, v.mT @ gv

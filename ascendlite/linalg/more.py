@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ascendlite.core import Tensor, int32
+from ascendlite.core import Tensor, int32, require_tensor
 from ascendlite.errors import ArgumentError, ShapeError
 from ascendlite.linalg.factors import LinAlgError, check_matrices, delivers
 from ascendlite.linalg.solvers import cholesky, inv, solve
@@ -105,8 +105,8 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Sequence[int] | None = None, *, out:
 
 def vander(x: Tensor, *, N: int | None = None) -> Tensor:
     """The powers 0 to N - 1 of each element of the last dim."""
-    if not isinstance(x, Tensor) or x.ndim < 1:
-        raise ShapeError("vander: x must have at least one dimension")
+    require_tensor("vander", x)
+    x = x if x.ndim else x.reshape(1)
     n = x.shape[-1] if N is None else N
     if n <= 1 and N is not None:
         raise ArgumentError(f"vander: N must be greater than 1, got {n}")

@@ -21,6 +21,7 @@ from ..ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2
 from ..ops.cross_entropy import cross_entropy, nll_loss
 from ..ops.embedding import embedding, one_hot
 from ..ops.fold import fold, unfold
+from ..ops.fractional_pool import fractional_max_pool2d, fractional_max_pool3d
 from ..ops.grid import affine_grid, grid_sample
 from ..ops.grouped import grouped_mm
 from ..ops.interpolate import interpolate
@@ -150,6 +151,8 @@ __all__ = [
     "embedding_bag",
     "feature_alpha_dropout",
     "fold",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
     "gaussian_nll_loss",
     "gelu",
     "glu",
@@ -244,6 +247,7 @@ MAX_UNPOOLS = {1: max_unpool1d, 2: max_unpool2d, 3: max_unpool3d}
 AVG_POOLS = {2: avg_pool2d, 3: avg_pool3d}
 LP_POOLS = {1: lp_pool1d, 2: lp_pool2d, 3: lp_pool3d}
 ADAPTIVE_AVG_POOLS = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}
+FRACTIONAL_MAX_POOLS = {2: fractional_max_pool2d, 3: fractional_max_pool3d}
 ADAPTIVE_MAX_POOLS = {1: adaptive_max_pool1d, 2: adaptive_max_pool2d, 3: adaptive_max_pool3d}
 
 # What users call names the argument that has a wrong type.

@@ -26,7 +26,7 @@ from ascendlite.core import (
     zeros,
 )
 from ascendlite.core import bool as bool_
-from ascendlite.errors import DTypeError, ShapeError
+from ascendlite.errors import BoundsError, DTypeError, ShapeError
 from ascendlite.ops.nonzero import nonzero
 
 Indices = Sequence[Tensor | None]
@@ -115,6 +115,19 @@ _write_many = Op(
     vjp_all=_write_many_vjp,
     contiguous=False,
 )
+
+
+class bounds_of:
+    """Inside, an index out of bounds is said to be that of a function."""
+
+    def __init__(self, op: str) -> None:
+        self.op = op
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if kind is BoundsError:
+            raise BoundsError(f"{self.op}: {error}") from None
 
 
 def _read(x: Tensor, indices: Sequence[Tensor], *attrs: int | tuple[int, ...]) -> Tensor:
@@ -282,9 +295,10 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
     """Slices of a dim in the order of a 1-d index (which may repeat and must not be negative)."""
     dim = normalize_dim(dim, input.ndim)
     index = vector_of(index, "index_select")
-    if input.ndim == 0:
-        return deliver(_read_one(input.reshape(1), index, (0,), 0, False).reshape(()), out)
-    return deliver(_read_one(input, index, one_slot(input.ndim, dim), dim, False), out)
+    with bounds_of("index_select"):
+        if input.ndim == 0:
+            return deliver(_read_one(input.reshape(1), index, (0,), 0, False).reshape(()), out)
+        return deliver(_read_one(input, index, one_slot(input.ndim, dim), dim, False), out)
 
 
 # --- the flattened tensor -----------------------------------------------------------------------------------
@@ -293,7 +307,8 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
 @function(methods=("take",))
 def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Elements of the flattened tensor at indices, in the shape of the indices."""
-    return deliver(_read_one(input.reshape(-1), as_index(index, "take"), (0,), 0, True), out)
+    with bounds_of("take"):
+        return deliver(_read_one(input.reshape(-1), as_index(index, "take"), (0,), 0, True), out)
 
 
 def mask_of(mask: Tensor, op: str) -> Tensor:

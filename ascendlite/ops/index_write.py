@@ -6,7 +6,7 @@ from typing import cast
 
 from ascendlite.core import Tensor, broadcast_shapes, deliver, full, function, normalize_dim
 from ascendlite.errors import DTypeError, ShapeError
-from ascendlite.ops.index import as_index, expand_mask, mask_of, one_slot, put_at, vector_of, write_at
+from ascendlite.ops.index import as_index, bounds_of, expand_mask, mask_of, one_slot, put_at, vector_of, write_at
 from ascendlite.ops.unique import unique
 
 Number = int | float | bool
@@ -30,21 +30,23 @@ def _check_source(input: Tensor, dim: int, index: Tensor, source: Tensor, op: st
 
 
 def _on_dim(
-    input: Tensor, dim: int, index: Tensor, source: Tensor, accumulate: bool, wrap: bool = False
+    input: Tensor, dim: int, index: Tensor, source: Tensor, accumulate: bool, op: str, wrap: bool = False
 ) -> Tensor:
     x = input if input.ndim else input.reshape(1)
     shape = x.shape[:dim] + (index.numel(),) + x.shape[dim + 1 :]
     source = source.expand(shape) if source.ndim == 0 else source
-    return put_at(x, source, (index,), one_slot(x.ndim, dim), dim, accumulate, wrap).reshape(input.shape)
+    with bounds_of(op):
+        return put_at(x, source, (index,), one_slot(x.ndim, dim), dim, accumulate, wrap).reshape(input.shape)
 
 
 def _on_dim_(input: Tensor, dim: int, index: Tensor, source: Tensor, accumulate: bool, op: str) -> Tensor:
     """`_on_dim`, into the tensor itself."""
     if not input.ndim:
-        return input.copy_(_on_dim(input, dim, index, source, accumulate))
+        return input.copy_(_on_dim(input, dim, index, source, accumulate, op))
     shape = input.shape[:dim] + (index.numel(),) + input.shape[dim + 1 :]
     source = source.expand(shape) if source.ndim == 0 else source
-    return write_at(input, source, (index,), one_slot(input.ndim, dim), dim, accumulate, False, op)
+    with bounds_of(op):
+        return write_at(input, source, (index,), one_slot(input.ndim, dim), dim, accumulate, False, op)
 
 
 def _index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Number = 1) -> Tensor:
@@ -66,7 +68,7 @@ def index_add(
     """The tensor with alpha times slices of source added at a 1-d index of a dim."""
     dim, index = normalize_dim(dim, input.ndim), vector_of(index, "index_add")
     _check_source(input, dim, index, source, "index_add")
-    return deliver(_on_dim(input, dim, index, source if alpha == 1 else source * alpha, True), out)
+    return deliver(_on_dim(input, dim, index, source if alpha == 1 else source * alpha, True, "index_add"), out)
 
 
 @function(methods=("index_copy",), inplace=_index_copy_)
@@ -76,7 +78,7 @@ def index_copy(
     """The tensor with slices of source written at a 1-d index of a dim."""
     dim, index = normalize_dim(dim, input.ndim), vector_of(index, "index_copy")
     _check_source(input, dim, index, source, "index_copy")
-    return deliver(_on_dim(input, dim, index, source, False), out)
+    return deliver(_on_dim(input, dim, index, source, False, "index_copy"), out)
 
 
 @function(methods=("index_fill",), inplace=True)
@@ -95,7 +97,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) -
         if isinstance(value, Tensor)
         else full((), value, dtype=input.dtype, device=input.device)
     )
-    return _on_dim(input, dim, index, filling, False, wrap=True)
+    return _on_dim(input, dim, index, filling, False, "index_fill", wrap=True)
 
 
 @function(methods=("put",), inplace=True)
@@ -112,7 +114,8 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
             f"{source.dtype}; cast the source"
         )
     index = as_index(index, "put").reshape(-1)
-    flat = put_at(input.reshape(-1), source.reshape(-1), (index,), (0,), 0, accumulate, True)
+    with bounds_of("put"):
+        flat = put_at(input.reshape(-1), source.reshape(-1), (index,), (0,), 0, accumulate, True)
     return flat.reshape(input.shape)
 
 

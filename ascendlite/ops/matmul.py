@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from ascendlite.core import DType, Op, Tensor, broadcast_shapes, deliver, function
+from ascendlite.core import bool as bool_
 from ascendlite.errors import DTypeError, ShapeError
 from ascendlite.ops.einsum import einsum
 from ascendlite.ops.grouped import grouped_mm
@@ -366,4 +367,7 @@ def addr(
 ) -> Tensor:
     """`beta * input + alpha * outer(vec1, vec2)`."""
     _expect_dims("addr", vec1=(vec1, 1), vec2=(vec2, 1))
+    if input.dtype is vec1.dtype is vec2.dtype is bool_:
+        product = vec1.unsqueeze(1) & vec2.unsqueeze(0) & bool(alpha)
+        return deliver(product | input if beta else product, out)
     return deliver(_add_product(input, vec1.unsqueeze(1), vec2.unsqueeze(0), beta, alpha), out)

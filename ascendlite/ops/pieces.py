@@ -51,6 +51,28 @@ def slice_scatter(
     return deliver(_replaced("slice_scatter", input, lambda x: x[place], src), out)
 
 
+@function(methods=("as_strided_scatter",))
+def as_strided_scatter(
+    input: Tensor, src: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
+) -> Tensor:
+    """A copy of the input, and of the storage that it is a window on, with `src` in another window on that storage.
+
+    >>> al.as_strided_scatter(al.zeros(4), al.ones(2), (2,), (3,))
+    tensor([1., 0., 0., 1.])
+    """
+    offset = input.storage_offset()
+    held = input.untyped_storage().nbytes // input.itemsize
+    copy = input.as_strided((held,), (1,), 0).clone()
+    place = copy.as_strided(size, stride, offset if storage_offset is None else storage_offset)
+    if place.shape != src.shape:
+        raise ShapeError(
+            f"as_strided_scatter: expected src to have a size equal to the slice of self: src size = {list(src.shape)}, "
+            f"slice size = {list(place.shape)}"
+        )
+    place.copy_(src)
+    return copy.as_strided(input.shape, input.stride(), offset)
+
+
 @function(methods=("vsplit",))
 def vsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
     """`tensor_split` of the first dim of two or more; a number of sections must divide it."""

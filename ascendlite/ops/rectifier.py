@@ -257,7 +257,7 @@ def _require_float(op: str, input: Tensor) -> None:
         )
 
 
-@function()
+@function(methods=("hardshrink",))
 def hardshrink(input: Tensor, lambd: float = 0.5, *, out: Tensor | None = None) -> Tensor:
     """x, but 0 in [-lambd, lambd]."""
     _require_float("hardshrink", input)

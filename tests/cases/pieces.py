@@ -47,6 +47,8 @@ CASES = [
          lambda: al.unfold_copy(al.ones(2), 1, 1, 1)),
     Case("select_scatter", replaced(np.s_[:, 1]), [randn(2, 3), randn(2)], fn=lambda x, s: al.select_scatter(x, s, 1, 1),
          errors=[raises(lambda: al.select_scatter(al.ones(2, 3), al.ones(3), 1, 0), RuntimeError, "equal to the slice of self")]),
+    Case("as_strided_scatter", replaced(np.s_[::2, 1]), [randn(4, 3), randn(2)], fn=lambda x, s: al.as_strided_scatter(x.contiguous(), s, (2,), (6,), 1),
+         errors=[raises(lambda: al.as_strided_scatter(al.ones(3), al.ones(2), (1,), (1,)), RuntimeError, "equal to the slice of self")]),
     Case("slice_scatter", replaced(np.s_[:, 1:5:2]), [randn(2, 6), randn(2, 2)], fn=lambda x, s: al.slice_scatter(x, s, 1, 1, 5, 2),
          errors=[raises(lambda: al.slice_scatter(al.ones(3), al.ones(2)), RuntimeError, "equal to the slice of self")]),
     Case("vsplit", lambda x: tuple(np.vsplit(x, 2)), [randn(4, 3)], args=(2,), dtypes=ALL, errors=[

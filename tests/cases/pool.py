@@ -24,6 +24,13 @@ def adaptive(size: int, out: int) -> list[list[int]]:
     return [list(range(o * size // out, -(-(o + 1) * size // out))) for o in range(out)]
 
 
+def drawn(size: int, out: int, kernel: int, sample: float = 0.3) -> list[list[int]]:
+    """The windows of fractional pooling."""
+    step = (size - kernel) / (out - 1)
+    starts = [int((k + sample) * step) - int(sample * step) for k in range(out - 1)] + [size - kernel]
+    return [list(range(s, s + kernel)) for s in starts]
+
+
 def pooled(x: np.ndarray, windows: list[list[list[int]]], reduce: Any) -> np.ndarray:
     """reduce(values, counts) of every window of the last dimensions."""
     n = len(windows)
@@ -158,6 +165,11 @@ CASES = [
         tol=4,  # as above
         grad_tol=20,  # as above
     ),
+    *(Case(
+        f"fractional_max_pool{n}d", lambda x, n=n: pooled(x, [drawn(5 + d, 3, 2) for d in range(n)], largest), [distinct(2, 2, *range(5, 5 + n))],
+        fn=lambda x, n=n: getattr(F, f"fractional_max_pool{n}d")(x, 2, 3, _random_samples=al.full((2, 2, n), 0.3, dtype=al.float32, device=x.device)),
+        errors=[raises(lambda n=n: getattr(F, f"fractional_max_pool{n}d")(al.ones(1, *(4,) * n), 3, 3), RuntimeError, "must fit")],
+    ) for n in (2, 3)),
     Case(
         "batch_norm:eval",
         lambda x, w, b: (x - 0.5) / np.sqrt(2 + 1e-5) * w[:, None] + b[:, None],
