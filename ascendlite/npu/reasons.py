@@ -10,6 +10,8 @@ from typing import Final
 
 # Op -> operator of CANN's AI CPU.
 OPERATORS: Final[dict[str, str]] = {
+    "bessel_j0": "BesselJ0", "bessel_j1": "BesselJ1", "bessel_y0": "BesselY0", "bessel_y1": "BesselY1", "modified_bessel_k0": "BesselK0",
+    "modified_bessel_k1": "BesselK1", "scaled_modified_bessel_k0": "BesselK0e", "scaled_modified_bessel_k1": "BesselK1e",
     "bincount": "Bincount", "bitwise_left_shift": "LeftShift", "bitwise_right_shift": "RightShift", "col2im": "Col2im", "cummax": "Cummax",
     "digamma": "Digamma", "gcd": "Gcd", "histc": "Histogram", "i0": "BesselI0", "i0e": "BesselI0e", "i1e": "BesselI1e", "igamma": "Igamma", "igammac": "Igammac", "im2col": "Im2col",
     "lcm": "Lcm", "linspace": "LinSpace", "logspace": "LogSpace", "number_runs": "UniqueConsecutive",
@@ -18,6 +20,10 @@ OPERATORS: Final[dict[str, str]] = {
 }  # fmt: skip
 # Op -> why there is no kernel yet.
 MISSING: Final[dict[str, str]] = {
+    **dict.fromkeys((
+        "airy_ai", "spherical_bessel_j0", "hermite_polynomial_h", "hermite_polynomial_he", "laguerre_polynomial_l", "legendre_polynomial_p",
+        *(f"{kind}chebyshev_polynomial_{letter}" for kind in ("", "shifted_") for letter in "tuvw"),
+    ), "no operator of CANN: its loop runs until the degree or the size of each element, which vector cores can't"),
     "check_divisor": "looks for a zero and raises an error: the host asks and waits", "copy_": "its formats that no cast of the vector core reaches",
     "cummin": "no kernel yet; the AI CPU runs it as it does Cummax",
     "exponent": "no operator of CANN (frexp); bits of a float are not there in wide modes",
