@@ -14,11 +14,11 @@ struct Stream : Product<Policy, In, Out> {
   using typename Base::Packed;
   using Base::a, Base::accumulate, Base::b, Base::c, Base::cols, Base::p, Base::width;
   using Base::Base;
-  static constexpr int64_t kStrip = 1024, kLine = 64 / sizeof(In), kPage = 4096;
+  static constexpr int64_t kSums = 4096, kLine = 64 / sizeof(In), kPage = 4096;
 
-  // Rows of b are contiguous: sums of a strip of columns stay in L1.
+  // Rows of b are contiguous: sums of a strip of columns stay in L1. The longer the runs of b, the better memory serves them.
   void by_rows() const {
-    strips(std::min<int64_t>(kStrip, ceil_div(ceil_div(p.n, this->threads()), 64) * 64), &Stream::rows_of_b);
+    strips(std::min<int64_t>(kSums / p.m / 64 * 64, ceil_div(ceil_div(p.n, this->threads()), 64) * 64), &Stream::rows_of_b);
   }
   // Columns of b are contiguous, as those of a weight that is used transposed.
   void by_columns() const {
@@ -38,7 +38,7 @@ struct Stream : Product<Policy, In, Out> {
   // left: the rows of a as floats, where the block wants them.
   void strips(int64_t strip, Block block, const float* left = nullptr) const {
     this->share(ceil_div(p.n, strip), this->work(), kParallelStream, [&](int64_t begin, int64_t end) {
-      alignas(64) Acc sum[kFew * kStrip], total[kFew * kStrip];
+      alignas(64) Acc sum[kSums], total[kSums];
       if (left) ask_for_first(begin * strip);
       for (int64_t s = begin; s < end; s++) {
         const int64_t j = s * strip, n = std::min(strip, p.n - j);
