@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -167,7 +168,8 @@ def decode(lib: Any, layers: int, heads: int, width: int, length: int) -> Made:
     def run() -> None:
         caches = [Cache(lib, heads, length, width // heads) for _ in range(layers)]
         ids = lib.zeros(1, 1, dtype=lib.int64)
-        with lib.inference_mode():
+        reading = lib.nn.utils.reading_weights(model) if lib.__name__ == "ascendlite" else contextlib.nullcontext()
+        with lib.inference_mode(), reading:
             for place in range(length - 1):
                 ids = model(ids, caches, place)[:, -1].argmax(-1, keepdim=True)
 

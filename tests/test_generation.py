@@ -359,3 +359,16 @@ def test_the_numbers_of_all_rows_are_those_of_numpys_philox():
     steps = [*(int(step) for step in rng.integers(0, 5000, 200)), 0, 1, 2]
     expected = [int(np.random.Philox(key=seed & (2**64 - 1), counter=step).random_raw(1)[0] >> 11) / 2**53 for seed, step in zip(seeds, steps, strict=True)]
     assert uniforms(seeds, steps) == expected
+
+
+def test_one_row_writes_what_plain_calls_write(monkeypatch):
+    model, served = _model(width=256, layers=1, length=32).eval(), []
+    plain = al.nn.panels.Panels.linear
+    monkeypatch.setattr(al.nn.panels.Panels, "linear", lambda self, x, bias: served.append(x.shape) or plain(self, x, bias))
+    text = [3, 1, 4]
+    with al.no_grad():
+        for _ in range(20):
+            text.append(int(model(al.tensor([text]))[0, -1].argmax()))
+    assert not served
+    assert generate(model, [3, 1, 4], max_new_tokens=20, temperature=0)[0].tokens == text[3:]
+    assert len(served) > 20 and all(layer.panels is None for layer in model.modules() if isinstance(layer, al.nn.Linear))

@@ -69,6 +69,48 @@ def test_a_row_of_a_product_does_not_feel_the_others(name, dtype, threads):
         _check(fn, x)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("n", "k"), [(1024, 64), (131, 502), (1536, 576), (70, 1100), (4099, 16)])
+def test_weights_that_are_laid_out_give_the_same_bits(n, k, dtype, threads):
+    al.manual_seed(0)
+    for bias in (False, True):
+        layer = al.nn.Linear(k, n, bias=bias).to(getattr(al, dtype))
+        x = (al.randn(5, k) * 3).to(getattr(al, dtype))
+        with al.no_grad():
+            plain = layer(x)
+            with al.nn.utils.reading_weights(layer):
+                assert layer.panels.serve(x[:1], layer.weight, layer.bias) and not layer.panels.serve(x, layer.weight, layer.bias)
+                for rows in (x[:1], x[1:3], x[4], x[:2].view(2, 1, k), x):
+                    assert _bits(layer(rows)) == _bits(F.linear(rows, layer.weight, layer.bias))
+                assert _bits(layer(x[2:3])) == _bits(plain[2:3])
+
+
+def test_laid_out_weights_serve_only_what_they_are():
+    al.manual_seed(0)
+    layer = al.nn.Linear(512, 256)
+    x, compiled = al.randn(1, 512), al.compile(layer)
+    fresh = lambda: _bits(F.linear(x, layer.weight, layer.bias))
+    with al.no_grad(), al.nn.utils.reading_weights(layer):
+        panels = layer.panels
+        serves = lambda: panels.serve(x, layer.weight, layer.bias)
+        assert serves() and _bits(compiled(x)) == fresh()
+        with al.enable_grad():
+            assert not serves() and layer(x).requires_grad
+        with al.autocast("cpu"):
+            assert layer(x).dtype is al.bfloat16
+        layer.weight.mul_(2)  # a change by an operation
+        assert not serves() and _bits(layer(x)) == fresh() == _bits(compiled(x))
+    assert layer.panels is None and _bits(layer(x)) == fresh()
+    with al.no_grad(), al.nn.utils.reading_weights(layer):
+        layer.weight.data = al.randn(256, 512)  # another tensor in its place
+        assert _bits(layer(x)) == fresh()
+        layer.weight = al.nn.Parameter(al.randn(256, 512))
+        assert _bits(layer(x)) == fresh()
+    with al.no_grad():
+        layer.weight.zero_()
+        assert compiled(x).tolist() == [layer.bias.tolist()]
+
+
 # Generation sorts and sums in float32 and float64 only.
 @pytest.mark.parametrize(("name", "dtype"), [(n, d) for n in OPS for d in ("float32", "bfloat16") if d == "float32" or n not in ("cumsum", "sort")])
 def test_a_row_of_an_op_does_not_feel_the_others(name, dtype, threads):

@@ -293,6 +293,11 @@ cdef class Front:
             self.gate.leave()
 
 
+def is_capturing() -> bool:
+    """Whether this thread captures a function."""
+    return bool(mode.capturing)
+
+
 def exchange_capturing(bint on):
     """Set whether this thread captures a function; returns the former value."""
     cdef bint former = mode.capturing

@@ -11,12 +11,17 @@ from typing import Unpack
 from ascendlite.core import Tensor
 from ascendlite.errors import ArgumentError
 from ascendlite.models.cache import CausalLM
+from ascendlite.nn import Module
+from ascendlite.nn.panels import Panels
+from ascendlite.nn.utils import reading_weights
 
 from .config import GenerationConfig, Options
 from .names import options_of
 from .protocol import TextCodec
 from .run import Past, Run, Token
 from .speculative import SpeculativeRun
+
+_LAID_OUT = 16  # tokens: laying the weights out takes the time of two to three of them
 
 Prompts = Tensor | str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]
 
@@ -102,10 +107,17 @@ def stream(
 def _written(run: Run) -> Iterator[Token]:
     if run.config.max_new_tokens == 0:
         return
-    while run.rows:
-        with _evaluating(run.model):
-            tokens = run.step()
-        yield from tokens
+    with _read_in_order(run):
+        while run.rows:
+            with _evaluating(run.model):
+                tokens = run.step()
+            yield from tokens
+
+
+def _read_in_order(run: Run) -> contextlib.AbstractContextManager[object]:
+    """Weights laid out for one or two rows, where so much is written that it pays."""
+    pays = len(run.rows) <= Panels.ROWS and run.config.max_new_tokens >= _LAID_OUT
+    return reading_weights(run.model) if pays and isinstance(run.model, Module) else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

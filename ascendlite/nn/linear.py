@@ -9,6 +9,7 @@ from ..core import Device, DType, Tensor, empty
 from . import functional as F
 from . import init
 from .module import Module
+from .panels import Panels
 from .parameter import Parameter
 
 
@@ -31,6 +32,7 @@ class Linear(Module):
 
     weight: Parameter
     bias: Parameter | None
+    panels: Panels | None = None  # the weight as `nn.utils.reading_weights` lays it out
 
     def __init__(
         self,
@@ -56,6 +58,9 @@ class Linear(Module):
             init.uniform_by_fan_in_(self.bias, self.weight)
 
     def forward(self, input: Tensor) -> Tensor:
+        panels = self.panels
+        if panels is not None and panels.serve(input, self.weight, self.bias):
+            return panels.linear(input, self.bias)
         return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:

@@ -1,0 +1,53 @@
+"""Weights laid out in the order in which decoding reads them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from ... import cpu
+from ..linear import Linear
+from ..module import Module
+from ..panels import Panels
+
+
+def _room() -> int:
+    """Bytes of memory that may be taken: half of what is left."""
+    held = cpu.memory_stats()
+    return (held["limit_bytes"] - held["allocated_bytes"]) // 2
+
+
+@contextlib.contextmanager
+def reading_weights(module: Module) -> Iterator[None]:
+    """Inside, products of `module`'s Linear layers with one or two rows read memory in order, which is faster: what `generate` does.
+
+    For float32 and bfloat16 on the CPU, where no gradient is asked for. Every bit of the results stays. It keeps a second copy of the
+    weights (none for layers that half of the free memory has no room for) and takes the time of two to three tokens. A weight that an
+    operation changes inside is read from its own place from then on; one changed behind the library's back, through its memory, must
+    not be.
+
+    >>> model = al.nn.Linear(512, 256)
+    >>> with al.nn.utils.reading_weights(model), al.no_grad():
+    ...     y = model(al.ones(1, 512))
+    >>> y.shape
+    (1, 256)
+    """
+    laid: list[Linear] = []
+    known: dict[int, Panels] = {}  # of weights that several layers share
+    room = _room()
+    try:
+        for layer in module.modules():
+            if type(layer) is not Linear or layer.panels is not None or not Panels.fit(layer.weight):
+                continue
+            key = id(layer.weight)
+            if key not in known:
+                if layer.weight.nbytes > room:
+                    continue
+                room -= layer.weight.nbytes
+                known[key] = Panels(layer.weight)
+            layer.panels = known[key]
+            laid.append(layer)
+        yield
+    finally:
+        for layer in laid:
+            del layer.panels

@@ -1,0 +1,105 @@
+// A few rows times a weight that was laid out for them: panels of columns in the order in which they are read, so that memory is one run.
+// The sums are those of every other road, in the same order.
+#include "simd/gemm_product.h"
+
+namespace al::gemm {
+
+namespace {
+
+constexpr int kPanelVecs = 4;  // chains of additions side by side
+constexpr int kPanel = kPanelVecs * Lanes<float>::width;
+constexpr int64_t kRowsOfPanels = 2;
+constexpr int64_t kAhead = 1024;  // bytes, asked for in time
+
+template <class In>
+constexpr int kSteps = int(sizeof(float) / sizeof(In));  // values of k in a word
+
+// Words of the columns of a panel side by side. Columns that do not exist are zeros.
+template <class In>
+void pack_panels(const In* w, int64_t n, int64_t k, float* to) {
+  const int64_t words = k / kSteps<In>;
+  parallel_for(ceil_div(n, kPanel), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; p++) {
+      const int lines = int(std::min<int64_t>(kPanel, n - p * kPanel));
+      pack_across<kPanel>(reinterpret_cast<const float*>(w + p * kPanel * k), words, lines, words, to + p * kPanel * words, kPanel);
+    }
+  });
+}
+
+// The sums of M rows, k values apart, with a panel.
+template <class In, int M>
+void panel_sums(const float* panel, const float* left, int64_t k, float* total) {
+  constexpr int width = Lanes<float>::width;
+  for (int64_t from = 0; from < k; from += kDepth) {
+    Vec<float> sum[M][kPanelVecs] = {};
+    for (int64_t at = from; at < std::min(k, from + kDepth); at += kSteps<In>, panel += kPanel) {
+#pragma GCC unroll 4
+      for (int64_t line = 0; line < kPanel * 4; line += 64) __builtin_prefetch((const char*)panel + kAhead + line);
+#pragma GCC unroll 4
+      for (int v = 0; v < kPanelVecs; v++) {
+        const Vec<float> x = load(panel + v * width);
+#pragma GCC unroll 2
+        for (int i = 0; i < M; i++) {
+          const float* y = left + i * k + at;
+          if constexpr (kSteps<In> == 1) {
+            sum[i][v] = fused(splat(y[0]), x, sum[i][v]);
+          } else {  // the lower half comes first in memory
+            const Vec<uint32_t> both = (Vec<uint32_t>)x;
+            sum[i][v] = fused(splat(y[0]), (Vec<float>)(both << 16), sum[i][v]);
+            sum[i][v] = fused(splat(y[1]), (Vec<float>)(both & 0xffff0000u), sum[i][v]);
+          }
+        }
+      }
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < M; i++)
+#pragma GCC unroll 4
+      for (int v = 0; v < kPanelVecs; v++) {
+        float* to = total + i * kPanel + v * width;
+        store(to, from ? load(to) + sum[i][v] : sum[i][v]);
+      }
+  }
+}
+
+template <class In>
+void multiply_panels(const Problem& p, const float* panels) {
+  const Product<MultiplyAdd<float>, In, In> product(p);
+  if (p.k == 0) return product.nothing();
+  Scratch<float> left(p.m * p.k);
+  for (int64_t i = 0; i < p.m * p.k; i++) left.data[i] = to_compute(product.a[i]);
+  const auto sums = p.m == 1 ? panel_sums<In, 1> : panel_sums<In, 2>;
+  product.share(ceil_div(p.n, kPanel), product.work(), kParallelStream, [&](int64_t begin, int64_t end) {
+    alignas(64) float total[kRowsOfPanels * kPanel];
+    for (int64_t q = begin; q < end; q++) {
+      sums(panels + q * kPanel * (p.k / kSteps<In>), left.data, p.k, total);
+      product.finish(total, kPanel, 0, p.m, q * kPanel, std::min<int64_t>(kPanel, p.n - q * kPanel));
+    }
+  });
+}
+
+// out: the panels, in elements of w (N, K), for whole words: N to the next multiple of 64, times K.
+void panels(const Call& call) {
+  const View &out = *call.views[0], &w = *call.views[1];
+  float* to = ptr<float>(out);
+  if (w.dtype == kBFloat16) return pack_panels(ptr<const bfloat16>(w), w.shape[0], w.shape[1], to);
+  pack_panels(ptr<const float>(w), w.shape[0], w.shape[1], to);
+}
+
+// out (..., N) = x (..., K), of one or two rows, @ the weight of `panels` + bias (N), which may be absent.
+void panel_linear(const Call& call) {
+  const View &out = *call.views[0], &x = *call.views[1], &weight = *call.views[2];
+  const View* bias = call.views[3];
+  const int64_t n = out.shape[out.ndim - 1], k = x.shape[x.ndim - 1], rows = n ? numel(out) / n : 0;
+  if (rows == 0) return;
+  Problem p{x.dtype, x.dtype, rows, n, k, {x.data, k, 1}, {}, {out.data, n, 1}};
+  if (bias) p.add = {bias->data, 0, 1};
+  if (x.dtype == kBFloat16) return multiply_panels<bfloat16>(p, ptr<const float>(weight));
+  multiply_panels<float>(p, ptr<const float>(weight));
+}
+
+AL_KERNEL("panels", panels);
+AL_KERNEL("panel_linear", panel_linear);
+
+}  // namespace
+
+}  // namespace al::gemm
