@@ -22,13 +22,13 @@ def _rows(input: Tensor, dim: int | None) -> Tensor:
 def _answer(input: Tensor, dim: int | None, order: Tensor, runs: Tensor, inverse: bool, counts: bool):
     """What the flags ask for, from the order of rows and the number of each one's run."""
     total = int(runs[-1]) + 1 if runs.numel() else 0
-    first = empty(total, dtype=int64).index_put_(
+    first = empty(total, dtype=int64, device=runs.device).index_put_(
         (runs.flip(0),), order.flip(0)
     )  # the last write stays: the first of a run
     values = index_select(input.reshape(-1), 0, first) if dim is None else index_select(input, dim, first)
     answer = [values]
     if inverse:
-        back = empty(runs.numel(), dtype=int64).index_put_((order,), runs)
+        back = empty(runs.numel(), dtype=int64, device=runs.device).index_put_((order,), runs)
         answer.append(back.reshape(input.shape) if dim is None else back)
     if counts:
         answer.append(bincount(runs, minlength=total))
@@ -75,5 +75,5 @@ def unique_consecutive(
     input = input.detach()
     dim = _check(input, dim, "unique_consecutive")
     rows = _rows(input, dim)
-    order = arange(rows.shape[0])
+    order = arange(rows.shape[0], device=rows.device)
     return _answer(input, dim, order, _number_runs(rows, order), return_inverse, return_counts)
