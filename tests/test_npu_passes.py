@@ -61,3 +61,21 @@ def test_streamed_extremes_and_variances() -> None:
             np.testing.assert_array_equal(a.cpu().numpy(), e.numpy())
     y = al.tensor(np.random.default_rng(3).standard_normal((4, 700)).astype(np.float32))
     np.testing.assert_allclose(y.npu().var(1).cpu().numpy(), y.var(1).numpy(), 1e-5)
+
+
+@pytest.mark.parametrize("numerics", ["fp32", "fp64"])
+def test_the_ai_cpu_writes_where_wide_modes_read(numerics: str) -> None:
+    sorted_, order = al.tensor([1, 1, 4, 9, 12]), al.arange(12)
+    rows, offs, weights = al.randn(6, 3), al.tensor([2, 2, 6]), al.randn(3, 3, 4)
+
+    def results(device: str) -> list[al.Tensor]:
+        x, s, at, r, o, w = (t.to(device) for t in (X[:, 0, 0], sorted_, order, rows, offs, weights))
+        al.manual_seed(0)
+        return [al.searchsorted(s, at, right=True), al.grouped_mm(r, w, offs=o), *x.kthvalue(3), x.digamma(), *al.unique(s, return_counts=True)]
+
+    expected = results("cpu")
+    with al.npu.numerics(numerics):
+        actual = [t.cpu() for t in results("npu")]
+    for a, e in zip(actual, expected, strict=True):
+        assert a.dtype is e.dtype
+        np.testing.assert_allclose(a.numpy(), e.numpy(), 2e-5, 2e-5)

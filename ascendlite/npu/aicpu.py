@@ -35,8 +35,14 @@ def launch(op: Op, outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...
     """Run an op's native kernel on the card's memory."""
     tensors = (*outputs, *inputs)
     _submit(op.name, op_flops(op, inputs, attrs, outputs) + _bytes(tensors), tensors)
-    if not dry:
-        op.launch_native(tuple(wide.on_host(t) for t in outputs), tuple(wide.on_host(t) for t in inputs), attrs)
+    if dry:
+        return
+    seen = tuple(wide.on_host(t) for t in outputs)
+    given = tuple(t.contiguous() for t in seen)  # kernels write without gaps, which the wide modes leave between elements
+    op.launch_native(given, tuple(wide.on_host(t) for t in inputs), attrs)
+    for target, made in zip(seen, given, strict=True):
+        if made is not target:
+            _core.copy_native(target, made)
 
 
 def pointwise(op: Op, output: Tensor, args: tuple[Any, ...], compute: DType, dry: bool) -> None:
