@@ -34,6 +34,12 @@ CALLS = {
     "products": lambda xp, a, b, n: [xp.matmul(a, xp.matrix_transpose(b)), xp.vecdot(a, b), xp.tensordot(a, b, axes=2)],
     "creation": lambda xp, a, b, n: [xp.eye(2, 3, k=1), xp.eye(3, k=-1), xp.arange(5), xp.arange(1, 7, 2), xp.full((2,), 3.0), xp.zeros((2, 2)),
                                      xp.tril(a), xp.triu(a, k=1), *xp.meshgrid(n, n[:2])],
+    "numbers": lambda xp, a, b, n: [xp.maximum(a, 0), xp.pow(2, a), xp.remainder(a, 2.0), xp.less(a, 1), xp.nextafter(a, b), xp.roll(a, 1, axis=(0, 1))],
+    "no axes": lambda xp, a, b, n: [xp.sum(n, axis=()), xp.max(a, axis=()), xp.any(a, axis=()), xp.mean(a, axis=()), xp.any(n, axis=0)],
+    "linalg": lambda xp, a, b, n: [xp.linalg.det(a @ b.T), xp.linalg.solve(a @ b.T, a[:, 0]), xp.linalg.matrix_norm(a, keepdims=True), xp.linalg.trace(a, offset=1),
+                                   xp.linalg.vector_norm(a, axis=1, ord=3), xp.linalg.outer(a[0], b[0]), xp.linalg.svd(a).S, xp.linalg.cholesky(a @ a.T),
+                                   xp.linalg.eigh(a @ a.T).eigenvalues, xp.linalg.matrix_rank(a), xp.linalg.pinv(a), xp.linalg.cross(a, b)],
+    "special": lambda xp, a, b, n: [xp.sign(a * xp.inf), xp.sign(a * xp.nan), xp.isin(n, n[:1]), xp.take(n, n - 2)],
     "diff": lambda xp, a, b, n: [xp.diff(a, axis=0), xp.diff(n, n=2), xp.diff(n, prepend=n[:1])],
 }  # fmt: skip
 
@@ -48,6 +54,16 @@ def test_results_are_numpys(name):
     for want, got in zip(expected, results, strict=True):
         assert tuple(got.shape) == want.shape
         np.testing.assert_allclose(np.asarray(got.to(al.float64)), want.astype(np.float64), rtol=2e-6)
+
+
+def test_types_are_asked_as_the_standard_says():
+    x = al.ones(2, dtype=al.float64)
+    assert xp.finfo(x).bits == 64 and xp.iinfo(al.int8).max == 127 and xp.can_cast(al.int8, al.int16) and not xp.can_cast(x, al.float32)
+    assert xp.result_type(al.int8, al.uint8) is al.int16 and xp.result_type(al.float32, 1, x) is al.float64 and xp.result_type(al.int8, 1.5) is al.float32
+    with pytest.raises(TypeError, match="at least one of x1 and x2"):
+        xp.add(1, 2)
+    with pytest.raises(ValueError, match="0-d"):
+        xp.nonzero(al.tensor(1))
 
 
 def test_generic_code_finds_the_namespace_by_the_tensor():

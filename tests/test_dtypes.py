@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ascendlite as al
@@ -84,3 +85,9 @@ def test_narrow_types_have_the_values_of_torch(call, dtype, values):
     result = call()
     assert result.dtype is dtype
     assert result.tolist() == values
+
+
+def test_numbers_of_numpy_keep_their_dtype() -> None:
+    assert al.tensor(np.float64(2)).dtype is al.float64 and al.as_tensor(np.float32(2)).dtype is al.float32
+    assert al.tensor([np.float64(1), 2]).dtype is al.float64 and al.tensor([np.int32(1)]).dtype is al.int32
+    assert al.tensor([1.0]).dtype is al.float32 and (al.ones(1) * np.float64(2)).dtype is al.float32

@@ -67,3 +67,28 @@ def test_a_rule_in_steps_agrees_with_its_python() -> None:
         tolerance = 2e-2 if dtype is al.bfloat16 else 1e-5
         assert x.grad.dtype is dtype
         assert x.grad.double().tolist() == pytest.approx(expected.tolist(), abs=tolerance * 4)
+
+
+def test_a_gradient_that_leads_nowhere_frees_nothing() -> None:
+    x, other = (al.tensor(v, requires_grad=True) for v in ([1.0, 2.0], [3.0, 4.0]))
+    y = (x * x).sum()
+    assert al.autograd.grad(y, other, allow_unused=True) == (None,)
+    y.backward()
+    assert [2.0, 4.0] == x.grad.tolist()
+
+
+def test_picks_and_ranks_keep_no_values() -> None:
+    x = al.tensor([[3.0, 1.0], [2.0, 5.0]], requires_grad=True)
+    z = x * 1.0
+    picked, values = z[z > 1.5], z.sort(1).values
+    total = picked.sum() + values[:, 0].sum()
+    z.detach().zero_()
+    values.detach().zero_()
+    total.backward()
+    assert [[1.0, 1.0], [2.0, 1.0]] == x.grad.tolist()
+
+
+def test_variance_over_an_empty_tuple_of_dims_is_over_all() -> None:
+    x = al.tensor([1.0, 2.0, 6.0], requires_grad=True)
+    x.var(()).backward()
+    assert [-2.0, -1.0, 3.0] == x.grad.tolist()

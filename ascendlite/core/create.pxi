@@ -190,6 +190,8 @@ cdef infer_nested(data, list shape, int* dtype, int depth):
         code = (<Tensor>data).v.dtype
     elif hasattr(data, "__array_interface__") and not hasattr(data, "item"):
         raise TypeError("tensor: nested array objects are not supported; stack them first")
+    elif not (PyFloat_CheckExact(data) or PyLong_CheckExact(data)) and is_numpy_scalar(data) and data.dtype.name in DTYPE_NAMES:
+        code = (<DType>DTYPE_NAMES[data.dtype.name]).code
     else:
         try:
             code = scalar_dtype(data)
@@ -214,7 +216,7 @@ cdef char* fill_nested(data, list shape, int depth, char* p, int dtype) except? 
         return p
     if isinstance(data, SEQUENCES):
         raise ValueError(f"expected a number at dim {depth}, got a sequence of length {len(data)}")
-    value = (<Tensor>data).item() if isinstance(data, Tensor) else data
+    value = (<Tensor>data).item() if isinstance(data, Tensor) else data.item() if is_numpy_scalar(data) else data
     check_fits(dtype, value)
     put_number(p, dtype, value)
     return p + ITEMSIZE[dtype]

@@ -188,6 +188,8 @@ cdef class GraphTask:
                 self.capture(node, slot, tuple(g) if node.more is not None else g)
             return 0
         self.results.assign(node.n_edges, <PyObject*>NULL)
+        if not self.all_needed:
+            wanted = self.wanted_edges(node)
         if g is not None:
             if node.more is not None:
                 g = tuple(g)
@@ -195,8 +197,6 @@ cdef class GraphTask:
                 g = run_hooks(node, g)
             if self.captures is not None:
                 self.capture(node, slot, g)
-            if not self.all_needed:
-                wanted = self.wanted_edges(node)
             if wanted is None or any(wanted):
                 self.running = node
                 if node.pre_hooks is None and node.post_hooks is None and not mode.anomaly:
@@ -205,7 +205,7 @@ cdef class GraphTask:
                     self.run_watched(node, g, wanted)
                 self.running = None
         g = None
-        if not self.keep_graph:
+        if not self.keep_graph and (wanted is None or any(wanted)):
             node.release()
         return self.distribute(node)
 

@@ -106,6 +106,7 @@ cdef class Op:
     cdef int tensors                  # bit k: operand k is a tensor, never a number
     cdef int cast
     cdef int n_inputs
+    cdef int light                    # of a variadic op: so many leading inputs that rules read the shape of, not the values
     cdef KernelEntry* entry
     cdef list rules                   # Rule or None per input, made at the first recording
     cdef Rule rule_all
@@ -114,11 +115,11 @@ cdef class Op:
     cdef readonly str node_name
 
     def __init__(self, str name, *, inputs=1, infer=None, vjp=None, vjp_all=None, bint contiguous=True, kernel=None, cost=None,
-                 cast=None):
+                 cast=None, int light=0):
         self.name = self.__name__ = name
         self.inputs, self.n_inputs = inputs, -1 if inputs is None else inputs
         self.infer, self.vjp, self.vjp_all, self.contiguous, self.cost = infer, vjp, vjp_all, contiguous, cost
-        self.cast = CASTS[cast]
+        self.cast, self.light = CASTS[cast], light
         self.entry = host.runtime.entry((kernel or name).encode())
         self.node_name = name.title().replace("_", "") + "Backward0"
         if vjp is not None and inputs is not None and len(vjp) != inputs:
@@ -150,6 +151,13 @@ cdef class Op:
 
     def __repr__(self):
         return f"<op {self.name}>"
+
+    @property
+    def __signature__(self):
+        import inspect
+        names = self.keywords or tuple([f"x{i + 1}" for i in range(max(self.n_inputs, 0))])
+        parameters = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names]
+        return inspect.Signature([*parameters, inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None)])
 
     def __get__(self, instance, owner):
         return self if instance is None else _MethodType(self, instance)

@@ -33,6 +33,8 @@ cdef int record_operands(Op op, tuple whole, PyObject** inputs, int n, tuple att
                 specs |= rule.specs
                 outputs |= rule.outputs
     if op.inputs is None:
+        if op.light:
+            whole = tuple([spec_of(x) if i < op.light else x for i, x in enumerate(whole)])
         single = <PyObject*>whole
         inputs, n = &single, 1
     save(node, inputs, n, attrs, result, tensors, specs, outputs)

@@ -1,6 +1,6 @@
 """The array API standard (2024.12) on tensors: the standard's names and `axis`, our ops behind them.
 
-Complex numbers, `linalg` and `fft` are not here, nor uint16, uint32 and uint64. Code finds this module through
+Complex numbers and `fft` are not here, nor uint16, uint32 and uint64; `linalg` is, without eig and eigvals. Code finds this module through
 `Tensor.__array_namespace__`, or imports it.
 """
 
@@ -13,7 +13,12 @@ import ascendlite as _al
 from ascendlite.core import FUNCTIONS as _F
 from ascendlite.core import Device, DType, Tensor
 
-from .array_api_info import __array_namespace_info__, isdtype
+from . import array_api_linalg as linalg
+from .array_api_forms import OVER_NOTHING as _OVER_NOTHING
+from .array_api_forms import of_numbers as _of_numbers
+from .array_api_forms import of_one as _of_one
+from .array_api_forms import over_axes as _over_axes
+from .array_api_info import __array_namespace_info__, can_cast, finfo, iinfo, isdtype, result_type
 from .array_api_sets import unique_all, unique_counts, unique_inverse, unique_values
 from .dlpack import from_dlpack
 
@@ -32,12 +37,17 @@ _SAME = {
     "isinf": "isinf", "isnan": "isnan", "less": "lt", "less_equal": "le", "log": "log", "log10": "log10", "log1p": "log1p",
     "log2": "log2", "logaddexp": "logaddexp", "logical_and": "logical_and", "logical_not": "logical_not",
     "logical_or": "logical_or", "logical_xor": "logical_xor", "matmul": "matmul", "maximum": "maximum",
-    "minimum": "minimum", "moveaxis": "movedim", "multiply": "mul", "negative": "neg", "not_equal": "ne", "pow": "pow",
+    "minimum": "minimum", "moveaxis": "movedim", "multiply": "mul", "negative": "neg", "nextafter": "nextafter", "not_equal": "ne", "pow": "pow",
     "reciprocal": "reciprocal", "remainder": "remainder", "round": "round", "sign": "sign", "sin": "sin", "sinh": "sinh",
     "sqrt": "sqrt", "square": "square", "subtract": "sub", "tan": "tan", "tanh": "tanh", "trunc": "trunc", "where": "where",
 }  # fmt: skip
 _DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64")
-_OURS = ("empty", "zeros", "ones", "empty_like", "zeros_like", "ones_like", "full_like", "finfo", "iinfo", "can_cast", "result_type")
+_OURS = ("empty", "zeros", "ones", "empty_like", "zeros_like", "ones_like", "full_like", "isin")
+_SCALARS = (  # functions of two tensors, one of which may be a Python number
+    "add", "atan2", "bitwise_and", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "copysign", "divide", "equal",
+    "floor_divide", "greater", "greater_equal", "hypot", "less", "less_equal", "logaddexp", "logical_and", "logical_or", "logical_xor", "maximum",
+    "minimum", "multiply", "nextafter", "not_equal", "pow", "remainder", "subtract",
+)  # fmt: skip
 
 e, inf, nan, newaxis, pi = _math.e, _math.inf, _math.nan, None, _math.pi
 
@@ -210,6 +220,8 @@ def reshape(x: Tensor, /, shape: Sequence[int], *, copy: object = None) -> Tenso
 
 def roll(x: Tensor, /, shift: int | Sequence[int], *, axis: Axis = None) -> Tensor:
     """Moved round in a circle."""
+    if isinstance(axis, Sequence) and isinstance(shift, int):
+        shift = (shift,) * len(axis)
     return _F["roll"](x, shift) if axis is None else _F["roll"](x, shift, axis)
 
 
@@ -224,7 +236,7 @@ def tile(x: Tensor, repetitions: Sequence[int], /) -> Tensor:
 def take(x: Tensor, indices: Tensor, /, *, axis: int | None = None) -> Tensor:
     """The elements at indices of an axis."""
     flat, dim = _flattened(x, axis) if x.ndim == 1 or axis is not None else (x, -1)
-    return _F["index_select"](flat, dim, indices)
+    return _F["index_select"](flat, dim, _F["where"](indices < 0, indices + flat.shape[dim], indices))
 
 
 def take_along_axis(x: Tensor, indices: Tensor, /, *, axis: int = -1) -> Tensor:
@@ -244,6 +256,8 @@ def argmin(x: Tensor, /, *, axis: int | None = None, keepdims: object = False) -
 
 def nonzero(x: Tensor, /) -> tuple[Tensor, ...]:
     """Indices of what is not zero, one tensor an axis."""
+    if not x.ndim:
+        raise ValueError("nonzero: is not of a 0-d tensor; reshape it to (1,)")
     return tuple(_F["nonzero"](x).unbind(1))
 
 
@@ -303,12 +317,12 @@ def std(x: Tensor, /, *, axis: Axis = None, correction: float = 0.0, keepdims: o
 
 def all(x: Tensor, /, *, axis: Axis = None, keepdims: object = False) -> Tensor:
     """Whether all are true."""
-    return _one_by_one("all", x, axis, keepdims) if x.ndim else x != 0
+    return _one_by_one("all", x != 0, axis, keepdims) if x.ndim else x != 0
 
 
 def any(x: Tensor, /, *, axis: Axis = None, keepdims: object = False) -> Tensor:
     """Whether one is true."""
-    return _one_by_one("any", x, axis, keepdims) if x.ndim else x != 0
+    return _one_by_one("any", x != 0, axis, keepdims) if x.ndim else x != 0
 
 
 def count_nonzero(x: Tensor, /, *, axis: Axis = None, keepdims: object = False) -> Tensor:
@@ -359,7 +373,21 @@ def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
     return _F["sum"](x1 * x2, dim=axis)
 
 
-globals().update({name: _F[ours] for name, ours in _SAME.items()})
+def _remainder(x1: Tensor, x2: Tensor) -> Tensor:
+    result = _F["remainder"](x1, x2)
+    return _F["where"](result == 0, _F["copysign"](result, x2), result) if result.dtype.is_floating_point else result
+
+
+def _sign(x: Tensor) -> Tensor:
+    return _F["where"](x != x, x, _F["sign"](x)) if x.dtype.is_floating_point else _F["sign"](x)
+
+
+_KEPT = ("broadcast_to", "matmul", "moveaxis", "where")  # functions of other arguments
+globals().update({
+    name: _F[ours] if name in _KEPT else (_of_numbers if name in _SCALARS else _of_one)(name, _F[ours]) for name, ours in _SAME.items()
+})
+globals().update({"remainder": _of_numbers("remainder", _remainder), "sign": _of_one("sign", _sign)})  # of zeros and of NaN
+globals().update({name: _over_axes(name, globals()[name], nothing) for name, nothing in _OVER_NOTHING.items()})
 globals().update({name: vars(_al)[name] for name in (*_DTYPES, *_OURS)})
-__all__ = ["__array_namespace_info__", "from_dlpack", "isdtype", "unique_all", "unique_counts", "unique_inverse", "unique_values"]
-__all__ += [name for name in globals() if not name.startswith("_") and name not in ("annotations", "Sequence")]
+__all__ = ["__array_namespace_info__", "can_cast", "finfo", "from_dlpack", "iinfo", "isdtype", "linalg", "result_type", "unique_all", "unique_counts", "unique_inverse", "unique_values"]
+__all__ += [name for name in globals() if not name.startswith("_") and name not in ("annotations", "Sequence", "array_api_linalg")]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from ascendlite.core import Device, DType, dtype_of_name, get_default_dtype
+import functools
+from typing import Any
+
+from ascendlite.core import Device, DType, Tensor, dtype_of_name, get_default_dtype, promote_types
+from ascendlite.core import finfo as _finfo
+from ascendlite.core import iinfo as _iinfo
 
 # The standard's kinds; 16-bit floats are ours beside the standard's.
 _KINDS = {
@@ -27,6 +32,41 @@ def isdtype(dtype: DType, kind: DType | str | tuple[DType | str, ...]) -> bool:
         raise ValueError(f"isdtype: kind {kind!r} is unknown; known: {', '.join(_KINDS)}")
     names = _KINDS[kind] + (_EXTRA_FLOATS if kind in ("real floating", "numeric") else ())
     return dtype.name in names
+
+
+def _dtype(x: Tensor | DType) -> DType:
+    return x.dtype if isinstance(x, Tensor) else x
+
+
+def finfo(type: Tensor | DType, /) -> Any:
+    """The limits of a floating dtype, or of a tensor's."""
+    return _finfo(_dtype(type))
+
+
+def iinfo(type: Tensor | DType, /) -> Any:
+    """The limits of an integer dtype, or of a tensor's."""
+    return _iinfo(_dtype(type))
+
+
+def can_cast(from_: Tensor | DType, to: DType, /) -> bool:
+    """Whether the standard's promotion leads from one dtype to the other."""
+    return promote_types(_dtype(from_), to) is to
+
+
+def result_type(*arrays_and_dtypes: Tensor | DType | bool | int | float) -> DType:
+    """The dtype of operands together; a Python number counts only where it is of a higher kind."""
+    dtypes = [_dtype(x) for x in arrays_and_dtypes if isinstance(x, (Tensor, DType))]
+    if not dtypes:
+        raise ValueError("result_type: give at least one tensor or dtype")
+    dtype = functools.reduce(promote_types, dtypes)
+    for x in arrays_and_dtypes:
+        if isinstance(x, (bool, Tensor, DType)):
+            continue
+        if isinstance(x, float) and not dtype.is_floating_point:
+            dtype = get_default_dtype()
+        elif isinstance(x, int) and dtype.name == "bool":
+            dtype = dtype_of_name("int64")
+    return dtype
 
 
 class NamespaceInfo:

@@ -57,8 +57,8 @@ _add_scaled = pointwise(
 def _scaled(op: Op, sign: int, input: Tensor | Number, other: Tensor | Number, alpha: Number) -> Plan:
     if alpha == 1:
         return op, (input, other)
-    if isinstance(alpha, bool) and sign == 1 and result_type(input, other) is _BOOL:
-        return _add, (input, other * alpha)
+    if isinstance(alpha, int) and sign == 1 and result_type(input, other) is _BOOL:
+        return _add, (input, other * bool(alpha))
     if isinstance(alpha, float) and not result_type(input, other).is_floating_point:
         raise DTypeError(
             f"{op.name}: for integral inputs, alpha must not be a float: alpha is {alpha}; give an int"

@@ -100,6 +100,7 @@ _read_many = Op(
     "index_many",
     kernel="index",
     inputs=None,
+    light=1,
     vjp_all=_read_many_vjp,
     contiguous=False,
     infer=lambda inputs, slots, front, wrap: (
@@ -111,6 +112,7 @@ _write_many = Op(
     "index_put_many",
     kernel="index_put",
     inputs=None,
+    light=2,
     infer=lambda inputs, *attrs: inputs[0],
     vjp_all=_write_many_vjp,
     contiguous=False,

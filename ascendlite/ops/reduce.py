@@ -310,7 +310,7 @@ def _moments(
         raise DTypeError(
             f"{op}: only floating point dtypes have a {op}, got {x.dtype}; convert with .float()"
         )
-    dims = reduced_dims(dim, x.ndim, op)
+    dims = reduced_dims(dim, x.ndim, op) or tuple(range(x.ndim))
     return VarMean(*_var_mean(x, dims, keepdim, root, 1.0 if correction is None else float(correction)))
 
 

@@ -16,11 +16,11 @@ class Ranked(NamedTuple):
     indices: Tensor
 
 
-def _values_grad(g, y, _x, dim):
+def _values_grad(g, indices, _x, dim):
     """Each value's gradient goes back to its place."""
     if g[0] is None:
         return None
-    return scatter(zeros(_x.shape, dtype=g[0].dtype, device=g[0].device), dim, y[1], g[0])
+    return scatter(zeros(_x.shape, dtype=g[0].dtype, device=g[0].device), dim, indices, g[0])
 
 
 def _ranked_shape(x, shape):
@@ -36,21 +36,21 @@ _sort = Op(
     inputs=1,
     infer=lambda x, dim, descending: _ranked_shape(x, x.shape),
     contiguous=False,
-    vjp=(lambda g, y, _x, dim, descending: _values_grad(g, y, _x, dim),),
+    vjp=(lambda g, y, _x, dim, descending: _values_grad(g, y[1], _x, dim),),
 )
 _topk = Op(
     "topk",
     inputs=1,
     infer=lambda x, dim, largest, k: _ranked_shape(x, _resized(x, dim, k)),
     contiguous=False,
-    vjp=(lambda g, y, _x, dim, largest, k: _values_grad(g, y, _x, dim),),
+    vjp=(lambda g, y, _x, dim, largest, k: _values_grad(g, y[1], _x, dim),),
 )
 _kthvalue = Op(
     "kthvalue",
     inputs=1,
     infer=lambda x, dim, k: _ranked_shape(x, _resized(x, dim, 1)),
     contiguous=False,
-    vjp=(lambda g, y, _x, dim, k: _values_grad(g, y, _x, dim),),
+    vjp=(lambda g, y, _x, dim, k: _values_grad(g, y[1], _x, dim),),
 )
 
 
