@@ -13,7 +13,7 @@ ninja -C "$build"
 
 if command -v qemu-aarch64 > /dev/null; then
   flags=(-std=c++20 -O1 -static -ffp-contract=off -march=armv8.2-a+fp16 -Icsrc)
-  aarch64-linux-gnu-g++ "${flags[@]}" tests/native/kernels_test.cpp -o "$build/kernels_test"
+  aarch64-linux-gnu-g++ "${flags[@]}" tests/native/kernels_test.cpp csrc/runtime/{allocator,pages,threads}.cpp -lpthread -o "$build/kernels_test"
   aarch64-linux-gnu-g++ "${flags[@]}" tests/native/runtime_test.cpp csrc/runtime/{allocator,pages,threads}.cpp -lpthread -o "$build/runtime_test"
   qemu-aarch64 "$build/kernels_test"
   qemu-aarch64 "$build/runtime_test" without_fork  # qemu 7.2 cannot fork a process that has threads

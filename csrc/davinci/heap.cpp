@@ -12,7 +12,7 @@ namespace al::davinci {
 namespace {
 
 // torch_npu's caching allocator: blocks of 512 bytes, small requests from segments of 2 MiB, middle ones from 20 MiB.
-constexpr int64_t kBlock = 512, kPage = 2 << 20, kSmall = 1 << 20, kMiddle = 10 << 20, kMiddleSegment = 20 << 20;
+constexpr int64_t kBlock = 512, kPage = 2 << 20, kHostPage = 4096, kSmall = 1 << 20, kMiddle = 10 << 20, kMiddleSegment = 20 << 20;
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
@@ -61,6 +61,11 @@ void Ranges::remove(int64_t start, int64_t bytes) {
   erase(it);
   if (start > first) insert(first, start - first);
   if (first + size > start + bytes) insert(start + bytes, first + size - start - bytes);
+}
+
+bool Ranges::ends(int64_t at) const {
+  auto next = by_start_.lower_bound(at);
+  return next != by_start_.begin() && std::prev(next)->first + std::prev(next)->second == at;
 }
 
 Heap::~Heap() {
@@ -121,20 +126,21 @@ void Heap::free(char* p) {
   live_.erase(it);
 }
 
-// Whole pages of free ranges go back to the die, and their memory to the host.
+// Whole pages of free ranges go back to the die, and parts of pages whose rest is there; their memory goes to the host.
 void Heap::release_cached() {
   queue().settle();
   std::vector<std::pair<int64_t, int64_t>> pages;
   for (auto [start, bytes] : free_.all()) {
-    int64_t first = round_up(start, kPage), last = (start + bytes) / kPage * kPage;
-    if (start + bytes == capacity_) last = capacity_;
+    int64_t end = start + bytes, first = unreserved_.ends(start) ? start : round_up(start, kPage);
+    int64_t last = end == capacity_ || unreserved_.begins(end) ? end : end / kPage * kPage;
     if (last > first) pages.emplace_back(first, last - first);
   }
   for (auto [start, bytes] : pages) {
     free_.remove(start, bytes);
     unreserved_.give(start, bytes);
     stats_.reserved -= bytes;
-    madvise(base_ + start * wide_, static_cast<size_t>(bytes) * wide_, MADV_DONTNEED);
+    int64_t from = round_up(start * wide_, kHostPage), to = (start + bytes) * wide_ / kHostPage * kHostPage;
+    if (to > from) madvise(base_ + from, static_cast<size_t>(to - from), MADV_DONTNEED);
   }
 }
 

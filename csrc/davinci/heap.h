@@ -20,6 +20,8 @@ class Ranges {
   void clear() { by_start_.clear(), by_size_.clear(); }
   const std::map<int64_t, int64_t>& all() const { return by_start_; }
   void remove(int64_t start, int64_t bytes);  // a part of one free range
+  bool begins(int64_t at) const { return by_start_.count(at) != 0; }  // whether a range does
+  bool ends(int64_t at) const;
 
  private:
   void erase(std::map<int64_t, int64_t>::iterator it);

@@ -1,9 +1,11 @@
 // Matrix products and convolutions of small planes without Python: for the sanitizers (tools/sanitize.sh), and for instruction
 // sets that run in an emulator only (tools/cross_aarch64.sh). Integers as floats, so that every sum is exact.
+// In pieces of three items on one thread, then on two threads of the pool.
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
 
+#include "runtime/runtime.h"
 #include "simd/conv_small.h"
 #include "simd/gemm_block.h"
 
@@ -75,9 +77,12 @@ void small_planes() {
 }  // namespace
 
 int main() {
-  static const al::Runtime services{take, give, in_pieces, two, nullptr};
-  al::runtime = &services;
-  products();
-  small_planes();
+  static const al::Runtime alone{take, give, in_pieces, two, nullptr}, pool{take, give, al::parallel_for, al::get_num_threads, nullptr};
+  al::set_num_threads(2);
+  for (const al::Runtime* services : {&alone, &pool}) {
+    al::runtime = services;
+    products();
+    small_planes();
+  }
   std::puts("kernels_test: passed");
 }
