@@ -10,7 +10,7 @@ from ascendlite.npu.lang.ascendc import *  # noqa: F403
 
 # Names of the vendor's manual that have no counterpart here, and what does the same.
 _INSTEAD: Final = {
-    "GetBlockSize": "blocks are 32 bytes", "SetGlobalBuffer": "ac.GlobalTensor(x)", "TQueBind": "ac.TQue at VECIN, and DataCopy from it",
+    "GetBlockSize": "blocks are 32 bytes", "SetGlobalBuffer": "x = ac.GlobalTensor(); x.SetGlobalBuffer(argument)",
     "SetVectorMask": "the mask argument of the instruction", "ResetMask": "the mask argument of the instruction",
     "SetMaskCount": "the count form of the instruction", "SetMaskNorm": "the mask form of the instruction", "Sort": "ac.Sort32 and ac.MrgSort",
     "Concat": "ac.Sort32", "GetTPipePtr": "the TPipe that the kernel made", "printf": "Python's print: it shows expressions while the kernel is traced",

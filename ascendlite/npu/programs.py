@@ -21,10 +21,10 @@ from ascendlite.npu.arguments import CallArguments, address, is_tensor, plain_lo
 from ascendlite.npu.checker import CheckResult, Sharing
 from ascendlite.npu.chips import Chip
 from ascendlite.npu.errors import KernelError, Site
+from ascendlite.npu.lang.buffers import Buffer, named
 from ascendlite.npu.lang.capacity import check_capacity
 from ascendlite.npu.lang.mistakes import located
 from ascendlite.npu.lang.real import Recipe, Variants, words
-from ascendlite.npu.lang.tensors import Buffer, named
 from ascendlite.npu.lang.trace import Tracer, tracing
 from ascendlite.npu.proof import may_run, proof, sharing_of
 from ascendlite.npu.surroundings import Surroundings

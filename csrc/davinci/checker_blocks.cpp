@@ -27,7 +27,7 @@ uint64_t hash_region(uint64_t h, const Region& r, const Storages& st, std::vecto
   }
   h = mix(h, static_cast<uint64_t>(r.memory) | r.access << 8 | r.dtype << 16 |
                  static_cast<uint64_t>(static_cast<uint16_t>(r.tensor)) << 24);
-  h = mix(mix(h, static_cast<uint64_t>(base)), static_cast<uint64_t>(r.bytes));
+  h = mix(mix(h, static_cast<uint64_t>(base)), static_cast<uint64_t>(r.bytes | r.lead << 32));
   for (int d = 0; d < r.ndim; ++d) h = mix(mix(h, static_cast<uint64_t>(r.count[d])), static_cast<uint64_t>(r.stride[d]));
   return h;
 }

@@ -27,14 +27,14 @@ Repeats repeats_of(const Region& r, const Instr& i, int operand, int64_t largest
   if (i.args[kMode] == 0) {
     const int64_t n = std::max<int64_t>(i.args[kCount], 1), itemsize = r.bytes / n,
                   width = kRepeat / std::max<int64_t>(largest, 1);
-    return {r.base, std::min(n, width) * itemsize, width * itemsize, (n + width - 1) / width, ((n - 1) % width + 1) * itemsize};
+    return {r.base + r.lead, std::min(n, width) * itemsize, width * itemsize, (n + width - 1) / width, ((n - 1) % width + 1) * itemsize};
   }
   const int64_t count = std::max<int64_t>(i.args[kRepeatCount], 1), step = i.args[kDstRepeat + operand] * kBlock;
   const bool apart = r.ndim && r.count[0] == count && r.stride[0] == step;
   const int inner = apart ? 1 : 0;
   int64_t span = apart || count == 1 || step == 0 ? r.bytes : r.bytes / count;  // dense repeats are one run
   for (int d = inner; d < r.ndim; ++d) span += (r.count[d] - 1) * r.stride[d];
-  return {r.base, span, step, count, span};
+  return {r.base + r.lead, span, step, count, span};
 }
 
 enum class Collision { kNone, kWithin, kLater };

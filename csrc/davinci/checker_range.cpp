@@ -170,6 +170,7 @@ __int128 Ranges::highest_end(const Walker& walker, const OperandTemplate& o) con
   constexpr int kChoices = 256;
   Sum runs;
   ++runs[o.base], ++runs[o.bytes];
+  if (o.lead >= 0) ++runs[o.lead];
   for (int d = 0; d < o.ndim; ++d) {
     const Range count = range(walker, o.count[d]), stride = range(walker, o.stride[d]);
     if (!stride.single() || stride.low < 0 || count.low < 1) return __int128{1} << 64;  // no better than the ranges
@@ -183,7 +184,7 @@ __int128 Ranges::highest_end(const Walker& walker, const OperandTemplate& o) con
 
 __int128 Ranges::lowest_base(const Walker& walker, const OperandTemplate& o) const {
   int budget = 256;
-  return -highest(walker, Sum{{o.base, -1}}, 0, budget);
+  return -highest(walker, Sum{{o.base, -1}}, 0, budget) + (o.lead < 0 ? 0 : walker.value(o.lead));
 }
 
 uint64_t Ranges::widen(const Walker& walker, Instr& instr, bool& args_vary) const {
@@ -196,7 +197,8 @@ uint64_t Ranges::widen(const Walker& walker, Instr& instr, bool& args_vary) cons
     if (!local_ && o.memory != kGM) continue;
     const Range base = range(walker, o.base), bytes = range(walker, o.bytes);
     bool single = base.single() && bytes.single();
-    __int128 low = base.low, high = static_cast<__int128>(base.high) + std::max<int64_t>(bytes.high, 0);
+    const int64_t lead = instr.regions[i].lead;
+    __int128 low = static_cast<__int128>(base.low) + lead, high = static_cast<__int128>(base.high) + lead + std::max<int64_t>(bytes.high, 0);
     for (int d = 0; d < o.ndim; ++d) {
       const Range count = range(walker, o.count[d]), stride = range(walker, o.stride[d]);
       single = single && count.single() && stride.single();
@@ -208,7 +210,7 @@ uint64_t Ranges::widen(const Walker& walker, Instr& instr, bool& args_vary) cons
     if (!o.ndim) low = std::max(low, lowest_base(walker, o));
     widened |= uint64_t{1} << i;
     Region& r = instr.regions[i];
-    r.ndim = 0, r.base = clip(low), r.bytes = clip(high - low);
+    r.ndim = 0, r.lead = 0, r.base = clip(low), r.bytes = clip(high - low);
   }
   args_vary = false;
   for (int i = 0; i < s.nargs; ++i)

@@ -50,8 +50,8 @@ bool meets_from(const Span& s, int d, int64_t base, int64_t low, int64_t high) {
 
 Shape shape_of(const Region& r, Span& out) {
   out = Span{};
-  if (r.bytes < 0 || wild(r.base) || wild(r.bytes)) return Shape::kWild;
-  out.base = r.base, out.bytes = r.bytes;
+  if (r.bytes < 0 || wild(r.base) || wild(r.bytes) || wild(r.lead)) return Shape::kWild;
+  out.base = r.base + r.lead, out.bytes = r.bytes;
   int64_t reach = r.bytes;
   for (int d = 0; d < r.ndim; ++d) {
     if (r.count[d] <= 0) return r.count[d] < 0 ? Shape::kWild : Shape::kEmpty;

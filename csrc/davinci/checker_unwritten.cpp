@@ -23,7 +23,7 @@ class Linear {
   bool nested() const { return nested_ && r_.bytes > 0; }
   int64_t bytes() const { return runs_ * r_.bytes; }
   int64_t position(int64_t address) const {
-    int64_t offset = address - r_.base, run = 0;
+    int64_t offset = address - r_.base - r_.lead, run = 0;
     for (int d = 0; d < r_.ndim; ++d) {
       const int64_t i = r_.count[d] > 1 ? std::min(offset / r_.stride[d], r_.count[d] - 1) : 0;
       offset -= i * r_.stride[d];
@@ -35,7 +35,7 @@ class Linear {
   template <class F>
   void pieces(int64_t from, int64_t to, F&& f) const {
     while (from < to) {
-      int64_t run = from / r_.bytes, at = r_.base + from % r_.bytes;
+      int64_t run = from / r_.bytes, at = r_.base + r_.lead + from % r_.bytes;
       const int64_t end = std::min(to, (run + 1) * r_.bytes);
       for (int d = r_.ndim - 1; d >= 0; --d) at += run % r_.count[d] * r_.stride[d], run /= r_.count[d];
       f(at, at + end - from);

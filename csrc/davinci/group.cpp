@@ -26,7 +26,7 @@ int place_in_group(const GroupCore& core) { return core.kind == kAIC ? 0 : 1 + c
 void check_bounds(const Program& program, const Instr& i) {
   for (int k = 0; k < i.nregions; ++k) {
     const Region& r = i.regions[k];
-    int64_t low = r.base, high = r.base + r.bytes;
+    int64_t low = r.base + r.lead, high = low + r.bytes;
     bool empty = r.bytes <= 0;
     for (int d = 0; d < r.ndim; ++d) {
       empty = empty || r.count[d] <= 0;

@@ -17,7 +17,7 @@ struct Span {
 };
 
 Span span_of(const Region& r) {
-  Span s{r.base, r.base + r.bytes};
+  Span s{r.base, r.base + r.lead + r.bytes};
   for (int d = 0; d < r.ndim; ++d) {
     const int64_t reach = (r.count[d] - 1) * r.stride[d];
     (reach < 0 ? s.low : s.high) += reach;

@@ -185,7 +185,9 @@ void set_value(Building& b) {  // one element
   b.add<run_fill>(fill_of(b, item_size(b.region(0).dtype), b.real(0), b.arg(1), b.arg(0) == 1));
 }
 
-constexpr MeaningEntry kEntries[] = {{"copy", copy}, {"nd2nz", nd2nz}, {"nz2nd", nz2nd}, {"fill", fill}, {"set_value", set_value}};
+void walked(Building&) {}  // the walker has done it
+
+constexpr MeaningEntry kEntries[] = {{"copy", copy}, {"nd2nz", nd2nz}, {"nz2nd", nz2nd}, {"fill", fill}, {"set_value", set_value}, {"scalar_math", walked}};
 const MeaningTable table(kEntries);
 
 }  // namespace

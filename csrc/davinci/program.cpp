@@ -1,5 +1,7 @@
 #include "davinci/program.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <stdexcept>
 
@@ -34,6 +36,9 @@ class Reader {
   size_t nodes_, at_ = 0;
 };
 
+// Added to the number of dimensions where a lead comes before them.
+constexpr int64_t kLead = kMaxRegionDims + 1;
+
 OperandTemplate read_operand(Reader& r) {
   OperandTemplate o{};
   o.memory = static_cast<uint8_t>(r.below(kNumMemories, "memory"));
@@ -42,7 +47,9 @@ OperandTemplate read_operand(Reader& r) {
   o.tensor = static_cast<int16_t>(r.below(1 << 15, "tensor") - 1);  // 0: none
   o.base = r.node();
   o.bytes = r.node();
-  o.ndim = static_cast<int8_t>(r.below(kMaxRegionDims + 1, "dimensions"));
+  const int64_t dims = r.below(2 * kLead, "dimensions");
+  o.lead = dims >= kLead ? r.node() : -1;
+  o.ndim = static_cast<int8_t>(dims % kLead);
   for (int d = 0; d < o.ndim; ++d) o.count[d] = r.node(), o.stride[d] = r.node();
   return o;
 }
@@ -70,7 +77,7 @@ Statement read_statement(Reader& r, Code& code, const Program& p) {
     for (int i = 0; i < s.nfloats; ++i) {  // slot + 1, then the bits of the double
       const int64_t slot = r.below(kMaxScalars + kMaxParameters + 1, "scalar slot") - 1;
       if (slot >= p.scalars && slot < kMaxScalars) throw std::invalid_argument("program: unknown scalar slot " + std::to_string(slot));
-      s.float_slot[i] = static_cast<int8_t>(slot);
+      s.float_slot[i] = static_cast<int16_t>(slot);
       int64_t bits = r.word();
       std::memcpy(&s.floats[i], &bits, sizeof bits);
     }
@@ -136,6 +143,7 @@ Program::Program(std::string name_, uint8_t kind_, std::vector<Declaration> decl
       throw std::invalid_argument("program: a divisor must be a constant other than 0");
     exprs.push_back(e);
   }
+  for (Declaration& d : declarations) d.computes = d.meaning == "scalar_math";
   cube = decode(cube_words, *this);
   vector = decode(vector_words, *this);
   loop_nodes = dependents(exprs, kLoopIndex, loops);
@@ -207,14 +215,23 @@ void Walker::fill(const Statement& s, Instr& out) const {
     const OperandTemplate& o = code_.operands[s.first_operand + i];
     Region& r = out.regions[i];
     r.memory = o.memory, r.access = o.access, r.dtype = o.dtype, r.ndim = o.ndim, r.tensor = o.tensor;
-    r.base = values_[o.base], r.bytes = values_[o.bytes];
+    r.base = values_[o.base], r.bytes = values_[o.bytes], r.lead = o.lead < 0 ? 0 : values_[o.lead];
     for (int d = 0; d < o.ndim; ++d) r.count[d] = values_[o.count[d]], r.stride[d] = values_[o.stride[d]];
   }
   for (int i = 0; i < s.nargs; ++i) out.args[i] = values_[code_.arg_nodes[s.first_arg + i]];
   for (int i = 0; i < s.nfloats; ++i) {
     const bool given = s.float_slot[i] < kMaxScalars + parameters_;
-    out.floats[i] = s.floats[i], out.float_slot[i] = given ? s.float_slot[i] : int8_t{-1};
+    out.floats[i] = s.floats[i], out.float_slot[i] = given ? s.float_slot[i] : int16_t{-1};
   }
+}
+
+// In single precision, as the scalar unit has it.
+void Walker::compute_real(const Instr& i) {
+  if (i.nargs < 2 || i.nfloats < 2 || i.args[0] < 0 || i.args[0] >= program_.scalars) throw std::invalid_argument("kernel: scalar arithmetic without its slot or operands");
+  const float a = static_cast<float>(i.value(0, scalars())), b = static_cast<float>(i.value(1, scalars()));
+  const float results[kNumScalarMath] = {a + b, a - b, a * b, a / b, std::min(a, b), std::max(a, b), std::sqrt(a)};
+  if (i.args[1] < 0 || i.args[1] >= kNumScalarMath) throw std::invalid_argument("kernel: unknown scalar arithmetic " + std::to_string(i.args[1]));
+  set_scalar(static_cast<int>(i.args[0]), 0, results[i.args[1]]);
 }
 
 bool Walker::next(Instr& out) {
@@ -225,6 +242,7 @@ bool Walker::next(Instr& out) {
       case kInstr:
         ++position_;
         fill(s, out);
+        if (program_.declarations[s.opcode].computes) compute_real(out);
         return true;
       case kLoop: {
         index_[s.loop] = values_[s.a], stop_[s.loop] = values_[s.b], step_[s.loop] = values_[s.c];

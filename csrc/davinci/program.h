@@ -45,18 +45,23 @@ struct Declaration {
   std::string cost;     // the clock's formula
   uint8_t pipe;
   uint8_t sync;
+  bool computes = false;  // the walker itself does it: "scalar_math", args: slot, ScalarMath; floats: its operands
 };
+
+enum ScalarMath : int64_t { kAddReals, kSubReals, kMulReals, kDivReals, kMinReals, kMaxReals, kSqrtReal, kNumScalarMath };
 
 constexpr int kMaxRegions = 8;   // operands of one instruction
 constexpr int kMaxRegionDims = 3;
 
-// Bytes that one operand touches: runs of `bytes`, repeated count[d] times at stride[d] bytes (outermost first).
+// Bytes that one operand touches: runs of `bytes`, the first `lead` bytes after the operand's address, repeated count[d] times at
+// stride[d] bytes (outermost first).
 struct Region {
   uint8_t memory, access;
   uint8_t dtype;   // al::DType
   int8_t ndim;     // of the repetition; 0: one run
   int16_t tensor;  // GM: which argument; else the local buffer it was allocated as (for messages), or -1
-  int64_t base;    // byte offset in the memory or the argument
+  int64_t base;    // byte offset in the memory or the argument: where the operand starts
+  int64_t lead;    // 0 but for masks whose first lanes are off
   int64_t bytes;   // length of a run
   int64_t count[kMaxRegionDims], stride[kMaxRegionDims];
 };
@@ -72,7 +77,7 @@ struct Instr {
   Region regions[kMaxRegions];
   int64_t args[kMaxArgs];
   double floats[kMaxFloats];
-  int8_t float_slot[kMaxFloats];  // scalar slot, or kMaxScalars + number of a launch parameter, that holds the value at run time; or -1
+  int16_t float_slot[kMaxFloats];  // scalar slot, or kMaxScalars + number of a launch parameter, that holds the value at run time; or -1
   double value(int i, const double* scalars) const { return float_slot[i] < 0 ? floats[i] : scalars[float_slot[i]]; }
 };
 
@@ -83,13 +88,13 @@ inline int64_t typical_value(const Instr& i) {
   return static_cast<int64_t>(low + (high - low) / 2);
 }
 
-constexpr int kMaxScalars = 64, kMaxParameters = 63;
+constexpr int kMaxScalars = 1024, kMaxParameters = 63;
 
 struct OperandTemplate {
   uint8_t memory, access, dtype;
   int8_t ndim;
   int16_t tensor;
-  int32_t base, bytes, count[kMaxRegionDims], stride[kMaxRegionDims];  // expression nodes
+  int32_t base, lead, bytes, count[kMaxRegionDims], stride[kMaxRegionDims];  // expression nodes; lead: -1 for none
 };
 
 enum StatementKind : uint8_t { kInstr, kLoop, kIf, kElse, kEnd };
@@ -105,7 +110,7 @@ struct Statement {
   int32_t a = 0, b = 0, c = 0, loop = -1;    // kLoop: start, stop, step nodes and loop id; kIf: a = condition node
   int32_t jump = -1;                         // kLoop, kIf, kElse: index of the matching kEnd (kIf: of its kElse if there is one); kEnd: of its opener
   double floats[kMaxFloats] = {};
-  int8_t float_slot[kMaxFloats] = {-1, -1, -1, -1};
+  int16_t float_slot[kMaxFloats] = {-1, -1, -1, -1};
 };
 
 struct Code {
@@ -164,6 +169,7 @@ class Walker {
   void evaluate(const std::vector<int32_t>& nodes);
   int64_t compute(const Expr& e) const;
   void fill(const Statement& s, Instr& out) const;
+  void compute_real(const Instr& i);
 
   const Program& program_;
   const Code& code_;

@@ -26,7 +26,7 @@ void for_elements(const Region& r, int size, F&& f) {
   for (int64_t a = 0; a < count[0]; ++a)
     for (int64_t b = 0; b < count[1]; ++b)
       for (int64_t c = 0; c < count[2]; ++c)
-        for (int64_t at = 0; at + size <= r.bytes; at += size) f(r.base + a * stride[0] + b * stride[1] + c * stride[2] + at);
+        for (int64_t at = 0; at + size <= r.bytes; at += size) f(r.base + r.lead + a * stride[0] + b * stride[1] + c * stride[2] + at);
 }
 
 class Comparison : public Observer {

@@ -191,7 +191,19 @@ def r23_offset(x):
     ac.LoadA(a, l1, 16, 16, 8)
 
 
-VECTOR = (r03_length, r03_gap, r04_cube_event, r05_event_id, r05_of_pipe, r11_within, r11_later, r11_first_source, r11_other_size, r12_repeat, r12_mask, r12_bitmap,
+def r07_atomic_left(x):
+    ac.SetAtomicAdd(f32)
+    ac.DataCopy(ac.GlobalTensor(x), ub(), 64)
+
+
+def r07_atomic_in_branch(x):
+    with ac.If(ac.GetBlockIdx()):
+        ac.SetAtomicMax(f32)
+    ac.DataCopy(ac.GlobalTensor(x), ub(), 64)
+    ac.SetAtomicNone()
+
+
+VECTOR = (r07_atomic_left, r07_atomic_in_branch, r03_length, r03_gap, r04_cube_event, r05_event_id, r05_of_pipe, r11_within, r11_later, r11_first_source, r11_other_size, r12_repeat, r12_mask, r12_bitmap,
           r13_repeat_stride, r13_block_stride, r15_vector, r15_copy, r19_flag, r22_mmad_on_vector, r22_gm_operand, r22_cast_pair, r22_cast_mode)
 CUBE = (r02_l0a, r22_ub_on_cube, r22_add_on_cube, r22_path, r22_fixpipe_to_ub, r23_size, r23_offset)
 

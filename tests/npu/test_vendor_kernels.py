@@ -11,7 +11,7 @@ import pytest
 import ascendlite.npu as npu
 from ascendlite.npu import mutation
 from ascendlite.npu.programs import Traced
-from tests.examples import flash_attention, matmul, matmul_unit, softmax, vector_add
+from tests.examples import ascend_c, flash_attention, matmul, matmul_unit, softmax, vector_add
 
 
 def half(*shape: int) -> np.ndarray:
@@ -29,13 +29,18 @@ CASES: dict[str, tuple[Any, int, Callable[[], tuple[Any, ...]]]] = {
     "softmax": (softmax.softmax, 4, lambda: (half(256, 1024), half(256, 1024), 256, 1024)),
     "matmul": (matmul.matmul, 3, lambda: (half(512, 512), half(512, 768), half(512, 768), 512, 768, 512)),
     "matmul_unit": (matmul_unit.matmul_unit, 3, lambda: (half(512, 512), half(512, 768), half(512, 768), 512, 768, 512)),
+    "mmad_custom": (ascend_c.mmad_custom, 1, lambda: (half(32, 64), half(64, 48), single(32, 48), 32, 48, 64)),
+    "softmax_by_scalars": (ascend_c.softmax_by_scalars, 2, lambda: (single(4, 512), single(4, 512), 4, 512)),
+    "atomic_sum": (ascend_c.atomic_sum, 4, lambda: (single(8, 256), single(256), 256)),
+    "weave": (ascend_c.weave, 1, lambda: (single(512), single(512), 512)),
     "flash": (
         flash_attention.flash, 2,
         lambda: (*(half(512, 128) for _ in range(4)), single(2, 2, 128, 128), half(2, 2, 128, 128), single(2, 2, 128, 128), 512, 0.1),
     ),
 }  # fmt: skip
 # mutants, and how many of them stay clean: their order follows from other flags
-MUTANTS = {"vadd": (8, 0), "vadd_q": (12, 6), "softmax": (15, 0), "matmul": (10, 0), "matmul_unit": (8, 0), "flash": (40, 7)}
+MUTANTS = {"vadd": (8, 0), "vadd_q": (12, 6), "softmax": (15, 0), "matmul": (10, 0), "matmul_unit": (8, 0), "flash": (40, 7), "mmad_custom": (10, 6), "softmax_by_scalars": (8, 1),
+           "atomic_sum": (4, 2), "weave": (2, 0)}  # fmt: skip
 
 
 def traced(name: str) -> Traced:
@@ -64,6 +69,24 @@ def test_a_product_handed_over_by_unit_flags_has_the_right_values() -> None:
     a, b, c = rng.standard_normal((256, 512)).astype(np.float16), rng.standard_normal((512, 512)).astype(np.float16), half(256, 512)
     matmul_unit.matmul_unit[3](a, b, c, 256, 512, 512)
     np.testing.assert_allclose(c, a.astype(np.float32) @ b.astype(np.float32), atol=2e-2, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["mmad_custom", "softmax_by_scalars", "atomic_sum", "weave"])
+def test_a_sample_of_ascend_c_has_the_right_values(name: str) -> None:
+    """Products with parameter structs, scalars read back and computed with, atomics, interleaved bitmap masks."""
+    kernel, blocks, make = CASES[name]
+    rng = np.random.default_rng(0)
+    args = tuple(rng.standard_normal(a.shape).astype(a.dtype) if isinstance(a, np.ndarray) else a for a in make())
+    out = next(i for i, a in reversed(list(enumerate(args))) if isinstance(a, np.ndarray))
+    args[out][...] = 0
+    expected = {
+        "mmad_custom": lambda a, b: np.maximum(a.astype(np.float32) @ b.astype(np.float32), 0),
+        "softmax_by_scalars": lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True),
+        "atomic_sum": lambda x: x.sum(0),
+        "weave": lambda x: x + np.arange(512) % 2 + 1,
+    }[name](*args[:out])
+    kernel[blocks](*args)
+    np.testing.assert_allclose(args[out], expected, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["vadd_q", "flash"])

@@ -48,12 +48,7 @@ from ascendlite.npu.lang.elementwise import (
 from ascendlite.npu.lang.events import HardEvent
 from ascendlite.npu.lang.movement import (
     DataCopy,
-    DataCopyExtParams,
     DataCopyPad,
-    DataCopyPadExtParams,
-    DataCopyParams,
-    Nd2NzParams,
-    Nz2NdParams,
     SetAtomicAdd,
     SetAtomicMax,
     SetAtomicMin,
@@ -106,7 +101,22 @@ from ascendlite.npu.lang.order import (
     range,
     select,
 )  # fmt: skip
-from ascendlite.npu.lang.queues import TBuf, TPipe, TQue
+from ascendlite.npu.lang.params import (
+    BinaryRepeatParams,
+    DataCopyExtParams,
+    DataCopyPadExtParams,
+    DataCopyParams,
+    FixpipeParamsV220,
+    LoadData2DParams,
+    MmadParams,
+    MrgSort4Info,
+    MrgSortSrcList,
+    Nd2NzParams,
+    Nz2NdParams,
+    QuantMode_t,
+    UnaryRepeatParams,
+)  # fmt: skip
+from ascendlite.npu.lang.queues import TBuf, TPipe, TQue, TQueBind
 from ascendlite.npu.lang.reorder import (
     BlockReduce,
     BlockReduceMax,
@@ -132,7 +142,6 @@ from ascendlite.npu.lang.reorder import (
     WholeReduceSum,
 )  # fmt: skip
 from ascendlite.npu.lang.tensors import CacheMode, GlobalTensor, Hardware, LocalMemAllocator, LocalTensor, TPosition
-from ascendlite.npu.lang.vector import BinaryRepeatParams, UnaryRepeatParams
 
 QuePosition = TPosition  # its former name
 RepeatReduceSum = WholeReduceSum  # the same
@@ -141,12 +150,12 @@ __all__ = [
     "Abs", "Add", "AddRelu", "Adds", "And", "ArithProgression", "Axpy", "BinaryRepeatParams", "BlockReduce", "BlockReduceMax", "BlockReduceMin",
     "BlockReduceSum", "Brcb", "CMPMODE", "CacheMode", "Cast", "CeilAlign", "CeilDiv", "Compare", "CompareScalar", "Compares", "Copy", "CreateVecIndex", "CrossCoreSetFlag",
     "CrossCoreWaitFlag", "DataCacheCleanAndInvalid", "DataCopy", "DataCopyExtParams", "DataCopyPad", "DataCopyPadExtParams", "DataCopyParams", "Div",
-    "Duplicate", "EVENT_ID0", "EVENT_ID1", "EVENT_ID2", "EVENT_ID3", "EVENT_ID4", "EVENT_ID5", "EVENT_ID6", "EVENT_ID7", "Else", "Exp", "Extract", "Fixpipe", "FusedMulAdd", "FusedMulAddRelu", "Gather", "GatherMask", "Gatherb", "GetBlockIdx",
+    "Duplicate", "EVENT_ID0", "EVENT_ID1", "EVENT_ID2", "EVENT_ID3", "EVENT_ID4", "EVENT_ID5", "EVENT_ID6", "EVENT_ID7", "Else", "Exp", "Extract", "Fixpipe", "FixpipeParamsV220", "FusedMulAdd", "FusedMulAddRelu", "Gather", "GatherMask", "Gatherb", "GetBlockIdx",
     "GetBlockNum", "GetSubBlockIdx", "GetSubBlockNum", "GetValue", "GlobalTensor", "HardEvent", "Hardware", "If", "InitConstValue", "IsAIC", "IsAIV",
-    "LeakyRelu", "Ln", "Load3D", "LoadA", "LoadB", "LoadData", "LocalMemAllocator", "LocalTensor", "Max", "Maxs", "Min", "Mins", "Mmad", "MrgSort",
+    "LeakyRelu", "Ln", "Load3D", "LoadA", "LoadB", "LoadData", "LoadData2DParams", "LocalMemAllocator", "LocalTensor", "Max", "Maxs", "Min", "Mins", "Mmad", "MmadParams", "MrgSort", "MrgSort4Info", "MrgSortSrcList",
     "Mul", "MulAddDst", "Muls", "Nd2NzParams", "Not", "Nz2NdParams", "Or", "PIPE_ALL", "PIPE_FIX", "PIPE_M", "PIPE_MTE1", "PIPE_MTE2", "PIPE_MTE3",
-    "PIPE_S", "PIPE_V", "PairReduceSum", "Philox", "PipeBarrier", "QuePosition", "Reciprocal", "ReduceMax", "ReduceMin", "ReduceOrder", "ReduceRepeat", "ReduceSum", "Relu",
+    "PIPE_S", "PIPE_V", "PairReduceSum", "Philox", "PipeBarrier", "QuantMode_t", "QuePosition", "Reciprocal", "ReduceMax", "ReduceMin", "ReduceOrder", "ReduceRepeat", "ReduceSum", "Relu",
     "RepeatReduceSum", "RoundMode", "Rsqrt", "SELMODE", "Scatter", "Select", "SetAtomicAdd", "SetAtomicMax", "SetAtomicMin", "SetAtomicNone", "SetDeqScale", "SetFlag", "SetHF32Mode",
-    "SetValue", "ShiftLeft", "ShiftRight", "Sort32", "Sqrt", "Sub", "SubRelu", "SyncAll", "TBuf", "TPipe", "TPosition", "TQue", "TransDataTo5HD",
+    "SetValue", "ShiftLeft", "ShiftRight", "Sort32", "Sqrt", "Sub", "SubRelu", "SyncAll", "TBuf", "TPipe", "TPosition", "TQue", "TQueBind", "TransDataTo5HD",
     "Transpose", "UnaryRepeatParams", "WaitFlag", "WholeReduceMax", "WholeReduceMin", "WholeReduceSum", "max", "min", "range", "select",
 ]  # fmt: skip

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ascendlite.npu.errors import KernelError
+from ascendlite.npu.lang.buffers import Buffer, named
 from ascendlite.npu.lang.declare import Memory
-from ascendlite.npu.lang.tensors import Buffer, capacity, memory_state, named
+from ascendlite.npu.lang.tensors import capacity, memory_state
 from ascendlite.npu.lang.trace import Tracer
 
 _SMALL = 4096  # buffers below this share a line

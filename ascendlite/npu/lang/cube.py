@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ascendlite.npu.errors import KernelError, refuse
 from ascendlite.npu.lang import sym
@@ -11,6 +12,7 @@ from ascendlite.npu.lang.declare import READ, WRITE, Memory, Pipe
 from ascendlite.npu.lang.instructions import INSTRUCTIONS
 from ascendlite.npu.lang.memo import remembered
 from ascendlite.npu.lang.movement import BLOCK, Rows, check_room, destination
+from ascendlite.npu.lang.params import FixpipeParamsV220, LoadData2DParams, MmadParams, QuantMode_t
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.tensors import LocalTensor, Tensor
 from ascendlite.npu.lang.trace import Index, Tracer, current
@@ -119,9 +121,20 @@ def LoadB(dst: LocalTensor, src: LocalTensor, k: Index, n: Index, k0: Index = 0,
     _load("LoadB", dst, src, to, of, across // c0 * pitch * BLOCK + along * BLOCK, (k, n, pitch, int(trans), 0, loads))
 
 
+def LoadData(dst: LocalTensor, src: LocalTensor, repeat: Index | LoadData2DParams, src_stride: int = 1, dst_gap: int = 0, trans: bool = False) -> None:
+    """`repeat` fractals of 512 bytes, or those of a LoadData2DParams.
+
+    src_stride: fractals from one to the next in src; dst_gap: fractals between two in dst.
+    """
+    if isinstance(repeat, LoadData2DParams):
+        p = repeat
+        first = p.startIndex * FRACTAL // src.dtype.itemsize
+        return _fractals(dst, src[first:] if first else src, p.repeatTimes, p.srcStride, p.dstGap, bool(p.ifTranspose))
+    return _fractals(dst, src, repeat, src_stride, dst_gap, trans)
+
+
 @remembered
-def LoadData(dst: LocalTensor, src: LocalTensor, repeat: Index, src_stride: int = 1, dst_gap: int = 0, trans: bool = False) -> None:
-    """`repeat` fractals of 512 bytes; src_stride: fractals from one to the next in src; dst_gap: fractals between two in dst."""
+def _fractals(dst: LocalTensor, src: LocalTensor, repeat: Index, src_stride: int, dst_gap: int, trans: bool) -> None:
     _in("LoadData", dst, Memory.L0A, Memory.L0B)
     _in("LoadData", src, Memory.L1)
     tracer = current()
@@ -228,16 +241,27 @@ def SetHF32Mode(on: bool) -> None:
     tracer.known.clear()
 
 
+def Mmad(c: LocalTensor, a: LocalTensor, b: LocalTensor, *how: Any, **named: Any) -> None:
+    """c = a b (init), or c + a b: Mmad(c, a, b, m, n, k, init=True, unitFlag=0, bias=None), or Mmad(c, a, b, MmadParams), Mmad(c, a, b, bias, MmadParams).
+
+    With bias (in BT, n numbers): c = bias + a b where init holds. unitFlag: 0, 2 or 3.
+    """
+    if not how or not isinstance(how[-1], MmadParams):
+        return _mmad(c, a, b, *how, **named)
+    p: MmadParams = how[-1]
+    bias = how[0] if len(how) > 1 else None
+    return _mmad(c, a, b, p.m, p.n, p.k, True if bias is not None else p.cmatrixInitVal, p.unitFlag, bias)
+
+
 @remembered
-def Mmad(c: LocalTensor, a: LocalTensor, b: LocalTensor, m: Index, n: Index, k: Index, init: Index = True, unitFlag: int = 0,
-         bias: LocalTensor | None = None) -> None:
-    """c = a b (init), or c + a b. With bias (in BT, n numbers): c = bias + a b where init holds. unitFlag: 0, 2 or 3."""
+def _mmad(c: LocalTensor, a: LocalTensor, b: LocalTensor, m: Index, n: Index, k: Index, init: Index = True, unitFlag: int = 0,
+          bias: LocalTensor | None = None) -> None:
     tracer = current()
     if isinstance(init, Sym):
         with tracer.branch(init):
-            Mmad(c, a, b, m, n, k, True, unitFlag, bias)
+            _mmad(c, a, b, m, n, k, True, unitFlag, bias)
         with tracer.otherwise():
-            Mmad(c, a, b, m, n, k, False, unitFlag)
+            _mmad(c, a, b, m, n, k, False, unitFlag)
         return
     for tensor, memory in ((c, Memory.L0C), (a, Memory.L0A), (b, Memory.L0B), *(((bias, Memory.BT),) if bias else ())):
         _in("Mmad", tensor, memory)
@@ -278,14 +302,28 @@ def _quant(tracer: Tracer, dst: Tensor, src: LocalTensor, quant: str | None, sca
     return QUANT_MODES.index(quant)
 
 
-@remembered
-def Fixpipe(dst: Tensor, src: LocalTensor, m: Index, n: Index, ld: Index | None = None, quant: str | None = None, relu: bool = False,
-            unitFlag: int = 0, *, scale: float = 1.0, scales: LocalTensor | None = None, src_rows: Index | None = None) -> None:
+def Fixpipe(dst: Tensor, src: LocalTensor, *how: Any, **named: Any) -> None:
     """m x n results from L0C: to GM row by row, rows `ld` elements apart (default n); to L1 in Nz, `ld` rows a column of blocks.
 
     quant: "none", "convert", "scale" (times `scale`) or "scale_columns" (times `scales` in FB); by default what the formats need.
     src_rows: rows of L0C's blocks, default m rounded up to 16.
+
+    Fixpipe(dst, src, m, n, ld=None, quant=None, relu=False, unitFlag=0, *, scale=1.0, scales=None, src_rows=None), or
+    Fixpipe(dst, src, FixpipeParamsV220), Fixpipe(dst, src, scales, FixpipeParamsV220).
     """
+    if not how or not isinstance(how[-1], FixpipeParamsV220):
+        return _fixpipe(dst, src, *how, **named)
+    p: FixpipeParamsV220 = how[-1]
+    if p.ndNum != 1:
+        raise refuse("R22", f"Fixpipe: ndNum is {p.ndNum}; one matrix at a time is emulated", current().here(), "one Fixpipe a matrix")
+    scales = how[0] if len(how) > 1 else None
+    quant = None if p.quantPre == QuantMode_t.NoQuant else str(p.quantPre)
+    return _fixpipe(dst, src, p.mSize, p.nSize, p.dstStride, quant, bool(p.reluEn), p.unitFlag, scale=p.deqScalar, scales=scales, src_rows=p.srcStride)
+
+
+@remembered
+def _fixpipe(dst: Tensor, src: LocalTensor, m: Index, n: Index, ld: Index | None = None, quant: str | None = None, relu: bool = False,
+             unitFlag: int = 0, *, scale: float = 1.0, scales: LocalTensor | None = None, src_rows: Index | None = None) -> None:
     tracer = current()
     _in("Fixpipe", src, Memory.L0C)
     if dst.memory not in (Memory.GM, Memory.L1) and not (dst.memory is Memory.UB and tracer.generation == "3510"):

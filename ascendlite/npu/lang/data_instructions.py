@@ -109,6 +109,7 @@ CUBE = (
                     " (c % c0) * itemsize. relu 1: max(x, 0) before the conversion. See QUANT_MODES. UB only on 3510."),
 )
 
+SCALAR_MATH = ("add", "sub", "mul", "div", "min", "max", "sqrt")  # as enum ScalarMath of csrc/davinci/program.h
 _FLAG = ("pipe", "event")
 _SCALAR = Operand("src", (GM, UB))
 SCALARS = (
@@ -116,6 +117,8 @@ SCALARS = (
                 doc="Reads one element into a scalar slot; the value must lie within lowest..highest; typical: what the clock takes it for."),
     Instruction("SetValue", Pipe.S, "set_value", "scalar", (Operand("dst", (GM, UB), WRITE),), args=("kind", "scalar"), floats=("value",),
                 cores=_EITHER, doc="Writes one element: floats[0] (kind 0) or the integer (kind 1). To GM: through the core's data cache (R21)."),
+    Instruction("ScalarMath", Pipe.S, "scalar_math", "scalar", args=("slot", "operation"), floats=("a", "b"), cores=_EITHER,
+                doc="Arithmetic of the scalar unit on numbers that GetValue read, in single precision: operation " + ", ".join(SCALAR_MATH) + "."),
     Instruction("DataCacheCleanAndInvalid", Pipe.S, "cache_clean", "scalar", (Operand("dst", (GM,), WRITE),), cores=_EITHER,
                 sync=Sync.CACHE_CLEAN, doc="Scalar writes to this part of GM become visible to other pipes and cores, and theirs here."),
 )
@@ -135,4 +138,4 @@ ORDER = (
 )
 DATA_INSTRUCTIONS = COPIES + CUBE + SCALARS + ORDER
 
-__all__ = ["ATOMIC", "ATOMIC_DTYPES", "ATOMIC_OPS", "COPY_ARGS", "COPY_PIPES", "DATA_INSTRUCTIONS", "QUANT_MODES"]
+__all__ = ["ATOMIC", "ATOMIC_DTYPES", "ATOMIC_OPS", "COPY_ARGS", "COPY_PIPES", "DATA_INSTRUCTIONS", "QUANT_MODES", "SCALAR_MATH"]

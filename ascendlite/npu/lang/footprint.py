@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from ascendlite.npu.errors import KernelError, refuse
@@ -14,6 +15,7 @@ from ascendlite.npu.lang.trace import Index, Tracer
 
 BLOCK = 32
 REPEAT_BYTES = 256
+LEAD = 4  # added to an operand's number of dimensions where a lead comes before them (csrc/davinci/program.cpp)
 # May read in a repeat what an earlier one wrote, if that is the second source and one of the two has repeat stride 0 (manual, overlap rules).
 ACCUMULATING = frozenset(("Add", "Sub", "Mul", "Max", "Min", "AddRelu", "SubRelu"))
 ACCUMULATED = frozenset((f16, i32, f32))
@@ -34,11 +36,16 @@ class Lanes(NamedTuple):
     mask_hi: int
     repeat: Index
 
+    @property
+    def bits(self) -> int:
+        """The bitmap, of mode 2."""
+        return int(self.active) % (1 << 64) | self.mask_hi % (1 << 64) << 64
+
     def span(self) -> tuple[int, int, bool]:
         """First and last active lane + 1, and whether all between are active."""
         if self.mode == 1:
             return 0, sym.bounds(self.active)[1], True
-        bits = int(self.active) % (1 << 64) | self.mask_hi % (1 << 64) << 64
+        bits = self.bits
         low, high = (bits & -bits).bit_length() - 1, bits.bit_length()
         return low, high, bits == (1 << high) - (1 << low)
 
@@ -52,8 +59,68 @@ def run(tracer: Tracer, itemsize: int, count: Index) -> Shape:
     return Shape(words, sym.bounds(count)[1] * itemsize)
 
 
+class Pattern(NamedTuple):
+    """Bytes of a repeat's active lanes: runs of `size`, the first `lead` after lane 0, repeated by (count, stride in bytes) of `dims`."""
+
+    lead: int
+    size: int
+    dims: tuple[tuple[int, int], ...]
+    exact: bool  # else all from the first active lane to the last
+
+    @property
+    def end(self) -> int:
+        return self.lead + self.size + sum((count - 1) * stride for count, stride in self.dims)
+
+
+@cache
+def pattern(bits: int, itemsize: int, block: int) -> Pattern:
+    """The lanes of a bitmap, blocks of 32 bytes `block` blocks apart.
+
+    >>> pattern(0b10101010, 4, 1)
+    Pattern(lead=4, size=4, dims=((4, 8),), exact=True)
+    """
+    per_block = BLOCK // itemsize
+    runs: list[tuple[int, int]] = []
+    for lane in range(bits.bit_length()):
+        if bits >> lane & 1:
+            at = lane // per_block * block * BLOCK + lane % per_block * itemsize
+            if runs and sum(runs[-1]) == at:
+                runs[-1] = (runs[-1][0], runs[-1][1] + itemsize)
+            else:
+                runs.append((at, itemsize))
+    starts, size = [at for at, _ in runs], runs[0][1]
+    dims = _nested(starts) if all(one == size for _, one in runs) else None
+    if dims is None:
+        return Pattern(starts[0], sum(runs[-1]) - starts[0], (), False)
+    return Pattern(starts[0], size, dims, True)
+
+
+def _nested(starts: list[int]) -> tuple[tuple[int, int], ...] | None:
+    """The starts as at most two nested steps, if they are such."""
+    for inner in range(1, len(starts) + 1):
+        if len(starts) % inner:
+            continue
+        sizes = (len(starts) // inner, inner)
+        steps = (starts[inner] - starts[0] if sizes[0] > 1 else 0, starts[1] - starts[0] if inner > 1 else 0)
+        if all(at - starts[0] == i // inner * steps[0] + i % inner * steps[1] for i, at in enumerate(starts)):
+            return tuple((n, step) for n, step in zip(sizes, steps, strict=True) if n > 1)
+    return None
+
+
+def _masked(tracer: Tracer, itemsize: int, lanes: Lanes, block: int, rep: int) -> Shape:
+    found = pattern(lanes.bits, itemsize, block)
+    node = tracer.table.node
+    dims = [(lanes.repeat, rep * BLOCK)] if rep and (isinstance(lanes.repeat, Sym) or lanes.repeat != 1) else []
+    dims += found.dims
+    extent = found.end + (sym.bounds(lanes.repeat)[1] - 1) * rep * BLOCK
+    lead = (node(found.lead),) if found.lead else ()
+    return Shape((node(found.size), len(dims) + (LEAD if lead else 0), *lead, *(node(n) for pair in dims for n in pair)), extent)
+
+
 def repeated(tracer: Tracer, itemsize: int, lanes: Lanes, block: int, rep: int) -> Shape:
     """The active lanes of every repeat, blocks `block` and repeats `rep` blocks of 32 bytes apart; lane 0 is at the base."""
+    if lanes.mode == 2 and lanes.bits:
+        return _masked(tracer, itemsize, lanes, block, rep)
     repeat = lanes.repeat
     last = lanes.span()[1]
     node = tracer.table.node

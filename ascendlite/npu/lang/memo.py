@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 from ascendlite.npu.lang import sym
+from ascendlite.npu.lang.params import Params
 from ascendlite.npu.lang.real import Real
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.tensors import GlobalTensor, LocalTensor
@@ -48,6 +49,8 @@ def remembered(function: Callable[P, None]) -> Callable[P, None]:
                 key.append((kind, a.key))  # type: ignore[attr-defined]
             elif kind is float:
                 key.append(a.hex())  # type: ignore[attr-defined]  # -0.0 equals 0.0, and is another number
+            elif isinstance(a, Params):
+                key.append(a.key())
             elif kind is list:
                 key.append(tuple(a))  # type: ignore[arg-type]
             else:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ascendlite.npu.errors import KernelError, refuse
+from ascendlite.npu.errors import KernelError, Site, refuse
 from ascendlite.npu.lang import dtypes, sym
 from ascendlite.npu.lang.data_instructions import ATOMIC_DTYPES, ATOMIC_OPS, COPY_PIPES
 from ascendlite.npu.lang.declare import ALIGNMENT, ATOMIC, READ, WRITE, Memory, Pipe
 from ascendlite.npu.lang.instructions import INSTRUCTIONS
 from ascendlite.npu.lang.memo import remembered
+from ascendlite.npu.lang.params import DataCopyExtParams, DataCopyPadExtParams, DataCopyParams, Nd2NzParams, Nz2NdParams
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.tensors import GlobalTensor, LocalTensor, Tensor
 from ascendlite.npu.lang.trace import Index, Tracer, current
@@ -19,83 +20,39 @@ BLOCK = 32
 LARGEST_GAP = 65535  # blocks of 32 bytes, the field of DataCopy's strides
 
 
-@dataclass(frozen=True, slots=True)
-class DataCopyParams:
-    """`blockCount` rows of `blockLen` blocks of 32 bytes, with gaps of so many blocks between them."""
-
-    blockCount: Index = 1
-    blockLen: Index = 0
-    srcStride: Index = 0
-    dstStride: Index = 0
-
-
-@dataclass(frozen=True, slots=True)
-class DataCopyExtParams:
-    """`blockCount` rows of `blockLen` bytes; gaps: in bytes in GM, in blocks of 32 bytes in local memory (after the row is filled up).
-
-    pitch: bytes from row to row in local memory, in place of its gap: for rows of an odd length in a tile of a fixed one.
-    """
-
-    blockCount: Index = 1
-    blockLen: Index = 0
-    srcStride: Index = 0
-    dstStride: Index = 0
-    pitch: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DataCopyPadExtParams:
-    """How rows are filled on their way to local memory: elements before and after each row, and the number that is put there."""
-
-    isPad: bool = False
-    leftPadding: int = 0
-    rightPadding: int = 0
-    paddingValue: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Nd2NzParams:
-    """A rows x cols matrix in GM, rows `ld` elements apart, into fractals; `dst_rows` (default: rows rounded up to 16) a column of blocks."""
-
-    rows: Index
-    cols: Index
-    ld: Index | None = None
-    dst_rows: Index | None = None
-    matrices: Index = 1
-    src_matrix: Index = 0  # elements from one matrix to the next
-    dst_matrix: Index = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Nz2NdParams:
-    """Fractals with `src_rows` rows a column of blocks to a rows x cols matrix in GM, rows `ld` elements apart."""
-
-    rows: Index
-    cols: Index
-    ld: Index | None = None
-    src_rows: Index | None = None
-
-
 class _Atomic:
-    """What SetAtomic... last set in this trace."""
+    """What SetAtomic... last set in this trace, and where."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracer: Tracer) -> None:
         self.op = 0
         self.dtype = dtypes.f32
+        self.site: Site | None = None
+        tracer.at_end.append(self.finish)
 
     def save(self) -> object:
-        return self.op, self.dtype
+        return self.op, self.dtype, self.site
 
     def restore(self, state: object) -> None:
         assert isinstance(state, tuple)
-        self.op, self.dtype = state
+        self.op, self.dtype, self.site = state
+
+    def stays(self, state: object, where: str) -> None:
+        """Raises where a branch or a round of a loop leaves another mode than it found (`state`)."""
+        before = state[:2] if isinstance(state, tuple) else (0, self.dtype)
+        if self.op != before[0] or (self.op and self.dtype is not before[1]):
+            raise refuse("R07", f"{where} ends with another atomic mode than it began with", self.site, "SetAtomic... and SetAtomicNone() within the same block")
+
+    def finish(self) -> None:
+        if self.op:
+            raise refuse("R07", f"the kernel ends with atomic {ATOMIC_OPS[self.op]} set: the next kernel's copies to GM would do it, too", self.site,
+                         "SetAtomicNone() after the last copy that accumulates")
 
 
 def atomic_state(tracer: Tracer) -> _Atomic:
     for one in tracer.stateful:
         if isinstance(one, _Atomic):
             return one
-    tracer.stateful.append(made := _Atomic())
+    tracer.stateful.append(made := _Atomic(tracer))
     return made
 
 
@@ -103,7 +60,7 @@ def _set_atomic(op: str, dtype: object) -> None:
     tracer = current()
     state = atomic_state(tracer)
     tracer.known.clear()
-    state.op, state.dtype = ATOMIC_OPS.index(op), dtypes.as_dtype(dtype)
+    state.op, state.dtype, state.site = ATOMIC_OPS.index(op), dtypes.as_dtype(dtype), tracer.here()
     if state.dtype.name not in ATOMIC_DTYPES[tracer.generation]:
         raise refuse("R22", f"SetAtomic{op.title()}: {tracer.chip.name} ({tracer.generation}) does not do it in {state.dtype.name}; it takes "
                      f"{', '.join(ATOMIC_DTYPES[tracer.generation])}", tracer.here())
@@ -128,7 +85,8 @@ def SetAtomicNone() -> None:
     """The copies to GM that follow overwrite again."""
     tracer = current()
     tracer.known.clear()
-    atomic_state(tracer).op = 0
+    state = atomic_state(tracer)
+    state.op, state.site = 0, tracer.here()
 
 
 def destination(tracer: Tracer, dst: Tensor) -> tuple[int, int]:
@@ -270,19 +228,21 @@ def DataCopyPad(dst: Tensor, src: Tensor, how: Index | DataCopyExtParams, pad: D
     length = how.blockLen + left + right
     full = (length + BLOCK - 1) // BLOCK * BLOCK
     if inward:
-        to = Rows(how.blockCount, full, full + how.dstStride * BLOCK if how.pitch is None else how.pitch)
+        to = Rows(how.blockCount, full, how.pitch or full + how.dstStride * BLOCK)
         of = Rows(how.blockCount, how.blockLen, how.blockLen + how.srcStride)
         exact = isinstance(full, int) and isinstance(how.blockLen, int) and full == how.blockLen
         fill = 0 if exact else 1 if pad.isPad else 2
         _copy("DataCopyPad", dst, src, to, of, left, full - how.blockLen - left, fill, pad.paddingValue)
         return
     to = Rows(how.blockCount, how.blockLen, how.blockLen + how.dstStride)
-    _copy("DataCopyPad", dst, src, to, Rows(how.blockCount, how.blockLen, full + how.srcStride * BLOCK if how.pitch is None else how.pitch))
+    _copy("DataCopyPad", dst, src, to, Rows(how.blockCount, how.blockLen, how.pitch or full + how.srcStride * BLOCK))
 
 
 def _nd2nz(dst: Tensor, src: Tensor, p: Nd2NzParams) -> None:
     tracer = current()
     name = "DataCopyNd2Nz"
+    if p.step != 1:
+        raise refuse("R22", f"DataCopy with Nd2NzParams: dstNzNStride is {p.step}; rows of fractals that interleave are not emulated", tracer.here(), "use 1")
     if dst.memory is not Memory.L1 or src.memory is not Memory.GM:
         raise refuse("R22", f"DataCopy with Nd2NzParams: {src.memory.name} -> {dst.memory.name}; it goes from GM to L1", tracer.here())
     copy_pipe(tracer, name, dst, src)

@@ -170,6 +170,16 @@ class TQue:
         SetFlag(self.free, self._free_ids[slot])
 
 
+class TQueBind(TQue):
+    """A queue whose buffers are filled as at `source` and emptied as at `target`: VECIN to VECOUT copies from GM to GM through UB."""
+
+    def __init__(self, source: TPosition, target: TPosition, depth: int = 1) -> None:
+        super().__init__(source, depth)
+        emptied = TQue(target, depth)
+        ends = _ENDS[self.position.name][0].name, _ENDS[emptied.position.name][1].name
+        self.full, self.free = HardEvent["_".join(ends)], HardEvent["_".join(reversed(ends))]
+
+
 @dataclass(slots=True)
 class _QueueState:
     """Where a queue stands: slots handed out so far, what each is, which are enqueued."""

@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 T = TypeVar("T")
 Recipe = Callable[[Sequence[float]], float]
 MOST: Final = 63  # kMaxParameters of csrc/davinci/program.h
-FIRST_SLOT: Final = 64  # kMaxScalars
+FIRST_SLOT: Final = 1024  # kMaxScalars
 
 
 class Floats:

@@ -9,6 +9,7 @@ from ascendlite.npu.lang import dtypes, sym
 from ascendlite.npu.lang.declare import PARTIAL, READ, WRITE
 from ascendlite.npu.lang.footprint import REPEAT_BYTES, Lanes, Shape, check_lanes, repeated, run
 from ascendlite.npu.lang.memo import remembered
+from ascendlite.npu.lang.params import MrgSort4Info, MrgSortSrcList
 from ascendlite.npu.lang.tensors import LocalTensor
 from ascendlite.npu.lang.trace import Index, current
 from ascendlite.npu.lang.vector import Call, Mask, check_formats, empty, lanes_of, local
@@ -311,9 +312,24 @@ def Sort32(dst: LocalTensor, src: LocalTensor, index: LocalTensor, repeat: Index
     call.finish((1, 1, 1, 8, src.dtype.itemsize, 4))
 
 
+def MrgSort(dst: LocalTensor, sources: Sequence[LocalTensor] | MrgSortSrcList, lengths: Sequence[Index] | MrgSort4Info) -> None:
+    """Merges 2-4 sorted lists of pairs into dst, largest first; ties go to the earlier list. lengths: pairs in each list.
+
+    MrgSort(dst, MrgSortSrcList, MrgSort4Info) says the same; repeatTimes merges as many groups of lists, one after the other.
+    """
+    times = 1
+    if isinstance(lengths, MrgSort4Info):
+        count, times = lengths.lists(), lengths.repeatTimes
+        lengths = tuple(lengths.elementLengths[:count])
+        sources = sources.key()[1 : 1 + count] if isinstance(sources, MrgSortSrcList) else sources
+    given = tuple(sources.key()[1:] if isinstance(sources, MrgSortSrcList) else sources)
+    words = sum(lengths) * 8 // dst.dtype.itemsize
+    for repeat in range(times):
+        _merge(dst[repeat * words :] if repeat else dst, tuple(s[repeat * words :] for s in given) if repeat else given, tuple(lengths))
+
+
 @remembered
-def MrgSort(dst: LocalTensor, sources: Sequence[LocalTensor], lengths: Sequence[Index]) -> None:
-    """Merges 2-4 sorted lists of pairs into dst, largest first; ties go to the earlier list. lengths: pairs in each list."""
+def _merge(dst: LocalTensor, sources: Sequence[LocalTensor], lengths: Sequence[Index]) -> None:
     if not 2 <= len(sources) == len(lengths) <= 4:
         raise KernelError(f"MrgSort: {len(sources)} lists with {len(lengths)} lengths; it takes 2 to 4 of each")
     local("MrgSort", dst, *sources)

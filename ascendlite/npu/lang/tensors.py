@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ascendlite.npu.errors import KernelError, Site, refuse
+from ascendlite.npu.errors import KernelError, refuse
 from ascendlite.npu.lang import dtypes, sym
+from ascendlite.npu.lang.buffers import Buffer
 from ascendlite.npu.lang.declare import ALIGNMENT, ATOMIC, CORE_OF, WRITE, Memory
 from ascendlite.npu.lang.dtypes import DType
 from ascendlite.npu.lang.mistakes import whole
@@ -58,6 +57,10 @@ class Argument:
     shape: tuple[int, ...]
     name: str = ""
 
+    def __add__(self, start: Index) -> GlobalTensor:
+        """From element `start` on, as of a pointer: for SetGlobalBuffer."""
+        return GlobalTensor(self)[start:]
+
     @property
     def itemsize(self) -> int:
         return self.dtype.itemsize
@@ -75,20 +78,6 @@ class Argument:
     @property
     def nbytes(self) -> int:
         return self.numel() * self.itemsize
-
-
-@dataclass(frozen=True, slots=True)
-class Buffer:
-    """A piece of local memory: what a message about it shows."""
-
-    memory: Memory
-    base: int
-    nbytes: int
-    slots: int
-    dtype: DType
-    size: int
-    site: Site
-    name: str = ""
 
 
 class LocalTensor:
@@ -163,21 +152,44 @@ class LocalTensor:
 
 
 class GlobalTensor:
-    """A window on an argument of the kernel. `g[n:]` and `g[n]` are the rest from element n on."""
+    """A window on an argument of the kernel. `g[n:]` and `g[n]` are the rest from element n on.
+
+    `GlobalTensor()` and `GlobalTensor(npu.f16)` show nothing until SetGlobalBuffer says what.
+    """
 
     __slots__ = ("argument", "base", "dtype", "size")
     memory = Memory.GM
+    argument: Argument
+    base: Index
+    dtype: DType
+    size: Index
 
-    def __init__(self, argument: Argument | GlobalTensor, base: Index = 0, dtype: object = None, size: Index | None = None) -> None:
+    def __init__(self, argument: Argument | GlobalTensor | DType | None = None, base: Index = 0, dtype: object = None, size: Index | None = None) -> None:
+        if argument is None or isinstance(argument, DType):
+            self.argument, self.base, self.size = _NO_ARGUMENT, 0, 0
+            self.dtype = dtypes.u8 if argument is None else argument
+            return
         if not isinstance(argument, (Argument, GlobalTensor)):
             raise refuse("trace", f"GlobalTensor: {type(argument).__name__} is not a tensor argument of the kernel", current().here(),
                          "pass the array or tensor to the kernel")
         window = argument if isinstance(argument, GlobalTensor) else None
-        self.argument: Argument = window.argument if window else argument  # type: ignore[assignment]
-        self.base: Index = base + (window.base if window else 0)
-        self.dtype: DType = argument.dtype if dtype is None else dtypes.as_dtype(dtype)
+        self.argument = window.argument if window else argument  # type: ignore[assignment]
+        self.base = base + (window.base if window else 0)
+        self.dtype = argument.dtype if dtype is None else dtypes.as_dtype(dtype)
         whole: Index = window.size if window else self.argument.nbytes // self.dtype.itemsize
-        self.size: Index = whole if size is None else size
+        self.size = whole if size is None else size
+
+    def SetGlobalBuffer(self, address: Argument | GlobalTensor, size: Index | None = None) -> None:
+        """Shows `size` elements (default: all) of an argument of the kernel, or of its part from `x + offset` on."""
+        if not isinstance(address, (Argument, GlobalTensor)):
+            raise refuse("trace", f"SetGlobalBuffer: {type(address).__name__} is not a tensor argument of the kernel", current().here(),
+                         "pass the array or tensor to the kernel")
+        given = address.dtype if self.argument is _NO_ARGUMENT and self.dtype is dtypes.u8 else self.dtype
+        window = address if isinstance(address, GlobalTensor) else GlobalTensor(address)
+        if given is not window.dtype:
+            window = window.ReinterpretCast(given)
+        self.argument, self.base, self.dtype = window.argument, window.base, given
+        self.size = window.size if size is None else size
 
     def __repr__(self) -> str:
         return f"{self.dtype.name}[{self.size}] of argument {self.argument.index} at byte {self.base}"
@@ -205,11 +217,14 @@ class GlobalTensor:
 
     def words(self, access: int) -> tuple[int, ...]:
         tracer = current()
+        if self.argument is _NO_ARGUMENT:
+            raise refuse("trace", "the GlobalTensor shows nothing yet", tracer.here(), "SetGlobalBuffer(x) first, x an argument of the kernel")
         if access & (WRITE | ATOMIC):
             tracer.written.add(self.argument.index)
         return (0, self.dtype.code, access, self.argument.index + 1, tracer.table.node(self.base))
 
 
+_NO_ARGUMENT = Argument(-1, dtypes.u8, (0,), "SetGlobalBuffer was not called")
 Tensor = LocalTensor | GlobalTensor
 
 
@@ -316,28 +331,6 @@ def _own_buffer(tensor: LocalTensor) -> int:
     site = tracer.here()
     base = sym.bounds(tensor.base)[0]
     return state.add(Buffer(tensor.memory, base, end - base, 1, tensor.dtype, size, site))
-
-
-def named(buffers: Iterable[Buffer]) -> tuple[Buffer, ...]:
-    """The buffers with what the kernel calls them: the names before the `=` of their line, shared out in order."""
-    by_site: dict[Site, list[Buffer]] = {}
-    for one in (all_of := tuple(buffers)):
-        by_site.setdefault(one.site, []).append(one)
-    names: dict[Buffer, str] = {}
-    for site, here in by_site.items():
-        words = _names(site.text)
-        for i, one in enumerate(here):
-            names[one] = words[i * len(words) // len(here)] if len(here) % len(words) == 0 else words[min(i, len(words) - 1)]
-    return tuple(one if one.name else replace(one, name=names[one]) for one in all_of)
-
-
-_ASSIGNED = re.compile(r"(?:.*;)?\s*((?:self\.)?[A-Za-z_]\w*(?:\s*,\s*(?:self\.)?[A-Za-z_]\w*)*)\s*(?::[^=]+)?=[^=]")
-
-
-def _names(line: str) -> list[str]:
-    """The names that a line assigns to."""
-    found = _ASSIGNED.match(line)
-    return re.findall(r"[A-Za-z_]\w*", found[1].replace("self.", "")) if found else ["buffer"]
 
 
 class LocalMemAllocator:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,16 @@ class Stateful(Protocol):
 
     def save(self) -> object: ...
     def restore(self, state: object) -> None: ...
+
+
+@runtime_checkable
+class Lasting(Protocol):
+    """State of the core that must not depend on which branches ran, nor on how often a loop did."""
+
+    def stays(self, state: object, where: str) -> None: ...
+
+
+Snapshot = tuple[int, int, list[tuple[Stateful, object]]]  # loops, scalars, and what has a state
 
 
 class Tracer:
@@ -228,6 +238,7 @@ class Tracer:
         begin = len(self.words)
         yield index
         self._close(mark)
+        self._stays(before, mark)
         middle = len(self.words)
         self._restore(before)
         self.open.append(mark)
@@ -239,10 +250,16 @@ class Tracer:
         del self.words[middle:]
         self.words.append(_END)
 
-    def _snapshot(self) -> tuple[int, int, list[tuple[Stateful, object]]]:
+    def _stays(self, before: Snapshot, where: str) -> None:
+        saved = {id(one): state for one, state in before[2]}
+        for one in self.stateful:
+            if isinstance(one, Lasting):
+                one.stays(saved.get(id(one)), where)
+
+    def _snapshot(self) -> Snapshot:
         return self.loops, self.scalars, [(s, s.save()) for s in self.stateful]
 
-    def _restore(self, state: tuple[int, int, list[tuple[Stateful, object]]]) -> None:
+    def _restore(self, state: Snapshot) -> None:
         self._deepen()
         self.loops, self.scalars, kept = state
         self.known.clear()
@@ -261,10 +278,12 @@ class Tracer:
     def branch(self, condition: Index) -> Iterator[None]:
         """Code that runs where the condition holds."""
         mark = f"ac.If at {self.here().place}"
+        before = self._snapshot()
         self.words += (_IF, self.table.node(condition))
         self.open.append(mark)
         yield
         self._close(mark)
+        self._stays(before, mark)
         self.words.append(_END)
 
     @contextmanager
@@ -274,9 +293,11 @@ class Tracer:
             raise refuse("trace", "ac.Else does not follow an ac.If", self.here(), "write `with ac.Else():` right after the block of `with ac.If(...):`")
         self.words[-1] = _ELSE
         mark = f"ac.Else at {self.here().place}"
+        before = self._snapshot()
         self.open.append(mark)
         yield
         self._close(mark)
+        self._stays(before, mark)
         self.words.append(_END)
 
 

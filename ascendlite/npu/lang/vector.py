@@ -5,17 +5,18 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from ascendlite.npu.errors import KernelError, refuse
 from ascendlite.npu.lang import dtypes
+from ascendlite.npu.lang.data_instructions import SCALAR_MATH
 from ascendlite.npu.lang.declare import PARTIAL, READ, WRITE, Memory, Pipe
 from ascendlite.npu.lang.dtypes import DType
-from ascendlite.npu.lang.footprint import REPEAT_BYTES, Lanes, Shape, check_lanes, check_overlap, check_place, repeated, run
+from ascendlite.npu.lang.footprint import REPEAT_BYTES, Lanes, Shape, check_lanes, check_overlap, check_place, pattern, repeated, run
 from ascendlite.npu.lang.instructions import INSTRUCTIONS, Instruction
 from ascendlite.npu.lang.mistakes import whole
+from ascendlite.npu.lang.params import BinaryRepeatParams, UnaryRepeatParams
 from ascendlite.npu.lang.real import Real
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.tensors import LocalTensor
@@ -26,35 +27,54 @@ _V = int(Pipe.V)
 
 @dataclass(frozen=True, slots=True)
 class FloatScalar:
-    """A real number that GetValue read: it can be the scalar of a vector instruction."""
+    """A real number that GetValue read, or computed from such: it can be the scalar of a vector instruction."""
 
     slot: int
+
+    def _with(self, op: str, a: Scalar, b: Scalar) -> FloatScalar:
+        """The scalar unit computes: in single precision, on pipe S."""
+        for one in (a, b):
+            if isinstance(one, Sym) or not isinstance(one, (FloatScalar, Real, int, float, np.number)):
+                raise KernelError(f"scalar {op}: an operand is {one!r} ({type(one).__name__}); it takes numbers that GetValue read and Python's")
+        tracer = current()
+        slot = tracer.scalars
+        tracer.scalars += 1
+        words = [float_words(0.0, x.slot) if isinstance(x, FloatScalar) else float_words(x if type(x) is Real else float(x)) for x in (a, b)]  # type: ignore[arg-type]
+        args = (tracer.table.node(slot), tracer.table.node(SCALAR_MATH.index(op)))
+        tracer.emit(tracer.opcode(INSTRUCTIONS["ScalarMath"]), int(Pipe.S), 0, (), args, (2, *words[0], *words[1]))
+        return FloatScalar(slot)
+
+    def __add__(self, b: Scalar) -> FloatScalar:
+        return self._with("add", self, b)
+
+    def __sub__(self, b: Scalar) -> FloatScalar:
+        return self._with("sub", self, b)
+
+    def __rsub__(self, a: Scalar) -> FloatScalar:
+        return self._with("sub", a, self)
+
+    def __mul__(self, b: Scalar) -> FloatScalar:
+        return self._with("mul", self, b)
+
+    def __truediv__(self, b: Scalar) -> FloatScalar:
+        return self._with("div", self, b)
+
+    def __rtruediv__(self, a: Scalar) -> FloatScalar:
+        return self._with("div", a, self)
+
+    def __neg__(self) -> FloatScalar:
+        return self._with("mul", self, -1.0)
+
+    def __bool__(self) -> bool:
+        raise refuse("trace", "Python needs the value of a number that only the device knows (GetValue)", current().here(), "use ac.Compare and ac.Select")
+
+    __radd__, __rmul__ = __add__, __mul__
 
 
 Scalar = int | float | Sym | FloatScalar | Real
 
 
-class BinaryRepeatParams(NamedTuple):
-    """Strides of the mask form, in blocks of 32 bytes."""
-
-    dstBlkStride: int = 1
-    src0BlkStride: int = 1
-    src1BlkStride: int = 1
-    dstRepStride: int = 8
-    src0RepStride: int = 8
-    src1RepStride: int = 8
-
-
-class UnaryRepeatParams(NamedTuple):
-    """Strides of the mask form, in blocks of 32 bytes."""
-
-    dstBlkStride: int = 1
-    srcBlkStride: int = 1
-    dstRepStride: int = 8
-    srcRepStride: int = 8
-
-
-Strides = Sequence[int] | None
+Strides = Sequence[int] | BinaryRepeatParams | UnaryRepeatParams | None
 Mask = Index | Sequence[int]
 
 
@@ -204,6 +224,8 @@ def dst_access(lanes: Lanes, dst: LocalTensor, block: int, inplace: bool = False
     access = READ | WRITE if inplace else WRITE
     if lanes.mode == 0:
         return access
+    if lanes.mode == 2:
+        return access if pattern(lanes.bits, dst.dtype.itemsize, block).exact else access | PARTIAL
     first, last, dense = lanes.span()
     whole = dense and first == 0 and (block == 1 or last * dst.dtype.itemsize % 32 == 0)
     return access if whole else access | PARTIAL
