@@ -12,7 +12,7 @@ from typing import Final
 OPERATORS: Final[dict[str, str]] = {
     "bessel_j0": "BesselJ0", "bessel_j1": "BesselJ1", "bessel_y0": "BesselY0", "bessel_y1": "BesselY1", "modified_bessel_k0": "BesselK0",
     "modified_bessel_k1": "BesselK1", "scaled_modified_bessel_k0": "BesselK0e", "scaled_modified_bessel_k1": "BesselK1e",
-    "bincount": "Bincount", "bitwise_left_shift": "LeftShift", "bitwise_right_shift": "RightShift", "col2im": "Col2im", "cummax": "Cummax",
+    "bincount": "Bincount", "bitwise_left_shift": "LeftShift", "bitwise_right_shift": "RightShift", "col2im": "Col2im",
     "digamma": "Digamma", "gcd": "Gcd", "histc": "Histogram", "i0": "BesselI0", "i0e": "BesselI0e", "i1e": "BesselI1e", "igamma": "Igamma", "igammac": "Igammac", "im2col": "Im2col",
     "lcm": "Lcm", "linspace": "LinSpace", "logspace": "LogSpace", "number_runs": "UniqueConsecutive",
     "philox_integers": "UniformInt", "plane_gather": "MaxUnpool2D", "plane_scatter": "MaxUnpool2D", "randperm": "StatelessRandperm",
@@ -25,7 +25,6 @@ MISSING: Final[dict[str, str]] = {
         *(f"{kind}chebyshev_polynomial_{letter}" for kind in ("", "shifted_") for letter in "tuvw"),
     ), "no operator of CANN: its loop runs until the degree or the size of each element, which vector cores can't"),
     "check_divisor": "looks for a zero and raises an error: the host asks and waits", "copy_": "its formats that no cast of the vector core reaches",
-    "cummin": "no kernel yet; the AI CPU runs it as it does Cummax",
     "exponent": "no operator of CANN (frexp); bits of a float are not there in wide modes",
     "mantissa": "no operator of CANN (frexp); bits of a float are not there in wide modes",
     "fp4_decode": "the 910 family has no fp4", "fp4_encode": "the 910 family has no fp4", "i1": "no kernel yet; the AI CPU runs it as it does BesselI0",

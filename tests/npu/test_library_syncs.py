@@ -229,9 +229,18 @@ def groups() -> None:
         al.autograd.grad(y, (x, w), y.detach())
 
 
+def scans() -> None:
+    for shape, dim in (((7000, 300), 1), ((60, 40, 200), 1), ((30000,), 0), ((300, 16), 0)):
+        for dtype in (al.float32, al.float16):
+            x = tensor(*shape, dtype=dtype).requires_grad_()
+            al.cumsum(x, dim).sum().backward()
+            al.logcumsumexp(x.detach(), dim)
+            al.cummax(x.detach(), dim)
+
+
 CALLS: dict[str, Callable[[], None]] = {
     f.__name__: f for f in (pointwise, spreads, products, convolutions, channels, pools, copies, rows, long_rows, reductions, losses, tables, optimizers, attention, rotary,
-                            draws, ranks, chosen_rows, matrices, groups)
+                            draws, ranks, scans, chosen_rows, matrices, groups)
 }
 
 
@@ -242,7 +251,7 @@ NEEDLESS = ("work.new_stat()", "Duplicate(made, 0.0, self.size)", "a row that is
 
 # Calls that launch further kernels, at sizes that need not show what these need: the modules whose syncs are looked at.
 BY_DATA = ("groups",)  # data decide the flow: checked along the ends of what is declared and a typical value, and never called proved
-ONLY = {"long_rows": ("row_parts", "streams", "tiles"), "groups": ("grouped",), "channels": ("channels",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
+ONLY = {"scans": ("scan_tiles",), "long_rows": ("row_parts", "streams", "tiles"), "groups": ("grouped",), "channels": ("channels",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
 
 
 def lines_at(site: Site) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ascendlite.core import Tensor, _core, no_grad
-from ascendlite.npu.kernels import COMPOSITES, Launcher, kernel_for, longrows, streams
+from ascendlite.npu.kernels import COMPOSITES, Launcher, kernel_for, longrows, scans, streams
 from ascendlite.npu.runtime.launch import launch
 
 Tensors = tuple[Tensor, ...]
@@ -22,6 +22,12 @@ _FLOAT32, _INT64 = _core.DTYPE_NAMES["float32"], _core.DTYPE_NAMES["int64"]
 
 def passes_for(*names: str, dtypes: tuple[str, ...] = FLOATS) -> Callable[[Launcher], Launcher]:
     """Register a composite for inputs of these dtypes that have elements; their history is left out."""
+    COMPOSITES.update(names)
+    return kernels_for(*names, dtypes=dtypes)
+
+
+def kernels_for(*names: str, dtypes: tuple[str, ...] = FLOATS) -> Callable[[Launcher], Launcher]:
+    """The same for what has a kernel of its own."""
 
     def register(run: Launcher) -> Launcher:
         def launch(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
@@ -30,7 +36,6 @@ def passes_for(*names: str, dtypes: tuple[str, ...] = FLOATS) -> Callable[[Launc
             with no_grad():
                 return run(tuple(t.detach() for t in outputs), tuple(t.detach() for t in inputs), attrs)
 
-        COMPOSITES.update(names)
         kernel_for(*names)(launch)
         return run
 
@@ -73,18 +78,35 @@ def _exclusive(y: Tensor, dim: int, reverse: bool, start: float) -> Tensor:
     return moved
 
 
-def _running(start: float, join: Callable[[Tensor, Tensor], Tensor]) -> Launcher:
+def _running(name: str, kind: str, start: float) -> Launcher:
     def run(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
         dim, reverse, exclusive = int(attrs[0]), bool(attrs[1]), bool(attrs[2]) if len(attrs) > 2 else False
-        (y,) = _scanned([inputs[0].to(_FLOAT32)], dim, reverse, lambda far, near: (join(far[0], near[0]),))
-        _put(outputs[0], _exclusive(y, dim, reverse, start) if exclusive else y)
+        y = _core.empty(tuple(inputs[0].shape), dtype=_FLOAT32, device=inputs[0].device) if exclusive else outputs[0]
+        scans.run(y, inputs[0], dim, kind, reverse, name)
+        if exclusive:
+            _put(outputs[0], _exclusive(y, dim, reverse, start))
 
     return run
 
 
-passes_for("cumsum")(_running(0.0, lambda a, b: a + b))
-passes_for("cumprod")(_running(1.0, lambda a, b: a * b))
-passes_for("logcumsumexp")(_running(-math.inf, lambda a, b: a.logaddexp(b)))
+kernels_for("cumsum")(_running("cumsum", "add", 0.0))
+kernels_for("cumprod")(_running("cumprod", "mul", 1.0))
+kernels_for("logcumsumexp")(_running("logcumsumexp", "logaddexp", -math.inf))
+
+
+def _running_extreme(kind: str) -> Launcher:
+    def run(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
+        x, dim = inputs[0], int(attrs[0])
+        if x.shape[dim] >= EXACT or not all(t.is_contiguous() for t in outputs):
+            return NotImplemented
+        scans.run_extremes(outputs[0], outputs[1], x, dim, kind)
+        return None
+
+    return run
+
+
+kernels_for("cummax")(_running_extreme("maximum"))
+kernels_for("cummin")(_running_extreme("minimum"))
 
 
 @passes_for("linear_scan")
