@@ -20,7 +20,9 @@ Tensors = tuple[Tensor, ...]
 LIST: Final = 32  # numbers that one Sort32 orders
 LISTS: Final = 4  # that one MrgSort merges
 LONGEST: Final = 2048  # numbers of a row: values, places, two buffers of pairs and what streams take 152 of 184 KiB
-_INT64: Final = _core.DTYPE_NAMES["int64"]
+MOST_OF_PART: Final = LONGEST // 4  # numbers of a longer row that are looked for: each round leaves a quarter or less
+EXACT: Final = 1 << 24  # places that float32 holds
+_FLOAT32, _INT64 = _core.DTYPE_NAMES["float32"], _core.DTYPE_NAMES["int64"]
 
 
 def _merge(src: Any, dst: Any, count: int, keep: int) -> Any:
@@ -98,10 +100,12 @@ def _load(to: Any, row: Any, line: Any, back: Any, n: int) -> None:
 
 def _rank(x: Tensor, dim: int, k: int, rising: bool) -> tuple[Tensor, Tensor] | None:
     """(values, places) of the first k along a dim, that dim last; None if it is not taken."""
-    if x.dtype.name not in FLOATS or not x.numel() or not k or not x.ndim or x.shape[dim] > LONGEST:
+    if x.dtype.name not in FLOATS or not x.numel() or not k or not x.ndim:
         return None
     x = x.detach().transpose(dim, -1).contiguous()
     n = x.shape[-1]
+    if n > LONGEST:
+        return _rank_parts(x, k, rising) if k <= MOST_OF_PART else None
     padded = -(-n // LIST) * LIST
     per_block = 32 // x.itemsize
     tile = max(1, min(x.numel() // n, LONGEST // padded, 64))
@@ -110,6 +114,29 @@ def _rank(x: Tensor, dim: int, k: int, rising: bool) -> tuple[Tensor, Tensor] | 
     r = Rows(x.numel() // n, n, -(-n // per_block) * per_block, tile)
     launch(rank_rows, x, values, places, r, k, rising, blocks=min(blocks_for(x.nbytes), r.rows), name="sort" if k == n else "topk")
     return values, places
+
+
+def _rank_parts(x: Tensor, k: int, rising: bool) -> tuple[Tensor, Tensor] | None:
+    """The first k of long rows: those of each part, and of these again, as often as they are too many.
+
+    Equal numbers keep their order, as parts do. What fills the last part up comes after everything else: NaN where rising, else -inf.
+    """
+    n, parts = x.shape[-1], -(-x.shape[-1] // LONGEST)
+    rows = x.numel() // n
+    if parts * LONGEST >= EXACT:
+        return None
+    filled = _core.full((rows, parts * LONGEST), math.nan if rising else -math.inf, dtype=x.dtype, device=x.device)
+    filled.narrow(1, 0, n).copy_(x.reshape(rows, n))
+    found = _rank(filled.reshape(rows, parts, LONGEST), 2, k, rising)
+    if found is None:
+        return None
+    starts = _core.arange(0, parts * LONGEST, LONGEST, dtype=_FLOAT32, device=x.device).reshape(1, parts, 1)
+    places = (found[1].to(_FLOAT32) + starts).reshape(rows, parts * k)
+    best = _rank(found[0].reshape(rows, parts * k), 1, k, rising)
+    if best is None:
+        return None
+    chosen = places.gather(1, best[1]).to(_INT64)
+    return best[0].reshape(*x.shape[:-1], k), chosen.reshape(*x.shape[:-1], k)
 
 
 def _deliver(outputs: Tensors, found: tuple[Tensor, Tensor] | None, dim: int, begin: int = 0) -> Any:
