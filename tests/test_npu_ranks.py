@@ -33,6 +33,14 @@ def test_the_order_is_that_of_the_cpu(name: str, dtype: str, shape: tuple[int, .
     check(CALLS[name], x)
 
 
+@pytest.mark.parametrize(("shape", "k", "largest"), [((3, 5000), 50, True), ((40003,), 7, False), ((2, 3000), 512, False)])
+def test_the_first_of_long_rows(shape: tuple[int, ...], k: int, largest: bool) -> None:
+    x = rng.integers(-90, 90, shape).astype(np.float32)
+    x.reshape(-1)[[5, 70]] = np.nan
+    check(lambda t: t.topk(k, -1, largest), al.tensor(x))
+    check(lambda t: t.kthvalue(k, -1), al.tensor(x))
+
+
 @pytest.mark.parametrize("numerics", ["device", "fp32", "fp64"])
 def test_special_numbers_have_their_places(numerics: str) -> None:
     x = al.tensor([[float("nan"), 1.0, -float("inf"), float("inf"), -0.0, 0.0, float("nan"), -float("inf"), 3.0]] * 2)

@@ -26,7 +26,7 @@ std::shared_ptr<Program> make_program(std::string name, int kind, const std::vec
 py::tuple region_tuple(const Region& r) {
   py::list repeats;
   for (int d = 0; d < r.ndim; ++d) repeats.append(py::make_tuple(r.count[d], r.stride[d]));
-  return py::make_tuple(r.memory, r.access, r.dtype, r.tensor, r.base, r.bytes, py::tuple(repeats));
+  return py::make_tuple(r.memory, r.access, r.dtype, r.tensor, r.base + r.lead, r.bytes, py::tuple(repeats));
 }
 
 // (opcode, pipe, site, regions, args, floats) of each instruction that a core runs; at most `limit`.

@@ -230,7 +230,7 @@ def groups() -> None:
 
 
 def scans() -> None:
-    for shape, dim in (((7000, 300), 1), ((60, 40, 200), 1), ((30000,), 0), ((300, 16), 0)):
+    for shape, dim in (((7000, 300), 1), ((60, 40, 200), 1), ((30000,), 0), ((300, 16), 0), ((2, 5000, 3), 1)):
         for dtype in (al.float32, al.float16):
             x = tensor(*shape, dtype=dtype).requires_grad_()
             al.cumsum(x, dim).sum().backward()

@@ -173,13 +173,15 @@ class _Tiles:
 
     def _at(self, task: Any, k: Any, positions: int) -> Any:
         s, most = self.s, self.whole + bool(self.rest)
+        rows: Any = positions
+        columns: Any = positions
         if s.turned:
             start: Any = task * s.width * s.n + k * s.height
-            rows, columns = ac.min(s.width, s.outer - task * s.width), positions
+            rows = ac.min(s.width, s.outer - task * s.width)
         else:
             lane = task % self.across * s.width
             start = task // self.across * s.n * s.lanes + k * s.height * s.lanes + lane
-            rows, columns = positions, ac.min(s.width, s.lanes - lane)
+            columns = ac.min(s.width, s.lanes - lane)
         for port in (*self.ins, *self.outs):
             port.rows, port.columns = rows, columns
         turn = most - 1 - k if s.reverse else k
@@ -266,8 +268,8 @@ def _bound(v: Any, size: int) -> None:
 
 def _free(v: Any, bits: Any, size: int) -> None:
     """... and infinities again."""
-    for op, bound in (("GT", LOWEST), ("LT", -LOWEST)):
-        ac.CompareScalar(bits, v, bound, op, size)
+    for bound in (LOWEST, -LOWEST):  # a sum of such rounds to the same
+        ac.CompareScalar(bits, v, bound, "NE", size)
         barrier()
         ac.Select(v, bits, v, math.copysign(math.inf, bound), "VSEL_TENSOR_SCALAR_MODE", size)
         barrier()
@@ -284,6 +286,7 @@ def extremes(x: Any, y: Any, places: Any, s: Sequences, kind: str) -> None:
         ac.Duplicate(here[p * s.width :], float(p), s.width)
     tiles = _Tiles(s, (x,), (y, places))
     for task in tiles:
+        barrier()
         values.begin()
         numbers.begin()
         for t, first, positions in tiles.of(task):

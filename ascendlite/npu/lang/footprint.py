@@ -80,14 +80,13 @@ def pattern(bits: int, itemsize: int, block: int) -> Pattern:
     Pattern(lead=4, size=4, dims=((4, 8),), exact=True)
     """
     per_block = BLOCK // itemsize
+    places = {lane // per_block * block * BLOCK + lane % per_block * itemsize for lane in range(bits.bit_length()) if bits >> lane & 1}
     runs: list[tuple[int, int]] = []
-    for lane in range(bits.bit_length()):
-        if bits >> lane & 1:
-            at = lane // per_block * block * BLOCK + lane % per_block * itemsize
-            if runs and sum(runs[-1]) == at:
-                runs[-1] = (runs[-1][0], runs[-1][1] + itemsize)
-            else:
-                runs.append((at, itemsize))
+    for at in sorted(places):
+        if runs and sum(runs[-1]) == at:
+            runs[-1] = (runs[-1][0], runs[-1][1] + itemsize)
+        else:
+            runs.append((at, itemsize))
     starts, size = [at for at, _ in runs], runs[0][1]
     dims = _nested(starts) if all(one == size for _, one in runs) else None
     if dims is None:
