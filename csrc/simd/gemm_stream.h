@@ -82,6 +82,7 @@ struct Stream : Product<Policy, In, Out> {
     const In *x1 = x + ld, *x2 = x1 + ld, *x3 = x2 + ld;
     Vec<Acc> y[4];
     for (int q = 0; q < 4; q++) y[q] = splat(Acc(to_compute(left[q * p.a.col])));
+    const bool ask = n * int64_t(sizeof(In)) < kPage;  // the machine fetches ahead by itself on long runs, better than it is told to
     int64_t v = 0;
     for (; v + width <= n; v += width) {
       Vec<Acc> t = load(s + v);
@@ -90,7 +91,7 @@ struct Stream : Product<Policy, In, Out> {
       t = Policy::apply(y[2], load_as<In, Packed>(x2 + v), t);
       t = Policy::apply(y[3], load_as<In, Packed>(x3 + v), t);
       store(s + v, t);
-      if (v % (64 / int64_t(sizeof(In))) == 0)
+      if (ask && v % (64 / int64_t(sizeof(In))) == 0)
         for (int q = 4; q < 8; q++) __builtin_prefetch(x + q * ld + v);
     }
     if (v < n) {
