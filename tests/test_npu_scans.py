@@ -1,4 +1,4 @@
-"""Running sums, products and extremes on the NPU: the CPU's results from the vector core, whole and in parts, and the same for any number of threads."""
+"""Running sums, products and extremes on the NPU: the CPU's results from the vector core, whole and in parts, in every numerics mode."""
 
 from __future__ import annotations
 
