@@ -91,3 +91,4 @@ def test_numbers_of_numpy_keep_their_dtype() -> None:
     assert al.tensor(np.float64(2)).dtype is al.float64 and al.as_tensor(np.float32(2)).dtype is al.float32
     assert al.tensor([np.float64(1), 2]).dtype is al.float64 and al.tensor([np.int32(1)]).dtype is al.int32
     assert al.tensor([1.0]).dtype is al.float32 and (al.ones(1) * np.float64(2)).dtype is al.float32
+    assert al.ones(1, dtype=float).dtype is al.float64 and al.ones(1).to(float).dtype is al.float64  # Python's float is a double

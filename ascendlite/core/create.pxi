@@ -22,7 +22,7 @@ cdef int dtype_code(dtype, int otherwise) except -1:
     if isinstance(dtype, DType):
         return (<DType>dtype).code
     if dtype is float:
-        return default_dtype
+        return kFloat64
     if dtype is bool:
         return kBool
     if dtype is int:

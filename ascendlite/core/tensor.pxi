@@ -147,7 +147,7 @@ cdef class Tensor:
     def untyped_storage(self):
         return self.storage
 
-    def is_contiguous(self):
+    def is_contiguous(self, memory_format=None):
         return bool(self.dense)
 
     def is_floating_point(self):

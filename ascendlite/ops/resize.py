@@ -21,7 +21,7 @@ def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @no_grad()
-def _resize_(self: Tensor, *size: int | Sequence[int]) -> Tensor:
+def _resize_(self: Tensor, *size: int | Sequence[int], memory_format: str | None = None) -> Tensor:
     """Give the tensor other sizes in place; its memory stays, and is copied to a larger block when it is too small."""
     shape = _sizes(size)
     if self.requires_grad:
@@ -39,7 +39,7 @@ def _resize_(self: Tensor, *size: int | Sequence[int]) -> Tensor:
     return self
 
 
-def _resize_as_(self: Tensor, the_template: Tensor) -> Tensor:
+def _resize_as_(self: Tensor, the_template: Tensor, *, memory_format: str | None = None) -> Tensor:
     """`resize_` to the sizes of another tensor."""
     require_tensor("resize_as_", self, the_template)
     return _resize_(self, the_template.shape)

@@ -76,7 +76,8 @@ class LBFGS(Optimizer):
             state["n_iter"] += 1
             direction = _direction(state, grad, group["history_size"])
             lr = float(group["lr"])
-            t = min(1.0, 1.0 / float(grad.abs().sum())) * lr if state["n_iter"] == 1 else lr
+            size = float(grad.abs().sum())
+            t = min(1.0, 1.0 / size if size else 1.0) * lr if state["n_iter"] == 1 else lr
             slope = float(grad.dot(direction))
             last, state["prev_flat_grad"], state["prev_loss"] = loss, grad, loss
             state["d"], state["t"] = direction, t
