@@ -225,7 +225,8 @@ def dst_access(lanes: Lanes, dst: LocalTensor, block: int, inplace: bool = False
     if lanes.mode == 0:
         return access
     if lanes.mode == 2:
-        return access if pattern(lanes.bits, dst.dtype.itemsize, block).exact else access | PARTIAL
+        found = pattern(lanes.bits, dst.dtype.itemsize, block)
+        return access if found.exact and not found.lead else access | PARTIAL  # what comes before the lead stays, too
     first, last, dense = lanes.span()
     whole = dense and first == 0 and (block == 1 or last * dst.dtype.itemsize % 32 == 0)
     return access if whole else access | PARTIAL
