@@ -71,7 +71,7 @@ def test_the_ai_cpu_writes_where_wide_modes_read(numerics: str) -> None:
     def results(device: str) -> list[al.Tensor]:
         x, s, at, r, o, w = (t.to(device) for t in (X[:, 0, 0], sorted_, order, rows, offs, weights))
         al.manual_seed(0)
-        return [al.searchsorted(s, at, right=True), al.grouped_mm(r, w, offs=o), *x.kthvalue(3), x.digamma(), *al.unique(s, return_counts=True)]
+        return [al.searchsorted(s, at, right=True), al.grouped_mm(r, w, offs=o), *x.kthvalue(3), x.digamma(), al.fp4_decode(al.fp4_encode(w)), *al.unique(s, return_counts=True)]
 
     expected = results("cpu")
     with al.npu.numerics(numerics):

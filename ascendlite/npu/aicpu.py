@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ascendlite.core import DType, Op, Tensor, _core
+from ascendlite.core import DType, Op, Tensor, _core, float32, float64
 from ascendlite.meta import op_flops
 from ascendlite.npu import wide
 from ascendlite.npu.runtime import stream
@@ -19,6 +19,7 @@ from ascendlite.npu.runtime.stream import shapes
 CORES = 6
 TASK_US = (200 + 390 + 240) / 2000 + 0.14 + 0.6
 WORK_PER_US = 1000.0
+_FLOAT32_ONLY = ("fp4_encode", "fp4_decode")  # no float64, as which the fp64 mode shows floats
 
 
 def _submit(name: str, work: float, tensors: tuple[Any, ...]) -> None:
@@ -31,6 +32,10 @@ def _bytes(tensors: tuple[Any, ...]) -> int:
     return sum(t.nbytes for t in tensors if isinstance(t, Tensor))
 
 
+def _narrowed(tensors: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(t.to(float32) if isinstance(t, Tensor) and t.dtype is float64 else t for t in tensors)
+
+
 def launch(op: Op, outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...], attrs: tuple[Any, ...], dry: bool) -> None:
     """Run an op's native kernel on the card's memory."""
     tensors = (*outputs, *inputs)
@@ -38,8 +43,11 @@ def launch(op: Op, outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...
     if dry:
         return
     seen = tuple(wide.on_host(t) for t in outputs)
-    given = tuple(t.contiguous() for t in seen)  # kernels write without gaps, which the wide modes leave between elements
-    op.launch_native(given, tuple(wide.on_host(t) for t in inputs), attrs)
+    read = tuple(wide.on_host(t) for t in inputs)
+    narrow = op.name in _FLOAT32_ONLY
+    read = _narrowed(read) if narrow else read
+    given = tuple(t.contiguous() for t in (_narrowed(seen) if narrow else seen))  # kernels write without gaps, which the wide modes leave between elements
+    op.launch_native(given, read, attrs)
     for target, made in zip(seen, given, strict=True):
         if made is not target:
             _core.copy_native(target, made)

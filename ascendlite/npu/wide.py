@@ -12,6 +12,7 @@ from ascendlite.core import Tensor, _core
 from ascendlite.npu.runtime.device import state
 
 _STAGED_BYTES = 1 << 20  # an upload of no more is kept aside, so that the host need not wait
+_PACKED = "float4_e2m1fn_x2"  # two values share a byte: they keep their codes in the wide modes
 _INDICES = ("int32", "int64")
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 _MOST_RANGES = 4096
@@ -37,7 +38,7 @@ def address(t: Tensor) -> int:
 def on_host(t: Any) -> Any:
     """A CPU tensor on the same memory; what is no tensor of the NPU stays as it is.
 
-    In the wide modes floats appear as float32 or float64, whatever their nominal dtype; integers keep theirs.
+    In the wide modes floats appear as float32 or float64, whatever their nominal dtype; integers and packed floats keep theirs.
     """
     if not isinstance(t, Tensor) or not t.is_npu:
         return t
@@ -47,7 +48,7 @@ def on_host(t: Any) -> Any:
     if state.numerics == "device":
         return _core.from_pointer(address(t), None, t.shape, t.stride(), t.dtype, t)
     widened, room = _WIDENED[state.numerics]
-    if t.dtype.is_floating_point:
+    if t.dtype.is_floating_point and t.dtype.name != _PACKED:
         return _core.from_pointer(address(t), None, t.shape, tuple(s * t.itemsize for s in t.stride()), widened, t)
     return _core.from_pointer(address(t), None, t.shape, tuple(s * room for s in t.stride()), t.dtype, t)
 
