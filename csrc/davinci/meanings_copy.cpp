@@ -1,5 +1,6 @@
 // Copies between memories: rows with strides and filled ends, atomic adds, layout changes of whole matrices, constants.
 #include "davinci/vector.h"
+#include "simd/davinci_cast.h"
 
 namespace al::davinci {
 namespace {
@@ -59,6 +60,31 @@ void join_rows(CopyStep& c) {
   if (c.inner == 1 && c.dst_outer == c.bytes && c.src_outer == c.bytes) c.bytes *= c.outer, c.outer = 1;
 }
 
+// Numbers on their way to the bias table become those of the accumulator.
+struct WidenStep {
+  Place dst, src;
+  int64_t count, strides[2];
+  LoopFn loop;
+};
+
+void copy_widened(Core& core, const WidenStep& c) {
+  char* data[2] = {core.at(c.dst), core.at(c.src)};
+  c.loop(data, c.strides, c.count);
+}
+
+void widen(Building& b) {
+  const int to = b.region(0).dtype, from = b.region(1).dtype;
+  WidenStep c{};
+  c.dst = b.place(0), c.src = b.place(1);
+  c.count = b.arg(kBytes) / item_size(from);
+  c.strides[0] = item_size(to) * b.numerics.scale(), c.strides[1] = item_size(from) * b.numerics.scale();
+  const std::string cast = std::string("davinci.cast ") + format_name(from) + " " + format_name(to);
+  c.loop = b.numerics.wide() ? find_mover(b.numerics.held(to)) : find_loop(cast.c_str(), kNone);
+  if (!c.loop || b.arg(kOuter) != 1 || b.arg(kInner) != 1 || b.arg(kFill) != kNoFill || b.arg(kAtomicOp))
+    b.refuse(std::string("converts no such rows of ") + format_name(from) + " to " + format_name(to));
+  if (c.count > 0) b.add<copy_widened>(c);
+}
+
 LoopFn atomic_loop(const Building& b, int64_t op, int format) {
   constexpr const char* loops[] = {nullptr, "add", "maximum", "minimum"};
   if (op == 0) return nullptr;
@@ -68,6 +94,7 @@ LoopFn atomic_loop(const Building& b, int64_t op, int format) {
 }
 
 void copy(Building& b) {
+  if (item_size(b.region(0).dtype) != item_size(b.region(1).dtype)) return widen(b);
   const int64_t w = b.numerics.scale();
   const int format = b.region(0).dtype;
   CopyStep c{};

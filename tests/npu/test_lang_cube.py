@@ -78,18 +78,19 @@ def test_fp8_products_on_950() -> None:
     np.testing.assert_array_equal(out, a.astype(np.float64) @ b.astype(np.float64))
 
 
-def test_a_bias_is_where_the_sum_begins() -> None:
-    a, b, bias = numbers(4, "f16", 16, 32), numbers(5, "f16", 32, 48), numbers(6, "f32", 48)
+@pytest.mark.parametrize("given", ["f32", "f16", "bf16"])
+def test_a_bias_is_where_the_sum_begins(given: str) -> None:
+    a, b, bias = numbers(4, "f16", 16, 32), numbers(5, "f16", 32, 48), numbers(6, given, 48)
 
     def prepare(given: Any) -> Any:
-        staged, table = alloc(L1, f32, 64), alloc(ac.Hardware.BIAS, f32, 64)
+        staged, table = alloc(L1, given.dtype, 64), alloc(ac.Hardware.BIAS, f32, 64)
         ac.DataCopy(staged, given, 48)
         after(ac.HardEvent.MTE2_MTE1, 1)
         ac.DataCopy(table, staged, 48)
         return table
 
     out = product(lambda g, c, m, n: ac.Fixpipe(g, c, m, n), np.zeros((16, 48), np.float32), a, b, bias, prepare=prepare)
-    np.testing.assert_array_equal(out, a.astype(np.float64) @ b.astype(np.float64) + bias)
+    np.testing.assert_array_equal(out, a.astype(np.float64) @ b.astype(np.float64) + bias.astype(np.float64))
 
 
 @pytest.mark.parametrize(("target", "options", "rule"), [

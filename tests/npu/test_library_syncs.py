@@ -50,6 +50,11 @@ def products() -> None:
     a[:20, :1000].contiguous() @ b[:1000, :40].contiguous()
     tensor(384, 8192, dtype=al.float16) @ tensor(8192, 1024, dtype=al.float16)
     tensor(2, 20000) @ tensor(20000, 2)
+    al.addmm(tensor(7000, 1900, dtype=al.float16), a, b, beta=0.5)
+    for dtype in (al.float16, al.float32):
+        for m, k, n in ((3000, 400, 5000), (3000, 40, 5000), (384, 8192, 1024)):
+            al.nn.functional.linear(tensor(m, k, dtype=dtype), tensor(n, k, dtype=dtype), tensor(n, dtype=dtype))
+    al.baddbmm(tensor(60, 1, 200, dtype=al.float16), tensor(60, 300, 64, dtype=al.float16), tensor(60, 64, 200, dtype=al.float16))
 
 
 def convolutions() -> None:

@@ -17,7 +17,7 @@ from ascendlite.npu.timeline import PIPES, Timeline
 
 def product(m: int, k: int, n: int, tiles: tuple[int, int, int, int]) -> Traced:
     s = products.Shape(1, m, n, k, k, n, 0, 0, False, False)
-    return products.product.trace(*(Outline(size, "float16") for size in (m * k, k * n, m * n)), s, Plan(tiles))
+    return products.product.trace(Outline(m * k, "float16"), Outline(k * n, "float16"), None, Outline(m * n, "float16"), s, Plan(tiles))
 
 
 def ladder(cores: int, tile: int, buffers: int) -> Traced:

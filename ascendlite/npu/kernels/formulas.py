@@ -172,7 +172,7 @@ FLOAT: Final[dict[str, Formula]] = {
     "silu": lambda x: x / (exp(-x) + 1.0), "silu_backward": silu_backward,
     "floor": floor, "ceil": ceil, "trunc": trunc, "round": rint, "frac": lambda x: x - trunc(x), "sign": sign,
     "div": lambda a, b: a / b, "trunc_divide": lambda a, b: trunc(a / b),
-    "add_scaled": lambda a, b, alpha: a + b * alpha, "addcmul": lambda x, a, b, value: x + a * b * value, "addcdiv": lambda x, a, b, value: x + a / b * value,
+    "add_scaled": lambda a, b, alpha: a + b * alpha, "scaled_sum": lambda a, b, alpha, beta: _times(a, alpha) + _times(b, beta), "addcmul": lambda x, a, b, value: x + a * b * value, "addcdiv": lambda x, a, b, value: x + a / b * value,
     "threshold_backward": lambda g, y, t: where(y <= t, constant(0.0, g), g), "hypot": of_tiles(lambda a, b: _hypot(a, b)),
     "hardtanh": lambda x, low, high: _clamp(x, low, high),
     "clamp_backward": lambda g, x, low, high: where((x >= low) & (x <= high), g, constant(0.0, g)),
@@ -180,6 +180,11 @@ FLOAT: Final[dict[str, Formula]] = {
     "smooth_l1": lambda x, t, beta: _smooth(absolute(x - t), beta), "binary_cross_entropy": lambda x, t: _bce(x, t),
     "binary_cross_entropy_logits": lambda x, t: maximum(x, 0.0) - x * t + log1p(exp(-absolute(x))),
 }
+
+
+def _times(x: Value, factor: float) -> Value:
+    """x factor, in no instruction for 1."""
+    return x if factor == 1 else x * factor
 
 
 def _huber(d: Value, delta: float) -> Value:

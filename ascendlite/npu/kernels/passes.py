@@ -245,14 +245,6 @@ def _dot(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
     _put(outputs[0], (a * b).sum())
 
 
-@passes_for("addmm")
-def _addmm(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
-    a, b, addend = inputs
-    alpha, beta = attrs
-    product = a @ b if alpha == 1 else (a @ b) * alpha
-    _put(outputs[0], product if beta == 0 else product + addend * beta)
-
-
 # -- layouts
 
 

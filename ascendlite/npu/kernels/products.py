@@ -14,7 +14,7 @@ from ascendlite.npu.chips import Chip
 from ascendlite.npu.kernels import elementwise, kernel_for, product_plans, small_products
 from ascendlite.npu.kernels.product_plans import LEAST_GAIN, Outline, Plan, Tiles, cut, extent, padded, padded_row
 from ascendlite.npu.lang import dtypes
-from ascendlite.npu.lang.cube_tiles import Product
+from ascendlite.npu.lang.cube_tiles import Product, table_slots
 from ascendlite.npu.programs import kernel
 from ascendlite.npu.runtime import launch as launching
 from ascendlite.npu.runtime.device import state
@@ -45,14 +45,16 @@ class Shape:
     step_b: int
     trans_a: bool
     trans_b: bool
+    bias: str | None = None  # format of the row that is added to each of c's
+    step_bias: int = 0  # elements from the row of one matrix to that of the next
 
 
 @kernel(kind="aic")  # type: ignore[untyped-decorator]
-def product(a: Any, b: Any, c: Any, s: Shape, plan: Plan) -> None:
-    """c[i] = a[i] b[i], or c[p, i] = the p-th part of that sum: tiles of all matrices are dealt out to the cores in turn."""
+def product(a: Any, b: Any, bias: Any, c: Any, s: Shape, plan: Plan) -> None:
+    """c[i] = a[i] b[i] (+ bias[i] in each row), or c[p, i] = the p-th part of that sum: tiles of all matrices are dealt out to the cores in turn."""
     bm, bn, bk, kl1 = plan.tiles
     ag, bg, cg = ac.GlobalTensor(a), ac.GlobalTensor(b), ac.GlobalTensor(c)
-    work = Product(a.dtype, dtypes.f32, bm, bn, bk, kl1, trans_a=s.trans_a, trans_b=s.trans_b)
+    work = Product(a.dtype, dtypes.f32, bm, bn, bk, kl1, trans_a=s.trans_a, trans_b=s.trans_b, bias=None if bias is None else bias.dtype)
     down, across = ac.CeilDiv(s.m, bm), ac.CeilDiv(s.n, bn)
     each = s.batch * down * across
     for t in ac.range(ac.GetBlockIdx(), plan.parts * each, ac.GetBlockNum()):
@@ -62,14 +64,23 @@ def product(a: Any, b: Any, c: Any, s: Shape, plan: Plan) -> None:
         m, n, k = ac.min(bm, s.m - m0), ac.min(bn, s.n - n0), ac.min(plan.deep, s.k - k0) if plan.parts > 1 else s.k
         first_a = i * s.step_a + (k0 * s.lda + m0 if s.trans_a else m0 * s.lda + k0)
         first_b = i * s.step_b + (n0 * s.ldb + k0 if s.trans_b else k0 * s.ldb + n0)
-        work.multiply(ag[first_a:], s.lda, bg[first_b:], s.ldb, m, n, k, most=plan.deep if plan.parts > 1 else None)
+        operands, most = (ag[first_a:], s.lda, bg[first_b:], s.ldb, m, n, k), plan.deep if plan.parts > 1 else None
+        row = None if bias is None else ac.GlobalTensor(bias)[i * s.step_bias + n0 :]
+        if row is None or plan.parts == 1:
+            work.multiply(*operands, most=most, bias=row)
+        else:  # the first part begins with the row
+            with ac.If(p == 0):
+                work.multiply(*operands, most=most, bias=row)
+            with ac.Else():
+                work.multiply(*operands, most=most)
         work.store(cg[((p * s.batch + i) * s.m + m0) * s.n + n0 :], s.n, m, n)
     work.finish()
 
 
-def _candidates(s: Shape, itemsize: int, cores: int) -> Iterator[Tiles]:
+def _candidates(s: Shape, itemsize: int, chip: Chip) -> Iterator[Tiles]:
     """Tile shapes, those first whose last round leaves the fewest cores idle; larger tiles win ties, as they reuse more."""
-    yield from sorted(TILES[itemsize], key=lambda tiles: _rounds(s, tiles, cores))[:_CANDIDATES]
+    able = [tiles for tiles in TILES[itemsize] if s.bias is None or s.k > tiles[2] or table_slots(tiles[1], chip.memory["BT"]) > 1]
+    yield from sorted(able, key=lambda tiles: _rounds(s, tiles, chip.aic))[:_CANDIDATES]
 
 
 def _rounds(s: Shape, tiles: Tiles, cores: int, deep: int = 1, parts: int = 1) -> tuple[float, int]:
@@ -90,7 +101,7 @@ def _cuts(s: Shape, itemsize: int, cores: int) -> list[Plan]:
 def best_plan(s: Shape, dtype: str, out: str, chip: Chip) -> Plan:
     """The plan that the clock finds fastest."""
     itemsize = FORMATS[dtype]
-    times = {plan: _us(s, plan, dtype, out, chip) for plan in map(Plan, _candidates(s, itemsize, chip.aic))}
+    times = {plan: _us(s, plan, dtype, out, chip) for plan in map(Plan, _candidates(s, itemsize, chip))}
     best = min(times, key=lambda plan: times[plan])
     most = times[best] * LEAST_GAIN
     further = _cuts(s, itemsize, chip.aic) + [replace(best, pad_a=a, pad_b=b) for a, b in product_plans.paddings(s, itemsize)]
@@ -114,7 +125,8 @@ def _us(s: Shape, plan: Plan, dtype: str, out: str, chip: Chip) -> float:
     s = laid_out(s, plan, FORMATS[dtype])
     sizes = (extent(s.batch, s.step_a, s.k if s.trans_a else s.m, s.lda), extent(s.batch, s.step_b, s.n if s.trans_b else s.k, s.ldb))
     target = Outline(plan.parts * s.batch * s.m * s.n, "float32" if plan.parts > 1 else out)
-    arguments = (*[Outline(n, dtype) for n in sizes], target, s, plan)
+    row = None if s.bias is None else Outline((s.batch - 1) * s.step_bias + s.n, s.bias)
+    arguments = (*[Outline(n, dtype) for n in sizes], row, target, s, plan)
     return extra + float(launching.timing(product.program(None, chip, arguments, {}).traced).us)
 
 
@@ -177,31 +189,46 @@ def _batch_step(t: Tensor, batch: tuple[int, ...]) -> int | None:
     return 0 if expected is None else step
 
 
-def multiply(c: Tensor, a: Tensor, b: Tensor) -> Any:
-    """c = a b for matrices and batches of them, c contiguous, of the operands' dtype or float32; or say that the formats are not taken."""
+def multiply(c: Tensor, a: Tensor, b: Tensor, bias: Tensor | None = None) -> Any:
+    """c = a b (+ bias in each row) for matrices and batches of them, c contiguous, of the operands' dtype or float32.
+
+    bias: (..., 1, n), as many dims as c, those in front 1 or c's; float32 or the operands' dtype. Returns NotImplemented for formats that are not taken.
+    """
     dtype = a.dtype.name
     fits = c.dtype is a.dtype or c.dtype.name == "float32"
     if dtype not in FORMATS or b.dtype is not a.dtype or not fits or not c.numel() or not a.shape[-1]:
         return NotImplemented
     batch = tuple(c.shape[:-2])
-    if b.ndim == 2 and a.is_contiguous():  # the batch joins the rows
+    one_row = bias is None or bias.numel() == bias.shape[-1]
+    if b.ndim == 2 and a.is_contiguous() and one_row:  # the batch joins the rows
         a, batch = a.detach().reshape(-1, a.shape[-1]), ()
+    if b.shape[-1] == 1 and a.shape[-2] > 1 and bias is None:  # a column as a row: that fills whole tiles
+        return multiply(c.detach().reshape(*batch, 1, a.shape[-2]), b.detach().transpose(-2, -1), a.detach().transpose(-2, -1))
     x, y = operand(a.detach(), batch), operand(b.detach(), batch)
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     s = Shape(math.prod(batch), m, n, k, x.ld, y.ld, x.step, y.step, x.trans, y.trans)
-    tiny = _tiny(s) if dtype == "float32" else None
+    tiny = _tiny(s) if dtype == "float32" and bias is None else None
     if tiny is not None:
         small_products.multiply(c.detach().reshape(-1), x.flat, y.flat, tiny)
         return None
-    plan = best_plan(s, dtype, c.dtype.name, state.chip)
-    left = padded(x.flat, *product_plans.stored_a(s), s.lda) if plan.pad_a else x.flat
-    right = padded(y.flat, *product_plans.stored_b(s), s.ldb) if plan.pad_b else y.flat
-    target, size = c.detach().reshape(-1), c.numel()
-    sums = _core.empty((plan.parts * size,), dtype=_FLOAT32, device=c.device) if plan.parts > 1 else target
-    launch(product, left, right, sums, laid_out(s, plan, a.itemsize), plan, name="matmul")
-    if plan.parts > 1:
-        product_plans.join(sums, target, size, plan.parts)
+    row = None
+    if bias is not None:
+        row = bias.detach().contiguous().reshape(-1) if one_row else bias.detach().expand(*batch, 1, n).contiguous().reshape(-1)
+        s = replace(s, bias=row.dtype.name, step_bias=0 if one_row else n)
+    _launch(c.detach().reshape(-1), x.flat, y.flat, row, s)
     return None
+
+
+def _launch(c: Tensor, a: Tensor, b: Tensor, row: Tensor | None, s: Shape) -> None:
+    """A product of flat operands, as the clock's plan says."""
+    plan = best_plan(s, a.dtype.name, c.dtype.name, state.chip)
+    left = padded(a, *product_plans.stored_a(s), s.lda) if plan.pad_a else a
+    right = padded(b, *product_plans.stored_b(s), s.ldb) if plan.pad_b else b
+    size = c.numel()
+    sums = _core.empty((plan.parts * size,), dtype=_FLOAT32, device=c.device) if plan.parts > 1 else c
+    launch(product, left, right, row, sums, laid_out(s, plan, a.itemsize), plan, name="matmul")
+    if plan.parts > 1:
+        product_plans.join(sums, c, size, plan.parts)
 
 
 @cache
@@ -213,16 +240,29 @@ def _tiny(s: Shape) -> small_products.Small | None:
 
 @kernel_for("matmul")
 def _matmul(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
-    if len(inputs) == 3:  # addmm: alpha a b + beta c
-        return NotImplemented
     return multiply(outputs[0], inputs[0], inputs[1])
 
 
 @kernel_for("linear")
 def _linear(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
     x, w, bias = inputs
-    if multiply(outputs[0].reshape(-1, w.shape[0]), x.reshape(-1, x.shape[-1]), w.transpose(0, 1)) is NotImplemented:
+    row = None if bias is None else bias.detach().unsqueeze(0)
+    return multiply(outputs[0].detach().reshape(-1, w.shape[0]), x.detach().reshape(-1, x.shape[-1]), w.detach().transpose(0, 1), row)
+
+
+@kernel_for("addmm")
+def _addmm(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
+    """alpha a b + beta addend. A row for all rows is where the sums begin; anything else is added to the float32 sums, in one pass."""
+    a, b, addend = (t.detach() for t in inputs)
+    (alpha, beta), c = attrs, outputs[0].detach()
+    addend = addend.reshape(*[1] * (c.ndim - addend.ndim), *addend.shape)
+    if c.shape[-1] == 1:  # a column as a row
+        a, b, addend, c = b.transpose(-2, -1), a.transpose(-2, -1), addend.transpose(-2, -1), c.transpose(-2, -1)
+    if a.dtype.name not in FORMATS or addend.dtype is not a.dtype:
         return NotImplemented
-    if bias is not None:
-        return elementwise.run("add", outputs[0], (outputs[0], bias), bias.dtype)
-    return None
+    if alpha == 1 and addend.shape[-2] == 1 and addend.shape[-1] == c.shape[-1]:
+        return multiply(c, a, b, addend if beta == 1 else addend.to(_FLOAT32) * beta)
+    sums = _core.empty(tuple(c.shape), dtype=_FLOAT32, device=c.device)
+    if multiply(sums, a, b) is NotImplemented:
+        return NotImplemented
+    return elementwise.run("scaled_sum", c, (sums, addend, alpha, beta), _FLOAT32)

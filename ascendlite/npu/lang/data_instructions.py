@@ -18,6 +18,10 @@ COPY_PIPES: dict[str, dict[tuple[Memory, Memory], Pipe]] = {
     "3510": {**_BOTH, (UB, L1): Pipe.MTE3, (L1, UB): Pipe.MTE1},
 }
 
+# (from, to, format, format): the copies that convert. The bias table holds numbers of the
+# accumulator; its source may be f32, f16 or bf16.
+CONVERTED = {(L1, BT, "f16", "f32"), (L1, BT, "bf16", "f32")}
+
 ATOMIC_OPS = ("none", "add", "max", "min")
 _ATOMICS = {"1001": ("f32",), "2201": ("i8", "i16", "i32", "f16", "bf16", "f32"), "3510": ("i8", "i16", "i32", "f16", "bf16", "f32")}
 # SetAtomicAdd/Max/Min write nothing into the program: they set `atomic` of the copies that follow, whose destination is then kAtomic.
@@ -36,7 +40,7 @@ _ND = ("rows", "cols", "src_ld", "dst_rows", "matrices", "src_matrix", "dst_matr
 COPIES = (
     Instruction("DataCopy", Pipe.MTE2, "copy", "copy", _PAIR, args=COPY_ARGS, floats=("pad",), cores=_EITHER,
                 doc="Copies rows between two memories; whole 32-byte blocks (R03), at most 65535 blocks of gap. The pipe follows from the"
-                    " memories (COPY_PIPES)."),
+                    " memories (COPY_PIPES). L1 to BT: f16 and bf16 become f32."),
     Instruction("DataCopyPad", Pipe.MTE2, "copy", "copy", _PAIR, args=COPY_ARGS, floats=("pad",), cores=_EITHER,
                 doc="Copies rows of any number of bytes between GM and UB (or L1); rows in UB start at 32-byte blocks and are filled up to them."),
     Instruction("DataCopyNd2Nz", Pipe.MTE2, "nd2nz", "nd2nz", (Operand("dst", (L1, UB), WRITE), Operand("src", (GM,))), args=_ND, cores=_EITHER,
@@ -138,4 +142,4 @@ ORDER = (
 )
 DATA_INSTRUCTIONS = COPIES + CUBE + SCALARS + ORDER
 
-__all__ = ["ATOMIC", "ATOMIC_DTYPES", "ATOMIC_OPS", "COPY_ARGS", "COPY_PIPES", "DATA_INSTRUCTIONS", "QUANT_MODES", "SCALAR_MATH"]
+__all__ = ["ATOMIC", "ATOMIC_DTYPES", "ATOMIC_OPS", "CONVERTED", "COPY_ARGS", "COPY_PIPES", "DATA_INSTRUCTIONS", "QUANT_MODES", "SCALAR_MATH"]

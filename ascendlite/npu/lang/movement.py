@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ascendlite.npu.errors import KernelError, Site, refuse
 from ascendlite.npu.lang import dtypes, sym
-from ascendlite.npu.lang.data_instructions import ATOMIC_DTYPES, ATOMIC_OPS, COPY_PIPES
+from ascendlite.npu.lang.data_instructions import ATOMIC_DTYPES, ATOMIC_OPS, CONVERTED, COPY_PIPES
 from ascendlite.npu.lang.declare import ALIGNMENT, ATOMIC, READ, WRITE, Memory, Pipe
 from ascendlite.npu.lang.instructions import INSTRUCTIONS
 from ascendlite.npu.lang.memo import remembered
@@ -110,7 +110,7 @@ def copy_pipe(tracer: Tracer, name: str, dst: Tensor, src: Tensor) -> Pipe:
     if pipe is None:
         known = ", ".join(f"{a.name} -> {b.name}" for a, b in pipes)
         raise refuse("R22", f"{name}: {tracer.chip.name} ({tracer.generation}) has no path {src.memory.name} -> {dst.memory.name}; it has {known}", tracer.here())
-    if dst.dtype.itemsize != src.dtype.itemsize:
+    if dst.dtype.itemsize != src.dtype.itemsize and (src.memory, dst.memory, src.dtype.name, dst.dtype.name) not in CONVERTED:
         raise refuse("R22", f"{name}: dst is {dst.dtype.name} and src {src.dtype.name}; a copy converts nothing", tracer.here(), "copy, then Cast")
     return pipe
 
@@ -175,6 +175,7 @@ def DataCopy(dst: Tensor, src: Tensor, how: Index | DataCopyParams | Nd2NzParams
     """Copies `how` elements in a row, rows by DataCopyParams, or a matrix into (Nd2NzParams) or out of (Nz2NdParams) fractals.
 
     Lengths are whole blocks of 32 bytes (R03). The pipe follows from the memories: GM -> UB and L1 MTE2, UB -> GM MTE3, UB -> UB V.
+    A row of f16 or bf16 from L1 to the bias table becomes f32 on its way.
     """
     if isinstance(how, Nd2NzParams):
         return _nd2nz(dst, src, how)
@@ -187,8 +188,8 @@ def DataCopy(dst: Tensor, src: Tensor, how: Index | DataCopyParams | Nd2NzParams
         if isinstance(size, int) and size % BLOCK:
             raise refuse("R03", f"DataCopy: {how} elements of {src.dtype.name} are {size} bytes; the length must be a multiple of 32", current().here(),
                          "use DataCopyPad")
-        rows = Rows(1, size, size)
-        return _copy("DataCopy", dst, src, rows, rows)
+        wide = how * dst.dtype.itemsize
+        return _copy("DataCopy", dst, src, Rows(1, wide, wide), Rows(1, size, size))
     if _nothing("DataCopy", how.blockCount) or _nothing("DataCopy", how.blockLen):
         return None
     _gaps("DataCopy", how.srcStride, how.dstStride)
