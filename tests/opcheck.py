@@ -17,14 +17,15 @@ _device = "cpu"
 
 @contextmanager
 def on(device: str) -> Iterator[None]:
-    """Draw inputs on another device, and make it the default, so that a row's own tensors are born there too."""
+    """Draw inputs on another device, and make it the default, so that a row's own tensors are born there too. Float32 is multiplied in full."""
     global _device
     former, _device = _device, device
+    allowed, al.npu.conv.allow_hf32 = al.npu.conv.allow_hf32, False
     try:
         with al.device(device):
             yield
     finally:
-        _device = former
+        _device, al.npu.conv.allow_hf32 = former, allowed
 
 
 def kind_of(dtype: str) -> str:

@@ -34,6 +34,7 @@ _HOMES = {
     "runtime.late": ("AsyncError", "set_launch_blocking", "restart_device"),
     "dry": ("estimate", "Estimate", "KernelRow"),
     "runtime.modes": ("numerics", "get_numerics"),
+    "runtime.hf32": ("matmul", "conv"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("calibration", "clock", "chips", "lang", "ascendc", "runtime", "kernels", "backend", "profiler")

@@ -13,6 +13,7 @@ from typing import Any, Final
 from ascendlite.core import Tensor, _core, no_grad
 from ascendlite.npu.kernels import copies, kernel_for, products
 from ascendlite.npu.kernels.convolution import BLOCK, ROOM_3D, Shape, Tiles, Triple, convolution, taken, tiles_of
+from ascendlite.npu.runtime import hf32
 from ascendlite.npu.runtime.device import state
 from ascendlite.npu.runtime.launch import launch
 
@@ -139,7 +140,7 @@ def _convolve(y: Tensor, x: Tensor, w: Tensor, bias: Tensor | None, stride: Trip
         pads.append((before[d] - inside[d], max(0, after - most) if d else after))
     size: Triple = tuple(low + (n - 1) * s + 1 + high for n, s, (low, high) in zip(x.shape[2:], spread, pads, strict=True))  # type: ignore[assignment]
     s = Shape(x.shape[0] * groups, groups, -(-m * w.shape[2] // c0), m * w.shape[1], size, kernel, stride, dilation, (inside[1], inside[2]), out,
-              bias is not None)
+              bias is not None, x.dtype.name == "float32" and hf32.conv.allow_hf32)
     tiles = tiles_of(s, x.itemsize) if taken(s) and min(size) > 0 else None
     if tiles is None:
         return NotImplemented
@@ -231,10 +232,10 @@ def _shifted_products(dw: Tensor, x: Tensor, y: Tensor, stride: Triple, padding:
         shift = ((place[0] // stride[0]) * size[1] + place[1] // stride[1]) * size[2] + place[2] // stride[2]
         b = phases[phase].as_strided((batch, chunk, ins), ((chunk if parts > 1 else rows) * ins, ins, 1), shift * ins)
         if parts == 1:
-            products.multiply(sums[k], a, b)
+            products.multiply(sums[k], a, b, switch=hf32.conv)
         else:
             some: Tensor = _core.empty((batch, outs, ins), dtype=_FLOAT32, device=x.device)
-            products.multiply(some, a, b)
+            products.multiply(some, a, b, switch=hf32.conv)
             sums[k].copy_(some.sum(0, keepdim=True))
     whole = dw.reshape(groups // m, m, outs // m, ins // m, math.prod(kernel))
     for i in range(m):

@@ -45,6 +45,7 @@ class Shape:
     before: tuple[int, int]  # zeros above and left of the image
     out: Triple
     bias: bool  # the last block of the weights' columns begins with it
+    hf32: bool = False  # float32 images and weights are rounded to 10 bits of mantissa; the bias is not
 
     @property
     def taps(self) -> int:
@@ -195,7 +196,9 @@ class Columns:
         WaitFlag(HardEvent.M_MTE1, self.l0_free + p)
         ac.LoadA(self.a_l0[p], self.weight_l1[w], m, self.c0)
         ac.InitConstValue(self.b_l0[p], 1.0, self.pixels * self.c0)
+        ac.SetHF32Mode(False)
         self._product(p, m, n, self.c0, False)
+        ac.SetHF32Mode(self.s.hf32)
         SetFlag(HardEvent.MTE1_MTE2, self.weight_free + w)
 
     def _product(self, p: Index, m: Index, n: Index, k: Index, init: Index) -> None:
@@ -219,6 +222,7 @@ def convolution(x: Any, w: Any, y: Any, s: Shape, t: Tiles) -> None:
     """y[i] = w[i % groups] * x[i]: tiles of output channels by output pixels are dealt out to the cores in turn."""
     xg, wg, yg = ac.GlobalTensor(x), ac.GlobalTensor(w), ac.GlobalTensor(y)
     work = Columns(x.dtype, s, t)
+    ac.SetHF32Mode(s.hf32)
     slices, height, width = s.out
     ld = work.parts * work.deep + work.c0 * s.bias
     plane = s.channels * s.size[1] * s.size[2] * work.c0

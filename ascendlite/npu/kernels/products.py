@@ -16,8 +16,10 @@ from ascendlite.npu.kernels.product_plans import LEAST_GAIN, Outline, Plan, Tile
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.cube_tiles import Product, table_slots
 from ascendlite.npu.programs import kernel
+from ascendlite.npu.runtime import hf32
 from ascendlite.npu.runtime import launch as launching
 from ascendlite.npu.runtime.device import state
+from ascendlite.npu.runtime.hf32 import Switch
 from ascendlite.npu.runtime.launch import launch
 
 FORMATS: Final = {"float16": 2, "bfloat16": 2, "float32": 4}
@@ -47,6 +49,7 @@ class Shape:
     trans_b: bool
     bias: str | None = None  # format of the row that is added to each of c's
     step_bias: int = 0  # elements from the row of one matrix to that of the next
+    hf32: bool = False  # float32 operands are rounded to 10 bits of mantissa
 
 
 @kernel(kind="aic")  # type: ignore[untyped-decorator]
@@ -54,6 +57,7 @@ def product(a: Any, b: Any, bias: Any, c: Any, s: Shape, plan: Plan) -> None:
     """c[i] = a[i] b[i] (+ bias[i] in each row), or c[p, i] = the p-th part of that sum: tiles of all matrices are dealt out to the cores in turn."""
     bm, bn, bk, kl1 = plan.tiles
     ag, bg, cg = ac.GlobalTensor(a), ac.GlobalTensor(b), ac.GlobalTensor(c)
+    ac.SetHF32Mode(s.hf32)
     work = Product(a.dtype, dtypes.f32, bm, bn, bk, kl1, trans_a=s.trans_a, trans_b=s.trans_b, bias=None if bias is None else bias.dtype)
     down, across = ac.CeilDiv(s.m, bm), ac.CeilDiv(s.n, bn)
     each = s.batch * down * across
@@ -189,10 +193,10 @@ def _batch_step(t: Tensor, batch: tuple[int, ...]) -> int | None:
     return 0 if expected is None else step
 
 
-def multiply(c: Tensor, a: Tensor, b: Tensor, bias: Tensor | None = None) -> Any:
+def multiply(c: Tensor, a: Tensor, b: Tensor, bias: Tensor | None = None, switch: Switch = hf32.matmul) -> Any:
     """c = a b (+ bias in each row) for matrices and batches of them, c contiguous, of the operands' dtype or float32.
 
-    bias: (..., 1, n), as many dims as c, those in front 1 or c's; float32 or the operands' dtype. Returns NotImplemented for formats that are not taken.
+    bias: (..., 1, n), as many dims as c, those in front 1 or c's; float32 or the operands' dtype. switch: whether HF32 is allowed. Returns NotImplemented for formats that are not taken.
     """
     dtype = a.dtype.name
     fits = c.dtype is a.dtype or c.dtype.name == "float32"
@@ -203,11 +207,13 @@ def multiply(c: Tensor, a: Tensor, b: Tensor, bias: Tensor | None = None) -> Any
     if b.ndim == 2 and a.is_contiguous() and one_row:  # the batch joins the rows
         a, batch = a.detach().reshape(-1, a.shape[-1]), ()
     if b.shape[-1] == 1 and a.shape[-2] > 1 and bias is None:  # a column as a row: that fills whole tiles
-        return multiply(c.detach().reshape(*batch, 1, a.shape[-2]), b.detach().transpose(-2, -1), a.detach().transpose(-2, -1))
+        return multiply(c.detach().reshape(*batch, 1, a.shape[-2]), b.detach().transpose(-2, -1), a.detach().transpose(-2, -1), None, switch)
     x, y = operand(a.detach(), batch), operand(b.detach(), batch)
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     s = Shape(math.prod(batch), m, n, k, x.ld, y.ld, x.step, y.step, x.trans, y.trans)
     tiny = _tiny(s) if dtype == "float32" and bias is None else None
+    if dtype == "float32" and switch.allow_hf32:
+        s = replace(s, hf32=True)
     if tiny is not None:
         small_products.multiply(c.detach().reshape(-1), x.flat, y.flat, tiny)
         return None
