@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ _FLOAT32: Final = _core.DTYPE_NAMES["float32"]
 _MASKS: Final = {"bool": 1, "float16": 2, "bfloat16": 2, "float32": 4}
 _ROWS: Final = (128, 64, 32, 16)
 _COLUMNS: Final = (512, 256, 128, 64, 32, 16)
+_STEPS: Final = (128, 64)
+_MOST_STEPS: Final = 4  # of a tile: each has two flags of the eight between MTE1 and MTE2
 _CANDIDATES: Final = 3  # tile shapes that the clock compares
 LANES_BYTES: Final = 256  # of a row that is folded
 _KERNELS: Final = {"flash": flash, "flash_dq": flash_dq, "flash_dkv": flash_dkv}
@@ -62,7 +64,7 @@ def _scores_bytes(c: Case, t: Tiles) -> int:
     masked = up(tile if p.mask and p.mask.row else t.bn, 128)
     between = p.causal or p.window
     buffers = tile * 4 + (tile * 2 if between else 0) + (tile // 8 + 32 if between or mask else 0) + (masked * (mask + 8) if mask else 0)
-    return buffers + t.rows * (LANES_BYTES + 32 + 32 + 32) + 12 * 4 * t.rows + 2048
+    return buffers + t.rows * (LANES_BYTES + 32 + 32) + 12 * 4 * up(t.rows, 8) + 2048
 
 
 def _fits(c: Case, t: Tiles, chip: Chip) -> bool:
@@ -71,8 +73,8 @@ def _fits(c: Case, t: Tiles, chip: Chip) -> bool:
     tile, ub = t.bm * t.bn, _scores_bytes(c, t)
     if c.which == "flash":
         ub += t.rows * (t.bn * size + values * (8 + size))
-        l1 = t.bm * width * 2 + SLOTS * (t.bn * (width + values) + tile)
-        l0c = tile + t.bm * values
+        l1 = t.bm * width * 2 + t.bn * (width + values) + tile
+        l0c = t.bm * (t.step + values)
     elif c.which == "flash_dq":
         ub += t.rows * t.bn * (4 + size)
         l1 = t.bm * (width + values) * 2 + SLOTS * (t.bn * (width + values) + tile)
@@ -81,7 +83,7 @@ def _fits(c: Case, t: Tiles, chip: Chip) -> bool:
         ub += t.rows * t.bn * (4 + 2 * size)
         l1 = t.bn * (width + values) * 2 + SLOTS * (t.bm * (width + values) + 2 * tile)
         l0c = 2 * tile + t.bn * (width if c.p.picked else width + values)
-    l0 = 16 * size * max(t.bm, t.bn, values, width if c.which != "flash" else 0)
+    l0 = 16 * size * max(t.bm, t.step or t.bn, values, width if c.which != "flash" else 0)
     whole = not c.mask or t.bn * _MASKS[c.mask] >= 32  # a row of the mask fills blocks of 32 bytes
     return whole and ub <= _room(chip) and size * l1 <= chip.memory["L1"] and 4 * l0c <= chip.memory["L0C"] and l0 <= L0_SLOT
 
@@ -102,7 +104,10 @@ def _useful(c: Case, chip: Chip) -> list[Tiles]:
         return tile * seen * p.B * p.H / blocks * -(-blocks // chip.aic)
 
     found = [Tiles(bm, bn) for bm in _ROWS for bn in _COLUMNS if (bm == 16 or bm < 2 * p.L) and (bn <= 64 or bn < 2 * p.S)]
-    return sorted((t for t in found if _fits(c, t, chip)), key=cycles)[:_CANDIDATES]
+    if c.which == "flash":
+        found = [replace(t, step=min(step, t.bn)) for t in found for step in _STEPS if t.bn <= _MOST_STEPS * step]
+    fitting = {(t.bm, t.bn): t for t in reversed(found) if _fits(c, t, chip)}  # of one shape's steps the largest
+    return sorted(fitting.values(), key=cycles)[:_CANDIDATES]
 
 
 def _spaces(c: Case, t: Tiles, chip: Chip) -> list[tuple[int, str]]:

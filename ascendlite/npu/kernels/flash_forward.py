@@ -6,7 +6,8 @@ cores, since the cube's sums cannot be rescaled; a sink is the first maximum and
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels.flash_parts import (
@@ -29,9 +30,16 @@ from ascendlite.npu.kernels.flash_plan import SLOTS, Place, Problem, Tiles, Walk
 from ascendlite.npu.lang.declare import Memory
 from ascendlite.npu.lang.rows import barrier
 from ascendlite.npu.lang.tiles import scratch
+from ascendlite.npu.lang.trace import Index
 from ascendlite.npu.programs import kernel
 
-SCORES, SUMS = range(2)  # ids of FIX_M and M_FIX
+L0C_BYTES: Final = 128 * 1024
+SUMS, SCORES = range(2)  # ids of FIX_M and M_FIX; scores may have two
+
+
+def score_slots(p: Problem, t: Tiles) -> int:
+    """Buffers of scores in L0C: two where they fit, so that Fixpipe empties one while the other is filled."""
+    return 2 if t.steps > 1 and 4 * t.bm * (2 * t.step + value_pitch(p)) <= L0C_BYTES else 1
 
 
 def value_pitch(p: Problem) -> int:
@@ -59,7 +67,7 @@ def flash(q: Any, k: Any, v: Any, mask: Any, sinks: Any, out: Any, lse: Any, sco
 
 
 class _Cube:
-    """Scores of a tile to GM; later, with the weights that came back, sums of values."""
+    """Scores of a tile to GM; later, with the weights that came back, sums of values. Keys pass L1 and L0 in steps of a tile's `step`."""
 
     def __init__(self, walk: Walk, q: Any, k: Any, v: Any, scores: Any, weights: Any, sums: Any) -> None:
         p, t = walk.p, walk.t
@@ -68,48 +76,61 @@ class _Cube:
         self.scores, self.sums = ac.GlobalTensor(scores), ac.GlobalTensor(sums)
         width, values = up(p.E, 16), value_pitch(p)
         self.q_l1 = slots(Memory.L1, q.dtype, t.bm * width, 2)
-        self.k_l1 = slots(Memory.L1, q.dtype, t.bn * width, SLOTS)
-        self.v_l1 = slots(Memory.L1, q.dtype, t.bn * values, SLOTS)
-        self.w_l1 = slots(Memory.L1, q.dtype, t.bm * t.bn, SLOTS)
-        self.scores_l0c = slots(Memory.L0C, f32, t.bm * t.bn, 1)[0]
+        self.k_l1 = slots(Memory.L1, q.dtype, t.step * width, t.steps)
+        self.v_l1 = slots(Memory.L1, q.dtype, t.step * values, t.steps)
+        self.w_l1 = slots(Memory.L1, q.dtype, t.bm * t.step, t.steps)
+        self.scores_l0c = slots(Memory.L0C, f32, t.bm * t.step, score_slots(p, t))
         self.sums_l0c = slots(Memory.L0C, f32, t.bm * values, 1)[0]
         self.products = Products(q.dtype)
-        for e in range(SLOTS):
+        for e in range(2 * t.steps):
             ac.SetFlag(Event.MTE1_MTE2, e)
-        for e in (SCORES, SUMS):
+        for e in range(1 + len(self.scores_l0c)):
             ac.SetFlag(Event.FIX_M, e)
 
     def _space(self, work: Any, at: Place, columns: int) -> Any:
         return work[(self.walk.core * SLOTS + at.slot) * (self.t.bm * columns) :]
 
+    def _steps(self, at: Place) -> Iterator[tuple[Index, Index, Index]]:
+        """(number, first key, keys) of the tile's steps."""
+        t = self.t
+        for i in ac.range(1 if t.steps == 1 else ac.CeilDiv(at.n, t.step)):
+            yield i, at.j0 + i * t.step, ac.max(1, ac.min(t.step, at.n - i * t.step))  # max: what the trace cannot see
+
     def scores_of(self, at: Place) -> None:
-        """q k^T to the workspace. Buffers of q and k are free here: the weights of the tile before last were waited for."""
+        """q k^T to the workspace. The buffer of q is free here: the weights of the tile before last were waited for."""
         p, t = self.p, self.t
         with ac.If(at.first):
             ac.DataCopy(self.q_l1[at.item % 2], self.q[p.q.at(at.batch, at.head, at.i0) :], ac.Nd2NzParams(at.m, p.E, ld=p.q.row))
-        ac.DataCopy(self.k_l1[at.slot], self.k[p.k.at(at.batch, at.group, at.j0) :], ac.Nd2NzParams(at.n, p.E, ld=p.k.row))
-        ac.SetFlag(Event.MTE2_MTE1, at.slot)
-        ac.WaitFlag(Event.MTE2_MTE1, at.slot)
-        ac.WaitFlag(Event.FIX_M, SCORES)
-        self.products.multiply(self.scores_l0c, self.q_l1[at.item % 2], self.k_l1[at.slot], at.m, at.n, p.E, (t.bm, t.bn, p.E), trans_b=True)
-        ac.SetFlag(Event.M_FIX, SCORES)
-        ac.WaitFlag(Event.M_FIX, SCORES)
-        ac.Fixpipe(self._space(self.scores, at, t.bn), self.scores_l0c, at.m, at.n, t.bn)
-        ac.SetFlag(Event.FIX_M, SCORES)
+        for i, j0, n in self._steps(at):
+            ac.WaitFlag(Event.MTE1_MTE2, i)
+            ac.DataCopy(self.k_l1[i], self.k[p.k.at(at.batch, at.group, j0) :], ac.Nd2NzParams(n, p.E, ld=p.k.row))
+            ac.SetFlag(Event.MTE2_MTE1, i)
+            ac.WaitFlag(Event.MTE2_MTE1, i)
+            slot = i % len(self.scores_l0c)
+            ac.WaitFlag(Event.FIX_M, SCORES + slot)
+            self.products.multiply(self.scores_l0c[slot], self.q_l1[at.item % 2], self.k_l1[i], at.m, n, p.E, (t.bm, t.step, p.E), trans_b=True, start=i)
+            ac.SetFlag(Event.MTE1_MTE2, i)
+            ac.SetFlag(Event.M_FIX, SCORES + slot)
+            ac.WaitFlag(Event.M_FIX, SCORES + slot)
+            ac.Fixpipe(self._space(self.scores, at, t.bn)[i * t.step :], self.scores_l0c[slot], at.m, n, t.bn)
+            ac.SetFlag(Event.FIX_M, SCORES + slot)
         ac.CrossCoreSetFlag(2, ac.PIPE_FIX, READY)
 
     def sums_of(self, at: Place) -> None:
         """weights v to the workspace. The values do not wait for the weights."""
         p, t = self.p, self.t
-        ac.WaitFlag(Event.MTE1_MTE2, at.slot)
-        ac.DataCopy(self.v_l1[at.slot], self.v[p.v.at(at.batch, at.group, at.j0) :], ac.Nd2NzParams(at.n, p.V, ld=p.v.row))
+        for i, j0, n in self._steps(at):
+            ac.WaitFlag(Event.MTE1_MTE2, t.steps + i)
+            ac.DataCopy(self.v_l1[i], self.v[p.v.at(at.batch, at.group, j0) :], ac.Nd2NzParams(n, p.V, ld=p.v.row))
         ac.CrossCoreWaitFlag(WEIGHED)
-        ac.DataCopy(self.w_l1[at.slot], self._space(self.weights, at, t.bn), ac.Nd2NzParams(at.m, at.n, ld=t.bn))
-        ac.SetFlag(Event.MTE2_MTE1, SLOTS + at.slot)
-        ac.WaitFlag(Event.MTE2_MTE1, SLOTS + at.slot)
+        for i, _, n in self._steps(at):
+            ac.DataCopy(self.w_l1[i], self._space(self.weights, at, t.bn)[i * t.step :], ac.Nd2NzParams(at.m, n, ld=t.bn))
+            ac.SetFlag(Event.MTE2_MTE1, t.steps + i)
         ac.WaitFlag(Event.FIX_M, SUMS)
-        self.products.multiply(self.sums_l0c, self.w_l1[at.slot], self.v_l1[at.slot], at.m, p.V, at.n, (t.bm, p.V, t.bn), start=1)
-        ac.SetFlag(Event.MTE1_MTE2, at.slot)
+        for i, _, n in self._steps(at):
+            ac.WaitFlag(Event.MTE2_MTE1, t.steps + i)
+            self.products.multiply(self.sums_l0c, self.w_l1[i], self.v_l1[i], at.m, p.V, n, (t.bm, p.V, t.step), start=i + 1, init=i == 0)
+            ac.SetFlag(Event.MTE1_MTE2, t.steps + i)
         ac.SetFlag(Event.M_FIX, SUMS)
         ac.WaitFlag(Event.M_FIX, SUMS)
         ac.Fixpipe(self._space(self.sums, at, value_pitch(p)), self.sums_l0c, at.m, p.V, value_pitch(p))
@@ -117,9 +138,9 @@ class _Cube:
         ac.CrossCoreSetFlag(2, ac.PIPE_FIX, SUMMED)
 
     def finish(self) -> None:
-        for e in range(SLOTS):
+        for e in range(2 * self.t.steps):
             ac.WaitFlag(Event.MTE1_MTE2, e)
-        for e in (SCORES, SUMS):
+        for e in range(1 + len(self.scores_l0c)):
             ac.WaitFlag(Event.FIX_M, e)
         self.products.finish()
 

@@ -71,7 +71,7 @@ class Products:
             ac.SetFlag(Event.M_MTE1, self.free + s)
 
     def multiply(self, c: Any, a: Any, b: Any, m: Index, n: Index, k: Index, most: tuple[int, int, int], *, trans_a: bool = False,
-                 trans_b: bool = False, start: int = 0, init: Index = True) -> None:
+                 trans_b: bool = False, start: Index = 0, init: Index = True) -> None:
         """most: the largest m, n and k. trans_a: a is stored k x m; trans_b: b is stored n x k."""
         step = min(up(most[2], 16), self.room // up(max(most[:2]), 16) // 16 * 16)
         pitch_a, pitch_b = (ac.CeilAlign(x, 16) for x in (k if trans_a else m, n if trans_b else k))

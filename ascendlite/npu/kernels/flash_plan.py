@@ -56,10 +56,18 @@ class Problem:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Queries and keys of a tile: the cube core multiplies bm x bn, each vector core works on half of the rows."""
+    """Queries and keys of a tile: the cube core multiplies bm x bn, each vector core works on half of the rows.
+
+    step: keys that the cube multiplies at once (forward only).
+    """
 
     bm: int
     bn: int
+    step: int = 0
+
+    @property
+    def steps(self) -> int:
+        return -(-self.bn // self.step)
 
     @property
     def rows(self) -> int:
