@@ -46,3 +46,29 @@ def test_long_rows_take_a_few_passes(columns):
     floor = 2 * x.nbytes / 1.6e12 * 1e6
     for op in (lambda x: x.softmax(-1), lambda x: F.layer_norm(x, (columns,)), lambda x: F.rms_norm(x, (columns,))):
         assert al.npu.estimate(op, x).device_us < 12 * floor
+
+
+@pytest.mark.parametrize(("columns", "dtype"), [(300, "float16"), (9001, "bfloat16"), (20000, "float32")])
+@pytest.mark.parametrize("centred", [False, True])
+def test_gradients_of_norms_and_their_parameters_run_on_the_cores(centred, columns, dtype):
+    al.manual_seed(0)
+    given = [al.randn(*shape).to(getattr(al, dtype)) for shape in ((4, columns), (columns,), (columns,), (4, columns))]
+    found = []
+    for device in ("cpu", "npu"):
+        x, w, b, g = (t.to(device) for t in given)
+        inputs = [t.requires_grad_() for t in ((x, w, b) if centred else (x, w))]
+        y = F.layer_norm(x, (columns,), w, b) if centred else F.rms_norm(x, (columns,), w)
+        with al.npu.profiler.profile() as p:
+            found.append([t.float().cpu() for t in al.autograd.grad(y, inputs, g)])
+    assert not [t.name for t in p.tasks if t.kind == "AI_CPU"]
+    tolerance = {"float32": 1e-5, "float16": 3e-3, "bfloat16": 2e-2}[dtype]
+    for got, want in zip(found[1], found[0], strict=True):
+        assert (got - want).abs().max().item() <= tolerance * want.abs().max().item()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("columns", [4096, 8192, 20000])
+def test_gradients_of_norms_take_two_passes(columns, dtype):
+    x, w = (al.empty(s, dtype=getattr(al, dtype), device="meta").requires_grad_() for s in ((1024, columns), (columns,)))
+    told = al.npu.estimate(lambda x, w: al.autograd.grad(F.rms_norm(x, (columns,), w), (x, w), x.detach()), x, w, chip="910b2")
+    assert told.device_us < 6 * 5 * x.nbytes / 1.6e12 * 1e6

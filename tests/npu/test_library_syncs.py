@@ -121,6 +121,10 @@ def long_rows() -> None:
         al.nn.functional.cross_entropy(x, tensor(150, dtype=al.int64)).backward()
         al.autograd.grad(al.log_softmax(x, 1), x, al.zeros_like(x))
         al.autograd.grad(al.softmax(x, 1), x, al.zeros_like(x))
+        weight.requires_grad_()
+        al.autograd.grad(al.nn.functional.rms_norm(x, (20000,), weight), (x, weight), al.zeros_like(x))
+        x, scale, shift = (tensor(*shape, dtype=dtype).requires_grad_() for shape in ((150, 9001), (9001,), (9001,)))
+        al.autograd.grad(al.nn.functional.layer_norm(x, (9001,), scale, shift), (x, scale, shift), al.zeros_like(x))
 
 
 def reductions() -> None:

@@ -16,6 +16,7 @@ from ascendlite.npu.runtime.launch import launch
 Tensors = tuple[Any, ...]
 _FLOAT32, _INT32 = _core.DTYPE_NAMES["float32"], _core.DTYPE_NAMES["int32"]
 MOST: Final = (1 << 31) - 1  # elements that int32 positions can name
+LEAST_PART: Final = 1024  # columns that are worth a pass
 LEAST_ROWS: Final = 3  # that are streamed, one by a core: fewer are faster by passes of all cores
 
 
@@ -84,6 +85,22 @@ def row_norm(outputs: Tensors, x: Tensor, weight: Tensor | None, bias: Tensor | 
         if bias is not None:
             y = y + bias.detach().reshape(n).to(_FLOAT32)
         _deliver(outputs, (y, mean if mean is not None else rstd * 0.0, rstd))
+
+
+def norm_backward(given: Tensors, n: int, centred: bool, name: str) -> bool:
+    """A kernel that streams (g, x, weight, mean, rstd, dx, dweight, dbias), if UB holds the sums of a row's columns; one for each where it holds one."""
+    g, _, weight = given[:3]
+    tables = [None if weight is None else weight.detach().contiguous()]
+    moved = 3 * g.itemsize + sum(t.itemsize for t in tables if t is not None)
+    operands = [None if t is None else t.detach() for t in (*given[:2], *tables, *given[3:])]
+    size, (dweight, dbias) = streamed(g, n), operands[6:]
+    for choices in ([(dweight, dbias)], [(dweight, None), (None, dbias)]):
+        part = streams.part_of(moved, 12, 4 * n * max(sum(t is not None for t in pair) for pair in choices))
+        if size is not None and part >= LEAST_PART and given[5].is_contiguous():
+            for pair in choices:
+                launch(streams.norm_backward_parts, *operands[:6], *pair, *size, part, centred, blocks=blocks_of(g, n), name=name)
+            return True
+    return False
 
 
 def row_norm_backward(outputs: Tensors, g: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, rstd: Tensor, n: int, centred: bool) -> None:

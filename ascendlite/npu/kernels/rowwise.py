@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from ascendlite.npu.kernels.elementwise import UB_BUDGET, blocks_for
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.events import HardEvent
 from ascendlite.npu.lang.order import SetFlag, WaitFlag, take_events
+from ascendlite.npu.lang.row_parts import add_to_gm
 from ascendlite.npu.lang.rows import LANES, WIDEST, RowWise, barrier
 from ascendlite.npu.lang.tiles import Items, pipeline, scratch
 from ascendlite.npu.programs import kernel
@@ -248,19 +249,6 @@ def row_norm_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, dx: Any
     add_to_gm(totals, r.columns)
 
 
-def add_to_gm(totals: Sequence[tuple[Any, Any]], columns: int) -> None:
-    """Add rows of float32 in UB to rows in GM that other cores add to, too."""
-    if not totals:
-        return
-    event = take_events(HardEvent.V_MTE3, 1)[0]
-    SetFlag(HardEvent.V_MTE3, event)
-    WaitFlag(HardEvent.V_MTE3, event)
-    ac.SetAtomicAdd(f32)
-    for out, total in totals:
-        ac.DataCopyPad(ac.GlobalTensor(out), total, columns)
-    ac.SetAtomicNone()
-
-
 # -- the ops
 
 
@@ -371,15 +359,20 @@ def _row_norm_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None,
     assert g is not None and x is not None
     floats = all(t is None or t.dtype.name in FLOATS for t in inputs)
     totals = [t if t.numel() else None for t in (dweight, dbias)]
-    if not floats or not x.numel() or g.dtype is not x.dtype or any(t is not None and t.dtype.name != "float32" for t in totals):
+    if not floats or not x.numel() or g.dtype is not x.dtype:
         return NotImplemented
-    r = rows_of(x.numel() // n, n, x.itemsize, 3, 6, single=True)
-    if r is None:
-        assert mean is not None and rstd is not None
-        return longrows.row_norm_backward(outputs, g, x, weight, mean, rstd, n, bool(centred))
-    for t in totals:
+    assert mean is not None and rstd is not None
+    sums = [None if t is None else t if t.dtype is _FLOAT32 else _core.empty(tuple(t.shape), dtype=_FLOAT32, device=t.device) for t in totals]
+    for t in sums:
         if t is not None:
             copies.fill(t, 0.0)
-    launch(row_norm_backward, g.contiguous(), x.contiguous(), weight, mean, rstd, dx, *totals, r, bool(centred), blocks=blocks_for(x.nbytes),
-           name="layer_norm_backward" if centred else "rms_norm_backward")
+    r, name = rows_of(x.numel() // n, n, x.itemsize, 3, 6, single=True), "layer_norm_backward" if centred else "rms_norm_backward"
+    given = (g.contiguous(), x.contiguous(), weight, mean, rstd, dx, *sums)
+    if r is not None:
+        launch(row_norm_backward, *given, r, bool(centred), blocks=blocks_for(x.nbytes), name=name)
+    elif not longrows.norm_backward(given, n, bool(centred), name):
+        return longrows.row_norm_backward(outputs, g, x, weight, mean, rstd, n, bool(centred))
+    for t, total in zip(totals, sums, strict=True):
+        if t is not None and t is not total:
+            t.detach().copy_(total)
     return None

@@ -11,7 +11,7 @@ from typing import Any, Final
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels.elementwise import UB_BUDGET
 from ascendlite.npu.lang import dtypes
-from ascendlite.npu.lang.row_parts import RowParts, Stream, Totals, fold, lanes, narrowed, spread, widened
+from ascendlite.npu.lang.row_parts import RowParts, Stream, Totals, add_to_gm, fold, lanes, narrowed, spread, widened
 from ascendlite.npu.lang.rows import LANES, barrier
 from ascendlite.npu.lang.tiles import scratch
 from ascendlite.npu.programs import kernel
@@ -22,9 +22,9 @@ FAR: Final = float(1 << 25)  # beyond every column
 LARGEST_PART: Final = 8192
 
 
-def part_of(moved: int, work: int) -> int:
-    """Columns at a time: `moved` bytes a column pass through two slots, `work` bytes are float32 tiles."""
-    return min(LARGEST_PART, (UB_BUDGET - 8192) // (2 * moved + work) // 512 * 512)
+def part_of(moved: int, work: int, held: int = 0) -> int:
+    """Columns at a time: `moved` bytes a column pass through two slots, `work` bytes are float32 tiles, beside `held` bytes in all."""
+    return min(LARGEST_PART, (UB_BUDGET - 8192 - held) // (2 * moved + work) // 512 * 512)
 
 
 class _Exponentials:
@@ -301,3 +301,88 @@ def _first(w: Any, src: Any, count: Any, best: Any, column: Any, bits: Any, numb
     ac.Select(w, bits, column, FAR, "VSEL_TENSOR_SCALAR_MODE", count)
     barrier()
     fold(ac.Min, nearest, w, count)
+
+
+@kernel(kind="aiv")  # type: ignore[untyped-decorator]
+def norm_backward_parts(g: Any, x: Any, weight: Any, mean: Any, rstd: Any, dx: Any, dweight: Any, dbias: Any, n: int, columns: int, part: int,
+                        centred: bool) -> None:  # fmt: skip
+    """As rowwise.row_norm_backward, in two passes: the sums over a row, then dx. dweight and dbias gather in UB, whole, then in GM."""
+    rows, source, target = RowParts(n, columns, part), Stream((g, x), (), part, passes=2), Stream((), (dx,), part)
+    tables = [] if weight is None else [Stream((weight,), (), part, passes=2, shared=True)]
+    numbers, s, totals = Stream((mean, rstd), (), 1), _Slopes(part, columns, centred), Totals()
+    sums = [(out, scratch(f32, columns)) for out in (dweight, dbias) if out is not None]
+    for _, total in sums:
+        ac.Duplicate(total, 0.0, columns)
+    barrier()
+    for row in rows:
+        for t in rows.number(row, numbers):
+            for k, to in enumerate((s.mean, s.rstd)):
+                ac.Adds(totals.stat, t.ins[k], 0.0, 1)
+                barrier()
+                totals.every(to)
+        s.begin()
+        for t, *more in rows.parts(row, 0, source, *tables):
+            s.load(t, more)
+            s.gather(t.count)
+        s.end(totals)
+        for t, o, *more in rows.parts(row, 1, source, target, *tables):
+            at = t.start - (rows.start + row) * columns
+            s.load(t, more, {id(out): total[at:] for out, total in sums}, dweight, dbias)
+            narrowed(o.outs[0], s.result(t.count), t.count)
+    rows.close(source, target, numbers, *tables)
+    add_to_gm(sums, columns)
+
+
+class _Slopes:
+    """Of a part of a row: u = (x - mean) rstd, and s = g weight; of the row: the means of s u and of s."""
+
+    def __init__(self, part: int, columns: int, centred: bool) -> None:
+        self.g, self.u, self.p = (scratch(f32, part) for _ in range(3))
+        self.mean, self.rstd, self.dot, self.mid = (lanes() for _ in range(4))
+        self.columns, self.centred, self.s = columns, centred, self.g
+
+    def begin(self) -> None:
+        for total in (self.dot, self.mid):
+            ac.Duplicate(total, 0.0, LANES)
+        barrier()
+
+    def load(self, t: Any, table: Any, sums: Any = None, dweight: Any = None, dbias: Any = None) -> None:
+        """u and s of a part; with sums, what its columns add to the gradients of weight and bias."""
+        gv = widened(self.g, t.ins[0], t.count, settled=False)
+        spread(ac.Sub, self.u, widened(self.u, t.ins[1], t.count), self.mean, t.count)
+        spread(ac.Mul, self.u, self.u, self.rstd, t.count)
+        if sums and dbias is not None:
+            ac.Add(sums[id(dbias)], sums[id(dbias)], gv, t.count)
+        if sums and dweight is not None:
+            ac.Mul(self.p, gv, self.u, t.count)
+            barrier()
+            ac.Add(sums[id(dweight)], sums[id(dweight)], self.p, t.count)
+        barrier()
+        self.s = gv
+        if table:
+            ac.Mul(self.g, gv, widened(self.p, table[0].ins[0], t.count), t.count)
+            barrier()
+            self.s = self.g
+
+    def gather(self, count: Any) -> None:
+        ac.Mul(self.p, self.s, self.u, count)
+        barrier()
+        fold(ac.Add, self.dot, self.p, count)
+        if self.centred:
+            fold(ac.Add, self.mid, self.s, count)
+
+    def end(self, totals: Totals) -> None:
+        for total in (self.dot, self.mid) if self.centred else (self.dot,):
+            totals.all("SUM", total)
+            ac.Muls(total, total, 1.0 / self.columns, LANES)
+            barrier()
+
+    def result(self, count: Any) -> Any:
+        """rstd (s - u mean(s u) - mean(s))."""
+        spread(ac.Mul, self.u, self.u, self.dot, count)
+        ac.Sub(self.p, self.s, self.u, count)
+        barrier()
+        if self.centred:
+            spread(ac.Sub, self.p, self.p, self.mid, count)
+        spread(ac.Mul, self.p, self.p, self.rstd, count)
+        return self.p

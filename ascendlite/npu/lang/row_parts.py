@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from ascendlite.npu.lang import order
 from ascendlite.npu.lang.dtypes import f32
 from ascendlite.npu.lang.elementwise import Adds, Cast, Duplicate
+from ascendlite.npu.lang.events import HardEvent
+from ascendlite.npu.lang.movement import DataCopyPad, SetAtomicAdd, SetAtomicNone
+from ascendlite.npu.lang.order import SetFlag, WaitFlag, take_events
 from ascendlite.npu.lang.reorder import Brcb, ReduceRepeat
 from ascendlite.npu.lang.rows import LANES, MOST_REPEATS, barrier
 from ascendlite.npu.lang.tensors import Argument, GlobalTensor, LocalTensor
@@ -142,3 +145,16 @@ class Totals:
         barrier()
         Adds(to, self.blocks, 0.0, LANES, 1, (1, 0, 8, 8))
         barrier()
+
+
+def add_to_gm(totals: Sequence[tuple[Argument, LocalTensor]], columns: int) -> None:
+    """Add rows of float32 in UB to rows in GM that other cores add to, too."""
+    if not totals:
+        return
+    event = take_events(HardEvent.V_MTE3, 1)[0]
+    SetFlag(HardEvent.V_MTE3, event)
+    WaitFlag(HardEvent.V_MTE3, event)
+    SetAtomicAdd(f32)
+    for out, total in totals:
+        DataCopyPad(GlobalTensor(out), total, columns)
+    SetAtomicNone()
