@@ -72,3 +72,13 @@ def test_gradients_of_norms_take_two_passes(columns, dtype):
     x, w = (al.empty(s, dtype=getattr(al, dtype), device="meta").requires_grad_() for s in ((1024, columns), (columns,)))
     told = al.npu.estimate(lambda x, w: al.autograd.grad(F.rms_norm(x, (columns,), w), (x, w), x.detach()), x, w, chip="910b2")
     assert told.device_us < 6 * 5 * x.nbytes / 1.6e12 * 1e6
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("rows", [1, 9])
+def test_sums_over_rows_of_many_columns_run_on_the_cores(rows, dtype):
+    x = al.randn(rows, 20003).to(getattr(al, dtype))
+    with al.npu.profiler.profile() as p:
+        got = x.npu().sum(0)
+    assert not [t.name for t in p.tasks if t.kind == "AI_CPU"]
+    assert (got.float().cpu() - x.float().sum(0)).abs().max().item() <= {"float32": 1e-5, "float16": 1e-2}[dtype]

@@ -18,6 +18,7 @@ from ascendlite.npu.runtime.launch import launch
 FLAT: Final = 2048  # columns of a row when everything is reduced: 8 KiB of float32, short of the widest row
 MOST_STEPS: Final = 64  # vector instructions a tile for slices of a row
 _FLOAT32: Final = _core.DTYPE_NAMES["float32"]
+PIECE: Final = 8192  # columns of a matrix whose rows do not fit UB
 
 
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
@@ -94,9 +95,14 @@ def columns_sum(x: Tensor, square: bool = False) -> Tensor | None:
     """The float32 sums of the columns of a contiguous matrix."""
     rows, columns = x.shape
     r = rows_of(rows, columns, x.itemsize, 1, 2)
-    if r is None:
-        return None
     out = _new((columns,), _FLOAT32, x)
+    if r is None:  # a row does not fit UB: by pieces of the columns, each laid out anew
+        for at in range(0, columns, PIECE):
+            sums = columns_sum(x[:, at : at + PIECE].contiguous(), square)
+            if sums is None:
+                return None
+            out[at : at + PIECE].copy_(sums)
+        return out
     copies.fill(out, 0.0)
     launch(reduce_columns, x, out, r, square, blocks=blocks_for(x.nbytes), name="reduce_sum")
     return out
