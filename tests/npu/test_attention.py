@@ -79,7 +79,7 @@ def problem(L: int, S: int, causal: bool) -> Problem:
     return Problem(1, 3, 3, L, S, 40, 40, causal, 0, 40**-0.5, *lie)
 
 
-@pytest.mark.parametrize("tiles", [Tiles(16, 64), Tiles(32, 128), Tiles(64, 64), Tiles(128, 64), Tiles(64, 256)])
+@pytest.mark.parametrize("tiles", [Tiles(16, 64, 64), Tiles(32, 128, 64), Tiles(64, 64, 32), Tiles(128, 64, 16), Tiles(64, 256, 128)])
 def test_the_result_does_not_depend_on_the_tiles(tiles: Tiles, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(5)
     x = [al.tensor(rng.standard_normal((1, 3, n, 40)).astype(np.float32)) for n in (170, 200, 200)]

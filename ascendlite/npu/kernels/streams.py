@@ -342,9 +342,8 @@ class _Slopes:
         self.columns, self.centred, self.s = columns, centred, self.g
 
     def begin(self) -> None:
-        for total in (self.dot, self.mid):
+        for total in (self.dot, self.mid):  # settled when the first part is loaded
             ac.Duplicate(total, 0.0, LANES)
-        barrier()
 
     def load(self, t: Any, table: Any, sums: Any = None, dweight: Any = None, dbias: Any = None) -> None:
         """u and s of a part; with sums, what its columns add to the gradients of weight and bias."""
@@ -357,7 +356,6 @@ class _Slopes:
             ac.Mul(self.p, gv, self.u, t.count)
             barrier()
             ac.Add(sums[id(dweight)], sums[id(dweight)], self.p, t.count)
-        barrier()
         self.s = gv
         if table:
             ac.Mul(self.g, gv, widened(self.p, table[0].ins[0], t.count), t.count)
@@ -375,7 +373,6 @@ class _Slopes:
         for total in (self.dot, self.mid) if self.centred else (self.dot,):
             totals.all("SUM", total)
             ac.Muls(total, total, 1.0 / self.columns, LANES)
-            barrier()
 
     def result(self, count: Any) -> Any:
         """rstd (s - u mean(s u) - mean(s))."""
