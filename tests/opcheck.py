@@ -17,15 +17,14 @@ _device = "cpu"
 
 @contextmanager
 def on(device: str) -> Iterator[None]:
-    """Draw inputs on another device, and make it the default, so that a row's own tensors are born there too. Float32 is multiplied in full."""
+    """Draw inputs on another device, and make it the default, so that a row's own tensors are born there too."""
     global _device
     former, _device = _device, device
-    allowed, al.npu.conv.allow_hf32 = al.npu.conv.allow_hf32, False
     try:
         with al.device(device):
             yield
     finally:
-        _device, al.npu.conv.allow_hf32 = former, allowed
+        _device = former
 
 
 def kind_of(dtype: str) -> str:

@@ -14,7 +14,7 @@ from ascendlite.nn.functional import linear
 @pytest.fixture(autouse=True)
 def _defaults() -> Iterator[None]:
     yield
-    al.npu.matmul.allow_hf32, al.npu.conv.allow_hf32 = False, True
+    al.npu.matmul.allow_hf32, al.npu.conv.allow_hf32 = False, False
 
 
 def drawn(*shape: int, seed: int) -> al.Tensor:
@@ -63,8 +63,8 @@ def test_gradients_follow_their_family() -> None:
         assert 2e-5 * scale < np.abs(cut - exact).max() < 2e-3 * scale
 
 
-def test_defaults_are_those_of_torch_npu_and_only_bools_are_taken() -> None:
-    assert (al.npu.matmul.allow_hf32, al.npu.conv.allow_hf32) == (False, True)
+def test_float32_is_not_cut_unless_asked_and_only_bools_are_taken() -> None:
+    assert (al.npu.matmul.allow_hf32, al.npu.conv.allow_hf32) == (False, False)
     with pytest.raises(TypeError, match=r"npu.matmul.allow_hf32: must be True or False, not int"):
         al.npu.matmul.allow_hf32 = 1  # type: ignore[assignment]
     with pytest.raises(AttributeError):

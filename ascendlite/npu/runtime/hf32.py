@@ -10,9 +10,10 @@ class Switch:
 
     With it, float32 inputs are rounded to the nearest number of 10 bits of mantissa, ties to even, when they enter the multiplier, at twice the
     rate; products and sums stay float32. Relative error of an input: at most 2^-11. The wide numerics modes round nothing.
+    False at first: what a CPU computes in float32, the device does. torch_npu begins with True for `conv`; set it to see those numbers and times.
 
     >>> al.npu.matmul.allow_hf32, al.npu.conv.allow_hf32
-    (False, True)
+    (False, False)
     """
 
     __slots__ = ("_allow", "_name")
@@ -35,6 +36,6 @@ class Switch:
         return f"<ascendlite.npu.{self._name}: allow_hf32={self._allow}>"
 
 
-# The defaults of torch_npu: products in full float32, convolutions in HF32.
+# Float32 is float32 unless a program asks otherwise. (torch_npu lets convolutions cut their inputs unless asked not to.)
 matmul: Final = Switch("matmul", False)
-conv: Final = Switch("conv", True)
+conv: Final = Switch("conv", False)
