@@ -206,7 +206,7 @@ def _key_of(like: Tensor, seed: int, offset: int) -> Tensor:
     """Seed and offset in the card's memory, which the host fills in as it launches: arguments of a launch travel with it."""
     made: Tensor = _core.empty((2,), dtype=_INT64, device=like.device)
     if not like.is_meta:
-        _core.copy_native(wide.on_host(made), _core.tensor([seed, offset], dtype=_INT64, device="cpu"))
+        wide.upload(made, _core.tensor([seed, offset], dtype=_INT64, device="cpu"))
     return made
 
 
