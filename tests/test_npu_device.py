@@ -150,6 +150,16 @@ def test_wide_modes_hold_every_float_in_more_bits() -> None:
     assert (y * 3 - 1).abs().max().item() < 1e-3 and y.tolist()[0] == float(np.float16(1 / 3))
 
 
+def test_an_error_in_a_wide_mode_is_told_as_it_is() -> None:
+    def fail() -> None:
+        x = al.ones(3, device="npu")
+        x.reshape(2)
+
+    with pytest.raises(al.errors.ShapeError, match="reshape"), al.npu.numerics("fp32"):
+        fail()
+    assert al.npu.get_numerics() == "device"
+
+
 def test_layers_are_copied_on_the_device() -> None:
     layer = al.nn.Linear(3, 4).to("npu")
     assert copy.deepcopy(layer).weight.device == layer.weight.device

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
+from types import TracebackType
+
 from ascendlite.errors import ArgumentError
 from ascendlite.npu import backend
 from ascendlite.npu.runtime.device import state
@@ -40,5 +43,12 @@ class numerics:
     def __enter__(self) -> numerics:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        _set(self._former)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None:
+            _set(self._former)
+            return
+        traceback.clear_frames(trace)  # variables of the calls that failed hold tensors
+        try:
+            _set(self._former)
+        except RuntimeError as busy:
+            error.add_note(f"npu.numerics: the mode stays {state.numerics!r}: {busy}, then call al.npu.numerics({self._former!r})")
