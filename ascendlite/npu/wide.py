@@ -5,6 +5,7 @@ The card works behind the host's back: what looks at its memory here waits for i
 
 from __future__ import annotations
 
+import atexit
 from typing import Any
 
 from ascendlite import _davinci
@@ -16,7 +17,7 @@ _PACKED = "float4_e2m1fn_x2"  # two values share a byte: they keep their codes i
 _INDICES = ("int32", "int64")
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 _MOST_RANGES = 4096
-_RANGES: dict[int, tuple[int, int, int]] = {}  # by a storage's serial number: its version, its smallest and its largest integer
+_RANGES: dict[int, tuple[int, Any, int, int]] = {}  # by a storage's serial number: its version, its dtype, its smallest and its largest integer
 _WIDENED = {"fp32": (_core.DTYPE_NAMES["float32"], 4), "fp64": (_core.DTYPE_NAMES["float64"], 8)}
 
 
@@ -24,6 +25,9 @@ def settle() -> None:
     """Wait until the card's work so far is done."""
     if _davinci.drain():
         state.overflow = True
+
+
+atexit.register(settle)  # the work uses memory that ends with the process, and what failed in it is told
 
 
 def address(t: Tensor) -> int:
@@ -60,16 +64,18 @@ def upload(target: Tensor, source: Tensor) -> None:
         _davinci.upload(target.data_ptr(), source.data_ptr(), source.nbytes)
     else:
         _core.copy_native(on_host(target), source)
-    if source.numel() and source.dtype.name in _INDICES and source.is_contiguous():
-        note_range(target, *_davinci.extremes(source.data_ptr(), source.numel(), source.itemsize, source.itemsize))
+    if source.numel() and source.dtype.name in _INDICES and source.dtype is target.dtype and source.is_contiguous():
+        _note_range(target, *_davinci.extremes(source.data_ptr(), source.numel(), source.itemsize, source.itemsize))
 
 
-def note_range(t: Tensor, low: int, high: int) -> None:
-    """Remember what a device tensor's integers lie between, until it is written again."""
+def _note_range(t: Tensor, low: int, high: int) -> None:
+    """Remember what the integers of a device tensor that is all of its storage lie between, until it is written again."""
+    block = t.untyped_storage()
+    if t.nbytes != block.nbytes:
+        return
     if len(_RANGES) >= _MOST_RANGES:
         _RANGES.clear()
-    block = t.untyped_storage()
-    _RANGES[block.serial] = (block.version, low, high)
+    _RANGES[block.serial] = (block.version, t.dtype, low, high)
 
 
 def within(t: Tensor, low: int = _SMALLEST, high: int = _LARGEST) -> bool:
@@ -77,8 +83,8 @@ def within(t: Tensor, low: int = _SMALLEST, high: int = _LARGEST) -> bool:
     if not t.numel():
         return True
     block = t.untyped_storage()
-    version, least, most = _RANGES.get(block.serial, (-1, 0, 0))
-    if version == block.version and low <= least and most <= high:
+    version, dtype, least, most = _RANGES.get(block.serial, (-1, None, 0, 0))
+    if version == block.version and dtype is t.dtype and low <= least and most <= high:
         return True
     least, most = _extremes(t)
     return low <= least and most <= high

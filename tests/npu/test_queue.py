@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -76,6 +78,22 @@ def test_a_known_range_of_indices_is_forgotten_when_they_are_written() -> None:
         table[index]
     index.sub_(1)
     assert table[index].cpu()[1, 0].item() == 9
+
+
+def test_a_range_is_that_of_the_whole_and_of_its_dtype() -> None:
+    table, index = al.arange(12.0, device="npu").reshape(4, 3), al.tensor([100, 100]).to("npu")
+    index[:1].copy_(al.tensor([0]))
+    with pytest.raises(IndexError, match="100"):
+        table[index]
+    odd = al.tensor([2**31]).to("npu").view(al.int32)
+    with pytest.raises(IndexError):
+        al.index_select(table, 0, odd)
+
+
+def test_work_that_nobody_waited_for_ends_before_the_process_does() -> None:
+    code = ("import ascendlite as al; al.set_num_threads(2); x = al.ones(1024, 1024, device='npu'); y = x\n"
+            "for _ in range(9): y = (y @ x) * 1e-3")  # fmt: skip
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=60)
 
 
 def test_overflow_is_seen_whenever_it_is_asked_for() -> None:

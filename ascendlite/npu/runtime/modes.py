@@ -44,10 +44,15 @@ class numerics:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is None:
+        try:
             _set(self._former)
-            return
-        traceback.clear_frames(trace)  # variables of the calls that failed hold tensors
+        except RuntimeError:
+            if error is None:
+                raise
+            traceback.clear_frames(trace)  # variables of the calls that failed hold tensors
+            self._leave_after(error)
+
+    def _leave_after(self, error: BaseException) -> None:
         try:
             _set(self._former)
         except RuntimeError as busy:
