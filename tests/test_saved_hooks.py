@@ -90,6 +90,19 @@ def test_a_hook_waits_for_several_gradients() -> None:
     assert [[True, True]] == seen
 
 
+def test_a_pass_that_reaches_some_tensors_tells_of_these() -> None:
+    a, b = al.ones(2, requires_grad=True), al.ones(2, requires_grad=True)
+    seen: list[list[bool]] = []
+    firsts: list[list[float]] = []
+    graph.register_multi_grad_hook([a, b], lambda grads: seen.append([g is not None for g in grads]))
+    graph.register_multi_grad_hook([a, b], lambda grad: firsts.append(grad.tolist()), mode="any")
+    (a * 2).sum().backward()
+    (a * 3).sum().backward()
+    (b * 4).sum().backward()
+    assert seen == [[True, False], [True, False], [False, True]]
+    assert firsts == [[2.0, 2.0], [3.0, 3.0], [4.0, 4.0]]
+
+
 def test_increment_version_is_a_write() -> None:
     x = al.ones(2, requires_grad=True)
     z = x * 1.0

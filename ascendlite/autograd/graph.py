@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from ascendlite.absent import absent as _absent
@@ -87,7 +87,8 @@ class _Handles:
 
 
 def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., None], *, mode: Literal["all", "any"] = "all") -> _Handles:
-    """Call fn([gradient of each tensor]) when all of them are there, or (mode "any") fn(gradient) at the first one of each pass.
+    """Call fn([gradient of each tensor, None where it has none]) at the end of each backward pass that reaches one of them, or (mode "any")
+    fn(gradient) at the first one of each pass.
 
     >>> a, b = al.ones(2, requires_grad=True), al.ones(2, requires_grad=True)
     >>> handle = al.autograd.graph.register_multi_grad_hook([a, b], lambda grads: print(len(grads)))
@@ -96,21 +97,22 @@ def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., None],
     """
     if mode not in ("all", "any"):
         raise ValueError(f"register_multi_grad_hook: Expects mode to be one of ('all', 'any') but got {mode}")
-    lock = threading.Lock()
-    found: dict[int, Tensor] = {}
+    found: dict[int, dict[int, Tensor]] = {}  # gradients by place, of each pass that is under way
 
-    def hook(position: int) -> Callable[[Tensor], None]:
+    def tell(number: int) -> None:
+        grads = found.pop(number)
+        if mode == "all":
+            fn([grads.get(k) for k in range(len(tensors))])
+
+    def hook(place: int) -> Callable[[Tensor], None]:
         def take(grad: Tensor) -> None:
-            with lock:
-                first = not found
-                found[position] = grad
-                grads = [found.get(k) for k in range(len(tensors))]
-                if full := len(found) == len(tensors):
-                    found.clear()
-            if mode == "any" and first:
-                fn(grad)
-            elif mode == "all" and full:
-                fn(grads)
+            number = _core.backward_pass()
+            first = number not in found
+            found.setdefault(number, {})[place] = grad
+            if first:
+                _core.at_end_of_pass(partial(tell, number))
+                if mode == "any":
+                    fn(grad)
 
         return take
 

@@ -57,6 +57,7 @@ cdef extern from "host.h" namespace "al" nogil:
         cbool doubles
         int autocast
         int default_device
+        int64_t pass_ "pass"
     Mode mode
 
     cdef struct Capsule:

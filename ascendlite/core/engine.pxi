@@ -17,6 +17,7 @@ cdef class GraphTask:
     cdef list captured
     cdef set ends                # slots at which the pass ends, or None
     cdef ReadyQueue ready
+    cdef list at_end             # what is called when the pass is over, or None
     cdef Node running            # for notes on errors
 
     def __dealloc__(self):
@@ -319,15 +320,13 @@ def run_backward(tuple tensors, tuple grads, bint keep_graph, bint create_graph,
     cdef Tensor t
     cdef int64_t slot
     cdef bint former = mode.grad
-    if SPARE is not None:
-        task, SPARE = SPARE, None
-    else:
-        task = GraphTask.__new__(GraphTask)
+    cdef int64_t outer = mode.pass_
+    task, SPARE = SPARE if SPARE is not None else GraphTask.__new__(GraphTask), None
     TASKS += 1
     task.id, task.keep_graph, task.create_graph, task.accumulate = TASKS, keep_graph, create_graph, accumulate
     task.all_needed = True
     ACTIVE[task.id] = task
-    mode.grad = create_graph
+    mode.grad, mode.pass_ = create_graph, task.id
     try:
         for item, g in zip(tensors, grads):
             t = <Tensor>item
@@ -342,17 +341,32 @@ def run_backward(tuple tensors, tuple grads, bint keep_graph, bint create_graph,
                 task.locate(inputs)
             task.mark_needed()
         task.execute()
+        for call in task.at_end or ():
+            call()
     except Exception as error:
         task.explain(error)
         raise
     finally:
-        mode.grad = former
+        mode.grad, mode.pass_ = former, outer
         del ACTIVE[task.id]
     captured = task.captured
     task.forget()
-    task.displaced = task.captures = task.captured = task.ends = None
+    task.displaced = task.captures = task.captured = task.ends = task.at_end = None
     SPARE = task  # with the memory of its lists; one that raised is dropped
     return captured
+
+
+def backward_pass() -> int:
+    """The number of the backward pass that runs in this thread, 0 outside of one."""
+    return mode.pass_
+
+
+def at_end_of_pass(call: Callable[[], None]) -> None:
+    """Call a function when the backward pass that runs in this thread is over, if it does not fail."""
+    cdef GraphTask task = <GraphTask>ACTIVE[mode.pass_]
+    if task.at_end is None:
+        task.at_end = []
+    task.at_end.append(call)
 
 
 def custom_node(str label, tuple inputs, outputs, fn):

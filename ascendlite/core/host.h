@@ -23,6 +23,7 @@ struct Mode {
   bool doubles = false;  // float64 tensors may be made on an NPU, for its own CPU
   int autocast = -1;  // dtype code, -1 = off
   int default_device = 0;
+  int64_t pass = 0;  // the backward pass that runs, 0: none
 };
 inline thread_local Mode mode;
 
