@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import ascendlite as al
 from ascendlite.core import OPS
-from ascendlite.npu import coverage, reasons
+from ascendlite.npu import aicpu, coverage, reasons
+from ascendlite.npu.chips import chip as chips
+
+SOURCES = tomllib.loads((Path(chips.__file__).parent / "sources.toml").read_text())
 
 
 def test_every_op_has_one_place() -> None:
@@ -20,6 +25,20 @@ def test_what_stays_on_the_ai_cpu_has_a_reason_and_nothing_else_has() -> None:
     names = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert sorted(names) == sorted({**reasons.OPERATORS, **reasons.MISSING})
     assert all(reasons.reason(name) in coverage.text() or name in reasons.OPERATORS for name in names)
+    counted = aicpu.costs()["operations"]
+    assert not [name for name in names if name not in counted and OPS[name].cost is None], "an op of the AI CPU has no cost"
+    assert not [name for name in counted if name not in {"other", *names, *OPS}], "a cost of what the AI CPU does not run"
+    rows = {**counted, **{key: row for key, row in aicpu.costs().items() if key != "operations"}}
+    assert not [name for name, row in rows.items() if not {"value", "unit", "source"} <= set(row) or row["source"] not in SOURCES]
+
+
+def test_the_cost_of_an_op_of_the_ai_cpu_is_in_estimates_and_profiles() -> None:
+    x = al.empty(100_000, device="meta")
+    (zeta,) = al.npu.estimate(lambda t: al.special.zeta(t, t), x).rows
+    assert (zeta.kind, zeta.us) == ("AI_CPU", aicpu.task_us(430 * 100_000 + 12 * 100_000))
+    with al.npu.profiler.profile() as p:
+        al.ones(100_000, device="npu").digamma()
+    assert [t.duration_us for t in p.tasks if t.name == "digamma"] == [aicpu.task_us(60 * 100_000 + 8 * 100_000)]
 
 
 def test_an_op_of_the_program_is_told_as_such() -> None:

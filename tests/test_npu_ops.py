@@ -18,8 +18,8 @@ from tests.test_ops import ROWS, variants
 
 
 @pytest.fixture(autouse=True)
-def _on_the_npu() -> Iterator[None]:
-    with opcheck.on("npu"):
+def _on_the_npu(request: pytest.FixtureRequest) -> Iterator[None]:
+    with opcheck.on("npu"), al.npu.numerics(request.config.getoption("numerics")):
         yield
 
 

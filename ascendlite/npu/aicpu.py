@@ -1,31 +1,58 @@
 """The card's own CPU: where CANN too runs what its AI cores have no kernel for. It is slow, and the profile shows it.
 
-Values come from the native loops and kernels of this library, run on the card's memory; the clock follows the model below.
+Values come from the native loops and kernels of this library, run on the card's memory; times from the section `ai_cpu` of costs.toml.
 """
 
 from __future__ import annotations
 
+import math
+import tomllib
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from ascendlite.core import DType, Op, Tensor, _core, float32, float64
 from ascendlite.meta import op_flops
 from ascendlite.npu import wide
+from ascendlite.npu.clock import COSTS
 from ascendlite.npu.runtime import stream
 from ascendlite.npu.runtime.stream import shapes
 
-# Six AI CPUs a die (platform ini of the 910B). A task is resolved, scheduled and completed in 200 + 390 + 240 of their cycles at 2 GHz
-# (pypto's cost model), after a register write and read of 0.14 and 0.6 us. What one of them does in a microsecond is not published:
-# 1000 operations or bytes a core assumes one a cycle at about 1 GHz.
-CORES = 6
-TASK_US = (200 + 390 + 240) / 2000 + 0.14 + 0.6
-WORK_PER_US = 1000.0
 _FLOAT32_ONLY = ("fp4_encode", "fp4_decode")  # no float64, as which the fp64 mode shows floats
+
+
+@cache
+def costs() -> Mapping[str, Any]:
+    """The constants of the AI CPU, and under "operations" those of its ops, each with its unit and source."""
+    found: Mapping[str, Any] = tomllib.loads(COSTS.read_text(encoding="utf-8"))["ai_cpu"]
+    return found
+
+
+def operations(name: str, elements: int) -> float:
+    """Operations of an op of the AI CPU whose largest operand has so many elements; those of `other` for what has no row."""
+    table = costs()["operations"]
+    row = table.get(name, table["other"])
+    return float(row["value"]) * elements * (math.log2(max(elements, 2)) if row.get("log2") else 1.0)
+
+
+def task_us(work: float) -> float:
+    """Microseconds of a task that moves and computes `work` bytes and operations."""
+    c = {key: float(row["value"]) for key, row in costs().items() if key != "operations"}
+    start = c["task_cycles"] / c["clock"] + c["register_write_us"] + c["register_read_us"]
+    return start + work / (c["cores"] * c["work"])
 
 
 def _submit(name: str, work: float, tensors: tuple[Any, ...]) -> None:
     index = next((t.device.index or 0 for t in tensors if isinstance(t, Tensor) and t.is_npu), 0)
     queue = stream.current_stream(index)
-    queue.submit(stream.Task(name, "AI_CPU", TASK_US + work / (CORES * WORK_PER_US), queue.stream_id, index, tensors=shapes(tensors) if stream.host.listeners else ()))
+    queue.submit(stream.Task(name, "AI_CPU", task_us(work), queue.stream_id, index, tensors=shapes(tensors) if stream.host.listeners else ()))
+
+
+def _work(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...], outputs: tuple[Any, ...]) -> float:
+    """What an op counts itself, or its row in costs.toml says."""
+    if op.cost is not None:
+        return float(op_flops(op, inputs, attrs, outputs))
+    return operations(op.name, max((t.numel() for t in (*outputs, *inputs) if isinstance(t, Tensor)), default=0))
 
 
 def _bytes(tensors: tuple[Any, ...]) -> int:
@@ -39,7 +66,7 @@ def _narrowed(tensors: tuple[Any, ...]) -> tuple[Any, ...]:
 def launch(op: Op, outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...], attrs: tuple[Any, ...], dry: bool) -> None:
     """Run an op's native kernel on the card's memory."""
     tensors = (*outputs, *inputs)
-    _submit(op.name, op_flops(op, inputs, attrs, outputs) + _bytes(tensors), tensors)
+    _submit(op.name, _work(op, inputs, attrs, outputs) + _bytes(tensors), tensors)
     if dry:
         return
     seen = tuple(wide.on_host(t) for t in outputs)
@@ -56,7 +83,7 @@ def launch(op: Op, outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...
 def pointwise(op: Op, output: Tensor, args: tuple[Any, ...], compute: DType, dry: bool) -> None:
     """Run a pointwise op's native loop on the card's memory."""
     tensors = (output, *args)
-    _submit(op.name, output.numel() + _bytes(tensors), tensors)
+    _submit(op.name, operations(op.name, output.numel()) + _bytes(tensors), tensors)
     if not dry:
         operands = tuple(wide.on_host(a) for a in args)
         widest = next((o.dtype for a, o in zip(args, operands, strict=True) if isinstance(a, Tensor) and a.dtype is compute), compute)
@@ -65,13 +92,13 @@ def pointwise(op: Op, output: Tensor, args: tuple[Any, ...], compute: DType, dry
 
 def copy(target: Tensor, source: Tensor, dry: bool) -> None:
     """Copy and cast between tensors on the card."""
-    _submit("copy", source.numel() + _bytes((target, source)), (target, source))
+    _submit("copy", operations("other", source.numel()) + _bytes((target, source)), (target, source))
     if not dry:
         _core.copy_native(wide.on_host(target), wide.on_host(source))
 
 
 def fill(target: Tensor, value: float, dry: bool) -> None:
     """Set every element of a tensor on the card."""
-    _submit("fill", target.numel() + target.nbytes, (target,))
+    _submit("fill", operations("other", target.numel()) + target.nbytes, (target,))
     if not dry:
         _core.fill_native(wide.on_host(target), value)

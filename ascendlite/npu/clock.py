@@ -36,6 +36,7 @@ _CUBE_CODES: Final[Mapping[str, tuple[int, ...]]] = {
 def costs(generation: str) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
     """The sections of costs.toml for a generation of chips or a branch of one, over those that it inherits from."""
     raw = tomllib.loads(COSTS.read_text(encoding="utf-8"))
+    raw.pop("ai_cpu")
     if generation not in raw:
         raise FileFormatError(f"costs: {COSTS} has no generation {generation!r}; it has {', '.join(raw)}")
     own = raw[generation]

@@ -99,8 +99,16 @@ def _gradient(g, y, given, w, b, h0, c0, mode, reverse, *, needs):
     return dgiven, dw, db, dh, dc if mode == _LSTM else None
 
 
-_sequence = Op("rnn_sequence", inputs=5, infer=_sequence_shapes, vjp_all=_gradient)
-_sequence_backward = Op("rnn_sequence_backward", inputs=8, infer=_backward_shapes)
+def _cost(steps, w):
+    """FLOPs of a product a step, (B, H) with (G, H), and of some ten operations a gate."""
+    return steps.numel() * (2 * w.shape[1] + 10)
+
+
+_sequence = Op("rnn_sequence", inputs=5, infer=_sequence_shapes, vjp_all=_gradient, cost=lambda given, w, *rest: _cost(given, w))
+_sequence_backward = Op(
+    "rnn_sequence_backward", inputs=8, infer=_backward_shapes,
+    cost=lambda g, gc, out, cells, kept, w, *rest: out.numel() * w.shape[0] // w.shape[1] * (2 * w.shape[1] + 10),
+)
 
 
 def _check(op: str, given: Tensor, w_hh: Tensor, state: tuple[Tensor, ...], gates: int) -> None:

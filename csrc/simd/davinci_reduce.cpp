@@ -95,7 +95,7 @@ void reduce_eights(char* const* data, const int64_t* size, int64_t n) {
   const auto neighbours = [](Eight a, Eight b, auto&& pick) {
     return pick(__builtin_shuffle(a, b, Order{0, 2, 4, 6, 8, 10, 12, 14}), __builtin_shuffle(a, b, Order{1, 3, 5, 7, 9, 11, 13, 15}));
   };
-  if (size[0] == kSum) return fold(add_pairs);
+  if (size[0] == kSum) return fold([](Eight a, Eight b) { return add_pairs(a, b); });
   if (size[0] == kMax)
     return fold([&](Eight a, Eight b) { return neighbours(a, b, [](Eight x, Eight y) { return (x != x) | (x > y) ? x : y; }); });
   fold([&](Eight a, Eight b) { return neighbours(a, b, [](Eight x, Eight y) { return (x != x) | (x < y) ? x : y; }); });

@@ -126,7 +126,7 @@ def test_sorting_four_runs_and_merging_them() -> None:
         ac.PipeBarrier(ac.PIPE_V)
         ac.MrgSort(merged, [pairs[64 * i :] for i in range(4)], [32] * 4)
         ac.PipeBarrier(ac.PIPE_V)
-        ac.Extract(d, d[128:].ReinterpretCast(u32), merged, 128)
+        ac.Extract(d, d[128:].ReinterpretCast(u32), merged, 128 // 32)
 
     out = through_ub(work, np.zeros(256, np.float32), x, np.arange(128, dtype=np.uint32))
     np.testing.assert_array_equal(out[:128], np.sort(x)[::-1])

@@ -42,6 +42,12 @@ def _merge(src: Any, dst: Any, count: int, keep: int) -> Any:
     return src
 
 
+def _part(values: Any, places: Any, pairs: Any, count: int) -> None:
+    """The values and the places of the first `count` pairs; what Extract does for whole lists."""
+    ac.GatherMask(values, pairs, 1, 2 * count)
+    ac.GatherMask(places, pairs.ReinterpretCast(dtypes.u32), 2, 2 * count)
+
+
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
 def rank_rows(x: Any, values: Any, indices: Any, r: Rows, k: int, rising: bool) -> None:
     """The first k of each row in falling or rising order, with their places.
@@ -67,7 +73,7 @@ def rank_rows(x: Any, values: Any, indices: Any, r: Rows, k: int, rising: bool) 
         for i in ac.range(t.count):
             first, second = a[i * padded * 2 :], b[i * padded * 2 :]
             keep = n if rising else k
-            ac.Extract(best, place, _merge(first, second, padded // LIST, keep), keep)
+            _part(best, place, _merge(first, second, padded // LIST, keep), keep)
             barrier()
             found, where = best, place.ReinterpretCast(dtypes.i32)
             if rising:

@@ -293,8 +293,6 @@ def Transpose(dst: LocalTensor, src: LocalTensor) -> None:
 # -- sorting
 
 
-
-
 @remembered
 def Sort32(dst: LocalTensor, src: LocalTensor, index: LocalTensor, repeat: Index) -> None:
     """Each repeat sorts 32 elements, largest first: pairs of 8 bytes (value, u32 index) to dst."""
@@ -342,11 +340,12 @@ def _merge(dst: LocalTensor, sources: Sequence[LocalTensor], lengths: Sequence[I
     call.finish((1, 1, 1, 8, 8, 8), extra=(len(sources), *lengths, *(0,) * (4 - len(lengths))))
 
 
-def Extract(values: LocalTensor, indices: LocalTensor, pairs: LocalTensor, count: int) -> None:
-    """The values and the u32 indices of `count` sorted pairs: two GatherMasks."""
-    narrow = values.dtype.itemsize == 2
-    GatherMask(values, pairs.ReinterpretCast(values.dtype), 3 if narrow else 1, count * (4 if narrow else 2))
-    GatherMask(indices, pairs.ReinterpretCast(dtypes.u32), 2, count * 2)
+def Extract(dstValue: LocalTensor, dstIndex: LocalTensor, sorted: LocalTensor, repeatTime: Index) -> None:
+    """The values and the u32 indices of sorted pairs, 32 pairs (256 bytes of `sorted`) a repeat: two GatherMasks."""
+    _index_format("Extract", dstIndex)
+    narrow = dstValue.dtype.itemsize == 2
+    GatherMask(dstValue, sorted.ReinterpretCast(dstValue.dtype), 3 if narrow else 1, repeatTime * (128 if narrow else 64))
+    GatherMask(dstIndex, sorted.ReinterpretCast(dtypes.u32), 2, repeatTime * 64)
 
 
 __all__ = ["BlockReduce", "BlockReduceMax", "BlockReduceMin", "BlockReduceSum", "Brcb", "Extract", "Gather", "GatherMask", "Gatherb", "MrgSort",
