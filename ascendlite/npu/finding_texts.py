@@ -143,7 +143,7 @@ def _may_set_twice(f: Described) -> str:
     waiter = Pipe(later["args"][0]).name
     title = f"SetFlag({_flag_text(f, later)}): {waiter} may not have passed its last WaitFlag yet, and then the flag is set already"
     note = f"no happens-before path from {waiter}'s WaitFlag to {f.pipe(later)} #{later['ordinal']}"
-    return f.render(title, (note,), f"let {f.pipe(later)} wait for {waiter} before it sets again, or use another event id")
+    return f.render(title, (note,), f"let {f.pipe(later)} wait for {waiter} before it sets again, or use another event id (TPipe.FetchEventID: one that no queue has)")
 
 
 def _flag_left(f: Described) -> str:

@@ -133,6 +133,63 @@ def test_sorting_four_runs_and_merging_them() -> None:
     np.testing.assert_array_equal(out[128:].view(np.uint32), np.argsort(-x))
 
 
+@pytest.mark.parametrize("numbers, numpy", [(32, np.float32), (96, np.float16), (544, np.float32), (1024, np.float32)])
+def test_sort_orders_all_numbers_and_extract_takes_lists_of_32(numbers: int, numpy: type) -> None:
+    x = np.random.default_rng(5).permutation(numbers).astype(numpy)
+
+    def work(d: Any, s: Any, index: Any) -> None:
+        ub, kind = ac.LocalMemAllocator(ac.Hardware.UB), s.dtype
+        pairs, tmp = (ub.Alloc(kind, ac.GetSortLen(numbers, kind)) for _ in (0, 1))
+        ac.Duplicate(d, 0.0, 8192 // x.itemsize)
+        ac.Sort(pairs, ac.Concat(tmp, s, tmp, numbers // 16), index, tmp, numbers // 32, isFullSort=True)
+        ac.PipeBarrier(ac.PIPE_V)
+        ac.Extract(d, d[1024 * 4 // s.dtype.itemsize :].ReinterpretCast(u32), pairs, numbers // 32)
+
+    out = through_ub(work, np.zeros(8192 // x.itemsize, numpy), x, np.arange(numbers, dtype=np.uint32), room=8192 // x.itemsize)
+    np.testing.assert_array_equal(out[:numbers], np.sort(x)[::-1])
+    np.testing.assert_array_equal(out[4096 // x.itemsize :].view(np.uint32)[:numbers], np.argsort(-x))
+
+
+@pytest.mark.parametrize("numpy", [np.float16, np.float32])
+def test_a_transpose_takes_lists_of_rows(numpy: type) -> None:
+    columns = 32 // np.dtype(numpy).itemsize
+    x = np.random.default_rng(6).standard_normal((16, columns)).astype(numpy)
+
+    def work(d: Any, s: Any) -> None:
+        ac.TransDataTo5HD([d[columns * i] for i in range(16)], [s[columns * i] for i in range(16)], ac.TransDataTo5HDParams(False, False, 1, 0, 0))
+
+    out = through_ub(work, np.zeros((columns, 16), numpy), x.reshape(-1))
+    np.testing.assert_array_equal(out, x.T)
+    with pytest.raises(npu.KernelError, match="evenly spaced"):
+        through_ub(lambda d, s: ac.TransDataTo5HD([d[columns * i * i] for i in range(16)], [s] * 16, ac.TransDataTo5HDParams()), np.zeros(4096, numpy), x.reshape(-1))
+
+
+def test_all_cores_meet_by_memory_as_by_flags() -> None:
+    @npu.kernel(kind="aiv")
+    def turned(x, meeting, out, cores):
+        a, w = (ac.LocalMemAllocator(ac.Hardware.UB).Alloc(kind, 64) for kind in (f32, i32))
+        here, there = (ac.GlobalTensor(out)[64 * i :] for i in (ac.GetBlockIdx(), ac.GetBlockNum() - 1 - ac.GetBlockIdx()))
+        for source, target, meets in ((ac.GlobalTensor(x)[64 * ac.GetBlockIdx() :], here, True), (there, there, False)):
+            ac.DataCopy(a, source, 64)
+            after(ac.HardEvent.MTE2_MTE3)
+            ac.DataCopy(target, a, 64)
+            if meets:
+                ac.SyncAll(ac.GlobalTensor(meeting), w, cores)
+
+    x, out = np.arange(256, dtype=np.float32), np.zeros(256, np.float32)
+    turned[4](x, np.zeros(32, np.int32), out, 4)
+    np.testing.assert_array_equal(out, x)
+    for meeting, cores, what in ((np.zeros(16, np.int32), 4, "32 bytes a core"), (np.zeros(32, np.float32), 4, "tensor of i32"), (np.zeros(32, np.int32), 3, "of 4 in the launch")):
+        with pytest.raises(npu.KernelError, match=what):
+            turned[4](x, meeting, out, cores)
+
+
+def test_names_of_python_stay_when_all_names_are_imported() -> None:
+    names: dict[str, Any] = {}
+    exec("from ascendlite.npu.ascendc import *", names)
+    assert {"DataCopy", "Sort", "select"} <= set(names) and not {"range", "min", "max"} & set(names)
+
+
 def test_chosen_elements_are_packed_and_counted() -> None:
     x = np.random.default_rng(4).standard_normal(256).astype(np.float32)
     bits = np.packbits(x > 0, bitorder="little")

@@ -96,11 +96,11 @@ from ascendlite.npu.lang.order import (
     SetValue,
     SyncAll,
     WaitFlag,
-    max,
-    min,
-    range,
     select,
 )  # fmt: skip
+from ascendlite.npu.lang.order import max as max
+from ascendlite.npu.lang.order import min as min
+from ascendlite.npu.lang.order import range as range
 from ascendlite.npu.lang.params import (
     BinaryRepeatParams,
     DataCopyExtParams,
@@ -114,6 +114,7 @@ from ascendlite.npu.lang.params import (
     Nd2NzParams,
     Nz2NdParams,
     QuantMode_t,
+    TransDataTo5HDParams,
     UnaryRepeatParams,
 )  # fmt: skip
 from ascendlite.npu.lang.queues import TBuf, TPipe, TQue, TQueBind
@@ -123,24 +124,22 @@ from ascendlite.npu.lang.reorder import (
     BlockReduceMin,
     BlockReduceSum,
     Brcb,
-    Extract,
     Gather,
     Gatherb,
     GatherMask,
-    MrgSort,
     PairReduceSum,
     ReduceMax,
     ReduceMin,
     ReduceRepeat,
     ReduceSum,
     Scatter,
-    Sort32,
     TransDataTo5HD,
     Transpose,
     WholeReduceMax,
     WholeReduceMin,
     WholeReduceSum,
 )  # fmt: skip
+from ascendlite.npu.lang.sorting import Concat, Extract, GetSortLen, GetSortOffset, MrgSort, Sort, Sort32
 from ascendlite.npu.lang.tensors import CacheMode, GlobalTensor, Hardware, LocalMemAllocator, LocalTensor, TPosition
 
 QuePosition = TPosition  # its former name
@@ -148,14 +147,14 @@ RepeatReduceSum = WholeReduceSum  # the same
 
 __all__ = [
     "Abs", "Add", "AddRelu", "Adds", "And", "ArithProgression", "Axpy", "BinaryRepeatParams", "BlockReduce", "BlockReduceMax", "BlockReduceMin",
-    "BlockReduceSum", "Brcb", "CMPMODE", "CacheMode", "Cast", "CeilAlign", "CeilDiv", "Compare", "CompareScalar", "Compares", "Copy", "CreateVecIndex", "CrossCoreSetFlag",
+    "BlockReduceSum", "Brcb", "CMPMODE", "CacheMode", "Cast", "CeilAlign", "CeilDiv", "Compare", "CompareScalar", "Compares", "Concat", "Copy", "CreateVecIndex", "CrossCoreSetFlag",
     "CrossCoreWaitFlag", "DataCacheCleanAndInvalid", "DataCopy", "DataCopyExtParams", "DataCopyPad", "DataCopyPadExtParams", "DataCopyParams", "Div",
     "Duplicate", "EVENT_ID0", "EVENT_ID1", "EVENT_ID2", "EVENT_ID3", "EVENT_ID4", "EVENT_ID5", "EVENT_ID6", "EVENT_ID7", "Else", "Exp", "Extract", "Fixpipe", "FixpipeParamsV220", "FusedMulAdd", "FusedMulAddRelu", "Gather", "GatherMask", "Gatherb", "GetBlockIdx",
-    "GetBlockNum", "GetSubBlockIdx", "GetSubBlockNum", "GetValue", "GlobalTensor", "HardEvent", "Hardware", "If", "InitConstValue", "IsAIC", "IsAIV",
+    "GetBlockNum", "GetSortLen", "GetSortOffset", "GetSubBlockIdx", "GetSubBlockNum", "GetValue", "GlobalTensor", "HardEvent", "Hardware", "If", "InitConstValue", "IsAIC", "IsAIV",
     "LeakyRelu", "Ln", "Load3D", "LoadA", "LoadB", "LoadData", "LoadData2DParams", "LocalMemAllocator", "LocalTensor", "Max", "Maxs", "Min", "Mins", "Mmad", "MmadParams", "MrgSort", "MrgSort4Info", "MrgSortSrcList",
     "Mul", "MulAddDst", "Muls", "Nd2NzParams", "Not", "Nz2NdParams", "Or", "PIPE_ALL", "PIPE_FIX", "PIPE_M", "PIPE_MTE1", "PIPE_MTE2", "PIPE_MTE3",
     "PIPE_S", "PIPE_V", "PairReduceSum", "Philox", "PipeBarrier", "QuantMode_t", "QuePosition", "Reciprocal", "ReduceMax", "ReduceMin", "ReduceOrder", "ReduceRepeat", "ReduceSum", "Relu",
     "RepeatReduceSum", "RoundMode", "Rsqrt", "SELMODE", "Scatter", "Select", "SetAtomicAdd", "SetAtomicMax", "SetAtomicMin", "SetAtomicNone", "SetDeqScale", "SetFlag", "SetHF32Mode",
-    "SetValue", "ShiftLeft", "ShiftRight", "Sort32", "Sqrt", "Sub", "SubRelu", "SyncAll", "TBuf", "TPipe", "TPosition", "TQue", "TQueBind", "TransDataTo5HD",
-    "Transpose", "UnaryRepeatParams", "WaitFlag", "WholeReduceMax", "WholeReduceMin", "WholeReduceSum", "max", "min", "range", "select",
-]  # fmt: skip
+    "SetValue", "ShiftLeft", "ShiftRight", "Sort", "Sort32", "Sqrt", "Sub", "SubRelu", "SyncAll", "TBuf", "TPipe", "TPosition", "TQue", "TQueBind", "TransDataTo5HD", "TransDataTo5HDParams",
+    "Transpose", "UnaryRepeatParams", "WaitFlag", "WholeReduceMax", "WholeReduceMin", "WholeReduceSum", "select",
+]  # not max, min and range: `import *` must not put them before Python's own  # fmt: skip

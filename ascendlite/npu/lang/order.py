@@ -152,9 +152,28 @@ def take_events(event: HardEvent, count: int) -> list[int]:
     return [*builtins.range(first, first + count)]
 
 
-def SyncAll(isAIVOnly: bool = True) -> None:
-    """All cores wait for each other; in a mixed kernel isAIVOnly=False means cube and vector cores together."""
+def _soft(tracer: Tracer, gm: GlobalTensor, ub: LocalTensor | None, cores: int) -> None:
+    """What the form with memory asks for."""
+    if cores != tracer.blocks:
+        raise refuse("R20", f"SyncAll: {cores} cores are waited for, of {tracer.blocks} in the launch", tracer.here(), "all cores of the launch must take part")
+    for name, tensor in (("gmWorkspace", gm), ("ubWorkspace", ub)):
+        if tensor is None or tensor.dtype.name != "i32":
+            raise refuse("R22", f"SyncAll: {name} is {tensor}; it must be a tensor of i32", tracer.here())
+        size = sym.bounds(tensor.size)[0] if tensor.size is not None else cores * 8
+        if size < cores * 8:
+            raise refuse("R15", f"SyncAll: {name} has {size} numbers; it needs 32 bytes a core, {cores * 8}", tracer.here())
+
+
+def SyncAll(isAIVOnly: bool | GlobalTensor = True, ubWorkspace: LocalTensor | None = None, usedCores: int = 0) -> None:
+    """All cores wait for each other; in a mixed kernel isAIVOnly=False means cube and vector cores together.
+
+    SyncAll(gmWorkspace, ubWorkspace[, usedCores]), which polls memory on the card, is taken for the form without memory; it wants 32 bytes a
+    core of both, and all cores of the launch.
+    """
     tracer = current()
+    if isinstance(isAIVOnly, GlobalTensor):
+        _soft(tracer, isAIVOnly, ubWorkspace, usedCores or tracer.blocks)
+        isAIVOnly = True
     own = int(isAIVOnly or tracer.kind != "mix")
     tracer.emit(tracer.opcode(INSTRUCTIONS["SyncAll"]), int(Pipe.S), 0, (), (tracer.table.node(own),))
 

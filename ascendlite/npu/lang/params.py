@@ -188,6 +188,17 @@ class MrgSort4Info(Params):
         return self.validBit.bit_length()
 
 
+@dataclass(slots=True)
+class TransDataTo5HDParams(Params):
+    """The repeats of a transpose and their strides in blocks of 32 bytes; the halves are of 1-byte formats."""
+
+    dstHighHalf: bool = False
+    srcHighHalf: bool = False
+    repeatTimes: int = 1
+    dstRepStride: int = 0
+    srcRepStride: int = 0
+
+
 class _Strides(Params):
     """Numbers in a row, for whom the names are too long."""
 

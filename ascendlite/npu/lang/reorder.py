@@ -9,7 +9,7 @@ from ascendlite.npu.lang import dtypes, sym
 from ascendlite.npu.lang.declare import PARTIAL, READ, WRITE
 from ascendlite.npu.lang.footprint import REPEAT_BYTES, Lanes, Shape, check_lanes, repeated, run
 from ascendlite.npu.lang.memo import remembered
-from ascendlite.npu.lang.params import MrgSort4Info, MrgSortSrcList
+from ascendlite.npu.lang.params import TransDataTo5HDParams
 from ascendlite.npu.lang.tensors import LocalTensor
 from ascendlite.npu.lang.trace import Index, current
 from ascendlite.npu.lang.vector import Call, Mask, check_formats, empty, lanes_of, local
@@ -165,7 +165,8 @@ def Brcb(dst: LocalTensor, src: LocalTensor, repeat: Index, params: Sequence[int
     call.finish((block, 1, 0, rep, 1, 0))
 
 
-def _index_format(name: str, index: LocalTensor) -> None:
+def index_format(name: str, index: LocalTensor) -> None:
+    """R22: an index is u32."""
     if index.dtype is not dtypes.u32:
         raise refuse("R22", f"{name}: the index is {index.dtype.name}; it must be u32 byte offsets", current().here(), "use ReinterpretCast(npu.u32)")
 
@@ -177,7 +178,7 @@ def Gather(dst: LocalTensor, src: LocalTensor, index: LocalTensor, base: int, ma
     if empty(lanes):
         return
     local("Gather", dst, src, index)
-    _index_format("Gather", index)
+    index_format("Gather", index)
     call = Call("Gather", lanes, REPEAT_BYTES // max(4, dst.dtype.itemsize))
     check_formats(call.tracer, call.instruction, (dst, src))
     if lanes.mode:
@@ -199,7 +200,7 @@ def Gatherb(dst: LocalTensor, src: LocalTensor, index: LocalTensor, repeat: Inde
     if empty(lanes):
         return
     local("GatherBlocks", dst, src, index)
-    _index_format("Gatherb", index)
+    index_format("Gatherb", index)
     call = Call("GatherBlocks", lanes, REPEAT_BYTES // dst.dtype.itemsize)
     check_formats(call.tracer, call.instruction, (dst, src))
     check_lanes(call.tracer, call.instruction, lanes, call.width, tuple(params))
@@ -216,7 +217,7 @@ def Scatter(dst: LocalTensor, src: LocalTensor, index: LocalTensor, base: int, c
     if empty(lanes):
         return
     local("Scatter", dst, src, index)
-    _index_format("Scatter", index)
+    index_format("Scatter", index)
     call = Call("Scatter", lanes, REPEAT_BYTES // 4)
     check_formats(call.tracer, call.instruction, (dst, src))
     call.add("dst", dst[base // dst.dtype.itemsize :], WRITE | PARTIAL, run(call.tracer, 1, dst.size * dst.dtype.itemsize - base), dst.dtype.itemsize)
@@ -257,12 +258,35 @@ def GatherMask(dst: LocalTensor, src: LocalTensor, pattern: int | LocalTensor, c
     call.finish((1, 1, 1, 8, 8, 8), extra=(number, int(counted is not None)))
 
 
-@remembered
-def TransDataTo5HD(dst: LocalTensor, src: LocalTensor, dst_row: int, src_row: int, repeat: int = 1, dstRepStride: int = 0, srcRepStride: int = 0) -> None:
-    """Transposes R rows of 32 bytes (R = 16; 32 for 1-byte formats) a repeat; rows lie src_row and dst_row bytes apart.
+def _even(name: str, rows: Sequence[LocalTensor], each: int) -> tuple[LocalTensor, int]:
+    """The first of a list of rows, and their distance in bytes; `each` parts of 32 bytes make a row."""
+    start = [sym.bounds(row.base)[0] for row in rows]
+    pitch = start[each] - start[0]
+    if len(rows) != 16 or start != [start[0] + i // each * pitch + i % each * 32 for i, _ in enumerate(rows)]:
+        raise refuse("R22", f"TransDataTo5HD: the {name} rows begin at bytes {start}; here 16 must be evenly spaced, the halves of a row together", current().here())
+    return rows[0], pitch
 
-    The card takes lists of row addresses; here they are evenly spaced.
+
+def TransDataTo5HD(dst: LocalTensor | Sequence[LocalTensor], src: LocalTensor | Sequence[LocalTensor], *how: int | TransDataTo5HDParams, **named: int) -> None:
+    """Transposes R rows of 32 bytes (R = 16; 32 for 1-byte formats) a repeat.
+
+    With lists of 16 rows and TransDataTo5HDParams, as the card takes them (2- and 4-byte formats; the rows evenly spaced), or with the
+    first rows and dst_row, src_row, the bytes from row to row, then repeat, dstRepStride, srcRepStride.
     """
+    if isinstance(dst, LocalTensor) and isinstance(src, LocalTensor):
+        _transposed(dst, src, *how, **named)  # type: ignore[arg-type]
+        return
+    given = how[0] if how else None
+    if isinstance(dst, LocalTensor) or isinstance(src, LocalTensor) or not isinstance(given, TransDataTo5HDParams):
+        raise KernelError("TransDataTo5HD: takes two lists of 16 tensors and TransDataTo5HDParams, or two tensors and the bytes from row to row")
+    if src[0].dtype.itemsize == 1:
+        raise refuse("R22", "TransDataTo5HD: lists of 1-byte formats are not emulated", current().here(), "give the first rows and the bytes from row to row")
+    (to, dst_row), (source, src_row) = _even("dst", dst, src[0].dtype.itemsize // 2), _even("src", src, 1)
+    _transposed(to, source, dst_row, src_row, given.repeatTimes, given.dstRepStride, given.srcRepStride)
+
+
+@remembered
+def _transposed(dst: LocalTensor, src: LocalTensor, dst_row: int, src_row: int, repeat: int = 1, dstRepStride: int = 0, srcRepStride: int = 0) -> None:
     size = src.dtype.itemsize
     rows, columns = (32 if size == 1 else 16), 32 // size
     lanes = Lanes(1, columns, 0, repeat)
@@ -290,64 +314,6 @@ def Transpose(dst: LocalTensor, src: LocalTensor) -> None:
     TransDataTo5HD(dst, src, 32, 32)
 
 
-# -- sorting
-
-
-@remembered
-def Sort32(dst: LocalTensor, src: LocalTensor, index: LocalTensor, repeat: Index) -> None:
-    """Each repeat sorts 32 elements, largest first: pairs of 8 bytes (value, u32 index) to dst."""
-    lanes = Lanes(1, 32, 0, repeat)
-    if empty(lanes):
-        return
-    local("Sort32", dst, src, index)
-    _index_format("Sort32", index)
-    call = Call("Sort32", lanes, 32)
-    check_formats(call.tracer, call.instruction, (dst, src))
-    check_lanes(call.tracer, call.instruction, lanes, 32, (1, 1))
-    call.add("dst", dst, WRITE, run(call.tracer, 8, repeat * 32))
-    call.add("src", src, READ, run(call.tracer, src.dtype.itemsize, repeat * 32))
-    call.add("index", index, READ, run(call.tracer, 4, repeat * 32))
-    call.finish((1, 1, 1, 8, src.dtype.itemsize, 4))
-
-
-def MrgSort(dst: LocalTensor, sources: Sequence[LocalTensor] | MrgSortSrcList, lengths: Sequence[Index] | MrgSort4Info) -> None:
-    """Merges 2-4 sorted lists of pairs into dst, largest first; ties go to the earlier list. lengths: pairs in each list.
-
-    MrgSort(dst, MrgSortSrcList, MrgSort4Info) says the same; repeatTimes merges as many groups of lists, one after the other.
-    """
-    times = 1
-    if isinstance(lengths, MrgSort4Info):
-        count, times = lengths.lists(), lengths.repeatTimes
-        lengths = tuple(lengths.elementLengths[:count])
-        sources = sources.key()[1 : 1 + count] if isinstance(sources, MrgSortSrcList) else sources
-    given = tuple(sources.key()[1:] if isinstance(sources, MrgSortSrcList) else sources)
-    words = sum(lengths) * 8 // dst.dtype.itemsize
-    for repeat in range(times):
-        _merge(dst[repeat * words :] if repeat else dst, tuple(s[repeat * words :] for s in given) if repeat else given, tuple(lengths))
-
-
-@remembered
-def _merge(dst: LocalTensor, sources: Sequence[LocalTensor], lengths: Sequence[Index]) -> None:
-    if not 2 <= len(sources) == len(lengths) <= 4:
-        raise KernelError(f"MrgSort: {len(sources)} lists with {len(lengths)} lengths; it takes 2 to 4 of each")
-    local("MrgSort", dst, *sources)
-    total = sum(lengths[1:], lengths[0])
-    call = Call("MrgSort", Lanes(0, total, 0, 1), 32)
-    check_formats(call.tracer, call.instruction, (dst, sources[0], sources[0], sources[0], sources[0]))
-    call.add("dst", dst, WRITE, run(call.tracer, 8, total))
-    for i, (src, length) in enumerate(zip(sources, lengths)):
-        call.add(f"src{i}", src, READ, run(call.tracer, 8, length), 8)
-    call.finish((1, 1, 1, 8, 8, 8), extra=(len(sources), *lengths, *(0,) * (4 - len(lengths))))
-
-
-def Extract(dstValue: LocalTensor, dstIndex: LocalTensor, sorted: LocalTensor, repeatTime: Index) -> None:
-    """The values and the u32 indices of sorted pairs, 32 pairs (256 bytes of `sorted`) a repeat: two GatherMasks."""
-    _index_format("Extract", dstIndex)
-    narrow = dstValue.dtype.itemsize == 2
-    GatherMask(dstValue, sorted.ReinterpretCast(dstValue.dtype), 3 if narrow else 1, repeatTime * (128 if narrow else 64))
-    GatherMask(dstIndex, sorted.ReinterpretCast(dtypes.u32), 2, repeatTime * 64)
-
-
-__all__ = ["BlockReduce", "BlockReduceMax", "BlockReduceMin", "BlockReduceSum", "Brcb", "Extract", "Gather", "GatherMask", "Gatherb", "MrgSort",
-           "PairReduceSum", "ReduceMax", "ReduceMin", "ReduceRepeat", "ReduceSum", "Scatter", "Sort32", "TransDataTo5HD", "Transpose",
+__all__ = ["BlockReduce", "BlockReduceMax", "BlockReduceMin", "BlockReduceSum", "Brcb", "Gather", "GatherMask", "Gatherb",
+           "PairReduceSum", "ReduceMax", "ReduceMin", "ReduceRepeat", "ReduceSum", "Scatter", "TransDataTo5HD", "Transpose",
            "WholeReduceMax", "WholeReduceMin", "WholeReduceSum"]
