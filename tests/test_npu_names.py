@@ -93,3 +93,37 @@ def test_what_the_profiler_can_not_record_is_refused() -> None:
     with pytest.raises(ArgumentError, match="started already"):
         trace.start()
     trace.stop()
+
+
+def test_what_programs_ask_for_at_their_start_holds() -> None:
+    al.npu.set_compile_mode(jit_compile=False)
+    al.npu.set_option({"jitCompile": "disable"})
+    al.npu.config.allow_internal_format = False
+    assert al.npu.is_jit_compile_false() and not al.npu.config.allow_internal_format and al.npu.get_device_capability() is None
+    for call in (lambda: al.npu.set_compile_mode(jit_compile=True), lambda: al.npu.set_option({"jitCompile": "enable"}), lambda: al.npu.set_option({"x": 1})):
+        with pytest.raises(ArgumentError, match="npu.set_"):
+            call()
+    with pytest.raises(ArgumentError, match="plain layout"):
+        al.npu.config.allow_internal_format = True
+
+
+def test_former_names_and_names_of_all_dies() -> None:
+    x = al.ones(3, device="npu:1")
+    with al.npu.device_of(x):
+        assert al.npu.current_device() == 1
+    x.record_stream(al.npu.current_stream(1))
+    assert al.npu.memory_cached(1) == al.npu.memory_reserved(1) > 0
+    assert al.npu.memory_stats_as_nested_dict(1)["allocated_bytes"]["current"] == al.npu.memory_allocated(1)
+    states = al.npu.get_rng_state_all()
+    drawn = al.rand(3, device="npu").tolist()
+    al.npu.set_rng_state_all(states)
+    assert al.rand(3, device="npu").tolist() == drawn and len(states) == al.npu.device_count()
+    assert issubclass(al.npu.StreamContext, object) and not al.npu.is_current_stream_capturing()
+    with al.npu.graph(al.npu.NPUGraph()):
+        assert al.npu.is_current_stream_capturing()
+
+
+def test_a_name_that_is_not_here_says_what_to_use() -> None:
+    for name, text in (("FloatTensor", "al.tensor"), ("make_graphed_callables", "al.compile"), ("hccl_allreduce", "one process")):
+        with pytest.raises(AttributeError, match=f"'ascendlite.npu' has no attribute '{name}': .*{text}"):
+            getattr(al.npu, name)

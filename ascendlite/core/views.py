@@ -255,6 +255,7 @@ add_method("_make_subclass", staticmethod(_core.make_subclass))
 add_method("get_device", lambda self: -1 if self.device.index is None else self.device.index)
 add_method("share_memory_", lambda self: self)
 add_method("pin_memory", lambda self: self)
+add_method("record_stream", lambda self, stream: None)  # memory is handed out in the order of the program, which all streams keep
 
 
 def _reshaped(self: Tensor, name: str, view: Tensor) -> Tensor:

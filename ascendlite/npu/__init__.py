@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from ascendlite.absent import absent
+
 # At once, unlike the rest: importing the submodule of this name later would put the module in the decorator's place.
 from ascendlite.npu.programs import kernel as kernel
 
@@ -24,13 +26,17 @@ _HOMES = {
         "chip", "set_chip", "is_available", "device_count", "current_device", "set_device", "device", "get_device_name", "get_device_properties",
         "get_npu_overflow_flag", "clear_npu_overflow_flag", "utilization", "smi", "init", "is_initialized", "is_bf16_supported", "can_device_access_peer",
     ),
-    "runtime.stream": ("Stream", "Event", "stream", "set_stream", "current_stream", "default_stream", "synchronize", "StreamOrderError"),
+    "runtime.stream": ("Stream", "Event", "StreamContext", "stream", "set_stream", "current_stream", "default_stream", "synchronize", "StreamOrderError"),
     "runtime.memory": (
         "memory_stats", "memory_allocated", "max_memory_allocated", "memory_reserved", "max_memory_reserved", "reset_peak_memory_stats", "empty_cache",
-        "mem_get_info", "memory_snapshot", "memory_summary",
+        "mem_get_info", "memory_snapshot", "memory_summary", "memory_cached", "max_memory_cached", "memory_stats_as_nested_dict", "reset_max_memory_allocated",
+        "reset_max_memory_cached",
     ),
-    "runtime.random": ("manual_seed", "manual_seed_all", "seed", "initial_seed", "get_rng_state", "set_rng_state"),
-    "runtime.graph": ("NPUGraph", "graph"),
+    "runtime.random": (
+        "manual_seed", "manual_seed_all", "seed", "seed_all", "initial_seed", "get_rng_state", "set_rng_state", "get_rng_state_all", "set_rng_state_all",
+    ),
+    "runtime.settings": ("set_compile_mode", "is_jit_compile_false", "set_option", "config", "get_device_capability", "get_amp_supported_dtype", "device_of"),
+    "runtime.graph": ("NPUGraph", "graph", "is_current_stream_capturing"),
     "runtime.late": ("AsyncError", "set_launch_blocking", "restart_device"),
     "dry": ("estimate", "Estimate", "KernelRow"),
     "runtime.modes": ("numerics", "get_numerics"),
@@ -51,7 +57,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"ascendlite.npu.{name}")
     if name in _ABOVE:
         return importlib.import_module(_ABOVE[name])
-    raise AttributeError(f"module 'ascendlite.npu' has no attribute {name!r}")
+    raise absent("npu", name)
 
 
 def __dir__() -> list[str]:

@@ -100,3 +100,8 @@ class graph:
 
     def __exit__(self, *exc: object) -> None:
         self._graph.capture_end()
+
+
+def is_current_stream_capturing() -> bool:
+    """Whether work is being captured into a graph."""
+    return bool(launch.CAPTURES)

@@ -38,9 +38,31 @@ def max_memory_reserved(device: Any = None) -> int:
     return memory_stats(device)["reserved_bytes.peak"]
 
 
+memory_cached, max_memory_cached = memory_reserved, max_memory_reserved  # their former names
+
+
+def memory_stats_as_nested_dict(device: Any = None) -> dict[str, Any]:
+    """`memory_stats` with a dict for each part of a key between dots.
+
+    >>> al.npu.memory_stats_as_nested_dict()["allocated_bytes"]["current"] == al.npu.memory_allocated()
+    True
+    """
+    nested: dict[str, Any] = {}
+    for key, value in memory_stats(device).items():
+        *path, last = key.split(".")
+        at = nested
+        for part in path:
+            at = at.setdefault(part, {})
+        at[last] = value
+    return nested
+
+
 def reset_peak_memory_stats(device: Any = None) -> None:
     """Let the peaks start from what is held now."""
     _davinci.heap_reset_peaks(device_index(device))
+
+
+reset_max_memory_allocated = reset_max_memory_cached = reset_peak_memory_stats  # their former names
 
 
 def empty_cache() -> None:

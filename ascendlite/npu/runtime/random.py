@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ascendlite.core import Generator, Tensor
 from ascendlite.core._core import default_generator
+from ascendlite.npu.runtime.device import state
 
 
 def manual_seed(seed: int) -> Generator:
@@ -23,6 +26,11 @@ def seed() -> int:
     return value
 
 
+def seed_all() -> None:
+    """Start the default random sequence of all dies from a seed of the operating system: they share it."""
+    default_generator.seed()
+
+
 def initial_seed() -> int:
     """The seed that the default random sequence started from."""
     value: int = default_generator.initial_seed()
@@ -31,10 +39,21 @@ def initial_seed() -> int:
 
 def get_rng_state(device: object = "npu") -> Tensor:
     """The state of the default random sequence, for `set_rng_state`."""
-    state: Tensor = default_generator.get_state()
-    return state
+    found: Tensor = default_generator.get_state()
+    return found
 
 
 def set_rng_state(new_state: Tensor, device: object = "npu") -> None:
     """Go back to a state of the default random sequence."""
     default_generator.set_state(new_state)
+
+
+def get_rng_state_all() -> list[Tensor]:
+    """The state of each die's random sequence, which is one and the same."""
+    return [get_rng_state(index) for index in range(state.chip.dies)]
+
+
+def set_rng_state_all(new_states: Sequence[Tensor]) -> None:
+    """Go back to states that `get_rng_state_all` gave."""
+    for index, one in enumerate(new_states):
+        set_rng_state(one, index)

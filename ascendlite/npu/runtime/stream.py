@@ -275,6 +275,9 @@ class stream:
             self._stream.__exit__()
 
 
+StreamContext = stream  # what `stream(...)` makes, under the name of its class
+
+
 def set_stream(stream: Stream) -> None:
     """Make a stream the current one of this thread."""
     _stack().append(stream)
