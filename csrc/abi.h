@@ -89,6 +89,7 @@ struct Runtime {
   void (*parallel_for)(int64_t n, int64_t grain, ParallelBody body, void* context);
   int (*num_threads)();
   KernelEntry* (*entry)(const char* name);  // find or create
+  void (*read_next)(const void* from, size_t bytes);  // what the caller's region after the next one will read, its parts in order
 };
 
 }  // namespace al

@@ -85,6 +85,13 @@ def test_weights_that_are_laid_out_give_the_same_bits(n, k, dtype, threads):
                 assert _bits(layer(x[2:3])) == _bits(plain[2:3])
 
 
+def test_laid_out_weights_know_whose_turn_is_next():
+    layers = [al.nn.Linear(256, 256) for _ in range(3)]
+    model = al.nn.Sequential(*layers, al.nn.Linear(2, 2))
+    with al.no_grad(), al.nn.utils.reading_weights(model):
+        assert [layer.panels.following for layer in layers] == [layer.panels for layer in layers[1:] + layers[:1]]
+
+
 def test_laid_out_weights_serve_only_what_they_are():
     al.manual_seed(0)
     layer = al.nn.Linear(512, 256)

@@ -3,8 +3,8 @@
 from ascendlite import backends as _backends  # loads the kernels before ops look for them
 from ascendlite.core._core import *  # noqa: F403
 from ascendlite.core._core import (
-    FUNCTIONS, OPS, AccumulateGrad, Node, Op, Spec, Tensor, add_listener, deliver, exchange_grad, from_pointer, get_autocast, is_capturing, make_subclass,
-    next_philox, normalize_dim, normalize_dims, set_autocast, sum_to,
+    FUNCTIONS, OPS, AccumulateGrad, Contents, Node, Op, Spec, Tensor, add_listener, deliver, exchange_grad, from_pointer, get_autocast, is_capturing,
+    is_plain, make_subclass, next_philox, normalize_dim, normalize_dims, set_autocast, sum_to,
 )
 from ascendlite.core.autograd import backward, grad
 from ascendlite.core.modes import detect_anomaly, doubles_on_npu, enable_grad, inference_mode, no_grad, set_detect_anomaly, set_grad_enabled

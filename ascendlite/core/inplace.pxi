@@ -18,6 +18,24 @@ def note_write(Tensor t not None, str name):
     t.storage.writer = name
 
 
+@cython.final
+@cython.no_gc  # a parameter does not lead back to what was made of its values
+cdef class Contents:
+    """The values that a tensor has at the moment: `kept(tensor)` tells whether it is that tensor, with those values still."""
+    cdef Tensor tensor
+    cdef Storage storage
+    cdef int64_t version
+    cdef void* data
+
+    def __init__(self, Tensor tensor not None):
+        self.tensor, self.storage, self.version, self.data = tensor, tensor.storage, tensor.storage.version, tensor.v.data
+
+    def kept(self, tensor):
+        """Whether no op has changed them, nor `.data =` put others in their place."""
+        cdef Tensor mine = self.tensor
+        return tensor is mine and mine.storage is self.storage and self.storage.version == self.version and mine.v.data == self.data
+
+
 cdef refuse_overlap(Tensor t, str name):
     cdef int i
     for i in range(t.v.ndim):

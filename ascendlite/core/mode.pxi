@@ -8,6 +8,10 @@ def is_inference_mode_enabled():
     """Whether this thread is in `inference_mode`."""
     return mode.inference
 
+def is_plain():
+    """Whether ops of this thread compute values and nothing else: no graph, no capture, no autocast."""
+    return not (mode.grad or mode.capturing or mode.autocast >= 0)
+
 def is_anomaly_enabled():
     """Whether this thread records where each node was made, and checks gradients for NaN."""
     return mode.anomaly

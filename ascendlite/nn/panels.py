@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from ..core import DType, Op, Tensor, bfloat16, float32, get_autocast, is_capturing, is_grad_enabled, no_grad
+from ..core import Contents, DType, Op, Tensor, bfloat16, float32, is_plain, no_grad
 
 _COLUMNS = 64  # the widest panel of any instruction set
 
@@ -18,9 +18,9 @@ def _panels_shape(weight: Tensor) -> tuple[tuple[int, ...], DType]:
 _lay_out = Op("panels", inputs=1, infer=_panels_shape)
 _linear = Op(
     "panel_linear",
-    inputs=3,
-    infer=lambda x, panels, bias, n: ((*x.shape[:-1], n), x.dtype),
-    cost=lambda x, panels, bias, n: 2 * math.prod(x.shape) * n,
+    inputs=4,
+    infer=lambda x, panels, bias, following, n: ((*x.shape[:-1], n), x.dtype),
+    cost=lambda x, panels, bias, following, n: 2 * math.prod(x.shape) * n,
 )
 
 
@@ -38,11 +38,13 @@ class Panels:
     LEAST: ClassVar[int] = 1 << 16  # elements of a weight that are worth it
 
     def __init__(self, weight: Tensor) -> None:
-        self.weight, self._version, self._place = weight, weight._version, weight.data_ptr()
+        self._contents = Contents(weight)
         self._n, self._k = weight.shape
+        self._sizes = {self._k * rows for rows in range(self.ROWS + 1)}
         with no_grad():
             self._data = _lay_out(weight)
         self._dtype, self._device = self._data.dtype, self._data.device
+        self.following: Panels | None = None  # whose product is likely to be the next one: threads that wait fetch it meanwhile
 
     @classmethod
     def fit(cls, weight: Tensor) -> bool:
@@ -54,16 +56,14 @@ class Panels:
 
     def serve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
         """Whether `linear` gives what the plain product of these would."""
-        if weight is not self.weight or weight._version != self._version or type(x) is not Tensor or x.dtype is not self._dtype:
+        if not (is_plain() and self._contents.kept(weight) and type(x) is Tensor and x.dtype is self._dtype and x.device is self._device):
             return False
-        shape = x.shape
-        if not shape or shape[-1] != self._k or x.numel() > self.ROWS * self._k or x.device != self._device:
-            return False
-        if is_grad_enabled() or is_capturing() or get_autocast()[0] or weight.data_ptr() != self._place:
+        if x.numel() not in self._sizes or not x.ndim or x.shape[-1] != self._k:
             return False
         return bias is None or (bias.dtype is self._dtype and bias.shape == (self._n,))
 
     def linear(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """x (..., K) of at most two rows @ the weight, transposed, + bias (N): the bits of `F.linear`."""
-        y: Tensor = _linear(x, self._data, bias, self._n)
+        following = self.following
+        y: Tensor = _linear(x, self._data, bias, following and following._data, self._n)
         return y

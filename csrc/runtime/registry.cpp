@@ -26,9 +26,9 @@ void* allocate_block(size_t bytes) {
   return p;
 }
 void free_block(void* p, size_t) { std::free(p); }
-const Runtime services{allocate_block, free_block, parallel_for, get_num_threads, find_entry};
+const Runtime services{allocate_block, free_block, parallel_for, get_num_threads, find_entry, read_next};
 #else
-const Runtime services{allocate_or_throw, release, parallel_for, get_num_threads, find_entry};
+const Runtime services{allocate_or_throw, release, parallel_for, get_num_threads, find_entry, read_next};
 #endif
 
 }  // namespace

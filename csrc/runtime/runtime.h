@@ -31,6 +31,8 @@ void set_poison(bool on);              // fill blocks with NaN bits at allocatio
 
 // -- threads.cpp: one pool
 void parallel_for(int64_t n, int64_t grain, ParallelBody body, void* context);
+// What the region after the next one will read, each part its share in order: workers fetch theirs while they have nothing else to do.
+void read_next(const void* from, size_t bytes);
 int get_num_threads();
 int usable_cores();
 void set_num_threads(int n);

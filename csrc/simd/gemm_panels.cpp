@@ -62,12 +62,13 @@ void panel_sums(const float* panel, const float* left, int64_t k, float* total) 
 }
 
 template <class In>
-void multiply_panels(const Problem& p, const float* panels) {
+void multiply_panels(const Problem& p, const float* panels, const View* following) {
   const Product<MultiplyAdd<float>, In, In> product(p);
   if (p.k == 0) return product.nothing();
   Scratch<float> left(p.m * p.k);
   for (int64_t i = 0; i < p.m * p.k; i++) left.data[i] = to_compute(product.a[i]);
   const auto sums = p.m == 1 ? panel_sums<In, 1> : panel_sums<In, 2>;
+  if (following) runtime->read_next(following->data, size_t(numel(*following)) * sizeof(In));
   product.share(ceil_div(p.n, kPanel), product.work(), kParallelStream, [&](int64_t begin, int64_t end) {
     alignas(64) float total[kRowsOfPanels * kPanel];
     for (int64_t q = begin; q < end; q++) {
@@ -85,16 +86,17 @@ void panels(const Call& call) {
   pack_panels(ptr<const float>(w), w.shape[0], w.shape[1], to);
 }
 
-// out (..., N) = x (..., K), of one or two rows, @ the weight of `panels` + bias (N), which may be absent.
+// out (..., N) = x (..., K), of one or two rows, @ the weight of `panels` + bias (N), which may be absent, as may the panels of the product
+// that is likely to follow.
 void panel_linear(const Call& call) {
   const View &out = *call.views[0], &x = *call.views[1], &weight = *call.views[2];
-  const View* bias = call.views[3];
+  const View *bias = call.views[3], *following = call.views[4];
   const int64_t n = out.shape[out.ndim - 1], k = x.shape[x.ndim - 1], rows = n ? numel(out) / n : 0;
   if (rows == 0) return;
   Problem p{x.dtype, x.dtype, rows, n, k, {x.data, k, 1}, {}, {out.data, n, 1}};
   if (bias) p.add = {bias->data, 0, 1};
-  if (x.dtype == kBFloat16) return multiply_panels<bfloat16>(p, ptr<const float>(weight));
-  multiply_panels<float>(p, ptr<const float>(weight));
+  if (x.dtype == kBFloat16) return multiply_panels<bfloat16>(p, ptr<const float>(weight), following);
+  multiply_panels<float>(p, ptr<const float>(weight), following);
 }
 
 AL_KERNEL("panels", panels);

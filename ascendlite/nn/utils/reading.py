@@ -47,6 +47,9 @@ def reading_weights(module: Module) -> Iterator[None]:
                 known[key] = Panels(layer.weight)
             layer.panels = known[key]
             laid.append(layer)
+        order = list(known.values())
+        for one, following in zip(order, order[1:] + order[:1], strict=True):
+            one.following = following
         yield
     finally:
         for layer in laid:
