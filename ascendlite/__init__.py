@@ -45,10 +45,10 @@ _LAZY_NAMES = {
     "load_torch": "interop.torch_file", "vmap": "func",
     **dict.fromkeys((
         "OutOfMemoryError", "Size", "alpha_dropout_", "are_deterministic_algorithms_enabled", "clear_autocast_cache", "dropout_", "feature_alpha_dropout_", "frombuffer", "get_autocast_cpu_dtype", "get_autocast_dtype", "get_deterministic_debug_mode", "get_device",
-        "get_float32_matmul_precision", "get_num_interop_threads", "is_autocast_cache_enabled", "is_autocast_enabled", "is_conj", "is_deterministic_algorithms_warn_only_enabled",
+        "get_float32_matmul_precision", "get_num_interop_threads", "is_autocast_cache_enabled", "is_autocast_cpu_enabled", "set_autocast_dtype", "is_autocast_enabled", "is_conj", "is_deterministic_algorithms_warn_only_enabled",
         "is_inference", "is_neg", "is_signed", "is_storage", "is_warn_always_enabled", "layout", "memory_format",
         "range", "set_autocast_enabled", "set_deterministic_debug_mode", "set_float32_matmul_precision", "set_flush_denormal", "set_num_interop_threads", "set_warn_always", "sym_float", "sym_int", "sym_ite", "sym_max", "sym_min", "sym_not", "sym_sqrt", "sym_sum", "to_dlpack",
-        "typename", "unsafe_split_with_sizes", "use_deterministic_algorithms",
+        "typename", "use_deterministic_algorithms",
     ), "compat"),
     **dict.fromkeys((
         "adaptive_avg_pool1d", "adaptive_max_pool1d", "alpha_dropout", "avg_pool1d", "bilinear", "celu_", "channel_shuffle", "feature_alpha_dropout", "max_pool1d",

@@ -60,6 +60,7 @@ from ascendlite.compat import get_device as get_device
 from ascendlite.compat import get_float32_matmul_precision as get_float32_matmul_precision
 from ascendlite.compat import get_num_interop_threads as get_num_interop_threads
 from ascendlite.compat import is_autocast_cache_enabled as is_autocast_cache_enabled
+from ascendlite.compat import is_autocast_cpu_enabled as is_autocast_cpu_enabled
 from ascendlite.compat import is_autocast_enabled as is_autocast_enabled
 from ascendlite.compat import is_conj as is_conj
 from ascendlite.compat import is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled
@@ -84,6 +85,7 @@ from ascendlite.nn.functional import relu_ as relu_
 from ascendlite.nn.functional import rrelu_ as rrelu_
 from ascendlite.serialize import save as save
 from ascendlite.nn.functional import selu_ as selu_
+from ascendlite.compat import set_autocast_dtype as set_autocast_dtype
 from ascendlite.compat import set_autocast_enabled as set_autocast_enabled
 from ascendlite.compat import set_deterministic_debug_mode as set_deterministic_debug_mode
 from ascendlite.compat import set_float32_matmul_precision as set_float32_matmul_precision
@@ -102,7 +104,6 @@ from ascendlite.compat import sym_sum as sym_sum
 from ascendlite.nn.functional import threshold_ as threshold_
 from ascendlite.compat import to_dlpack as to_dlpack
 from ascendlite.compat import typename as typename
-from ascendlite.compat import unsafe_split_with_sizes as unsafe_split_with_sizes
 from ascendlite.compat import use_deterministic_algorithms as use_deterministic_algorithms
 from ascendlite.func import vmap as vmap
 from typing import Any as Any
@@ -408,8 +409,9 @@ from ascendlite.ops.pieces import unfold_copy as unfold_copy
 from ascendlite.ops.unique import unique as unique
 from ascendlite.ops.unique import unique_consecutive as unique_consecutive
 from ascendlite.ops.resize import unravel_index as unravel_index
-from ascendlite.ops.pieces import unsafe_chunk as unsafe_chunk
-from ascendlite.ops.pieces import unsafe_split as unsafe_split
+from ascendlite.core.views import unsafe_chunk as unsafe_chunk
+from ascendlite.core.views import unsafe_split as unsafe_split
+from ascendlite.core.views import unsafe_split_with_sizes as unsafe_split_with_sizes
 from ascendlite.core._core import unsqueeze as unsqueeze
 from ascendlite.ops.pieces import unsqueeze_copy as unsqueeze_copy
 from ascendlite.ops.integral import vander as vander

@@ -231,7 +231,6 @@ ABSENT: dict[str, dict[str, str]] = {
     },
     "nn.utils": {
         "clip_grad_norm": "use clip_grad_norm_",
-        "prune": "multiply a weight by a mask through nn.utils.parametrize",
         "stateless": "use al.func.functional_call",
         "convert_conv*": "memory is contiguous here; leave it out",
     },

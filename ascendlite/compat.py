@@ -6,7 +6,20 @@ import math
 import warnings
 from typing import Any
 
-from ascendlite.core import FUNCTIONAL, FUNCTIONS, DType, Tensor, arange, as_tensor, get_autocast, get_default_dtype, require_tensor, set_autocast
+from ascendlite.core import (
+    FUNCTIONAL,
+    FUNCTIONS,
+    DType,
+    Tensor,
+    arange,
+    as_tensor,
+    bfloat16,
+    float16,
+    get_autocast,
+    get_default_dtype,
+    require_tensor,
+    set_autocast,
+)
 from ascendlite.errors import ArgumentError
 from ascendlite.errors import OutOfMemoryError as OutOfMemoryError
 
@@ -198,6 +211,23 @@ def set_autocast_enabled(device_type: str | bool, enabled: bool = True) -> None:
     set_autocast(on, get_autocast_dtype(kind) if on else None)
 
 
+def set_autocast_dtype(device_type: str, dtype: DType) -> None:
+    """Set the dtype that autocast of a kind of device computes in when none is named."""
+    from ascendlite.amp import DEFAULT_DTYPES
+
+    if device_type not in DEFAULT_DTYPES or dtype not in (bfloat16, float16):
+        raise ArgumentError(
+            f"set_autocast_dtype: got {device_type!r} and {dtype}; use one of {sorted(DEFAULT_DTYPES)} and a 16-bit float"
+        )
+    DEFAULT_DTYPES[device_type] = dtype
+    on, _ = get_autocast()
+    if on:
+        set_autocast(True, dtype)
+
+
+is_autocast_cpu_enabled = is_autocast_enabled
+
+
 def is_autocast_cache_enabled() -> bool:
     """True: a parameter is cast once in an autocast region."""
     return True
@@ -227,12 +257,6 @@ def sym_sum(args: Any) -> Any:
 def sym_ite(b: bool, t: Any, f: Any) -> Any:
     """t if b, else f."""
     return t if b else f
-
-
-def unsafe_split_with_sizes(input: Tensor, split_sizes: list[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """`split` by a list of sizes."""
-    require_tensor("unsafe_split_with_sizes", input)
-    return input.split(list(split_sizes), dim)
 
 
 def _in_place_dropout(name: str) -> Any:

@@ -160,3 +160,32 @@ def test_a_disabled_scaler_does_nothing() -> None:
     scaler.update()
     assert [0.5, 0.5] == weight.tolist()
     assert ({}, 1.0) == (scaler.state_dict(), scaler.get_scale())
+
+
+def test_functions_with_their_own_gradient_run_under_autocast() -> None:
+    class Product(al.autograd.Function):
+        @staticmethod
+        @al.amp.custom_fwd(device_type="cpu", cast_inputs=al.float32)
+        def forward(ctx, a, b):
+            seen.append((a.dtype, al.is_autocast_enabled()))
+            ctx.save_for_backward(a, b)
+            return a @ b
+
+        @staticmethod
+        @al.amp.custom_bwd(device_type="cpu")
+        def backward(ctx, g):
+            a, b = ctx.saved_tensors
+            seen.append(al.is_autocast_enabled())
+            return g @ b.mT, a.mT @ g
+
+    seen: list[object] = []
+    a = al.ones(2, 2, dtype=al.bfloat16).requires_grad_()
+    with autocast("cpu"):
+        out = Product.apply(a, al.ones(2, 2))
+        assert al.float32 == out.dtype
+        out.sum().backward()
+    assert [(al.float32, False), False] == seen
+    assert al.bfloat16 == a.grad.dtype
+    with pytest.raises(ValueError, match="device_type"):
+        al.amp.custom_fwd(device_type=3)
+    assert al.amp.is_autocast_available("npu") and not al.amp.is_autocast_available("cuda")

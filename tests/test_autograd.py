@@ -368,10 +368,29 @@ def test_pieces_of_a_tensor_join_their_gradients() -> None:
     assert al.autograd.gradgradcheck(lambda x: x.chunk(2, dim=1)[0] * x.unbind(1)[3].reshape(3, 1), x)
 
 
-def test_an_in_place_write_through_a_piece_reaches_the_base() -> None:
+@pytest.mark.parametrize("cut", [lambda y: y.tensor_split(2), lambda y: y.unsafe_chunk(2), lambda y: (y[:2], y[2:])])
+def test_an_in_place_write_through_a_piece_reaches_the_base(cut) -> None:
     x = leaf(1.0, 2.0, 3.0, 4.0)
     y = x * 1.0
-    first, _ = y.chunk(2)
+    first, _ = cut(y)
     first.mul_(10.0)
     y.sum().backward()
     assert [10.0, 10.0, 1.0, 1.0] == x.grad.tolist()
+
+
+@pytest.mark.parametrize("cut", [lambda y: y.split(2), lambda y: y.chunk(2), lambda y: y.unbind(), list])
+def test_one_of_several_views_is_not_written_in_a_graph(cut) -> None:
+    y = leaf(1.0, 2.0, 3.0, 4.0) * 1.0
+    for view in (cut(y)[0], cut(y)[1].unsqueeze(0)):  # a view of a view, too
+        with pytest.raises(RuntimeError, match="returns multiple views"):
+            view.mul_(10.0)
+    first, *_ = cut(y)
+    y.mul_(2.0)
+    with pytest.raises(RuntimeError, match="itself or through its base"):
+        first * 2
+    plain = cut(al.ones(4))[0]
+    plain.mul_(3.0)
+    with pytest.raises(RuntimeError, match="returns multiple views"):
+        plain.mul_(al.ones(()).requires_grad_())
+    with al.no_grad():
+        cut(y)[0].mul_(2.0)

@@ -7,6 +7,10 @@ import pytest
 import ascendlite as al
 
 
+def leaf(*values: float) -> al.Tensor:
+    return al.tensor(values, dtype=al.float64, requires_grad=True)
+
+
 def test_a_custom_function_that_saves_its_output_has_second_gradients() -> None:
     class Exp(al.autograd.Function):
         @staticmethod
@@ -92,3 +96,42 @@ def test_variance_over_an_empty_tuple_of_dims_is_over_all() -> None:
     x = al.tensor([1.0, 2.0, 6.0], requires_grad=True)
     x.var(()).backward()
     assert [-2.0, -1.0, 3.0] == x.grad.tolist()
+
+
+def test_a_median_shares_its_gradient_among_equals() -> None:
+    x = leaf(1.0, 2.0, 2.0, 2.0, 3.0)
+    x.median().backward()
+    assert [0.0, 1 / 3, 1 / 3, 1 / 3, 0.0] == x.grad.tolist()
+    x = leaf(2.0, float("nan"), 2.0, 5.0, 1.0)
+    x.nanmedian().backward()
+    assert [0.5, 0.0, 0.5, 0.0, 0.0] == x.grad.tolist()
+
+
+def test_the_next_number_has_the_gradient_of_the_one_that_moved() -> None:
+    x = leaf(1.0, 2.0, 3.0, float("inf"))
+    al.nextafter(x, al.tensor([2.0, 2.0, 1.0, 0.0], dtype=al.float64)).sum().backward()
+    assert [1.0, 0.0, 1.0, 1.0] == x.grad.tolist()
+
+
+def test_a_generator_under_no_grad_takes_values_and_errors() -> None:
+    @al.no_grad()
+    def numbers():
+        got = yield al.is_grad_enabled()
+        try:
+            yield got
+        except KeyError:
+            yield "caught", al.is_grad_enabled()
+
+    it = numbers()
+    assert next(it) is False and al.is_grad_enabled()
+    assert it.send(7) == 7
+    assert it.throw(KeyError("x")) == ("caught", False) and al.is_grad_enabled()
+    it.close()
+
+
+def test_checkpoint_keeps_the_structure_of_what_the_function_gives() -> None:
+    x = leaf(1.0, 2.0)
+    result = al.autograd.checkpoint(lambda d: {"a": d["x"] * 2, "b": [d["x"] * 3, 5]}, {"x": x})
+    assert result["b"][1] == 5
+    (result["a"] * result["b"][0]).sum().backward()
+    assert [12.0, 24.0] == x.grad.tolist()

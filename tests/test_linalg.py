@@ -93,7 +93,9 @@ def test_solutions_solve():
     np.testing.assert_allclose(got.solution.numpy(), expected, atol=1e-12)
     np.testing.assert_allclose(got.residuals.numpy(), residuals, atol=1e-12)
     assert int(got.rank) == rank
-    assert [tuple(t.shape) for t in L.lstsq(al.tensor(tall), al.tensor(right))] == [(3, 2), (0,), (), (0,)]
+    out = al.empty(0, dtype=al.float64), al.empty(0, dtype=al.float64), al.empty(0, dtype=al.int64), al.empty(0, dtype=al.float64)
+    L.lstsq(al.tensor(tall), al.tensor(right), out=out)
+    assert [tuple(t.shape) for t in out] == [(3, 2), (0,), (), (0,)] and al.equal(out[0], got.solution)
     rest = [L.matrix_rank(al.tensor(np.diag([9.0, 1.0, 0.1])), **k).item() for k in ({"atol": 0.5}, {"rtol": 0.5}, {"hermitian": True})]
     assert rest == [2, 1, 3]
     assert L.matrix_norm(al.zeros(0, 0), 1).item() == L.norm(al.zeros(0, 0), 2).item() == 0

@@ -87,3 +87,44 @@ def test_parameters_become_a_vector_and_come_back() -> None:
     nn.utils.vector_to_parameters(al.arange(9, dtype=al.float32), layer.parameters())
     assert [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]] == layer.weight.tolist()
     assert [6.0, 7.0, 8.0] == layer.bias.tolist()
+
+
+def test_a_sequential_is_repeated() -> None:
+    layers = nn.Sequential(nn.ReLU(), nn.Tanh())
+    assert [type(m).__name__ for m in layers * 2] == ["ReLU", "Tanh"] * 2 == [type(m).__name__ for m in 2 * layers]
+    layers *= 3
+    assert len(layers) == 6
+    with pytest.raises(ValueError, match="non-positive"):
+        layers * 0
+
+
+def test_pruned_weights_stay_zero_and_keep_torchs_keys() -> None:
+    prune = nn.utils.prune
+    layer = nn.Linear(4, 3)
+    weight = layer.weight
+    prune.l1_unstructured(layer, "weight", 0.5)
+    assert list(layer.state_dict()) == ["bias", "weight_orig", "weight_mask"] and layer.weight_orig is weight
+    kept = weight.detach().abs().reshape(-1).sort(descending=True).indices[:6]
+    assert sorted(kept.tolist()) == layer.weight_mask.reshape(-1).nonzero().reshape(-1).tolist()
+    layer(al.ones(1, 4)).sum().backward()
+    assert al.equal(weight.grad == 0, layer.weight_mask == 0)
+    prune.ln_structured(layer, "weight", 1, n=2, dim=0)
+    assert isinstance(next(iter(layer._hook_table.forward_pre.values())).function, prune.PruningContainer)
+    assert (layer.weight_mask.sum(1) == 0).sum() >= 1 and prune.is_pruned(layer)
+    zeros = layer.weight_mask == 0
+    prune.remove(layer, "weight")
+    assert layer.weight is weight and bool((layer.weight[zeros] == 0).all()) and not prune.is_pruned(layer)
+    both = nn.Linear(4, 3), nn.Linear(4, 3)
+    prune.global_unstructured([(m, "weight") for m in both], prune.L1Unstructured, amount=10)
+    assert sum(int((m.weight == 0).sum()) for m in both) == 10
+    with pytest.raises(ValueError, match="has to be pruned"):
+        prune.remove(layer, "weight")
+
+
+def test_gradients_of_a_convolution_as_functions() -> None:
+    x, w = al.randn(2, 3, 6, 5, dtype=al.float64).requires_grad_(), al.randn(4, 3, 3, 2, dtype=al.float64).requires_grad_()
+    y = nn.functional.conv2d(x, w, None, 2, 1)
+    g = al.randn_like(y)
+    y.backward(g)
+    assert al.equal(nn.grad.conv2d_input(x.shape, w, g, 2, 1), x.grad)
+    assert al.equal(nn.grad.conv2d_weight(x, w.shape, g, 2, 1), w.grad)

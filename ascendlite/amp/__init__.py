@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from ascendlite.amp.custom import custom_bwd as custom_bwd, custom_fwd as custom_fwd
 from ascendlite.core import DType, Tensor, bfloat16, float16, no_grad, set_autocast
 from ascendlite.ops import fused_optim
 
@@ -17,7 +18,19 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 # what a device runs in when no dtype is named; the cards take bf16 and fp16, and torch_npu defaults to fp16
-_DEFAULT_DTYPES: dict[str, DType] = {"cpu": bfloat16, "npu": float16, "meta": bfloat16}
+DEFAULT_DTYPES: dict[str, DType] = {"cpu": bfloat16, "npu": float16, "meta": bfloat16}
+
+
+
+def is_autocast_available(device_type: str) -> bool:
+    """Whether autocast knows this kind of device.
+
+    >>> al.amp.is_autocast_available("cpu")
+    True
+    """
+    if not isinstance(device_type, str):
+        raise ValueError(f"is_autocast_available: device_type is {device_type!r}; pass a name such as 'cpu'")
+    return device_type in DEFAULT_DTYPES
 
 
 class autocast:
@@ -39,12 +52,12 @@ class autocast:
         if not isinstance(device_type, str):
             raise ValueError(f"autocast: device_type is {device_type!r}; pass a name such as 'cpu' or 'npu'")
         kind = device_type.partition(":")[0]
-        if kind not in _DEFAULT_DTYPES:
+        if kind not in DEFAULT_DTYPES:
             raise RuntimeError(
-                f"autocast: device_type {device_type!r} is unknown; use one of {sorted(_DEFAULT_DTYPES)}"
+                f"autocast: device_type {device_type!r} is unknown; use one of {sorted(DEFAULT_DTYPES)}"
             )
         self.device_type = kind
-        self.fast_dtype = _DEFAULT_DTYPES[kind] if dtype is None else dtype
+        self.fast_dtype = DEFAULT_DTYPES[kind] if dtype is None else dtype
         if enabled and self.fast_dtype not in (bfloat16, float16):
             raise ValueError(
                 f"autocast: dtype {self.fast_dtype} is not a 16-bit floating type; use bfloat16 or float16"

@@ -26,16 +26,37 @@ def checkpoint(
     cast = _core.get_autocast()
     with no_grad():
         result = function(*args, **kwargs)
-    outputs = (result,) if isinstance(result, Tensor) else tuple(result)
-    outputs = tuple(o.detach() if isinstance(o, Tensor) else o for o in outputs)
-    tensors = tuple(o for o in outputs if isinstance(o, Tensor) and o.is_floating_point())
+    outputs = _map(result, lambda t: t.detach())
+    tensors = tuple(_floats(outputs))
     rerun = _rerun(function, args, kwargs, state, cast)
     trigger = _core.empty(0, requires_grad=True)  # parameters are inputs that nobody passed
     inputs = tuple(a if isinstance(a, Tensor) else None for a in args)
     if tensors:
         _core.custom_node("CheckpointBackward", (trigger, *inputs), tensors[0] if len(tensors) == 1 else tensors,
                           _gradient(rerun, args, len(tensors)))
-    return outputs[0] if isinstance(result, Tensor) else type(result)(outputs) if isinstance(result, list) else outputs
+    return outputs
+
+
+def _map(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """`value` with its tensors changed: a tensor, or lists, tuples and dicts that hold some."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        return {k: _map(v, change) for k, v in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_map(v, change) for v in value))
+    return type(value)(_map(v, change) for v in value) if isinstance(value, list | tuple) else value
+
+
+def _floats(value: Any) -> list[Tensor]:
+    found: list[Tensor] = []
+
+    def note(t: Tensor) -> Tensor:
+        found.extend([t] if t.is_floating_point() else [])
+        return t
+
+    _map(value, note)
+    return found
 
 
 def _rerun(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], state: Tensor | None, cast: Any) -> Callable[..., Any]:
@@ -66,7 +87,7 @@ def _gradient(rerun: Callable[..., Any], args: tuple[Any, ...], count: int) -> C
             raise GradError("checkpoint: gradients of gradients through checkpoint are not supported; call the function without it")
         fresh = tuple(a.detach().requires_grad_(a.requires_grad) if isinstance(a, Tensor) else a for a in args)
         result = rerun(*fresh)
-        outputs = [o for o in ((result,) if isinstance(result, Tensor) else result) if isinstance(o, Tensor) and o.is_floating_point()]
+        outputs = _floats(result)
         if len(outputs) != count:
             raise GradError(f"checkpoint: the function gave {count} float tensors at first and {len(outputs)} when it ran again; it must be deterministic")
         pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if g is not None and o.requires_grad]

@@ -38,7 +38,7 @@ cdef object index_tensor(key):
         raise IndexError(f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {type(key).__name__})")
     if t.v.dtype == kUInt8:
         t = converted(t, kBool)
-    if t.v.dtype > kInt64:
+    if t.v.dtype > kInt64 or isinstance(key, Tensor) and t.v.dtype in (kInt8, kInt16):
         raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors, got {DTYPES[t.v.dtype]!r}")
     return t if t.v.dtype in (kBool, kInt64) else converted(t, kInt64)
 

@@ -54,11 +54,16 @@ cpdef check_mutable(Tensor t, str name):
         if t.base is not None and t.base.leaf_requires_grad and t.base.grad_fn_ is None:
             raise GradError(f"{name}: a view of a leaf Variable that requires grad is being used in an in-place operation; wrap the update "
                             f"in no_grad()")
-        if t.untracked == UNTRACKED_GRAD:
-            raise_untracked(name)
+        if t.untracked == UNTRACKED_GRAD or t.untracked == PIECE and needs_grad(t):
+            raise_untracked(t, name)
 
 
-cdef raise_untracked(str name):
+cdef raise_untracked(Tensor t, str name):
+    # PIECE: one of several views that came from one op. UNTRACKED: made under no_grad, its base does not know of it; UNTRACKED_GRAD: of a
+    # base with gradient.
+    if t.untracked == PIECE:
+        raise GradError(f"{name}: Output of a function that returns multiple views (split, chunk, unbind) is a view and is being modified "
+                        f"inplace, itself or through its base; replace the inplace operation by an out-of-place one, or clone() the view first")
     raise GradError(f"{name}: A view was created in no_grad mode and is being modified inplace with grad mode enabled; create the view "
                     f"in grad mode, or modify it under no_grad()")
 
@@ -185,7 +190,7 @@ cdef rebase(Tensor target, Node node, str name):
         RECORDER.change(target, f"{name} with gradients")
     set_meta(node, target)
     if target.untracked:
-        raise_untracked(name)
+        raise_untracked(target, name)
     if base is None:
         target.grad_fn_, target.out_nr, target.leaf_requires_grad = node, 0, False
         return
@@ -221,6 +226,8 @@ cdef Node grad_fn_of(Tensor t):
         return t.grad_fn_
     t.view_version = t.storage.version
     if needs_grad(t.base):
+        if t.untracked == PIECE:
+            raise_untracked(t, "grad_fn")
         record(AS_STRIDED, (t.base,), (shape_tuple(t), t.stride(), t.offset, t.base.stride(), t.base.offset), t)
         t.out_nr = 0
     return t.grad_fn_

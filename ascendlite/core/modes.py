@@ -50,14 +50,23 @@ class _Mode:
 def _wrap_generator(mode: _Mode, fn: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(fn)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        generator = fn(*args, **kwargs)
+        with mode.fresh():
+            generator = fn(*args, **kwargs)
+        step: Callable[[], Any] = functools.partial(next, generator)
         while True:
             with mode.fresh():
                 try:
-                    value = next(generator)
+                    value = step()
                 except StopIteration as stop:
                     return stop.value
-            yield value
+            try:
+                step = functools.partial(generator.send, (yield value))
+            except GeneratorExit:
+                with mode.fresh():
+                    generator.close()
+                raise
+            except BaseException as error:  # thrown into this generator: the function's own deals with it
+                step = functools.partial(generator.throw, error)
 
     return wrapped
 

@@ -1,6 +1,6 @@
 # Copies through which gradients flow, and several views of one tensor at once.
 
-cdef tuple finish_pieces(Op op, Tensor x, list pieces, tuple attrs):
+cdef tuple finish_pieces(Op op, Tensor x, list pieces, tuple attrs, char kind):
     # Several views of one tensor under one node: their gradients are joined once, not padded and summed.
     cdef Tensor t
     cdef tuple result = tuple(pieces)
@@ -9,6 +9,7 @@ cdef tuple finish_pieces(Op op, Tensor x, list pieces, tuple attrs):
             if mode.grad:
                 t.base = x if x.base is None or x.leaf_requires_grad else x.base
                 t.view_version = t.storage.version
+                t.untracked = x.untracked if x.untracked else kind
             else:
                 t.untracked = UNTRACKED_GRAD if x.untracked == UNTRACKED_GRAD or needs_grad(x) else UNTRACKED
         if mode.grad and pieces and x.is_float() and needs_grad(x):
@@ -18,8 +19,8 @@ cdef tuple finish_pieces(Op op, Tensor x, list pieces, tuple attrs):
     return result
 
 
-def split_views(Tensor x not None, int dim, sizes):
-    """Consecutive views of the given sizes along `dim` (non-negative); the sizes add up to the dim's."""
+def split_views(Tensor x not None, int dim, sizes, bint writable=False):
+    """Consecutive views of the given sizes along `dim` (non-negative); the sizes add up to the dim's. `writable`: also in a graph."""
     cdef list pieces = []
     cdef int64_t shape[16]
     cdef int64_t start = 0, size
@@ -28,7 +29,7 @@ def split_views(Tensor x not None, int dim, sizes):
         shape[dim] = size
         pieces.append(window(x, x.v.ndim, shape, x.v.strides, x.offset + start * x.v.strides[dim]))
         start += size
-    return finish_pieces(SPLIT, x, pieces, (dim, tuple(sizes)))
+    return finish_pieces(SPLIT, x, pieces, (dim, tuple(sizes)), 0 if writable else PIECE)
 
 
 def unbind_views(Tensor x not None, int dim):
@@ -44,7 +45,7 @@ def unbind_views(Tensor x not None, int dim):
             n += 1
     for k in range(x.v.shape[dim]):
         pieces.append(window(x, n, sizes, strides, x.offset + k * x.v.strides[dim]))
-    return finish_pieces(UNBIND, x, pieces, (dim,))
+    return finish_pieces(UNBIND, x, pieces, (dim,), PIECE)
 
 
 cdef Tensor clone_tensor(Tensor x):

@@ -1,7 +1,7 @@
 # The tensor type. What runs hot is a slot or a short method; the work is in the files after this one.
 
 cdef enum:
-    UNTRACKED = 1, UNTRACKED_GRAD = 2
+    UNTRACKED = 1, UNTRACKED_GRAD = 2, PIECE = 3
 
 @cython.binding(False)  # plain method descriptors: they check self, also when called as Tensor.method(x)
 cdef class Tensor:
@@ -19,7 +19,7 @@ cdef class Tensor:
     cdef bint dense            # contiguous, C order
     cdef bint leaf_requires_grad
     cdef bint inference
-    cdef char untracked        # UNTRACKED: a view made under no_grad, its base does not know of it; UNTRACKED_GRAD: of a base with gradient
+    cdef char untracked        # a view whose writes the graph can't follow (see check_mutable); views of it are the same
     cdef int64_t count         # elements
     cdef int64_t offset        # elements from the start of the storage
     cdef Node grad_fn_

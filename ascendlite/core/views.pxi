@@ -22,6 +22,7 @@ cdef Tensor finish_view(Op op, Tensor x, Tensor t, tuple attrs):
         if mode.grad:
             t.base = x if x.base is None or x.leaf_requires_grad else x.base
             t.view_version = t.storage.version
+            t.untracked = x.untracked
             if x.is_float() and needs_grad(x):
                 record(op, (x,), attrs, t)
         else:

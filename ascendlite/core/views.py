@@ -180,6 +180,29 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(input, max(1, -(-size // chunks)), d)
 
 
+def _writable(tensor: Tensor, pieces: Sequence[Tensor], dim: int) -> tuple[Tensor, ...]:
+    d = normalize_dim(dim, tensor.ndim)
+    return _core.split_views(tensor, d, [piece.shape[d] for piece in pieces], True)
+
+
+@function(methods=("unsafe_split",))
+def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """`split`, whose pieces may be written to within a graph."""
+    return _writable(tensor, split(tensor, split_size, dim), dim)
+
+
+@function("unsafe_split_with_sizes", methods=("unsafe_split_with_sizes",))
+def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """`split_with_sizes`, whose pieces may be written to within a graph."""
+    return _writable(input, split(input, split_sizes, dim), dim)
+
+
+@function(methods=("unsafe_chunk",))
+def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """`chunk`, whose pieces may be written to within a graph."""
+    return _writable(input, chunk(input, chunks, dim), dim)
+
+
 MOST_PIECES = 1 << 20  # empty ones cost memory, too
 
 
@@ -196,7 +219,7 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int] | Tenso
             raise ArgumentError(f"tensor_split: number of sections must be larger than 0, got {cuts}")
         if cuts > max(size, MOST_PIECES):
             raise ArgumentError(f"tensor_split: {cuts} sections of a dimension of size {size}; at most {MOST_PIECES} may be empty")
-        return _core.split_views(input, d, [size // cuts + (i < size % cuts) for i in range(cuts)])
+        return _core.split_views(input, d, [size // cuts + (i < size % cuts) for i in range(cuts)], True)
     edges = [0, *(min(max(c + size if c < 0 else c, 0), size) for c in cuts), size]
     return tuple(_core.narrow(input, d, a, max(b - a, 0)) for a, b in zip(edges, edges[1:]))
 

@@ -288,7 +288,8 @@ def matrix_rank(A: Tensor, *, atol: Limit = None, rtol: Limit = None, hermitian:
     return _small(s, A, atol, rtol).logical_not().sum(-1)
 
 
-def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> LstSq:
+@delivers
+def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None, out: tuple[Tensor, ...] | None = None) -> LstSq:
     """The X that makes |A X - B| smallest, of least norm where there are several; through `pinv`, so it has a gradient.
 
     The driver says what else is given, as torch's: residuals ("gels", of full rank), the rank ("gelsy", the default), or both and

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..absent import absent as _absent
-from . import functional, init, utils
+from . import functional, grad, init, utils
 from .activation import (
     CELU,
     ELU,
@@ -307,6 +307,7 @@ __all__ = [
     "ZeroPad2d",
     "ZeroPad3d",
     "functional",
+    "grad",
     "init",
     "utils",
 ]

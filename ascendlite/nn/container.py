@@ -88,6 +88,14 @@ class _Indexed(Module):
         return self.extend(other)
 
 
+def _repeats(times: int) -> int:
+    if isinstance(times, bool) or not isinstance(times, int):
+        raise TypeError(f"Sequential: unsupported operand type(s) for *: got {type(times).__name__}; multiply by an int")
+    if times <= 0:
+        raise ValueError(f"Sequential: non-positive multiplication factor {times}; multiply by 1 or more")
+    return times
+
+
 class Sequential(_Indexed):
     """Modules called one after another; takes modules, or one dict of named modules.
 
@@ -113,6 +121,15 @@ class Sequential(_Indexed):
 
     def __add__(self, other: Iterable[Module]) -> Sequential:
         return Sequential(*self, *other)
+
+    def __mul__(self, times: int) -> Sequential:
+        """The modules one after another, `times` over; they stay the same objects, so their weights are shared."""
+        return Sequential(*list(self) * _repeats(times))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Self:
+        return self.extend(list(self) * (_repeats(times) - 1))
 
     def forward(self, input: Any) -> Any:
         for module in self._modules.values():

@@ -46,11 +46,11 @@ def mover(device: Device | str | None, dtype: DType | None) -> Convert:
     return move
 
 
-def apply_to_tensors(module: Module, fn: Convert) -> None:
+def apply_to_tensors(module: Module, fn: Convert, recurse: bool = True) -> None:
     """Exchange the data of every parameter, its gradient, and every buffer of the tree by fn of it."""
     done: set[int] = set()
     with no_grad():
-        for part in module.modules():
+        for part in module.modules() if recurse else (module,):
             for param in part._parameters.values():
                 if param is None or id(param) in done:
                     continue

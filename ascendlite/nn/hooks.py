@@ -99,6 +99,10 @@ class Hooked:
         """hook(module, grad_input, grad_output) after the module's backward; may return other grad_input."""
         return RemovableHandle(self._hooks().backward, Hook(hook), prepend=prepend)
 
+    def register_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """torch's older name; the hook sees the gradients of the module's own inputs, as a full one does."""
+        return self.register_full_backward_hook(hook)
+
     def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """hook(module, prefix, keep_vars) before the module's state is collected."""
         return RemovableHandle(self._hooks().state_dict_pre, Hook(hook))
@@ -187,6 +191,8 @@ class _BackwardHooks:
         self.grad_output: tuple[Tensor | None, ...] = ()
         self.watched_positions: tuple[int, ...] = ()
         self.input_count = 0
+        self.output_places: tuple[int, ...] = ()
+        self.output_count = 0
 
     def watch_inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         self.input_count = len(args)
@@ -198,7 +204,10 @@ class _BackwardHooks:
         return tuple(next(watched) if i in places else a for i, a in enumerate(args))
 
     def watch_outputs(self, result: Any) -> Any:
-        outputs = [r for r in _leaves(result) if isinstance(r, Tensor) and r.requires_grad]
+        leaves = list(_leaves(result))
+        self.output_places = tuple(i for i, r in enumerate(leaves) if isinstance(r, Tensor) and r.requires_grad)
+        self.output_count = len(leaves)
+        outputs = [leaves[i] for i in self.output_places]
         if not outputs:
             return result
         watched = iter(_pass(self._on_grad_output, outputs))
@@ -213,27 +222,32 @@ class _BackwardHooks:
         )
 
     def _on_grad_output(self, grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+        shown = _spread(grads, self.output_places, self.output_count)
         for hook in list(self.table.backward_pre.values()):
-            grads = _changed(hook.function(self.module, grads), grads, self.module)
-        self.grad_output = grads
+            shown = _changed(hook.function(self.module, shown), shown, self.module)
+        self.grad_output = grads = shown
         if not self.watched_positions:
             nothing = (None,) * self.input_count
             for hook in list(self.table.backward.values()):
-                if hook.function(self.module, nothing, grads) is not None:
+                answer = hook.function(self.module, nothing, grads)
+                if answer is not None and (not isinstance(answer, tuple) or any(g is not None for g in answer)):
                     raise RuntimeError(
                         f"backward hook of {type(self.module).__name__}: no input requires a gradient, "
                         "but the hook returned some; return None"
                     )
-        return grads
+        return tuple(shown[i] for i in self.output_places)
 
     def _on_grad_input(self, grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
-        given: list[Tensor | None] = [None] * self.input_count
-        for i, g in zip(self.watched_positions, grads, strict=True):
-            given[i] = g
-        shown = tuple(given)
+        shown = _spread(grads, self.watched_positions, self.input_count)
         for hook in list(self.table.backward.values()):
             shown = _changed(hook.function(self.module, shown, self.grad_output), shown, self.module)
         return tuple(shown[i] for i in self.watched_positions)
+
+
+def _spread(grads: tuple[Tensor | None, ...], places: tuple[int, ...], count: int) -> tuple[Tensor | None, ...]:
+    """One entry for each argument or output of the module: None where there is no gradient."""
+    at = dict(zip(places, grads, strict=True))
+    return tuple(at.get(i) for i in range(count))
 
 
 def _pass(callback: Callable[..., Any], tensors: list[Tensor]) -> tuple[Tensor, ...]:

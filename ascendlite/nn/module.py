@@ -304,6 +304,10 @@ class Module(AttributeTables, Hooked):
         convert.apply_to_tensors(self, convert.mover(device, dtype))
         return self
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        convert.apply_to_tensors(self, fn, recurse)
+        return self
+
     def type(self, dst_type: DType) -> Self:
         """Cast all parameters and buffers, integer ones too."""
         convert.apply_to_tensors(self, lambda t: t.to(dst_type))
@@ -334,7 +338,7 @@ class Module(AttributeTables, Hooked):
         self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
     ) -> dict[str, Any]:
         """Parameters and persistent buffers by dotted name, detached (`keep_vars`: the very objects)."""
-        return state.save(self, {} if destination is None else destination, prefix, keep_vars)
+        return state.save(self, state.StateDict() if destination is None else destination, prefix, keep_vars)
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False

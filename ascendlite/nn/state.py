@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,10 +33,20 @@ def _has_extra_state(module: Module) -> bool:
     return type(module).get_extra_state is not Base.get_extra_state
 
 
+class StateDict(OrderedDict[str, Any]):
+    """Tensors by dotted name; `_metadata` holds the version of each module's layout, as torch's does."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._metadata: dict[str, Any] = OrderedDict()
+
+
 def save(module: Module, destination: dict[str, Any], prefix: str, keep_vars: bool) -> dict[str, Any]:
     table = module._hook_table
     for hook in list(table.state_dict_pre.values()) if table else ():
         hook.function(module, prefix, keep_vars)
+    if hasattr(destination, "_metadata"):
+        destination._metadata[prefix[:-1]] = {"version": module._version}
     module._save_to_state_dict(destination, prefix, keep_vars)
     for name, child in module._modules.items():
         if child is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ascendlite.core import Op, Tensor, deliver, function, int64, normalize_dim, zeros
+from ascendlite.core import Op, Tensor, deliver, function, int64, no_grad, normalize_dim, zeros
 from ascendlite.errors import ArgumentError, DimensionError
 from ascendlite.ops.compare import where
 from ascendlite.ops.reduce import Dims, length, reduced_dims, reduced_shape, spread
@@ -223,6 +223,18 @@ def _flat(x: Tensor) -> Tensor:
     return x.reshape(-1)
 
 
+def _shared(input: Tensor, value: Tensor) -> Tensor:
+    """The value found, whose gradient goes in equal parts to all elements that are as large, as torch's does."""
+    if not value.requires_grad:
+        return value
+    value = value.detach()
+    same = where(value != value, input != input, input == value)
+    result: Tensor = where(same, input, 0.0).sum() / same.sum()
+    with no_grad():
+        result.copy_(value)
+    return result
+
+
 @function(methods=("median",))
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | Ranked:
     """The lower median; with `dim`, along it, with indices. NaN if there is a NaN.
@@ -234,7 +246,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
         return _median_along(input, dim, keepdim)
     if input.numel() == 0:
         return input.sum() * float("nan")
-    return _median_along(_flat(input), 0, False).values
+    return _shared(input, _median_along(_flat(input), 0, False).values)
 
 
 @function(methods=("nanmedian",))
@@ -244,4 +256,4 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> T
         return _nanmedian_along(input, dim, keepdim)
     if input.numel() == 0:
         return input.sum() * float("nan")
-    return _nanmedian_along(_flat(input), 0, False).values
+    return _shared(input, _nanmedian_along(_flat(input), 0, False).values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ascendlite.core import Tensor, deliver, function, normalize_dim
-from ascendlite.errors import ShapeError
+from ascendlite.errors import BoundsError, ShapeError
 
 
 @function(methods=("narrow_copy",))
@@ -13,6 +13,8 @@ def narrow_copy(
     input: Tensor, dim: int, start: int, length: int, *, out: Tensor | None = None
 ) -> Tensor:
     """`narrow` as a copy."""
+    if not -input.ndim <= dim < max(input.ndim, 1):
+        raise BoundsError(f"narrow_copy: dim {dim} is outside [{-input.ndim}, {input.ndim - 1}]; the shape is {input.shape}")
     return deliver(input.narrow(dim, start, length).clone(), out)
 
 
@@ -88,18 +90,6 @@ def vsplit(input: Tensor, indices_or_sections: int | Sequence[int]) -> tuple[Ten
             f"{input.shape[0]} is not divisible by the split_size {sections}!"
         )
     return input.tensor_split(sections, 0)
-
-
-@function(methods=("unsafe_split",))
-def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """`split`, whose pieces may be written to."""
-    return tensor.split(split_size, dim)
-
-
-@function(methods=("unsafe_chunk",))
-def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """`chunk`, whose pieces may be written to."""
-    return input.chunk(chunks, dim)
 
 
 # Views as copies: torch's names for them, where a view would be unwelcome.

@@ -19,6 +19,7 @@ from ascendlite.core import (
     int16,
     int32,
     int64,
+    no_grad,
     pointwise,
     require_tensor,
     result_type,
@@ -128,15 +129,21 @@ _BITS = {1: int8, 2: int16, 4: int32, 8: int64}  # the integers of as many bytes
 
 @function(methods=("nextafter",), inplace=True)
 def nextafter(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The next number after `input` towards `other`, in their dtype."""
+    """The next number after `input` towards `other`, in their dtype; its gradient is the input's, where it moved."""
     dtype = result_type(input, other)
     if not dtype.is_floating_point:
         raise DTypeError(f"nextafter: expected a floating point dtype, but got {dtype}; cast it")
-    x, y = broadcast_tensors(input.detach().to(dtype), other.detach().to(dtype))
-    x = x.contiguous()
+    tracked, y = broadcast_tensors(input.to(dtype), other.detach().to(dtype))
+    x = tracked.detach().contiguous()
     bits = x.view(_BITS[dtype.itemsize])
     away = where((y > x) == (x > 0), 1, -1)  # numbers of one sign are ordered as their bits
     moved = (bits + away.to(bits.dtype)).view(dtype)
     smallest = (zeros_like(bits) + 1).view(dtype)
     moved = where(x == 0, smallest.copysign(y), moved)
-    return deliver(where((x == y) | (x != x) | (y != y), where(x == y, y, x + y), moved), out)
+    result = where((x == y) | (x != x) | (y != y), where(x == y, y, x + y), moved)
+    if tracked.requires_grad:
+        held = tracked.clone()  # the new values with the history of the old ones
+        with no_grad():
+            held.copy_(result)
+        result = where(x != y, held, result)
+    return deliver(result, out)

@@ -113,6 +113,10 @@ struct Fmin {
   template <class T> AL_INLINE T operator()(T a, T b) const { return is_nan(a) || b < a ? b : a; }
 };
 
+struct CountBool {
+  int64_t operator()(bool x) const { return x; }
+};
+
 struct Abs {
   template <class T> AL_INLINE T operator()(T x) const {
     if constexpr (std::is_floating_point_v<T>) return std::fabs(x);
@@ -173,6 +177,7 @@ AL_REGISTER() {
   on_numbers<1>("sign", Sign{});
   on_bool<1>("sign", Sign{});
   on_numbers<1>("square", [](auto x) { return Mul{}(x, x); });
+  add_same<1, CountBool, bool, int64_t>("square");  // a power of a bool is an integer, as in torch
   on_numbers<1>("relu", Relu{});
   on_floats<1>("reciprocal", [](auto x) { return decltype(x)(1) / x; });
   on_floats<1>("sqrt", [](auto x) { return std::sqrt(x); });

@@ -59,6 +59,8 @@ CASES = [
          errors=[raises(lambda: al.unsafe_split(al.ones(3), 1, 1), IndexError, RANGE)]),
     Case("unsafe_chunk", lambda x: (x[:2], x[2:]), [randn(3, 2)], args=(2,),
          errors=[raises(lambda: al.unsafe_chunk(al.ones(3), 0), RuntimeError, "greater than 0")]),
+    Case("unsafe_split_with_sizes", lambda x: (x[:1], x[1:]), [randn(3, 2)], args=([1, 2],),
+         errors=[raises(lambda: al.unsafe_split_with_sizes(al.ones(3), [1, 1]), RuntimeError, "sum exactly to 3")]),
     Case("nonzero_static", lambda: np.array([[1], [-1], [-1]]), [], fn=lambda: al.nonzero_static(al.tensor([0, 5]), size=3), grad=False,
          dtypes=("float32",), layouts=False, meta=False,
          errors=[raises(lambda: al.nonzero_static(al.ones(2), size=-1), RuntimeError, "non-negative integer")]),
