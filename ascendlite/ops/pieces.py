@@ -14,7 +14,7 @@ def narrow_copy(
 ) -> Tensor:
     """`narrow` as a copy."""
     if not -input.ndim <= dim < max(input.ndim, 1):
-        raise BoundsError(f"narrow_copy: dim {dim} is outside [{-input.ndim}, {input.ndim - 1}]; the shape is {input.shape}")
+        raise BoundsError(f"narrow_copy: Dimension out of range (expected to be in range of [{-input.ndim}, {input.ndim - 1}], but got {dim})")
     return deliver(input.narrow(dim, start, length).clone(), out)
 
 
