@@ -47,3 +47,16 @@ def test_special_numbers_have_their_places(numerics: str) -> None:
     with al.npu.numerics(numerics):
         for call in CALLS.values():
             check(call, x)
+
+
+@pytest.mark.parametrize("numerics", ["device", "fp32", "fp64"])
+@pytest.mark.parametrize(("shape", "dtype"), [((1, 20001), "float32"), ((3, 5000), "bfloat16"), ((2, 2049), "float16")])
+def test_long_rows_are_sorted_as_on_the_cpu(numerics: str, shape: tuple[int, ...], dtype: str) -> None:
+    x = rng.integers(-900, 900, shape).astype(np.float32)
+    x.reshape(-1)[[0, 5, 700, 2048]] = np.nan, np.inf, np.nan, -np.inf
+    t = al.tensor(x).to(getattr(al, dtype))
+    with al.npu.numerics(numerics):
+        for falling in (False, True):
+            check(lambda v: v.sort(-1, descending=falling), t)  # noqa: B023
+            check(lambda v: v.topk(1100, -1, falling), t)  # noqa: B023
+        check(lambda v: v.kthvalue(1900, -1), t)

@@ -214,6 +214,13 @@ def ranks() -> None:
         tensor(9000, 256, dtype=dtype).topk(8)
 
 
+def long_ranks() -> None:
+    for dtype in (al.float32, al.float16):
+        for shape in ((3, 20001), (250, 5000)):
+            tensor(*shape, dtype=dtype).sort(1)
+            tensor(*shape, dtype=dtype).topk(3000, 1)
+
+
 def chosen_rows() -> None:
     index = tensor(1, 130, 26, dtype=al.int64)
     q, rows = tensor(1, 130, 24, 512, dtype=al.float16).requires_grad_(), tensor(1, 700, 512, dtype=al.float16).requires_grad_()
@@ -249,7 +256,7 @@ def scans() -> None:
 
 CALLS: dict[str, Callable[[], None]] = {
     f.__name__: f for f in (pointwise, spreads, products, convolutions, channels, pools, copies, rows, long_rows, reductions, losses, tables, optimizers, attention, rotary,
-                            draws, ranks, scans, chosen_rows, matrices, groups)
+                            draws, ranks, long_ranks, scans, chosen_rows, matrices, groups)
 }
 
 
@@ -259,8 +266,8 @@ NEEDLESS = ("work.new_stat()", "Duplicate(made, 0.0, self.size)", "a row that is
 
 
 # Calls that launch further kernels, at sizes that need not show what these need: the modules whose syncs are looked at.
-BY_DATA = ("groups",)  # data decide the flow: checked along the ends of what is declared and a typical value, and never called proved
-ONLY = {"scans": ("scan_tiles",), "long_rows": ("row_parts", "streams", "tiles"), "groups": ("grouped",), "channels": ("channels",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
+BY_DATA = ("groups", "long_ranks")  # data decide the flow: checked along the ends of what is declared and a typical value, and never called proved
+ONLY = {"long_ranks": ("longsort",), "scans": ("scan_tiles",), "long_rows": ("row_parts", "streams", "tiles"), "groups": ("grouped",), "channels": ("channels",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
 
 
 def lines_at(site: Site) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ascendlite.core import Tensor, _core, no_grad
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.kernels import kernel_for
+from ascendlite.npu.kernels import kernel_for, longsort
 from ascendlite.npu.kernels.elementwise import blocks_for
 from ascendlite.npu.kernels.rowwise import FLOATS, Rows, f32
 from ascendlite.npu.lang import dtypes
@@ -104,21 +104,27 @@ def _load(to: Any, row: Any, line: Any, back: Any, n: int) -> None:
     ac.Gather(to, row[:n], back.ReinterpretCast(dtypes.u32), 0, n)
 
 
-def _rank(x: Tensor, dim: int, k: int, rising: bool) -> tuple[Tensor, Tensor] | None:
-    """(values, places) of the first k along a dim, that dim last; None if it is not taken."""
+def _rank(x: Tensor, dim: int, k: int, rising: bool, into: Tensors = ()) -> tuple[Tensor, Tensor] | None:
+    """(values, places) of the first k along a dim, that dim last; None if it is not taken. Written `into` two tensors if they lie as they should."""
     if x.dtype.name not in FLOATS or not x.numel() or not k or not x.ndim:
         return None
     x = x.detach().transpose(dim, -1).contiguous()
     n = x.shape[-1]
+    shape, name = (*x.shape[:-1], k), "sort" if k == n else "topk"
+    if n > LONGEST and k <= MOST_OF_PART:
+        return _rank_parts(x, k, rising)
+    if n >= longsort.EXACT:
+        return None
+    direct = bool(into) and all(tuple(t.shape) == shape and t.is_contiguous() for t in into)
+    values, places = (t.detach() for t in into) if direct else (_core.empty(shape, dtype=t, device=x.device) for t in (x.dtype, _INT64))
     if n > LONGEST:
-        return _rank_parts(x, k, rising) if k <= MOST_OF_PART else None
+        longsort.rank(x, values, places, rising, name)
+        return values, places
     padded = -(-n // LIST) * LIST
     per_block = 32 // x.itemsize
     tile = max(1, min(x.numel() // n, LONGEST // padded, 64))
-    shape = (*x.shape[:-1], k)
-    values, places = _core.empty(shape, dtype=x.dtype, device=x.device), _core.empty(shape, dtype=_INT64, device=x.device)
     r = Rows(x.numel() // n, n, -(-n // per_block) * per_block, tile)
-    launch(rank_rows, x, values, places, r, k, rising, blocks=min(blocks_for(x.nbytes), r.rows), name="sort" if k == n else "topk")
+    launch(rank_rows, x, values, places, r, k, rising, blocks=min(blocks_for(x.nbytes), r.rows), name=name)
     return values, places
 
 
@@ -145,10 +151,17 @@ def _rank_parts(x: Tensor, k: int, rising: bool) -> tuple[Tensor, Tensor] | None
     return best[0].reshape(*x.shape[:-1], k), chosen.reshape(*x.shape[:-1], k)
 
 
+def _last(outputs: Tensors, dim: int) -> Tensors:
+    """The outputs, if the dim is their last one."""
+    return outputs if dim == outputs[0].ndim - 1 else ()
+
+
 def _deliver(outputs: Tensors, found: tuple[Tensor, Tensor] | None, dim: int, begin: int = 0) -> Any:
     if found is None:
         return NotImplemented
     for out, value in zip(outputs, found, strict=True):
+        if out.data_ptr() == value.data_ptr():
+            continue
         turned = value[..., begin:].transpose(dim, -1)
         out.detach().copy_(turned if turned.shape == out.shape else turned.reshape(out.shape))
     return None
@@ -158,14 +171,14 @@ def _deliver(outputs: Tensors, found: tuple[Tensor, Tensor] | None, dim: int, be
 def _sort(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
     dim, falling = int(attrs[0]), bool(attrs[1])
     with no_grad():
-        return _deliver(outputs, _rank(inputs[0], dim, inputs[0].shape[dim] if inputs[0].ndim else 0, not falling), dim)
+        return _deliver(outputs, _rank(inputs[0], dim, inputs[0].shape[dim] if inputs[0].ndim else 0, not falling, _last(outputs, dim)), dim)
 
 
 @kernel_for("topk")
 def _topk(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
     dim, largest, k = int(attrs[0]), bool(attrs[1]), int(attrs[2])
     with no_grad():
-        return _deliver(outputs, _rank(inputs[0], dim, k, not largest), dim)
+        return _deliver(outputs, _rank(inputs[0], dim, k, not largest, _last(outputs, dim)), dim)
 
 
 @kernel_for("kthvalue")
