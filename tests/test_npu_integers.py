@@ -93,6 +93,12 @@ def test_64_bit_integers_of_one_operand_and_choices() -> None:
     check(al.where, draw("bool", 3, 3670), long(1), long(2))
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32"])
+def test_bits_with_a_number(dtype: str) -> None:
+    for f in (lambda t: t & 7, lambda t: 9 | t, lambda t: t ^ 5):
+        check(f, draw(dtype, 1, 367))
+
+
 @pytest.mark.parametrize("numerics", ["fp32", "fp64"])
 def test_64_bit_integers_keep_their_values_in_wide_modes(numerics: str) -> None:
     with al.npu.numerics(numerics):

@@ -69,11 +69,13 @@ class Value:
     def __ge__(self, other: Value | Scalar) -> Value:
         return compare("GE", self, other)
 
-    def __and__(self, other: Value) -> Value:
-        return _make("and", self, other)
+    def __and__(self, other: Value | int) -> Value:
+        return _make("and", self, constant(other, self) if isinstance(other, int) else other)
 
-    def __or__(self, other: Value) -> Value:
-        return _make("or", self, other)
+    def __or__(self, other: Value | int) -> Value:
+        return _make("or", self, constant(other, self) if isinstance(other, int) else other)
+
+    __rand__, __ror__ = __and__, __or__
 
     def __invert__(self) -> Value:
         return _make("not", self)
