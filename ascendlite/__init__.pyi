@@ -119,6 +119,7 @@ from ascendlite.ops.matmul import addmm as addmm
 from ascendlite.ops.matmul import addmv as addmv
 from ascendlite.ops.matmul import addr as addr
 from ascendlite.core.views import adjoint as adjoint
+from ascendlite.ops.pieces import alias_copy as alias_copy
 from ascendlite.ops.reduce import all as all
 from ascendlite.ops.compare import allclose as allclose
 from ascendlite.ops.extremum import amax as amax
@@ -132,6 +133,7 @@ from ascendlite.ops.extremum import argmin as argmin
 from ascendlite.ops.sort import argsort as argsort
 from ascendlite.ops.nonzero import argwhere as argwhere
 from ascendlite.core._core import as_strided as as_strided
+from ascendlite.ops.pieces import as_strided_copy as as_strided_copy
 from ascendlite.ops.pieces import as_strided_scatter as as_strided_scatter
 from ascendlite.core._core import as_tensor as as_tensor
 from ascendlite.core._core import asarray as asarray
@@ -191,6 +193,7 @@ from ascendlite.ops.triangle import diag as diag
 from ascendlite.ops.triangle import diag_embed as diag_embed
 from ascendlite.ops.triangle import diagflat as diagflat
 from ascendlite.core._core import diagonal as diagonal
+from ascendlite.ops.pieces import diagonal_copy as diagonal_copy
 from ascendlite.ops.splits import diagonal_scatter as diagonal_scatter
 from ascendlite.ops.differences import diff as diff
 from ascendlite.ops.distance import dist as dist
@@ -207,6 +210,7 @@ from ascendlite.ops.splits import empty_permuted as empty_permuted
 from ascendlite.core._core import empty_strided as empty_strided
 from ascendlite.core.modes import enable_grad as enable_grad
 from ascendlite.ops.compare import equal as equal
+from ascendlite.ops.pieces import expand_copy as expand_copy
 from ascendlite.ops.index import expand_mask as expand_mask
 from ascendlite.ops.create import eye as eye
 from ascendlite.ops.splits import fill as fill
@@ -369,7 +373,9 @@ from ascendlite.ops.linear_algebra import slogdet as slogdet
 from ascendlite.ops.softmax import softmax as softmax
 from ascendlite.ops.sort import sort as sort
 from ascendlite.core.views import split as split
+from ascendlite.ops.pieces import split_copy as split_copy
 from ascendlite.core.views import split as split_with_sizes
+from ascendlite.ops.pieces import split_with_sizes_copy as split_with_sizes_copy
 from ascendlite.core.views import squeeze as squeeze
 from ascendlite.ops.pieces import squeeze_copy as squeeze_copy
 from ascendlite.ops.movement import stack as stack
@@ -404,6 +410,7 @@ from ascendlite.ops.triangle import triu as triu
 from ascendlite.ops.create import triu_indices as triu_indices
 from ascendlite.ops.arithmetic import div as true_divide
 from ascendlite.core.views import unbind as unbind
+from ascendlite.ops.pieces import unbind_copy as unbind_copy
 from ascendlite.core.views import unflatten as unflatten
 from ascendlite.ops.pieces import unfold_copy as unfold_copy
 from ascendlite.ops.unique import unique as unique

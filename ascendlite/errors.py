@@ -45,6 +45,14 @@ class ArgumentError(AscendLiteError, RuntimeError, ValueError):
     """A value outside what the operation is defined for."""
 
 
+class AssertedShapeError(ShapeError, AssertionError):
+    """Shapes that torch's own Python code refuses by an AssertionError (multi-head attention)."""
+
+
+class AssertedValueError(ArgumentError, AssertionError):
+    """A value that torch's own Python code refuses by an AssertionError."""
+
+
 class CompileError(AscendLiteError, RuntimeError):
     """A function that `compile(..., fullgraph=True)` can't capture, or a compiler that is not installed."""
 

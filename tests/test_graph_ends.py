@@ -135,3 +135,33 @@ def test_checkpoint_keeps_the_structure_of_what_the_function_gives() -> None:
     assert result["b"][1] == 5
     (result["a"] * result["b"][0]).sum().backward()
     assert [12.0, 24.0] == x.grad.tolist()
+
+
+def test_a_kept_gradient_is_that_of_the_value_after_a_write() -> None:
+    a = leaf(1.0).clone()
+    a.retain_grad()
+    a.mul_(2.0)
+    a.sum().backward()
+    assert [1.0] == a.grad.tolist()
+    base = leaf(1.0, 2.0).clone()
+    first, second = base[0], base[1]
+    first.retain_grad(), second.retain_grad()
+    first.mul_(2.0)
+    (first + second).sum().backward()
+    assert (first.grad.item(), second.grad.item()) == (1.0, 1.0)
+
+
+def test_a_view_made_in_inference_mode_is_not_written_in_a_graph() -> None:
+    x = leaf(1.0, 2.0) * 1.0
+    with al.inference_mode():
+        view = x.view(2)
+        view.mul_(2.0)
+    with pytest.raises(RuntimeError, match="created in no_grad mode"):
+        view.mul_(2.0)
+
+
+def test_numpys_names_of_dims_are_taken() -> None:
+    x = al.arange(6.0).reshape(2, 3)
+    assert al.equal(x.std(axis=0, keepdims=True), x.std(0, keepdim=True))
+    assert al.equal(x.max(axis=1).values, x.max(1).values)
+    assert al.equal(al.all(x, axis=(0, 1)), al.all(x))

@@ -159,9 +159,12 @@ cdef object add_tensor_hook(Tensor t, hook):
 
 
 cdef keep_grad(Tensor t):
+    # The gradient of the value that t has now: after an in-place write it is called again, and what was hooked before keeps nothing more.
     reference = weakref.ref(t)
+    cdef Node now = grad_fn_of(t)
+    cdef size_t node = <size_t><void*>now
     def keep(g):
         owner = reference()
-        if owner is not None:
+        if owner is not None and <size_t><void*>(<Tensor>owner).grad_fn_ == node:
             (<Tensor>owner).grad_ = g if (<Tensor>owner).grad_ is None else <Tensor>binary_slot(S_ADD, (<Tensor>owner).grad_, g)
     add_tensor_hook(t, keep)

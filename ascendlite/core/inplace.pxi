@@ -193,6 +193,8 @@ cdef rebase(Tensor target, Node node, str name):
         raise_untracked(target, name)
     if base is None:
         target.grad_fn_, target.out_nr, target.leaf_requires_grad = node, 0, False
+        if target.retains:
+            keep_grad(target)
         return
     slices = CustomNode.__new__(CustomNode)
     slices.label = "CopySlices"
@@ -204,6 +206,8 @@ cdef rebase(Tensor target, Node node, str name):
     slices.fn = copy_slices_rule(node, (shape_tuple(base), base.stride()), geometry)
     set_meta(slices, base)
     base.grad_fn_, base.out_nr = slices, 0
+    if base.retains:
+        keep_grad(base)
     target.view_version = -1
 
 
@@ -230,6 +234,8 @@ cdef Node grad_fn_of(Tensor t):
             raise_untracked(t, "grad_fn")
         record(AS_STRIDED, (t.base,), (shape_tuple(t), t.stride(), t.offset, t.base.stride(), t.base.offset), t)
         t.out_nr = 0
+        if t.retains:
+            keep_grad(t)
     return t.grad_fn_
 
 

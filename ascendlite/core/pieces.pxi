@@ -4,15 +4,15 @@ cdef tuple finish_pieces(Op op, Tensor x, list pieces, tuple attrs, char kind):
     # Several views of one tensor under one node: their gradients are joined once, not padded and summed.
     cdef Tensor t
     cdef tuple result = tuple(pieces)
-    if not x.inference and not mode.inference:
+    if not x.inference:
         for t in pieces:
-            if mode.grad:
+            if mode.grad and not mode.inference:
                 t.base = x if x.base is None or x.leaf_requires_grad else x.base
                 t.view_version = t.storage.version
                 t.untracked = x.untracked if x.untracked else kind
             else:
                 t.untracked = UNTRACKED_GRAD if x.untracked == UNTRACKED_GRAD or needs_grad(x) else UNTRACKED
-        if mode.grad and pieces and x.is_float() and needs_grad(x):
+        if mode.grad and not mode.inference and pieces and x.is_float() and needs_grad(x):
             record(op, (x,), attrs, result)
     if LISTENERS:
         notify(op, (x,), attrs, result)

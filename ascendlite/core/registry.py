@@ -61,6 +61,10 @@ def _inplace_by_copy(name: str, fn: Callable[..., Any]) -> Callable[..., Tensor]
     return inplace
 
 
+OTHER_NAMES = {"dim": "axis", "keepdim": "keepdims"}  # NumPy's, which torch takes too
+_NONE: Any = object()
+
+
 @functools.cache  # other names of a function stay the same object
 def name_wrong_types(fn: Any, name: str | None = None) -> Any:
     """`fn`; where it stumbles over an argument of a wrong type, the TypeError names that argument."""
@@ -74,15 +78,18 @@ def name_wrong_types(fn: Any, name: str | None = None) -> Any:
     plain, names = code.co_argcount, code.co_varnames
     keyword = names[plain : plain + code.co_kwonlyargcount]
     star = f"*{names[plain + code.co_kwonlyargcount]}" if code.co_flags & inspect.CO_VARARGS else ""
-    declared = [*names[:plain], *([star or "*"] if star or keyword else []), *keyword]
+    other = {} if star else {k: v for k, v in OTHER_NAMES.items() if k in names[:plain] and v not in names}
+    declared = [*names[:plain], *([star or "*"] if star or keyword or other else []), *keyword, *other.values()]
     passed = [*names[:plain], *([star] if star else []), *(f"{k}={k}" for k in keyword)]
-    source = (f"def checked({', '.join(declared)}):\n try:\n  return _fn({', '.join(passed)})\n"
+    renamed = "".join(f" if {v} is not _none:\n  {k} = {v}\n" for k, v in other.items())
+    source = (f"def checked({', '.join(declared)}):\n{renamed} try:\n  return _fn({', '.join(passed)})\n"
               f" except AttributeError:\n  _reject(_fn, {name or fn.__name__!r}, locals())\n  raise\n")
-    scope: dict[str, Any] = {"_fn": fn, "_reject": _reject_wrong_types}
+    scope: dict[str, Any] = {"_fn": fn, "_reject": _reject_wrong_types, "_none": _NONE}
     exec(source, scope)
     checked: FunctionType = scope["checked"]
     functools.update_wrapper(checked, fn)
-    checked.__defaults__, checked.__kwdefaults__ = fn.__defaults__, fn.__kwdefaults__
+    checked.__defaults__ = fn.__defaults__
+    checked.__kwdefaults__ = {**(fn.__kwdefaults__ or {}), **dict.fromkeys(other.values(), _NONE)} or None
     return checked
 
 

@@ -18,8 +18,8 @@ cdef Op COPY_OP = Op("copy_", inputs=2, vjp=(None, _rules.clone), kernel="copy")
 
 
 cdef Tensor finish_view(Op op, Tensor x, Tensor t, tuple attrs):
-    if not x.inference and not mode.inference:
-        if mode.grad:
+    if not x.inference:
+        if mode.grad and not mode.inference:
             t.base = x if x.base is None or x.leaf_requires_grad else x.base
             t.view_version = t.storage.version
             t.untracked = x.untracked

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, TypeVar, cast
 
 from ascendlite.core import FUNCTIONS, Generator, Tensor
+from ascendlite.errors import AssertedValueError
 
 Item = TypeVar("Item", covariant=True)
 
@@ -46,7 +47,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
     def __init__(self, *tensors: Tensor) -> None:
         sizes = {t.shape[0] for t in tensors}
         if len(sizes) != 1:
-            raise ValueError(f"TensorDataset: size mismatch between tensors: first sizes are {[t.shape[0] for t in tensors]}")
+            raise AssertedValueError(f"TensorDataset: size mismatch between tensors: first sizes are {[t.shape[0] for t in tensors]}")
         self.tensors = tensors
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
@@ -62,7 +63,7 @@ class ConcatDataset(Dataset[Item]):
     def __init__(self, datasets: Iterable[Dataset[Item]]) -> None:
         self.datasets = list(datasets)
         if not self.datasets:
-            raise ValueError("ConcatDataset: datasets is empty; give at least one")
+            raise AssertedValueError("ConcatDataset: datasets is empty; give at least one")
         if any(isinstance(d, IterableDataset) for d in self.datasets):
             raise TypeError("ConcatDataset: an IterableDataset has no indices; use ChainDataset")
         self.cumulative_sizes = list(itertools.accumulate(map(_length, self.datasets)))

@@ -46,6 +46,8 @@ class RandomSampler(Sampler[int]):
     def __init__(
         self, data_source: Sized, replacement: bool = False, num_samples: int | None = None, generator: Generator | None = None
     ) -> None:
+        if not isinstance(replacement, bool):
+            raise TypeError(f"RandomSampler: replacement should be a boolean value, but got replacement={replacement!r}")
         if num_samples is not None and num_samples <= 0:
             raise ValueError(f"RandomSampler: num_samples should be a positive integer value, but got num_samples={num_samples}")
         if len(data_source) == 0 and num_samples is None:

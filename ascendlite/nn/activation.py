@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..core import Device, DType, Tensor, full
+from ..errors import AssertedValueError
 from . import functional as F
 from .module import Module
 from .options import Optioned, options
@@ -73,7 +74,7 @@ class Hardtanh(Optioned):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.max_val <= self.min_val:
-            raise ValueError(
+            raise AssertedValueError(
                 f"Hardtanh: max_val {self.max_val} is not above min_val {self.min_val}; swap them"
             )
 

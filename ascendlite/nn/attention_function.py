@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..core import Tensor, zeros, zeros_like
-from ..errors import DTypeError, ShapeError
+from ..errors import AssertedShapeError, DTypeError
 from ..ops.attention import scaled_dot_product_attention
 from ..ops.matmul import linear
 from ..ops.movement import cat, pad
@@ -40,17 +40,17 @@ def _check_shapes(
     n = query.ndim
     shapes = f"query {tuple(query.shape)}, key {tuple(key.shape)}, value {tuple(value.shape)}"
     if n not in (2, 3) or key.ndim != n or value.ndim != n:
-        raise ShapeError(f"{_NAME}: query, key and value must all be 3-D (batched) or all 2-D: {shapes}")
+        raise AssertedShapeError(f"{_NAME}: query, key and value must all be 3-D (batched) or all 2-D: {shapes}")
     if tuple(key.shape[:-1]) != tuple(value.shape[:-1]):
-        raise ShapeError(f"{_NAME}: key's sequence and batch dims do not match value's: {shapes}")
+        raise AssertedShapeError(f"{_NAME}: key's sequence and batch dims do not match value's: {shapes}")
     B, T, S = (query.shape[1] if n == 3 else 1), query.shape[0], key.shape[0]
     wanted = (B, S) if n == 3 else (S,)
     if key_padding_mask is not None and tuple(key_padding_mask.shape) != wanted:
-        raise ShapeError(
+        raise AssertedShapeError(
             f"{_NAME}: key_padding_mask has shape {tuple(key_padding_mask.shape)}, expected {wanted}"
         )
     if attn_mask is not None and tuple(attn_mask.shape) not in ((T, S), (B * heads, T, S)):
-        raise ShapeError(
+        raise AssertedShapeError(
             f"{_NAME}: attn_mask has shape {tuple(attn_mask.shape)}, expected {(T, S)} or {(B * heads, T, S)}"
         )
 
@@ -180,11 +180,11 @@ def _check_heads(
     query: Tensor, embed_dim: int, heads: int, is_causal: bool, attn_mask: Tensor | None
 ) -> None:
     if query.shape[-1] != embed_dim:
-        raise ShapeError(
+        raise AssertedShapeError(
             f"{_NAME}: was expecting embedding dimension of {embed_dim}, but got {query.shape[-1]} "
             f"(query {tuple(query.shape)})"
         )
     if embed_dim % heads:
-        raise ShapeError(f"{_NAME}: embed_dim {embed_dim} not divisible by num_heads {heads}")
+        raise AssertedShapeError(f"{_NAME}: embed_dim {embed_dim} not divisible by num_heads {heads}")
     if is_causal and attn_mask is None:
         raise RuntimeError(f"{_NAME}: is_causal is only a hint; need attn_mask if specifying it")

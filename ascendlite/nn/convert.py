@@ -22,6 +22,8 @@ def parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Device | st
         raise TypeError(
             f"to: unknown argument {sorted(kwargs)[0]!r}; it takes device, dtype, tensor and non_blocking"
         )
+    if len(args) > 1 and args[1] is not None and isinstance(args[1], bool) and not isinstance(args[0], DType | Tensor):
+        raise TypeError(f"to: {args[1]!r} is no dtype; pass (device, dtype, non_blocking), (dtype, non_blocking) or (tensor, non_blocking)")
     for value in (*args, like):
         if isinstance(value, Tensor):
             device, dtype = value.device, value.dtype

@@ -190,6 +190,11 @@ def triplet_margin_loss(
     """max(0, distance(anchor, positive) - distance(anchor, negative) + margin)."""
     if margin <= 0:
         raise ValueError(f"triplet_margin_loss: margin must be greater than 0, got {margin}")
+    if not anchor.ndim == positive.ndim == negative.ndim:
+        raise ShapeError(
+            "triplet_margin_loss: the anchor, positive, and negative tensors are expected to have the same number of "
+            f"dimensions, but got {anchor.ndim}D, {positive.ndim}D and {negative.ndim}D"
+        )
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:

@@ -99,6 +99,10 @@ class RNNBase(Module):
                 f"{type(self).__name__}: input dtype ({input.dtype}) does not match weight dtype "
                 f"({self.weight_ih_l0.dtype}); convert the input or the module with .to()"
             )
+        if input.numel() == 0 and input.shape[1 if self.batch_first and input.ndim == 3 else 0] == 0:
+            raise ShapeError(
+                f"{type(self).__name__}: expected sequence length to be larger than 0, got shape {tuple(input.shape)}"
+            )
         if input.shape[-1] != self.input_size:
             raise RuntimeError(
                 f"{type(self).__name__}: input.size(-1) must be equal to input_size. Expected "

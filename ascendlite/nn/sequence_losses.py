@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..core import DType, Tensor, arange, empty, int64, tensor, zeros
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..ops.compare import where
 from ..ops.embedding import embedding
 from ..ops.movement import cat
@@ -17,6 +17,8 @@ from .parameter import Parameter
 
 def _sizes(name: str, lengths: Tensor | list[int] | tuple[int, ...], B: int, most: int) -> list[int]:
     sizes: list[int] = lengths.reshape(-1).tolist() if isinstance(lengths, Tensor) else [int(n) for n in lengths]
+    if any(isinstance(n, float) for n in sizes):
+        raise DTypeError(f"ctc_loss: {name} must be integral, got {sizes}; cast them with .long()")
     if len(sizes) != B or (sizes and (min(sizes) < 0 or max(sizes) > most)):
         raise ArgumentError(f"ctc_loss: {name} must be {B} numbers from 0 to {most}, got {sizes}")
     return sizes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ascendlite.core import Op, Tensor, function, int32, int64, no_grad, zeros
-from ascendlite.errors import ArgumentError, DTypeError, ShapeError
+from ascendlite.errors import ArgumentError, AssertedValueError, DTypeError, ShapeError
 from ascendlite.ops.compare import where
 from ascendlite.ops.scatter import scatter
 
@@ -66,7 +66,7 @@ def embedding(
         raise ShapeError(f"embedding: 'weight' must be 2-D, got shape {weight.shape}")
     rows = weight.shape[0]
     if padding_idx is not None and not -rows <= padding_idx < rows:
-        raise ArgumentError(
+        raise AssertedValueError(
             f"embedding: padding_idx must be within num_embeddings: got {padding_idx} for {rows} rows"
         )
     padding = -1 if padding_idx is None else padding_idx % rows

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 from ascendlite.core import Tensor, arange, bfloat16, float16, float32, function, int64, require_tensor
-from ascendlite.errors import DTypeError, ShapeError
+from ascendlite.errors import ArgumentError, DTypeError, ShapeError
 from ascendlite.ops.compare import where
 from ascendlite.ops.movement import stack
 
@@ -153,7 +153,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
             f"{tuple(theta.shape)}"
         )
     if min(size) <= 0:
-        raise ShapeError(f"affine_grid: expected non-zero, positive output size. Got {tuple(size)}")
+        raise ArgumentError(f"affine_grid: expected non-zero, positive output size. Got {tuple(size)}")
     if align_corners is None:
         warnings.warn("affine_grid: align_corners was not given and is False; pass it to say so", stacklevel=3)
         align_corners = False

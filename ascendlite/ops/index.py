@@ -28,6 +28,7 @@ from ascendlite.core import (
 from ascendlite.core import bool as bool_
 from ascendlite.errors import BoundsError, DTypeError, ShapeError
 from ascendlite.ops.nonzero import nonzero
+from ascendlite.ops.overlap import refuse_overlap
 
 Indices = Sequence[Tensor | None]
 Number = int | float | bool
@@ -322,6 +323,7 @@ def mask_of(mask: Tensor, op: str) -> Tensor:
 @function(methods=("masked_select",))
 def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements where a mask is true, as a 1-d tensor; input and mask are broadcast together."""
+    refuse_overlap("masked_select", out, (input, mask))
     shape = broadcast_shapes(input.shape, mask_of(mask, "masked_select").shape)
     if not shape:
         input, mask, shape = input.reshape(1), mask.reshape(1), (1,)

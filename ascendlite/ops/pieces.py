@@ -139,3 +139,59 @@ def unfold_copy(
 ) -> Tensor:
     """`Tensor.unfold` as a copy."""
     return deliver(input.unfold(dimension, size, step).clone(), out)
+
+
+@function()
+def expand_copy(input: Tensor, size: Sequence[int], *, implicit: bool = False, out: Tensor | None = None) -> Tensor:
+    """`Tensor.expand` as a copy."""
+    return deliver(input.expand(tuple(size)).clone().contiguous(), out)
+
+
+@function()
+def diagonal_copy(
+    input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, out: Tensor | None = None
+) -> Tensor:
+    """`diagonal` as a copy."""
+    return deliver(input.diagonal(offset, dim1, dim2).clone(), out)
+
+
+@function()
+def alias_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """A copy of the whole tensor."""
+    return deliver(input.clone(), out)
+
+
+@function()
+def as_strided_copy(
+    input: Tensor,
+    size: Sequence[int],
+    stride: Sequence[int],
+    storage_offset: int | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """`as_strided` as a copy."""
+    return deliver(input.as_strided(size, stride, storage_offset).clone(), out)
+
+
+Pieces = tuple[Tensor, ...]
+
+
+@function()
+def split_copy(input: Tensor, split_size: int, dim: int = 0, *, out: Pieces | None = None) -> Pieces:
+    """`split` as copies."""
+    return deliver(tuple(piece.clone() for piece in input.split(split_size, dim)), out)
+
+
+@function()
+def split_with_sizes_copy(
+    input: Tensor, split_sizes: Sequence[int], dim: int = 0, *, out: Pieces | None = None
+) -> Pieces:
+    """`split_with_sizes` as copies."""
+    return deliver(tuple(piece.clone() for piece in input.split_with_sizes(split_sizes, dim)), out)
+
+
+@function()
+def unbind_copy(input: Tensor, dim: int = 0, *, out: Pieces | None = None) -> Pieces:
+    """`unbind` as copies."""
+    return deliver(tuple(piece.clone() for piece in input.unbind(dim)), out)
