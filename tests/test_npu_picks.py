@@ -56,6 +56,13 @@ def test_elements_are_gathered_and_scattered(dtype: str) -> None:
     check(lambda x, i, v: x.scatter_add(1, i, v), x, al.tensor(np.argsort(rng.random((301, 77)))[:, :6].copy()), numbers(301, 6, dtype=dtype), kernel="scatter")
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_elements_are_gathered_from_long_rows(dtype: str) -> None:
+    x = numbers(3, 20001, dtype=dtype)
+    for i in (places(20001, 3, 9000), places(20001, 3, 5), places(20001, 2, 4097)):
+        check(lambda x, i: x.gather(1, i), x, i, kernel="gather")
+
+
 def test_scattered_infinities_stay_where_they_are_put() -> None:
     x, i = numbers(9, 20), places(20, 9, 1)
     check(lambda x, i, v: x.scatter(1, i, v), x, i, al.full((9, 1), float("inf")), kernel="scatter")

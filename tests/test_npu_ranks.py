@@ -60,3 +60,24 @@ def test_long_rows_are_sorted_as_on_the_cpu(numerics: str, shape: tuple[int, ...
             check(lambda v: v.sort(-1, descending=falling), t)  # noqa: B023
             check(lambda v: v.topk(1100, -1, falling), t)  # noqa: B023
         check(lambda v: v.kthvalue(1900, -1), t)
+
+
+@pytest.mark.parametrize("numerics", ["device", "fp64"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64"])
+def test_integers_are_sorted_by_all_their_bits(dtype: str, numerics: str) -> None:
+    limits = np.iinfo(dtype)
+    x = rng.integers(limits.min, limits.max, (2, 5000), dtype=dtype, endpoint=True)
+    x[:, :900], x[0, 77] = rng.integers(0, 5, (2, 900)), limits.min
+    with al.npu.numerics(numerics):
+        for part in (al.tensor(x), al.tensor(x[:, :300])):
+            for call in (lambda t: t.sort(1, stable=True), lambda t: t.topk(9, 1), lambda t: t.kthvalue(200, 1)):
+                check_integers(call, part, numerics == "device")
+
+
+def check_integers(call: Callable[[al.Tensor], Any], x: al.Tensor, by_kernels: bool) -> None:
+    with al.npu.profiler.profile() as p:
+        actual = call(x.npu())
+    slow = {t.name for t in p.tasks if t.kind == "AI_CPU"}
+    assert not by_kernels or slow <= ({"copy"} if x.itemsize == 1 else set()), slow  # 8 bits are cast to by the AI CPU
+    for a, e in zip(actual, call(x), strict=True):
+        np.testing.assert_array_equal(a.cpu().numpy(), e.numpy())

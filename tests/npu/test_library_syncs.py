@@ -219,6 +219,8 @@ def long_ranks() -> None:
         for shape in ((3, 20001), (250, 5000)):
             tensor(*shape, dtype=dtype).sort(1)
             tensor(*shape, dtype=dtype).topk(3000, 1)
+    for size in (5000, 9000):
+        tensor(30, size).gather(1, tensor(30, 9000, dtype=al.int64))
 
 
 def chosen_rows() -> None:
@@ -267,7 +269,7 @@ NEEDLESS = ("work.new_stat()", "Duplicate(made, 0.0, self.size)", "a row that is
 
 # Calls that launch further kernels, at sizes that need not show what these need: the modules whose syncs are looked at.
 BY_DATA = ("groups", "long_ranks")  # data decide the flow: checked along the ends of what is declared and a typical value, and never called proved
-ONLY = {"long_ranks": ("longsort",), "scans": ("scan_tiles",), "long_rows": ("row_parts", "streams", "tiles"), "groups": ("grouped",), "channels": ("channels",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
+ONLY = {"long_ranks": ("longsort", "longpicks"), "scans": ("scan_tiles",), "long_rows": ("row_parts", "streams", "tiles"), "groups": ("grouped",), "channels": ("channels",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
 
 
 def lines_at(site: Site) -> str:

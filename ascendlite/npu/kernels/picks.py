@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ascendlite.core import Tensor, _core, no_grad
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.kernels import kernel_for, tables
+from ascendlite.npu.kernels import kernel_for, longpicks, longrows, tables
 from ascendlite.npu.kernels.elementwise import UB_BUDGET, blocks_for
 from ascendlite.npu.kernels.rowwise import FLOATS, Rows, Work, f32, rows_of
 from ascendlite.npu.lang import dtypes
@@ -23,6 +23,8 @@ Tensors = tuple[Tensor, ...]
 SET, SUM = 0, 1  # modes of ops.scatter that are taken here
 MOST_SCATTERED: Final = 16  # elements of a row: each is one pass over it
 MOST_BY_ONE: Final = 4096  # elements of the only row: each is one transfer
+FEW: Final = 256  # one element of so many of a row is read by itself
+_FLOAT32: Final = _core.DTYPE_NAMES["float32"]
 _GATHERED: Final = ("float32", "float16", "bfloat16", "int32", "int16")
 
 
@@ -166,12 +168,29 @@ def _gather(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
         x, index = (t.transpose(dim, -1).contiguous() for t in (x, index))
         r = _gather_layout(index.numel() // index.shape[-1], x.shape[-1], index.shape[-1], x.itemsize)
         if r is None:
-            return NotImplemented
+            return _gather_long(y, x, index, dim)
         last = dim == y.ndim - 1 and y.is_contiguous()
         found = y if last else _core.empty(tuple(index.shape), dtype=y.dtype, device=y.device)
         launch(gather_rows, x, index, found, r, index.shape[-1], blocks=blocks_for(x.nbytes), name="gather")
         if not last:
             y.copy_(found.transpose(dim, -1))
+    return None
+
+
+def _gather_long(y: Tensor, x: Tensor, index: Tensor, dim: int) -> Any:
+    """Picks from rows that do not fit: few of each row one by one, many from parts of it. The dim is the last one of x and index."""
+    n, each = x.shape[-1], index.shape[-1]
+    if n >= longpicks.EXACT:
+        return NotImplemented
+    if each * FEW <= n and x.numel() < longrows.MOST:
+        starts = _core.arange(0, x.numel(), n, dtype=index.dtype, device=x.device).reshape(*x.shape[:-1], 1)
+        found = x.reshape(-1, 1).index_select(0, (index + starts).reshape(-1)).reshape(index.shape)
+    elif x.dtype.name in (*FLOATS, "int16"):
+        found = _core.empty(tuple(index.shape), dtype=_FLOAT32, device=x.device)
+        longpicks.gather(x.to(_FLOAT32), index, found)
+    else:
+        return NotImplemented
+    y.copy_(found.transpose(dim, -1))
     return None
 
 

@@ -1,4 +1,7 @@
-"""sort, topk and kthvalue: rows are sorted 32 numbers at a time (Sort32) and merged four lists at a time (MrgSort), stable, NaN as the largest."""
+"""sort, topk and kthvalue: rows are sorted 32 numbers at a time (Sort32) and merged four lists at a time (MrgSort), stable, NaN as the largest.
+
+Long rows are sorted through the card's memory (longsort), integers by parts of their bits.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,11 @@ LISTS: Final = 4  # that one MrgSort merges
 LONGEST: Final = 2048  # numbers of a row: values, places, two buffers of pairs and what streams take 152 of 184 KiB
 MOST_OF_PART: Final = LONGEST // 4  # numbers of a longer row that are looked for: each round leaves a quarter or less
 EXACT: Final = 1 << 24  # places that float32 holds
+# Bits of integers by which they are sorted in turn, each a whole number of float32; 0: all.
+INTEGERS: Final[dict[str, tuple[int, ...]]] = {
+    "int8": (0,), "uint8": (0,), "int16": (0,), "int32": (0xFFFF, -1 << 16), "int64": (0xFFFFFF, 0xFFFFFF << 24, -1 << 48),
+}  # fmt: skip
+_FLOAT16 = _core.DTYPE_NAMES["float16"]
 _FLOAT32, _INT64 = _core.DTYPE_NAMES["float32"], _core.DTYPE_NAMES["int64"]
 
 
@@ -106,7 +114,11 @@ def _load(to: Any, row: Any, line: Any, back: Any, n: int) -> None:
 
 def _rank(x: Tensor, dim: int, k: int, rising: bool, into: Tensors = ()) -> tuple[Tensor, Tensor] | None:
     """(values, places) of the first k along a dim, that dim last; None if it is not taken. Written `into` two tensors if they lie as they should."""
-    if x.dtype.name not in FLOATS or not x.numel() or not k or not x.ndim:
+    if not x.numel() or not k or not x.ndim:
+        return None
+    if x.dtype.name in INTEGERS:
+        return _rank_integers(x.detach().transpose(dim, -1).contiguous(), k, rising)
+    if x.dtype.name not in FLOATS:
         return None
     x = x.detach().transpose(dim, -1).contiguous()
     n = x.shape[-1]
@@ -126,6 +138,26 @@ def _rank(x: Tensor, dim: int, k: int, rising: bool, into: Tensors = ()) -> tupl
     r = Rows(x.numel() // n, n, -(-n // per_block) * per_block, tile)
     launch(rank_rows, x, values, places, r, k, rising, blocks=min(blocks_for(x.nbytes), r.rows), name=name)
     return values, places
+
+
+def _rank_integers(x: Tensor, k: int, rising: bool) -> tuple[Tensor, Tensor] | None:
+    """The first k of rows of integers: sorted by one part of their bits after the other, the lowest first, each a whole number of float32.
+
+    As each sort is stable, the last one leaves those that are equal in its part in the order of the parts before.
+    """
+    last, n, masks = x.ndim - 1, x.shape[-1], INTEGERS[x.dtype.name]
+    keys = [(x & mask if mask else x).to(_FLOAT32) for mask in masks]
+    order: Tensor | None = None
+    for i in range(len(keys)):
+        found = _rank(keys[i], last, k if i == len(keys) - 1 else n, rising)
+        if found is None:
+            return None
+        keys = [found[0] if j == i else key.gather(last, found[1]) for j, key in enumerate(keys)]
+        order = found[1] if order is None else order.to(_FLOAT32).gather(last, found[1]).to(_INT64)
+    value = (keys[0].to(_FLOAT16) if x.itemsize == 1 else keys[0]).to(x.dtype)  # as the vector core casts to 8 bits
+    for key in keys[1:]:
+        value = value + key.to(x.dtype)
+    return (value, order) if order is not None else None
 
 
 def _rank_parts(x: Tensor, k: int, rising: bool) -> tuple[Tensor, Tensor] | None:
