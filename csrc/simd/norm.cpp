@@ -108,28 +108,24 @@ template <class A> struct RowGradient {
       sums[1] += s * ((xs[i] - mean) * rstd);
     }
   }
-  // Elements [first, first + n): adds to the partial sums of weight and bias, writes dx.
-  void write(int64_t first, int64_t n, const A* weight, A* dweight, A* dbias, A* dx) const {
-    const A *gs = g + first, *xs = x + first;
-    if (dweight) {
+  // Elements [first, first + n): adds to the partial sums of weight and bias, where these are wanted, and writes dx.
+  template <bool kWeight, bool kDWeight, bool kDBias> void write_as(int64_t first, int64_t n, const A* weight, A* dweight, A* dbias, A* dx) const {
+    const A *gs = g + first, *xs = x + first, centre = mean, scale = rstd, level = shift, tilt = slope;
 #pragma GCC ivdep
-      for (int64_t i = 0; i < n; i++) dweight[first + i] += gs[i] * ((xs[i] - mean) * rstd);
-    }
-    if (dbias) {
-#pragma GCC ivdep
-      for (int64_t i = 0; i < n; i++) dbias[first + i] += gs[i];
-    }
-    if (weight) {
-#pragma GCC ivdep
-      for (int64_t i = 0; i < n; i++) dx[i] = rstd * (gs[i] * weight[first + i] - shift - (xs[i] - mean) * rstd * slope);
-    } else {
-#pragma GCC ivdep
-      for (int64_t i = 0; i < n; i++) dx[i] = rstd * (gs[i] - shift - (xs[i] - mean) * rstd * slope);
+    for (int64_t i = 0; i < n; i++) {
+      const A u = (xs[i] - centre) * scale;
+      if constexpr (kDWeight) dweight[first + i] += gs[i] * u;
+      if constexpr (kDBias) dbias[first + i] += gs[i];
+      const A s = kWeight ? gs[i] * weight[first + i] : gs[i];
+      dx[i] = scale * (s - level - u * tilt);
     }
   }
+  auto writer(bool weight, bool dweight, bool dbias) const {
+    if (!weight) return dbias ? &RowGradient::write_as<false, false, true> : &RowGradient::write_as<false, false, false>;
+    if (!dweight) return dbias ? &RowGradient::write_as<true, false, true> : &RowGradient::write_as<true, false, false>;
+    return dbias ? &RowGradient::write_as<true, true, true> : &RowGradient::write_as<true, true, false>;
+  }
 };
-
-constexpr int64_t kTogether = 4;  // rows, so that the sums of weight and bias stay in L1 for a block of columns
 
 // partial: blocks x n. Sums the blocks in order.
 template <class A> void sum_blocks(const View& out, const A* partial, int64_t blocks, int64_t n) {
@@ -155,29 +151,21 @@ template <class T> struct Backward {
 
   void rows(int64_t begin, int64_t end, A* dweight, A* dbias, A* stage) const {
     using reduce::kBlock;
-    const int64_t pitch = stage_size<T>(n);
-    RowGradient<A> row[kTogether];
-    for (int64_t first = begin; first < end; first += kTogether) {
-      const int64_t count = std::min(kTogether, end - first);
-      for (int64_t r = 0; r < count; r++) {
-        const int64_t at = (first + r) * n;
-        row[r] = {stage_row(g + at, stage + 2 * r * pitch, n), stage_row(x + at, stage + (2 * r + 1) * pitch, n), mean[first + r],
-                  rstd[first + r]};
-        row[r].add_up(n, centred, weight);
+    alignas(64) A block[kBlock];
+    for (int64_t r = begin; r < end; r++) {
+      const int64_t at = r * n;
+      RowGradient<A> row{stage_row(g + at, stage, n), stage_row(x + at, stage + stage_size<T>(n), n), mean[r], rstd[r]};
+      row.add_up(n, centred, weight);
+      const auto write = row.writer(weight, dweight, dbias);
+      const T *next_g = next_row(g + at, n), *next_x = next_row(x + at, n);
+      for (int64_t b = 0; b < n; b += kBlock) {
+        const int64_t m = std::min(kBlock, n - b);
+        T* to = dx + at + b;
+        A* out = streams ? block : result_row(to, block);
+        ask_row(next_g, b, m), ask_row(next_x, b, m);
+        (row.*write)(b, m, weight, dweight, dbias, out);
+        if ((void*)out != (void*)to) store_block(out, to, m, streams);
       }
-      alignas(64) A block[kBlock];
-      for (int64_t b = 0; b < n; b += kBlock)
-        for (int64_t r = 0; r < count; r++) {
-          const int64_t m = std::min(kBlock, n - b);
-          T* to = dx + (first + r) * n + b;
-          A* out = streams ? block : result_row(to, block);
-          if (kTogether * n * int64_t(sizeof(T)) <= kNearBytes / 4) {
-            const int64_t next = (first + r + kTogether) * n;
-            ask_row(g + next, b, m), ask_row(x + next, b, m);
-          }
-          row[r].write(b, m, weight, dweight, dbias, out);
-          if ((void*)out != (void*)to) store_block(out, to, m, streams);
-        }
     }
     stream::fence();
   }
@@ -197,7 +185,7 @@ void norm_backward(const Call& c) {
                            ptr<A>(*c.views[6]), ptr<A>(*c.views[7])};
     Scratch<A> dweight(wants_weight ? blocks * n : 0), dbias(wants_bias ? blocks * n : 0);
     parallel_for(blocks, std::max<int64_t>(1, reduce::kGrain / std::max<int64_t>(1, per_block * n)), [&](int64_t b, int64_t e) {
-      Scratch<A> stage(2 * kTogether * stage_size<T>(n));
+      Scratch<A> stage(2 * stage_size<T>(n));
       for (int64_t k = b; k < e; k++) {
         A *dw = wants_weight ? dweight.data + k * n : nullptr, *db = wants_bias ? dbias.data + k * n : nullptr;
         if (dw) std::fill(dw, dw + n, A(0));
