@@ -44,7 +44,7 @@ python_tests() {
   export PYTHONPATH PYTHONSAFEPATH=1 PYTHONMALLOC=malloc
   # Python keeps memory until it ends, so leaks are the matter of tests/test_leaks.py.
   export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
-  LD_PRELOAD=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so) python -m pytest -p no:cacheprovider "$@"
+  LD_PRELOAD=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so) python -m pytest -p no:cacheprovider --capture=sys "$@"
 }
 
 chosen=() others=()

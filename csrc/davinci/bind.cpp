@@ -1,4 +1,5 @@
 // The Python face of the emulated core. Each part binds itself in its own file.
+#include "davinci/arguments.h"
 #include "davinci/bind.h"
 
 #include <pybind11/stl.h>
@@ -31,6 +32,8 @@ py::tuple region_tuple(const Region& r) {
 
 // (opcode, pipe, site, regions, args, floats) of each instruction that a core runs; at most `limit`.
 py::list expand(const Program& program, int core, int64_t block, int64_t sub_block, int64_t limit) {
+  need(core == kAIC || core == kAIV, "expand: core " + std::to_string(core) + "; it must be 0 (AIC) or 1 (AIV)");
+  need(block >= 0 && (sub_block == 0 || sub_block == 1), "expand: block " + std::to_string(block) + ", sub-block " + std::to_string(sub_block) + "; sub-blocks are 0 and 1");
   py::list all;
   Walker walker(program, static_cast<CoreKind>(core), block, sub_block);
   Instr i;

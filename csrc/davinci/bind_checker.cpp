@@ -1,6 +1,7 @@
 // The Python face of the hazard check: findings as tuples.
 #include <pybind11/stl.h>
 
+#include "davinci/arguments.h"
 #include "davinci/bind.h"
 #include "davinci/checker.h"
 #include "davinci/mutate.h"
@@ -25,6 +26,8 @@ py::dict finding_dict(const Finding& f) {
                   "count"_a = f.count, "blocks"_a = f.blocks, "numbers"_a = f.numbers);
 }
 
+constexpr int64_t kMostBytes = int64_t{1} << 56;  // sums of two such are numbers still
+
 py::dict run_check(const Program& program, int64_t blocks, const std::vector<int64_t>& bytes, const std::vector<int64_t>& align,
                    const std::vector<int64_t>& cores, bool split_cores, const std::vector<int64_t>& storage,
                    const std::vector<int64_t>& offset) {
@@ -33,6 +36,13 @@ py::dict run_check(const Program& program, int64_t blocks, const std::vector<int
     throw py::value_error("check: capacities and alignments are one number a memory, cores are AIC and AIV");
   if (storage.size() != offset.size() || (!storage.empty() && storage.size() != program.tensor_bytes.size()))
     throw py::value_error("check: storages and offsets are one number an argument");
+  check_blocks(blocks);
+  for (size_t t = 0; t < storage.size(); ++t) {
+    need(storage[t] >= 0 && storage[t] < static_cast<int64_t>(storage.size()), "check: storage " + std::to_string(storage[t]) + " is not below the number of arguments");
+    need(offset[t] >= 0 && offset[t] <= kMostBytes, "check: offset " + std::to_string(offset[t]) + "; it must be 0.." + std::to_string(kMostBytes));
+  }
+  for (int m = 0; m < kNumMemories; ++m) need(bytes[m] >= 0 && bytes[m] <= kMostBytes && align[m] <= kMostBytes, "check: a capacity or alignment is below 0 or beyond any memory");
+  for (int64_t n : cores) need(n >= 0 && n <= kMostBlocks, "check: " + std::to_string(n) + " cores");
   Limits limits{};
   for (int m = 0; m < kNumMemories; ++m) limits.bytes[m] = bytes[m], limits.align[m] = align[m] > 0 ? align[m] : 1;
   limits.cores[0] = cores[0], limits.cores[1] = cores[1], limits.split_cores = split_cores;

@@ -1,6 +1,7 @@
 // The clock in Python: constants come as a dict, a timeline goes out as one.
 #include <pybind11/stl.h>
 
+#include "davinci/arguments.h"
 #include "davinci/bind.h"
 #include "davinci/clock.h"
 
@@ -51,6 +52,7 @@ py::dict timeline_dict(const Timeline& t) {
 
 py::dict timed(const Program& program, const Model& model, L2& l2, int64_t blocks, std::vector<int64_t> bases, std::vector<bool> past_l2, std::vector<int> spans_of,
                std::vector<std::pair<int, int>> free_flags, bool free_barriers, bool in_full) {
+  check_blocks(blocks);
   Timeline t;
   {
     py::gil_scoped_release free;

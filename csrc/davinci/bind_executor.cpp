@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "davinci/arguments.h"
 #include "davinci/bind.h"
 #include "davinci/executor.h"
 #include "davinci/queue.h"
@@ -42,12 +43,14 @@ void upload(uintptr_t target, uintptr_t source, size_t bytes) {
 }
 
 bool run(Executor& executor, int64_t blocks, const std::vector<int64_t>& pointers, int mode, int options, bool one_thread) {
+  check_launch(executor.program(), blocks, pointers, {mode, options});
   return executor.run({blocks, pointers, {mode, options}, one_thread});
 }
 
 // Runs it behind the host's back if it ran before and there is a thread for it; whether a number overflowed, if it ran at once.
 bool enqueue(const std::shared_ptr<Executor>& executor, int64_t blocks, std::vector<int64_t> pointers, int mode, int options) {
   const Numerics numerics{mode, options};
+  check_launch(executor->program(), blocks, pointers, numerics);
   if (runtime->num_threads() > 1 && executor->proven({blocks, pointers, numerics})) {
     if (queue().full()) settle();
     queue().push([executor, blocks, pointers = std::move(pointers), numerics] { return executor->run({blocks, pointers, numerics}); });
@@ -59,12 +62,16 @@ bool enqueue(const std::shared_ptr<Executor>& executor, int64_t blocks, std::vec
 }
 
 bool run_random(const Executor& executor, int64_t blocks, const std::vector<int64_t>& pointers, uint64_t seed, int policy, int mode, int options) {
+  check_launch(executor.program(), blocks, pointers, {mode, options});
+  need(policy >= kAny && policy <= kEarliest, "run_random: policy " + std::to_string(policy) + "; it must be 0, 1 or 2");
   return RandomOrder(executor.program(), {mode, options}, blocks, pointers, seed, static_cast<Policy>(policy)).run();
 }
 
 // (site, opcode, largest error in, largest error out, largest growth, elements written) of each source line.
 using Line = std::tuple<int, int, double, double, double, int64_t>;
 std::vector<Line> run_shadow(const Executor& executor, int64_t blocks, const std::vector<int64_t>& pointers, const std::vector<int>& formats, int options) {
+  check_launch(executor.program(), blocks, pointers, {kDevice, options});
+  for (int format : formats) need(format >= 0 && format < kNumFormats, "shadow: format " + std::to_string(format) + " is not known");
   std::vector<Line> lines;
   for (const auto& [site, e] : ShadowRun(executor.program(), options, blocks, pointers, formats).run())
     lines.emplace_back(site, e.opcode, e.into, e.out, e.growth, e.elements);
@@ -75,7 +82,7 @@ std::vector<Line> run_shadow(const Executor& executor, int64_t blocks, const std
 
 void bind_executor(py::module_& m) {
   py::class_<Executor, std::shared_ptr<Executor>>(m, "Executor")
-      .def(py::init([](std::shared_ptr<Program> program) { return std::make_shared<Executor>(std::move(program)); }), py::arg("program"))
+      .def(py::init([](std::shared_ptr<Program> program) { return std::make_shared<Executor>(std::move(program)); }), py::arg("program").none(false))
       .def("enqueue", &enqueue, py::arg("blocks"), py::arg("pointers"), py::arg("mode"), py::arg("options"))
       .def("run", &run, py::arg("blocks"), py::arg("pointers"), py::arg("mode") = 0, py::arg("options") = 0, py::arg("one_thread") = false,
            py::call_guard<py::gil_scoped_release>())

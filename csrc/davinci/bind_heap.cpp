@@ -27,6 +27,12 @@ Heap& checked(int die) {
   return heap(die);
 }
 
+void configure(int die, int64_t capacity, int wide) {
+  if (capacity < 0 || (wide != 1 && wide != 4 && wide != 8))
+    throw py::value_error("heap: " + std::to_string(capacity) + " bytes, elements " + std::to_string(wide) + " times as wide; that is 1, 4 or 8");
+  checked(die).configure(capacity, wide);
+}
+
 py::dict stats(int die) {
   HeapStats s = checked(die).stats();
   py::dict d;
@@ -59,7 +65,7 @@ std::pair<int64_t, int64_t> extremes(uintptr_t pointer, int64_t count, int bytes
 
 void bind_heap(py::module_& m) {
   m.def("heap_functions", [] { return std::make_pair(reinterpret_cast<uintptr_t>(&heap_alloc), reinterpret_cast<uintptr_t>(&heap_free)); });
-  m.def("heap_configure", [](int die, int64_t capacity, int wide) { checked(die).configure(capacity, wide); });
+  m.def("heap_configure", &configure);
   m.def("heap_stats", &stats);
   m.def("heap_live", [](int die) { return checked(die).live(); });
   m.def("heap_empty_cache", [](int die) { checked(die).empty_cache(); });

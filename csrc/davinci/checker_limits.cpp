@@ -26,7 +26,7 @@ struct Repeats {
 Repeats repeats_of(const Region& r, const Instr& i, int operand, int64_t largest) {
   if (i.args[kMode] == 0) {
     const int64_t n = std::max<int64_t>(i.args[kCount], 1), itemsize = r.bytes / n,
-                  width = kRepeat / std::max<int64_t>(largest, 1);
+                  width = std::max<int64_t>(kRepeat / std::max<int64_t>(largest, 1), 1);  // regions may be anything
     return {r.base + r.lead, std::min(n, width) * itemsize, width * itemsize, (n + width - 1) / width, ((n - 1) % width + 1) * itemsize};
   }
   const int64_t count = std::max<int64_t>(i.args[kRepeatCount], 1), step = i.args[kDstRepeat + operand] * kBlock;

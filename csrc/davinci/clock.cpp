@@ -236,6 +236,9 @@ Timeline schedule(const Program& program, const Model& model, L2& l2, const Requ
   if (request.blocks < 0) throw std::invalid_argument("clock: " + std::to_string(request.blocks) + " blocks");
   if (request.bases.size() != program.tensor_bytes.size() || request.past_l2.size() != program.tensor_bytes.size())
     throw std::invalid_argument("clock: " + program.name + " has " + std::to_string(program.tensor_bytes.size()) + " arguments, but " + std::to_string(request.bases.size()) + " addresses came");
+  for (const auto& [source, destination] : request.free_flags)
+    if (source < 0 || source >= kNumPipes || destination < 0 || destination >= kNumPipes)
+      throw std::invalid_argument("clock: flags from pipe " + std::to_string(source) + " to " + std::to_string(destination) + "; pipes are 0.." + std::to_string(kNumPipes - 1));
   const bool may_skip = !request.in_full && (!program.cube.empty() || !program.vector.empty());
   std::optional<L2> before;
   if (may_skip) before = l2;

@@ -2,16 +2,21 @@
 
 #include <algorithm>
 #include <bit>
+#include <stdexcept>
+#include <string>
 
 namespace al::davinci {
 namespace {
 constexpr int64_t kLines = 64;   // of a block: the bits of a word
 constexpr int64_t kPage = 4096;  // blocks in one table
+constexpr int64_t kMostLine = 1 << 20;
 constexpr int64_t kFresh = 8;    // part of the cache that may be used before a region is looked up again
 }  // namespace
 
 L2::L2(int64_t capacity_bytes, int64_t line_bytes)
-    : line_(line_bytes), block_bytes_(kLines * line_bytes), capacity_(capacity_bytes / line_bytes), reads_(kReads) {
+    : line_(line_bytes), block_bytes_(kLines * line_bytes), capacity_(capacity_bytes / std::max<int64_t>(line_bytes, 1)), reads_(kReads) {
+  if (line_bytes < 1 || line_bytes > kMostLine || capacity_bytes < line_bytes)
+    throw std::invalid_argument("clock: a cache of " + std::to_string(capacity_bytes) + " bytes in lines of " + std::to_string(line_bytes) + "; it needs a line at least");
   foreign_ = capacity_;
 }
 

@@ -152,7 +152,8 @@ void run_arange(Core& core, const MadeStep& s) {
   for_runs(core, s.lanes, s.dst, false, [&](char* const* data, int64_t r, int64_t begin, int64_t n) {
     for (int64_t i = 0; i < n; ++i) {
       const int64_t index = r * s.per_repeat + begin + i;
-      store_number(data[0] + i * s.dst[0].item, s.format, first + static_cast<double>(index) * step, s.first + index * s.step, s.integer);
+      store_number(data[0] + i * s.dst[0].item, s.format, first + static_cast<double>(index) * step,
+                   static_cast<int64_t>(uint64_t(s.first) + uint64_t(index) * uint64_t(s.step)), s.integer);  // numbers of 64 bits wrap around
     }
   });
 }

@@ -9,6 +9,7 @@ namespace al::davinci {
 namespace {
 
 int64_t floor_div(int64_t a, int64_t b) {
+  if (b == -1) return static_cast<int64_t>(0 - static_cast<uint64_t>(a));  // the least number has no counterpart
   int64_t q = a / b;
   return q * b != a && (a < 0) != (b < 0) ? q - 1 : q;
 }
@@ -35,6 +36,8 @@ class Reader {
   const std::vector<int64_t>& words_;
   size_t nodes_, at_ = 0;
 };
+
+constexpr int64_t kMostSites = 1 << 18;  // source lines; tables have a row for each
 
 // Added to the number of dimensions where a lead comes before them.
 constexpr int64_t kLead = kMaxRegionDims + 1;
@@ -66,7 +69,7 @@ Statement read_statement(Reader& r, Code& code, const Program& p) {
   } else if (s.kind == kInstr) {
     s.opcode = static_cast<uint16_t>(r.below(static_cast<int64_t>(p.declarations.size()), "opcode"));
     s.pipe = static_cast<uint8_t>(r.below(kNumPipes, "pipe"));
-    s.site = static_cast<int32_t>(r.below(INT32_MAX, "site"));
+    s.site = static_cast<int32_t>(r.below(kMostSites, "site"));
     s.noperands = static_cast<int32_t>(r.below(kMaxRegions + 1, "operands"));
     s.first_operand = static_cast<int32_t>(code.operands.size());
     for (int i = 0; i < s.noperands; ++i) code.operands.push_back(read_operand(r));
@@ -94,6 +97,7 @@ Code decode(const std::vector<int64_t>& words, const Program& p) {
     int32_t here = static_cast<int32_t>(code.statements.size());
     if (s.kind == kElse || s.kind == kEnd) {
       if (open.empty()) throw std::invalid_argument("program: an end without its loop or if");
+      if (s.kind == kElse && code.statements[open.back()].kind != kIf) throw std::invalid_argument("program: an else without its if");
       code.statements[open.back()].jump = here;
       if (s.kind == kEnd) s.jump = open.back();
       open.pop_back();
@@ -130,6 +134,13 @@ Program::Program(std::string name_, uint8_t kind_, std::vector<Declaration> decl
     : name(std::move(name_)), kind(kind_), declarations(std::move(declarations_)), tensor_bytes(std::move(tensor_bytes_)), loops(loops_), scalars(scalars_) {
   if (words.size() % 4) throw std::invalid_argument("program: expressions come in fours");
   if (scalars > kMaxScalars) throw std::invalid_argument("kernel: " + std::to_string(scalars) + " scalars are read from memory; at most " + std::to_string(kMaxScalars) + " fit");
+  if (kind > kMixedProgram) throw std::invalid_argument("program: there is no kind " + std::to_string(kind) + " of program");
+  if (loops < 0 || scalars < 0 || static_cast<size_t>(loops) > cube_words.size() + vector_words.size())
+    throw std::invalid_argument("program: " + std::to_string(loops) + " loops and " + std::to_string(scalars) + " scalars; loops are no more than the words of the code");
+  for (int64_t bytes : tensor_bytes)
+    if (bytes < 0) throw std::invalid_argument("program: an argument has " + std::to_string(bytes) + " bytes");
+  for (const Declaration& d : declarations)
+    if (d.pipe >= kNumPipes || d.sync > kCacheClean) throw std::invalid_argument("program: " + d.name + " has pipe " + std::to_string(d.pipe) + " and sync " + std::to_string(d.sync));
   for (size_t i = 0; i < words.size(); i += 4) {
     Expr e{words[i], words[i + 1], words[i + 2], words[i + 3]};
     if (e.op < 0 || e.op >= kNumExprOps) throw std::invalid_argument("program: unknown expression " + std::to_string(e.op));
@@ -177,7 +188,7 @@ int64_t Walker::compute(const Expr& e) const {
     case kSub: return wrapped(u(e.a) - u(e.b));
     case kMul: return wrapped(u(e.a) * u(e.b));
     case kFloorDiv: return floor_div(v[e.a], v[e.b]);
-    case kMod: return v[e.a] - floor_div(v[e.a], v[e.b]) * v[e.b];
+    case kMod: return v[e.b] == -1 ? 0 : v[e.a] - floor_div(v[e.a], v[e.b]) * v[e.b];
     case kMin: return v[e.a] < v[e.b] ? v[e.a] : v[e.b];
     case kMax: return v[e.a] > v[e.b] ? v[e.a] : v[e.b];
     case kAnd: return v[e.a] & v[e.b];
@@ -265,7 +276,8 @@ bool Walker::next(Instr& out) {
           break;
         }
         if (depth_ == 1 && skip_) index_[opener.loop] += skip_ * step_[opener.loop], skip_ = 0;
-        if ((index_[opener.loop] += step_[opener.loop]) < stop_[opener.loop]) {
+        int64_t& index = index_[opener.loop];
+        if (!__builtin_add_overflow(index, step_[opener.loop], &index) && index < stop_[opener.loop]) {
           if (depth_ == 1) ++rounds_;
           evaluate(program_.loop_nodes[opener.loop]);
           position_ = s.jump + 1;

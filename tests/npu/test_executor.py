@@ -9,12 +9,13 @@ import pytest
 
 import ascendlite as al
 import ascendlite.npu.ascendc as ac
-from ascendlite import npu
+from ascendlite import _davinci, npu
 from tests.examples.flash_attention import flash
 from tests.examples.matmul import matmul
 from tests.examples.softmax import softmax
 from tests.examples.vector_add import vadd, vadd_q
 from tests.npu.asm import (
+    AIV,
     ATOMIC,
     BT,
     CROSS_SET,
@@ -337,3 +338,38 @@ def test_an_unknown_meaning_is_refused() -> None:
     asm.op("Fly", "fly", [], pipe=MTE2)
     with pytest.raises(ValueError, match="Fly: the executor has no meaning 'fly'"):
         asm.run([])
+
+
+PROGRAMS = {  # what no tracer writes: kind, expressions, code of the vector core, loops, scalars
+    "there is no kind 77": (77, [], [], 0, 0), "loops are no more": (AIV, [], [], 10**8, 0), "-1 scalars": (AIV, [], [], 0, -1),
+    "an else without its if": (AIV, [0, 0, 0, 0, 0, 1, 0, 0], [1, 0, 0, 1, 1, 3, 4], 1, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", PROGRAMS)
+def test_a_program_without_sense_is_refused(message: str) -> None:
+    kind, exprs, code, loops, scalars = PROGRAMS[message]
+    with pytest.raises(ValueError, match=message):
+        _davinci.Program("odd", kind, [], exprs, [], code, [], loops, scalars)
+
+
+def test_a_launch_without_sense_is_refused() -> None:
+    asm = Asm()
+    asm.tensor(64)
+    x, executor = np.zeros(16, np.float32), asm.executor()
+    good = [x.ctypes.data]
+    for message, call in {
+        "1 arguments, but 0": lambda: executor.run(1, []), "no memory": lambda: executor.run(1, [0]), "-1 blocks": lambda: executor.run(-1, good),
+        "numerics mode 3": lambda: executor.run(1, good, 3), "options are -1": lambda: executor.run(1, good, 0, -1), "policy 9": lambda: executor.run_random(1, good, 0, 9),
+        "0 addresses came": lambda: executor.enqueue(1, [], 0, 0), "format -1": lambda: executor.run_shadow(1, good, [-1]), "in lines of 0": lambda: _davinci.L2(1024, 0),
+    }.items():  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            call()
+    with pytest.raises(TypeError):
+        _davinci.Executor(None)
+
+
+def test_quotients_of_the_least_number_by_minus_one_do_not_trap() -> None:
+    low, minus, quotient, rest = [0, -(2**63), 0, 0], [0, -1, 0, 0], [8, 0, 1, 0], [9, 0, 1, 0]
+    program = _davinci.Program("least", AIV, [("add", "add", "add", 1, 0)], low + minus + quotient + rest, [], [0, 0, 1, 0, 0, 2, 2, 3, 0], [], 0, 0)
+    assert program.expand(1, 0)[0][4] == [-(2**63), 0]
