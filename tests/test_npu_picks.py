@@ -95,3 +95,27 @@ def test_sums_have_the_same_bits_for_any_number_of_threads() -> None:
     finally:
         al.set_num_threads(before)
     assert all(np.array_equal(f, found[0]) for f in found)
+
+
+@pytest.mark.parametrize("numerics", ["device", "fp32", "fp64"])
+@pytest.mark.parametrize("dtype", ["bool", "int64", "float16"])
+def test_what_a_mask_chooses_is_packed_by_the_card(dtype: str, numerics: str) -> None:
+    with al.npu.numerics(numerics):
+        for shape in ((70,), (3, 41), (2, 3000, 3), (20001,)):
+            x = al.tensor(rng.integers(0, 2, shape)).to(getattr(al, dtype))
+            check(lambda x: x.nonzero(), x, kernel="nonzero")
+            check(lambda x: x[x > 0], x, kernel="nonzero")
+
+
+def test_a_mask_of_zeros_chooses_nothing() -> None:
+    assert al.zeros(5, 2, device="npu").nonzero().shape == (0, 2)
+    assert al.ones((), device="npu").nonzero().shape == (1, 0)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_padding_by_what_is_there_stays_off_the_ai_cpu(mode: str) -> None:
+    x = numbers(2, 3, 9, 8)
+    with al.npu.profiler.profile() as p:
+        actual = al.nn.functional.pad(x.npu(), (2, 3, 1, 2), mode=mode)
+    assert "AI_CPU" not in {t.kind for t in p.tasks}
+    np.testing.assert_array_equal(actual.cpu().numpy(), al.nn.functional.pad(x, (2, 3, 1, 2), mode=mode).numpy())

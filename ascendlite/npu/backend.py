@@ -25,6 +25,7 @@ from ascendlite.npu.kernels import (  # noqa: F401  # some only register themsel
     elementwise,
     grouped,
     losses,
+    nonzeros,
     optimizers,
     passes,
     picks,

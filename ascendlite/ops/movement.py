@@ -287,6 +287,6 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
             kept = input.shape[d] + min(left, 0) + min(right, 0)
             input, left, right = input.narrow(d, max(-left, 0), kept), max(left, 0), max(right, 0)
         if left or right:
-            places = arange(-left, input.shape[d] + right, device=input.device)
-            input = index_select(input, d, _SOURCES[mode](places, input.shape[d]))
+            places = _SOURCES[mode](arange(-left, input.shape[d] + right, device="cpu"), input.shape[d])  # by the host, as it knows all
+            input = index_select(input, d, places.to(input.device))
     return input

@@ -223,6 +223,13 @@ def long_ranks() -> None:
         tensor(30, size).gather(1, tensor(30, 9000, dtype=al.int64))
 
 
+def choices() -> None:
+    nonzero = al.core.OPS["nonzero"]
+    for shape in ((90, 1000), (5000,)):
+        nonzero(tensor(*shape), 2000)
+        nonzero(tensor(*shape, dtype=al.bool), 2000)
+
+
 def chosen_rows() -> None:
     index = tensor(1, 130, 26, dtype=al.int64)
     q, rows = tensor(1, 130, 24, 512, dtype=al.float16).requires_grad_(), tensor(1, 700, 512, dtype=al.float16).requires_grad_()
@@ -258,7 +265,7 @@ def scans() -> None:
 
 CALLS: dict[str, Callable[[], None]] = {
     f.__name__: f for f in (pointwise, spreads, products, convolutions, channels, pools, copies, rows, long_rows, reductions, losses, tables, optimizers, attention, rotary,
-                            draws, ranks, long_ranks, scans, chosen_rows, matrices, groups)
+                            draws, ranks, long_ranks, choices, scans, chosen_rows, matrices, groups)
 }
 
 
@@ -269,7 +276,7 @@ NEEDLESS = ("work.new_stat()", "Duplicate(made, 0.0, self.size)", "a row that is
 
 # Calls that launch further kernels, at sizes that need not show what these need: the modules whose syncs are looked at.
 BY_DATA = ("groups", "long_ranks")  # data decide the flow: checked along the ends of what is declared and a typical value, and never called proved
-ONLY = {"long_ranks": ("longsort", "longpicks"), "scans": ("scan_tiles",), "long_rows": ("row_parts", "streams", "tiles"), "groups": ("grouped",), "channels": ("channels",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
+ONLY = {"choices": ("nonzeros",), "long_ranks": ("longsort", "longpicks"), "scans": ("scan_tiles",), "long_rows": ("row_parts", "streams", "tiles"), "groups": ("grouped",), "channels": ("channels",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
 
 
 def lines_at(site: Site) -> str:

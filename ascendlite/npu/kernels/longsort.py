@@ -123,20 +123,20 @@ class _Runs:
     lb: Any
 
 
-class _Turns:
+class Turns:
     """The vector unit writes a number, the scalar unit reads it, and the vector unit may write the next."""
 
     def __init__(self) -> None:
-        self.there, self.read_ = (take_events(e, 1)[0] for e in (ac.HardEvent.V_S, ac.HardEvent.S_V))
+        self.there, self.taken = (take_events(e, 1)[0] for e in (ac.HardEvent.V_S, ac.HardEvent.S_V))
 
-    def read(self, room: Any, most: int, typical: Any) -> Any:
-        """The first element of a tensor of i32: 0 .. most."""
+    def read(self, *wanted: tuple[Any, int, Any]) -> list[Any]:
+        """The first elements of tensors of i32, each 0 .. most; the clock takes it for a typical one."""
         ac.SetFlag(ac.HardEvent.V_S, self.there)
         ac.WaitFlag(ac.HardEvent.V_S, self.there)
-        value = ac.GetValue(room, 0, 0, most, typical)
-        ac.SetFlag(ac.HardEvent.S_V, self.read_)
-        ac.WaitFlag(ac.HardEvent.S_V, self.read_)
-        return value
+        values = [ac.GetValue(room, 0, 0, most, typical) for room, most, typical in wanted]
+        ac.SetFlag(ac.HardEvent.S_V, self.taken)
+        ac.WaitFlag(ac.HardEvent.S_V, self.taken)
+        return values
 
 
 class _Search:
@@ -152,7 +152,7 @@ class _Search:
         self.forth, self.back = (scratch(dtypes.i32, SAMPLES) for _ in (0, 1))
         self.bits, self.is_number, self.work = (scratch(t, 64) for t in (dtypes.u8, dtypes.u8, f32))
         self.ones, self.chosen, self.total, self.count = scratch(f32, 64), scratch(f32, 64), scratch(f32, 8), scratch(dtypes.i32, 8)
-        self.turns = _Turns()
+        self.turns = Turns()
         self.full = take_events(ac.HardEvent.MTE2_V, 1)[0]
         for room in (*self.looked, *self.values):
             ac.Duplicate(room, 0.0, room.size)
@@ -202,7 +202,7 @@ class _Search:
         ac.ReduceSum(self.total, self.chosen, self.work, count)
         barrier()
         ac.Cast(self.count, self.total, "CAST_RINT", 1)
-        return self.turns.read(self.count, SAMPLES, count // 2)
+        return self.turns.read((self.count, SAMPLES, count // 2))[0]
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ class _Joint:
         pipe.InitBuffer(self.moved_out, 2, 2 * TILE * 8)
         self.used, self.more = scratch(dtypes.i32, 8), scratch(dtypes.i32, 8)
         self.place, self.place_f = scratch(dtypes.u32, TILE), scratch(f32, TILE)
-        self.bits, self.turns = scratch(dtypes.u8, TILE // 8), _Turns()
+        self.bits, self.turns = scratch(dtypes.u8, TILE // 8), Turns()
         ac.Duplicate(self.more, 0, 8)
         ac.Duplicate(self.place_f, 0.0, TILE)
         for queue in (self.moved_in, self.moved_out, self.moved_out):  # how much of a slot is written depends on data
@@ -260,7 +260,7 @@ class _Joint:
         barrier()
         ac.Duplicate(self.used, begin, 8)
         for done in ac.range(0, total, TILE):
-            a = self.turns.read(self.used, self.s.keep, ac.min(runs.la, (d + done) // 2))
+            (a,) = self.turns.read((self.used, self.s.keep, ac.min(runs.la, (d + done) // 2)))
             a = ac.max(d + done - runs.lb, ac.min(ac.min(runs.la, d + done), a))  # it is; the check, which knows no data, sees it so
             b = d + done - a
             na, nb, count = ac.min(TILE, runs.la - a), ac.min(TILE, runs.lb - b), ac.min(TILE, total - done)
