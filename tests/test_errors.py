@@ -23,6 +23,8 @@ CASES: dict[str, tuple[type[BaseException], str, Callable[[], object]]] = {
     "an rnn without steps": (RuntimeError, "larger than 0", lambda: al.nn.LSTM(5, 6)(al.ones(0, 2, 5))),
     "a triplet of mixed ranks": (RuntimeError, "number of dimensions|same number", lambda: al.nn.functional.triplet_margin_loss(al.ones(5, 2), al.ones(5, 2), al.ones(2))),
     "a flag for a dtype": (TypeError, "no dtype", lambda: al.nn.Linear(2, 2).to("cpu", True)),
+    "a float without a mask": (RuntimeError, "with a bool tensor is not supported", lambda: al.ones(2) - al.tensor([True, False])),
+    "a number without a mask": (RuntimeError, "with a bool tensor is not supported", lambda: al.ones(2) - True),
     "index beyond": (IndexError, "out of bounds for dimension 0 with size 3", lambda: al.ones(3)[10]),
     "index below": (IndexError, "out of bounds", lambda: al.ones(3)[-4]),
     "index of 0-d": (IndexError, "0-dim", lambda: al.tensor(1.0)[0]),

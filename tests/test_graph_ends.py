@@ -165,3 +165,6 @@ def test_numpys_names_of_dims_are_taken() -> None:
     assert al.equal(x.std(axis=0, keepdims=True), x.std(0, keepdim=True))
     assert al.equal(x.max(axis=1).values, x.max(1).values)
     assert al.equal(al.all(x, axis=(0, 1)), al.all(x))
+    assert al.equal(x.cumsum(axis=1), x.cumsum(1))
+    with pytest.raises(TypeError, match=r"cumsum\(\) missing 1 required positional argument: 'dim'"):
+        x.cumsum()

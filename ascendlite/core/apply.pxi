@@ -24,19 +24,25 @@ cdef int scalar_dtype(x) except -1:
 cdef int compute_dtype(Op op, tuple args, int first) except -1:
     # torch's type promotion over args[first:], then the op's own rule.
     cdef int dim = -1, zero = -1, wrapped = -1, code, i, rule = op.rule
+    cdef bint bools = False
     cdef Tensor t
     for i in range(first, <int>PyTuple_GET_SIZE(args)):
         x = <object>PyTuple_GET_ITEM(args, i)
         if isinstance(x, Tensor):
             t = <Tensor>x
+            bools = bools or t.v.dtype == kBool
             if t.v.ndim:
                 dim = t.v.dtype if dim < 0 else promote(dim, t.v.dtype)
             else:
                 zero = t.v.dtype if zero < 0 else promote(zero, t.v.dtype)
         else:
             code = scalar_dtype(x)
+            bools = bools or code == kBool
             wrapped = code if wrapped < 0 else promote(wrapped, code)
     code = combine(dim, combine(zero, wrapped))
+    if bools and op.name == "sub":
+        raise DTypeError("sub: not supported on bool tensors: Subtraction, the `-` operator, with a bool tensor is not supported. If you are "
+                         "trying to invert a mask, use the `~` or `logical_not()` operator instead; else cast it, as with .to(x.dtype)")
     if rule == R_FLOAT and code < kFloat16:
         return default_dtype
     if rule == R_FLOATONLY:

@@ -34,7 +34,7 @@ cdef Tensor run_uniform(Op op, PyObject** operands, int n, bint* grad):
         x = <object>operands[i]
         if isinstance(x, Tensor):
             continue
-        if not (PyFloat_Check(x) or PyLong_Check(x)):
+        if not (PyFloat_Check(x) or PyLong_Check(x)) or x is True or x is False:
             return None
         put_number(numbers[i], lead.v.dtype, x)
         data[i + 1], strides[i + 1] = numbers[i], 0

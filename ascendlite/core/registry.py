@@ -82,13 +82,17 @@ def name_wrong_types(fn: Any, name: str | None = None) -> Any:
     declared = [*names[:plain], *([star or "*"] if star or keyword or other else []), *keyword, *other.values()]
     passed = [*names[:plain], *([star] if star else []), *(f"{k}={k}" for k in keyword)]
     renamed = "".join(f" if {v} is not _none:\n  {k} = {v}\n" for k, v in other.items())
+    last = plain - len(fn.__defaults__ or ()) - 1  # of the arguments that must be given
+    optional = "dim" in other and names.index("dim") == last
+    if optional:
+        renamed += f" if dim is _none:\n  raise TypeError(\"{name or fn.__name__}() missing 1 required positional argument: 'dim'\")\n"
     source = (f"def checked({', '.join(declared)}):\n{renamed} try:\n  return _fn({', '.join(passed)})\n"
               f" except AttributeError:\n  _reject(_fn, {name or fn.__name__!r}, locals())\n  raise\n")
     scope: dict[str, Any] = {"_fn": fn, "_reject": _reject_wrong_types, "_none": _NONE}
     exec(source, scope)
     checked: FunctionType = scope["checked"]
     functools.update_wrapper(checked, fn)
-    checked.__defaults__ = fn.__defaults__
+    checked.__defaults__ = (_NONE, *(fn.__defaults__ or ())) if optional else fn.__defaults__
     checked.__kwdefaults__ = {**(fn.__kwdefaults__ or {}), **dict.fromkeys(other.values(), _NONE)} or None
     return checked
 

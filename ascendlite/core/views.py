@@ -209,9 +209,9 @@ MOST_PIECES = 1 << 20  # empty ones cost memory, too
 @function(methods=("tensor_split",))
 def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Views along `dim`, cut into n nearly equal parts or at the given positions."""
-    d = normalize_dim(dim, input.ndim, "tensor_split")
     if input.ndim == 0:
         raise ShapeError("tensor_split: tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
+    d = normalize_dim(dim, input.ndim, "tensor_split")
     size = input.shape[d]
     cuts = indices_or_sections.tolist() if isinstance(indices_or_sections, Tensor) else indices_or_sections
     if isinstance(cuts, int):
