@@ -13,7 +13,7 @@ from ascendlite.npu.kernels.elementwise import blocks_for
 from ascendlite.npu.kernels.flash_backward import flash_dkv, flash_dq, row_products
 from ascendlite.npu.kernels.flash_forward import flash, value_pitch
 from ascendlite.npu.kernels.flash_parts import L0_SLOT, LOWEST
-from ascendlite.npu.kernels.flash_plan import SLOTS, Lie, Problem, Tiles, up
+from ascendlite.npu.kernels.flash_plan import Lie, Problem, Tiles, up
 from ascendlite.npu.kernels.product_plans import Outline
 from ascendlite.npu.kernels.products import FORMATS, LONGEST_ROW
 from ascendlite.npu.kernels.rowwise import rows_of
@@ -63,8 +63,8 @@ def _scores_bytes(c: Case, t: Tiles) -> int:
     p, tile, mask = c.p, t.rows * t.bn, _MASKS.get(c.mask, 0)
     masked = up(tile if p.mask and p.mask.row else t.bn, 128)
     between = p.causal or p.window
-    buffers = tile * 4 + (tile * 2 if between else 0) + (tile // 8 + 32 if between or mask else 0) + (masked * (mask + 8) if mask else 0)
-    return buffers + t.rows * (LANES_BYTES + 32 + 32) + 12 * 4 * up(t.rows, 8) + 2048
+    buffers = tile * 4 * t.ahead + (tile * 2 if between else 0) + (tile // 8 + 32 if between or mask else 0) + (masked * (mask * t.ahead + 8) if mask else 0)
+    return buffers + t.rows * (LANES_BYTES + 32 + 32 * t.ahead) + 12 * 4 * up(t.rows, 8) + 2048
 
 
 def _fits(c: Case, t: Tiles, chip: Chip) -> bool:
@@ -76,12 +76,12 @@ def _fits(c: Case, t: Tiles, chip: Chip) -> bool:
         l1 = t.bm * width * 2 + t.bn * (width + values) + tile
         l0c = t.bm * (t.step + values)
     elif c.which == "flash_dq":
-        ub += t.rows * t.bn * (4 + size)
-        l1 = t.bm * (width + values) * 2 + SLOTS * (t.bn * (width + values) + tile)
+        ub += t.rows * t.bn * (4 * t.ahead + size)
+        l1 = t.bm * (width + values) * 2 + t.slots * t.bn * (width + values) + t.backs * tile
         l0c = 2 * tile + t.bm * width
     else:
-        ub += t.rows * t.bn * (4 + 2 * size)
-        l1 = t.bn * (width + values) * 2 + SLOTS * (t.bm * (width + values) + 2 * tile)
+        ub += t.rows * t.bn * (4 * t.ahead + 2 * size)
+        l1 = t.bn * (width + values) * 2 + t.slots * t.bm * (width + values) + t.backs * 2 * tile
         l0c = 2 * tile + t.bn * (width if c.p.picked else width + values)
     l0 = 16 * size * max(t.bm, t.step or t.bn, values, width if c.which != "flash" else 0)
     whole = not c.mask or t.bn * _MASKS[c.mask] >= 32  # a row of the mask fills blocks of 32 bytes
@@ -106,13 +106,15 @@ def _useful(c: Case, chip: Chip) -> list[Tiles]:
     found = [Tiles(bm, bn) for bm in _ROWS for bn in _COLUMNS if (bm == 16 or bm < 2 * p.L) and (bn <= 64 or bn < 2 * p.S)]
     if c.which == "flash":
         found = [replace(t, step=min(step, t.bn)) for t in found for step in _STEPS if t.bn <= _MOST_STEPS * step]
-    fitting = {(t.bm, t.bn): t for t in reversed(found) if _fits(c, t, chip)}  # of one shape's steps the largest
+    else:
+        found = [replace(t, ahead=ahead) for t in found for ahead in (2, 1)]
+    fitting = {(t.bm, t.bn): t for t in reversed(found) if _fits(c, t, chip)}  # of one shape's steps, or groups, the largest
     return sorted(fitting.values(), key=cycles)[:_CANDIDATES]
 
 
 def _spaces(c: Case, t: Tiles, chip: Chip) -> list[tuple[int, str]]:
     """Workspaces between the cores of a group: elements and format."""
-    rows = chip.aic * SLOTS * t.bm
+    rows = chip.aic * t.slots * t.bm
     scores, narrow = (rows * t.bn, "float32"), (rows * t.bn, c.dtype)
     return {"flash": [scores, narrow, (rows * value_pitch(c.p), "float32")], "flash_dq": [scores, scores, narrow],
             "flash_dkv": [scores, scores, narrow, narrow]}[c.which]

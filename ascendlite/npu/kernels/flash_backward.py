@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.kernels.flash_parts import LOWEST, READY, WEIGHED, Event, Products, Rows, Scores, f32, run_cube, slots, spread_rows
-from ascendlite.npu.kernels.flash_plan import SLOTS, Lie, Place, Problem, Tiles, Walk, up
+from ascendlite.npu.kernels.flash_parts import LOWEST, READY, WEIGHED, Event, Products, Rows, Scores, f32, run_cube, slots, spread_rows, within
+from ascendlite.npu.kernels.flash_plan import Lie, Place, Problem, Tiles, Walk, up
 from ascendlite.npu.kernels.rowwise import Rows as RowsOf
 from ascendlite.npu.kernels.rowwise import Work
 from ascendlite.npu.lang.declare import Memory
@@ -56,12 +56,14 @@ def flash_dkv(g: Any, q: Any, k: Any, v: Any, mask: Any, lse: Any, delta: Any, d
 
 def _run_vector(walk: Walk, slopes: _Slopes) -> None:
     for at in walk.places():
-        slopes.weigh(at)
+        for i in ac.range(walk.t.ahead):
+            with within(i < at.count):
+                slopes.weigh(walk.tile(at, i))
     slopes.finish()
 
 
 class _Cube:
-    """Scores q k^T and their counterparts g v^T of a tile to GM. What an item keeps has two slots, what changes from tile to tile SLOTS."""
+    """Scores q k^T and their counterparts g v^T of a tile to GM. What an item keeps has two slots, what changes from tile to tile as many as are under way."""
 
     def __init__(self, walk: Walk, g: tuple[Any, Lie], q: Any, k: Any, v: Any, work: tuple[Any, ...], out: tuple[Any, ...]) -> None:
         p, t = walk.p, walk.t
@@ -69,21 +71,22 @@ class _Cube:
         self.g, self.q, self.k, self.v = (ac.GlobalTensor(x) for x in (g[0], q, k, v))
         self.work, self.out = [ac.GlobalTensor(w) for w in work], [ac.GlobalTensor(o) for o in out]
         width, values = up(p.E, 16), up(p.V, 16)
-        of_queries, of_keys = (SLOTS, 2) if walk.by_keys else (2, SLOTS)
+        of_queries, of_keys = (t.slots, 2) if walk.by_keys else (2, t.slots)
         self.q_l1, self.g_l1 = (slots(Memory.L1, q.dtype, t.bm * n, of_queries) for n in (width, values))
         self.k_l1, self.v_l1 = (slots(Memory.L1, q.dtype, t.bn * n, of_keys) for n in (width, values))
-        self.back_l1 = [slots(Memory.L1, q.dtype, t.bm * t.bn, SLOTS) for _ in work[2:]]
+        self.back_l1 = [slots(Memory.L1, q.dtype, t.bm * t.bn, t.backs) for _ in work[2:]]
         self.scores_l0c, self.slopes_l0c = (slots(Memory.L0C, f32, t.bm * t.bn, 1)[0] for _ in range(2))
         rows = t.bn if walk.by_keys else t.bm
         self.sums_l0c = [slots(Memory.L0C, f32, rows * n, 1)[0] for n in (width, values)[: len(out)]]
         self.products = Products(q.dtype)
-        for e in range(SLOTS):
+        self.free = t.slots + (t.backs if t.ahead > 1 else 0)  # else the flag of a tile's slot frees what came back of it, too
+        for e in range(self.free):
             ac.SetFlag(Event.MTE1_MTE2, e)
         for e in (SCORES, SLOPES, SUMS):
             ac.SetFlag(Event.FIX_M, e)
 
     def _space(self, number: int, at: Place) -> Any:
-        return self.work[number][(self.walk.core * SLOTS + at.slot) * (self.t.bm * self.t.bn) :]
+        return self.work[number][(self.walk.core * self.t.slots + at.slot) * (self.t.bm * self.t.bn) :]
 
     def _load_queries(self, at: Place, slot: Any) -> None:
         p = self.p
@@ -117,13 +120,26 @@ class _Cube:
 
     def _load_back(self, at: Place) -> None:
         """What the vector cores made of the tile."""
+        slot = self._back(at)
         ac.CrossCoreWaitFlag(WEIGHED)
+        if self.t.ahead > 1:
+            ac.WaitFlag(Event.MTE1_MTE2, self.t.slots + slot)
         for number, l1 in enumerate(self.back_l1):
-            ac.DataCopy(l1[at.slot], self._space(2 + number, at), ac.Nd2NzParams(at.m, at.n, ld=self.t.bn))
-        ac.SetFlag(Event.MTE2_MTE1, SLOTS + at.slot)
-        ac.WaitFlag(Event.MTE2_MTE1, SLOTS + at.slot)
+            ac.DataCopy(l1[slot], self._space(2 + number, at), ac.Nd2NzParams(at.m, at.n, ld=self.t.bn))
+        ac.SetFlag(Event.MTE2_MTE1, self.t.slots + slot)
+        ac.WaitFlag(Event.MTE2_MTE1, self.t.slots + slot)
         with ac.If(at.first):
             ac.WaitFlag(Event.FIX_M, SUMS)
+
+    def _back(self, at: Place) -> Any:
+        """The slot of what came back."""
+        return at.buffer if self.t.ahead > 1 else at.slot
+
+    def _let_go(self, at: Place) -> None:
+        """The tile's buffers are free."""
+        ac.SetFlag(Event.MTE1_MTE2, at.slot)
+        if self.t.ahead > 1:
+            ac.SetFlag(Event.MTE1_MTE2, self.t.slots + self._back(at))
 
     def sums_of(self, at: Place) -> None:
         raise NotImplementedError
@@ -138,7 +154,7 @@ class _Cube:
             ac.SetFlag(Event.FIX_M, SUMS)
 
     def finish(self) -> None:
-        for e in range(SLOTS):
+        for e in range(self.free):
             ac.WaitFlag(Event.MTE1_MTE2, e)
         for e in (SCORES, SLOPES, SUMS):
             ac.WaitFlag(Event.FIX_M, e)
@@ -152,8 +168,8 @@ class _QueryCube(_Cube):
         p, t = self.p, self.t
         self._load_back(at)
         most = (t.bm, p.E, t.bn)
-        self.products.multiply(self.sums_l0c[0], self.back_l1[0][at.slot], self.k_l1[at.slot], at.m, p.E, at.n, most, init=at.first)
-        ac.SetFlag(Event.MTE1_MTE2, at.slot)
+        self.products.multiply(self.sums_l0c[0], self.back_l1[0][self._back(at)], self.k_l1[at.slot], at.m, p.E, at.n, most, init=at.first)
+        self._let_go(at)
         to = ((at.batch * p.L + at.i0) * p.H + at.head) * p.E
         self._store(at, at.m, ((self.out[0][to:], self.sums_l0c[0], p.E, p.H * p.E),))
 
@@ -167,9 +183,9 @@ class _KeyCube(_Cube):
         for number, (other, columns) in enumerate(((self.q_l1, p.E), (self.g_l1, p.V))):
             most = (t.bn, columns, t.bm)
             joined = number >= len(self.out)
-            self.products.multiply(self.sums_l0c[0 if joined else number], self.back_l1[number][at.slot], other[at.slot], at.n, columns, at.m, most,
+            self.products.multiply(self.sums_l0c[0 if joined else number], self.back_l1[number][self._back(at)], other[at.slot], at.n, columns, at.m, most,
                                    trans_a=True, start=number, init=False if joined else at.first)
-        ac.SetFlag(Event.MTE1_MTE2, at.slot)
+        self._let_go(at)
         row = (at.batch * p.S + at.j0) * p.G + at.group
         self._store(at, at.n, tuple((o[row * n :], c, n, p.G * n) for o, c, n in zip(self.out, self.sums_l0c, (p.E, p.V), strict=False)))
 
@@ -183,40 +199,42 @@ class _Slopes:
         self.lse, self.delta, self.scores, self.slopes = (ac.GlobalTensor(x) for x in (lse, delta, scores, slopes))
         self.out = [ac.GlobalTensor(o) for o in out]
         self.s, self.rows = Scores(p, t, walk, mask), Rows(t)
-        self.slope = scratch(f32, t.rows * t.bn)
-        ac.Duplicate(self.slope, 0.0, t.rows * t.bn)
+        self.slope = slots(Memory.UB, f32, t.rows * t.bn, t.ahead)
+        for slope in self.slope.tensors:
+            ac.Duplicate(slope, 0.0, t.rows * t.bn)
         self.narrow = [scratch(out[0].dtype, t.rows * t.bn) for _ in out]
-        self.norm, self.bound = self.rows.stats()[0], self.rows.stats()[0]
-        self.share = scratch(f32, t.rows * 8)
-        ac.SetFlag(Event.V_MTE2, 0)
+        self.norm, self.bound = self.rows.stats(t.ahead), self.rows.stats()[0]
+        self.share = slots(Memory.UB, f32, t.rows * 8, t.ahead)
+        for e in range(t.ahead):
+            ac.SetFlag(Event.V_MTE2, e)
         ac.SetFlag(Event.MTE3_V, 0)
 
     def _space(self, work: Any, at: Place) -> Any:
-        return work[((self.walk.core * SLOTS + at.slot) * self.t.bm + ac.GetSubBlockIdx() * self.t.rows) * self.t.bn :]
+        return work[((self.walk.core * self.t.slots + at.slot) * self.t.bm + ac.GetSubBlockIdx() * self.t.rows) * self.t.bn :]
 
     def _load(self, at: Place) -> None:
         t, p, (a, rows) = self.t, self.p, self.walk.my_rows(at)
-        self.s.load(at, self.scores[(self.walk.core * SLOTS + at.slot) * (t.bm * t.bn) :])
+        self.s.load(at, self.scores[(self.walk.core * t.slots + at.slot) * (t.bm * t.bn) :])
         how = ac.DataCopyExtParams(rows, at.n * 4, (t.bn - at.n) * 4, 0, pitch=t.bn * 4)
-        ac.DataCopyPad(self.slope, self._space(self.slopes, at), how)
-        ac.DataCopyPad(self.norm, self.lse[(at.batch * p.H + at.head) * p.L + a :], rows)
+        ac.DataCopyPad(self.slope[at.buffer], self._space(self.slopes, at), how)
+        ac.DataCopyPad(self.norm[at.buffer], self.lse[(at.batch * p.H + at.head) * p.L + a :], rows)
         # Each number fills its block of 32 bytes, as the copy pads with a row's first element.
-        ac.DataCopyPad(self.share, self.delta[(at.batch * p.L + a) * p.H + at.head :], ac.DataCopyExtParams(rows, 4, (p.H - 1) * 4))
+        ac.DataCopyPad(self.share[at.buffer], self.delta[(at.batch * p.L + a) * p.H + at.head :], ac.DataCopyExtParams(rows, 4, (p.H - 1) * 4))
 
     def weigh(self, at: Place) -> None:
         """Slopes, and weights where they are asked for, to the workspaces."""
         t, (_, rows) = self.t, self.walk.my_rows(at)
         ac.CrossCoreWaitFlag(READY)
         with ac.If(rows > 0):
-            ac.WaitFlag(Event.V_MTE2, 0)
+            ac.WaitFlag(Event.V_MTE2, at.buffer)
             self._load(at)
-            ac.SetFlag(Event.MTE2_V, 0)
-            ac.WaitFlag(Event.MTE2_V, 0)
-            ac.Maxs(self.bound, self.norm, LOWEST, t.rows)  # a query that sees nothing has -inf
+            ac.SetFlag(Event.MTE2_V, at.buffer)
+            ac.WaitFlag(Event.MTE2_V, at.buffer)
+            ac.Maxs(self.bound, self.norm[at.buffer], LOWEST, t.rows)  # a query that sees nothing has -inf
             self.s.finish(at)
             ac.WaitFlag(Event.MTE3_V, 0)
-            self._compute(rows)
-            ac.SetFlag(Event.V_MTE2, 0)
+            self._compute(at, rows)
+            ac.SetFlag(Event.V_MTE2, at.buffer)
             ac.SetFlag(Event.V_MTE3, 0)
             ac.WaitFlag(Event.V_MTE3, 0)
             for out, tile in zip(self.out, self.narrow, strict=True):
@@ -224,10 +242,10 @@ class _Slopes:
             ac.SetFlag(Event.MTE3_V, 0)
         ac.CrossCoreSetFlag(2, ac.PIPE_MTE3, WEIGHED)
 
-    def _compute(self, rows: Any) -> None:
-        t, tile, slope = self.t, self.s.tile, self.slope
+    def _compute(self, at: Place, rows: Any) -> None:
+        t, tile, slope = self.t, self.s.tile, self.slope[at.buffer]
         spread_rows(ac.Sub, tile, tile, self.rows.spread(self.bound), t.bn, t.bn, rows)
-        spread_rows(ac.Sub, slope, slope, self.share, t.bn, t.bn, rows)
+        spread_rows(ac.Sub, slope, slope, self.share[at.buffer], t.bn, t.bn, rows)
         barrier()
         ac.Exp(tile, tile, rows * t.bn)
         ac.Muls(slope, slope, self.p.scale, rows * t.bn)
@@ -245,5 +263,6 @@ class _Slopes:
             ac.Cast(to, tile, "CAST_RINT", rows * self.t.bn)
 
     def finish(self) -> None:
-        ac.WaitFlag(Event.V_MTE2, 0)
+        for e in range(self.t.ahead):
+            ac.WaitFlag(Event.V_MTE2, e)
         ac.WaitFlag(Event.MTE3_V, 0)

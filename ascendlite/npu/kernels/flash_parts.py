@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, Protocol
 
 from ascendlite.npu import ascendc as ac
@@ -43,16 +44,26 @@ class Cube(Protocol):
 
 
 def run_cube(walk: Walk, cube: Cube) -> None:
-    """Scores run one tile ahead, so that the vector cores never wait for the cube."""
-    with ac.If(walk.count > 0):
-        cube.scores_of(walk.start())
+    """Scores run one group of tiles ahead, so that the vector cores never wait for the cube."""
+    start = walk.start()
+    for i in ac.range(walk.t.ahead):
+        with ac.If((walk.count > 0) & (i < start.count)):
+            cube.scores_of(walk.tile(start, i))
     for at in walk.places():
         more, ahead = walk.after(at)
-        if possible(more):
-            with ac.If(more):
-                cube.scores_of(ahead)
-        cube.sums_of(at)
+        for i in ac.range(walk.t.ahead):
+            some = more & (i < ahead.count)
+            if possible(some):
+                with ac.If(some):
+                    cube.scores_of(walk.tile(ahead, i))
+            with within(i < at.count):
+                cube.sums_of(walk.tile(at, i))
     cube.finish()
+
+
+def within(condition: Index) -> AbstractContextManager[None]:
+    """ac.If; what always holds is no branch."""
+    return nullcontext() if isinstance(condition, int) and condition else ac.If(condition)
 
 
 def slots(memory: Memory, dtype: Any, size: int, count: int) -> Slots:
@@ -157,8 +168,10 @@ class Scores:
     def __init__(self, p: Problem, t: Tiles, walk: Walk, mask: Any) -> None:
         self.p, self.t, self.walk = p, t, walk
         self.size = t.rows * t.bn
-        self.tile = scratch(f32, self.size)
-        ac.Duplicate(self.tile, 0.0, self.size)
+        self.tiles = slots(Memory.UB, f32, self.size, t.ahead)
+        for tile in self.tiles.tensors:
+            ac.Duplicate(tile, 0.0, self.size)
+        self.tile = self.tiles[0]
         self.mask = None if mask is None else ac.GlobalTensor(mask, dtype=u8 if mask.dtype is dtypes.bool8 else None)
         shared = p.mask is not None and p.mask.row == 0
         self.mask_rows = 1 if shared else t.rows
@@ -171,8 +184,10 @@ class Scores:
 
     def _mask_buffers(self, dtype: Any) -> None:
         size = self.whole = up(self.mask_rows * self.t.bn, 2 * LANES)  # comparisons of f16 take whole repeats
-        self.raw = scratch(dtype, size)
-        ac.Duplicate(self.raw.ReinterpretCast(u16), 0, size * dtype.itemsize // 2)
+        self.raws = slots(Memory.UB, dtype, size, self.t.ahead)
+        for raw in self.raws.tensors:
+            ac.Duplicate(raw.ReinterpretCast(u16), 0, size * dtype.itemsize // 2)
+        self.raw = self.raws[0]
         self.wide = self.raw if dtype is f32 else scratch(f16 if dtype is u8 else f32, size)
         self.row = scratch(f32, size) if dtype is u8 and self.mask_rows == 1 else None
 
@@ -192,10 +207,14 @@ class Scores:
     def load(self, at: Place, work: Any) -> None:
         """Pipe MTE2: this core's rows of the tile and of the mask."""
         t, (a, rows) = self.t, self.walk.my_rows(at)
+        self.tile = self.tiles[at.buffer]
         wide = ac.DataCopyExtParams(rows, at.n * 4, (t.bn - at.n) * 4, 0, pitch=t.bn * 4)
         ac.DataCopyPad(self.tile, work[ac.GetSubBlockIdx() * t.rows * t.bn :], wide)
         if self.mask is None:
             return
+        self.raw = self.raws[at.buffer]
+        if self.raw.dtype is f32:
+            self.wide = self.raw
         lie, size = self.p.mask, self.mask.dtype.itemsize
         assert lie is not None
         count = rows if self.mask_rows > 1 else 1

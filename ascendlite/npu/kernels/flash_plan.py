@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.lang.trace import Index
 
-SLOTS = 3  # of what passes between two tiles that follow each other; see Walk.place
+SLOTS = 3  # of what passes between two groups of tiles that follow each other; see Walk.place
 
 
 def up(n: int, to: int) -> int:
@@ -58,12 +58,13 @@ class Problem:
 class Tiles:
     """Queries and keys of a tile: the cube core multiplies bm x bn, each vector core works on half of the rows.
 
-    step: keys that the cube multiplies at once (forward only).
+    step: keys that the cube multiplies at once (forward only). ahead: tiles of a group, so many the cube is ahead of the vector cores (backward only).
     """
 
     bm: int
     bn: int
     step: int = 0
+    ahead: int = 1
 
     @property
     def steps(self) -> int:
@@ -73,10 +74,23 @@ class Tiles:
     def rows(self) -> int:
         return self.bm // 2
 
+    @property
+    def slots(self) -> int:
+        """Tiles that are under way."""
+        return SLOTS * self.ahead
+
+    @property
+    def backs(self) -> int:
+        """Buffers for what the vector cores made of a tile: it is taken at once, where it does not go with the tile's slot."""
+        return SLOTS if self.ahead == 1 else self.ahead
+
 
 @dataclass(frozen=True)
 class Place:
-    """A tile: queries i0 .. i0 + m, keys j0 .. j0 + n of one head. `item` counts what this core works on, `slot` is never that of the tile before."""
+    """A tile: queries i0 .. i0 + m, keys j0 .. j0 + n of one head. `item` counts what this core works on, `slot` is never that of the tile before.
+
+    Of a group: its first tile and its slot; Walk.tile gives each of its `count` tiles.
+    """
 
     item: Index
     repeat: Index
@@ -91,7 +105,9 @@ class Place:
     slot: Index
     first: Index  # of its item
     last: Index
-    across: Index  # tiles of a head in this item
+    across: Index  # groups of a head in this item
+    count: Index  # tiles of the group
+    buffer: Index = 0  # of the tile in its group
 
 
 class Walk:
@@ -128,15 +144,18 @@ class Walk:
         return low, ac.max(1, high - low)
 
     def place(self, item: Index, repeat: Index, x: Index) -> Place:
-        """The x-th tile of a head of an item.
+        """The x-th group of tiles of a head of an item.
 
-        Slots: the last tile of a long item has one of its own; the others alternate, from item to item too. So no two tiles in a row share one.
+        Slots: the last group of a long item has one of its own; the others alternate, from item to item too. So no two groups in a row share one.
         """
         p, t = self.p, self.t
         number = self.core + item * ac.GetBlockNum()
         lane, order = number % self.lanes, ac.min(number // self.lanes, self.blocks - 1)
         block = order if self.by_keys else self.blocks - 1 - order
-        low, across = self._span(block)
+        low, tiles = self._span(block)
+        across = tiles if t.ahead == 1 else ac.CeilDiv(tiles, t.ahead)
+        count = 1 if t.ahead == 1 else ac.max(1, ac.min(t.ahead, tiles - x * t.ahead))
+        x0 = low + x * t.ahead
         total = across * self.repeats
         step = repeat * across + x
         last = step == total - 1
@@ -144,13 +163,24 @@ class Walk:
         batch, of_batch = (lane // p.G, lane % p.G) if self.by_keys else (lane // p.H, lane % p.H)
         head = of_batch * p.group + repeat if self.by_keys else of_batch
         group = of_batch if self.by_keys else of_batch // p.group
-        i, j = (low + x, block) if self.by_keys else (block, low + x)
+        i, j = (x0, block) if self.by_keys else (block, x0)
         i, j = ac.min(i, self.down - 1), ac.min(j, self.along - 1)
         i0, j0 = i * t.bm, j * t.bn
-        return Place(item, repeat, x, batch, head, group, i0, ac.min(t.bm, p.L - i0), j0, ac.min(t.bn, p.S - j0), slot, step == 0, last, across)
+        return Place(item, repeat, x, batch, head, group, i0, ac.min(t.bm, p.L - i0), j0, ac.min(t.bn, p.S - j0), slot, step == 0, last, across, count)
+
+    def tile(self, at: Place, number: Index) -> Place:
+        """One tile of a group."""
+        p, t = self.p, self.t
+        if t.ahead == 1:
+            return at
+        i0 = ac.min(at.i0 + number * t.bm, (self.down - 1) * t.bm) if self.by_keys else at.i0
+        j0 = at.j0 if self.by_keys else ac.min(at.j0 + number * t.bn, (self.along - 1) * t.bn)
+        first, last = at.first & (number == 0), at.last & (number == at.count - 1)
+        slot = at.slot * t.ahead + number
+        return replace(at, i0=i0, m=ac.min(t.bm, p.L - i0), j0=j0, n=ac.min(t.bn, p.S - j0), first=first, last=last, slot=slot, buffer=number)
 
     def places(self) -> Iterator[Place]:
-        """All tiles in order."""
+        """All groups in order."""
         for item in ac.range(self.count):
             across = self.place(item, 0, 0).across
             for repeat in ac.range(self.repeats):
