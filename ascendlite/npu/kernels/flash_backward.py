@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.kernels.flash_parts import LOWEST, READY, WEIGHED, Event, Products, Rows, Scores, f32, run_cube, slots, spread_rows, within
+from ascendlite.npu.kernels.flash_parts import LOWEST, READY, SUMMED, WEIGHED, Event, Products, Rows, Scores, f32, run_cube, slots, spread_rows, within
 from ascendlite.npu.kernels.flash_plan import Lie, Place, Problem, Tiles, Walk, up
 from ascendlite.npu.kernels.rowwise import Rows as RowsOf
 from ascendlite.npu.kernels.rowwise import Work
@@ -116,7 +116,7 @@ class _Cube:
             ac.WaitFlag(Event.M_FIX, e)
             ac.Fixpipe(self._space(e, at), c, at.m, at.n, t.bn)
             ac.SetFlag(Event.FIX_M, e)
-        ac.CrossCoreSetFlag(2, ac.PIPE_FIX, READY)
+            ac.CrossCoreSetFlag(2, ac.PIPE_FIX, READY if e == SCORES else SUMMED)
 
     def _load_back(self, at: Place) -> None:
         """What the vector cores made of the tile."""
@@ -215,11 +215,14 @@ class _Slopes:
     def _load(self, at: Place) -> None:
         t, p, (a, rows) = self.t, self.p, self.walk.my_rows(at)
         self.s.load(at, self.scores[(self.walk.core * t.slots + at.slot) * (t.bm * t.bn) :])
-        how = ac.DataCopyExtParams(rows, at.n * 4, (t.bn - at.n) * 4, 0, pitch=t.bn * 4)
-        ac.DataCopyPad(self.slope[at.buffer], self._space(self.slopes, at), how)
         ac.DataCopyPad(self.norm[at.buffer], self.lse[(at.batch * p.H + at.head) * p.L + a :], rows)
         # Each number fills its block of 32 bytes, as the copy pads with a row's first element.
         ac.DataCopyPad(self.share[at.buffer], self.delta[(at.batch * p.L + a) * p.H + at.head :], ac.DataCopyExtParams(rows, 4, (p.H - 1) * 4))
+
+    def _load_slopes(self, at: Place) -> None:
+        t, (_, rows) = self.t, self.walk.my_rows(at)
+        how = ac.DataCopyExtParams(rows, at.n * 4, (t.bn - at.n) * 4, 0, pitch=t.bn * 4)
+        ac.DataCopyPad(self.slope[at.buffer], self._space(self.slopes, at), how)
 
     def weigh(self, at: Place) -> None:
         """Slopes, and weights where they are asked for, to the workspaces."""
@@ -229,6 +232,9 @@ class _Slopes:
             ac.WaitFlag(Event.V_MTE2, at.buffer)
             self._load(at)
             ac.SetFlag(Event.MTE2_V, at.buffer)
+            ac.CrossCoreWaitFlag(SUMMED)
+            self._load_slopes(at)
+            ac.SetFlag(Event.MTE2_V, t.ahead + at.buffer)
             ac.WaitFlag(Event.MTE2_V, at.buffer)
             ac.Maxs(self.bound, self.norm[at.buffer], LOWEST, t.rows)  # a query that sees nothing has -inf
             self.s.finish(at)
@@ -240,14 +246,18 @@ class _Slopes:
             for out, tile in zip(self.out, self.narrow, strict=True):
                 ac.DataCopy(self._space(out, at), tile, rows * t.bn)
             ac.SetFlag(Event.MTE3_V, 0)
+        with ac.Else():
+            ac.CrossCoreWaitFlag(SUMMED)
         ac.CrossCoreSetFlag(2, ac.PIPE_MTE3, WEIGHED)
 
     def _compute(self, at: Place, rows: Any) -> None:
         t, tile, slope = self.t, self.s.tile, self.slope[at.buffer]
         spread_rows(ac.Sub, tile, tile, self.rows.spread(self.bound), t.bn, t.bn, rows)
-        spread_rows(ac.Sub, slope, slope, self.share[at.buffer], t.bn, t.bn, rows)
         barrier()
         ac.Exp(tile, tile, rows * t.bn)
+        ac.WaitFlag(Event.MTE2_V, t.ahead + at.buffer)
+        spread_rows(ac.Sub, slope, slope, self.share[at.buffer], t.bn, t.bn, rows)
+        barrier()
         ac.Muls(slope, slope, self.p.scale, rows * t.bn)
         barrier()
         if len(self.narrow) > 1:

@@ -22,7 +22,7 @@ Event = ac.HardEvent
 L0_SLOT: Final = 32 * 1024  # two slots in 64 KiB of L0A and of L0B
 LOWEST: Final = -3.4028234663852886e38  # the least float32: what is masked out is -inf and lies below
 TINY: Final = 1e-37
-READY, WEIGHED, SUMMED = 8, 9, 10  # cross-core flags: scores are there; weights are there; products with the values are there
+READY, WEIGHED, SUMMED = 8, 9, 10  # cross-core flags: scores are there; weights are there; products with the values (or, backward, with their gradients) are there
 
 
 def possible(condition: Index) -> bool:
