@@ -120,7 +120,7 @@ def stream_plan(plan: Plan, tile: int, n: int, target: Any, sources: Sequence[An
     pipe.InitBuffer(moved_out, 2, tile * target.dtype.itemsize)
     temporaries = [ac.TBuf() for _ in plan.slots]
     for buffer, size in zip(temporaries, plan.slots, strict=True):
-        pipe.InitBuffer(buffer, max(32, math.ceil(tile * size / 32) * 32) + BANK_SHIFT)
+        pipe.InitBuffer(buffer, math.ceil(tile * size / 512) * 512 + BANK_SHIFT)
     rooms = [buffer.Get(dtypes.u8) for buffer in temporaries]
     turns = Turns(tile, [room for room, size in zip(rooms, plan.slots, strict=True) if size == ITEMSIZE["pair"]]) if plan.joins else None
     for offset, count in my_tiles(n, tile, 512):

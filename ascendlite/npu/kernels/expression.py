@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ascendlite.npu import ascendc as ac
+from ascendlite.npu.kernels.placement import placed
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.tiles import scratch
 
@@ -184,16 +185,7 @@ class Plan:
         self.order: list[Value] = []
         self._sort(result, set())
         self.joins = any(node.op == "join" for node in self.order)  # whether words of 64-bit integers are put in turn
-        last = {id(v): i for i, node in enumerate(self.order) for v in node.operands}
-        self.slot: dict[int, int] = {}
-        self.slots: list[float] = []  # bytes an element of each temporary buffer
-        free: list[int] = []
-        for i, node in enumerate(self.order):
-            dying = [v for v in node.operands if id(v) in self.slot and last[id(v)] == i]
-            reusable = [self.slot[id(v)] for v in dying if _in_place(node, v)]
-            if node is not result:
-                self.slot[id(node)] = self._take(free, reusable, ITEMSIZE[node.format])
-            free += [s for v in dict.fromkeys(map(id, dying)) if (s := self.slot[v]) != self.slot.get(id(node))]
+        self.slot, self.slots = placed(self.order, result, lambda node: ITEMSIZE[node.format], _in_place)  # slots: bytes an element of each buffer
 
     def _sort(self, node: Value, seen: set[int]) -> None:
         if id(node) in seen or node in self.inputs:
@@ -202,16 +194,6 @@ class Plan:
         for operand in node.operands:
             self._sort(operand, seen)
         self.order.append(node)
-
-    def _take(self, free: list[int], reusable: list[int], size: float) -> int:
-        if reusable:
-            return reusable[0]
-        for s in free:
-            if self.slots[s] == size:
-                free.remove(s)
-                return s
-        self.slots.append(size)
-        return len(self.slots) - 1
 
     def issue(self, inputs: Sequence[Any], temporaries: Sequence[Any], output: Any, count: Any, turns: Any = None) -> None:
         """The instructions, for `count` elements: tiles of the inputs, raw buffers of the temporaries, the tile of the result; `turns`: see Turns."""

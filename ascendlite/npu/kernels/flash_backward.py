@@ -9,7 +9,21 @@ from __future__ import annotations
 from typing import Any
 
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.kernels.flash_parts import LOWEST, READY, SUMMED, WEIGHED, Event, Products, Rows, Scores, f32, run_cube, slots, spread_rows, within
+from ascendlite.npu.kernels.flash_parts import (
+    LOWEST,
+    READY,
+    SUMMED,
+    WEIGHED,
+    Event,
+    Products,
+    Rows,
+    Scores,
+    f32,
+    run_cube,
+    slots,
+    spread_rows,
+    within,
+)
 from ascendlite.npu.kernels.flash_plan import Lie, Place, Problem, Tiles, Walk, up
 from ascendlite.npu.kernels.rowwise import Rows as RowsOf
 from ascendlite.npu.kernels.rowwise import Work

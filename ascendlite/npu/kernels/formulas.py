@@ -45,13 +45,22 @@ def sigmoid(x: Value) -> Value:
     return 1.0 / (exp(-x) + 1.0)
 
 
-def tanh(x: Value) -> Value:
-    """Of |x|: 1 - 2 / (e^2x + 1); below 0.3 a series keeps relative precision."""
-    a = absolute(x)
-    far = 1.0 - 2.0 / (exp(minimum(a, 20.0) * 2.0) + 1.0)
+# Eigen's and XLA's rational functions of float32: x P(x^2) / Q(x^2) within the bound, at which it is 1.
+_TANH = 7.90531110763549805, (-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08, 1.48572235717979e-05, 6.37261928875436e-04,
+              4.89352455891786e-03), (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)  # fmt: skip
+_ERF = 3.6187119483947754, (-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05, -7.34990630326855e-04, -2.95459980854025e-03,
+             -1.60960333262415e-02), (-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03, -1.42647390514189e-02)  # fmt: skip
+
+
+def _rational(x: Value, bound: float, above: tuple[float, ...], below: tuple[float, ...]) -> Value:
+    x = minimum(maximum(x, -bound), bound)
     s = x * x
-    near = a + a * s * polynomial(s, (-929569 / 638512875, 21844 / 6081075, -1382 / 155925, 62 / 2835, -17 / 315, 2 / 15, -1 / 3))
-    return copysign(where(a < 0.3, near, far), x)
+    return x * polynomial(s, above) / polynomial(s, below)
+
+
+def tanh(x: Value) -> Value:
+    """Within 4e-7, relatively."""
+    return _rational(x, *_TANH)
 
 
 def copysign(a: Value, b: Value) -> Value:
@@ -92,18 +101,9 @@ def log1p(x: Value) -> Value:
     return where(eq(d, 0.0), x, where(eq(u, math.inf), u, ln(u) * (x / d)))
 
 
-# Abramowitz and Stegun 7.1.26 is good to 1.5e-7 absolute; below 0.5 the series of erf keeps relative precision.
-_ERF_FAR = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
-
-
 def erf(x: Value) -> Value:
-    """The error function."""
-    a = absolute(x)
-    t = 1.0 / (a * 0.3275911 + 1.0)
-    far = 1.0 - polynomial(t, _ERF_FAR) * t * exp(-(a * a))
-    s = x * x
-    near = a * polynomial(s, tuple(2 / math.sqrt(math.pi) * (-1) ** k / (math.factorial(k) * (2 * k + 1)) for k in (6, 5, 4, 3, 2, 1, 0)))
-    return copysign(where(a < 0.5, near, far), x)
+    """The error function, within 5e-7, relatively."""
+    return _rational(x, *_ERF)
 
 
 def atan(x: Value) -> Value:
@@ -117,9 +117,23 @@ def atan(x: Value) -> Value:
     return copysign(value, x)
 
 
+# Abramowitz and Stegun 7.1.26, of erfc(a / sqrt(2)) / 2: good to 7.5e-8.
+_TAIL = tuple(c / 2 for c in (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592))
+_TAIL_SCALE = 0.3275911 * _SQRT_HALF
+_DEEPEST = 20.0  # e^(-20^2 / 2) is 0 in float32
+
+
+def _tail(a: Value) -> tuple[Value, Value]:
+    """(Phi(-a) / e, e = e^(-a^2 / 2)) for a >= 0."""
+    t = 1.0 / (a * _TAIL_SCALE + 1.0)
+    return polynomial(t, _TAIL) * t, exp(a * a * -0.5)
+
+
 def gelu(x: Value) -> Value:
-    """x * Phi(x)."""
-    return x * 0.5 * (erf(x * _SQRT_HALF) + 1.0)
+    """x Phi(x) = max(x, 0) - |x| Phi(-|x|)."""
+    a = maximum(minimum(x, _DEEPEST), -x)
+    tail, e = _tail(a)
+    return maximum(x, 0.0) - tail * e * a
 
 
 def _within(x: Value) -> Value:
@@ -128,9 +142,11 @@ def _within(x: Value) -> Value:
 
 
 def gelu_backward(g: Value, x: Value) -> Value:
-    """Phi(x) + x * phi(x)."""
-    x = _within(x)
-    return g * ((erf(x * _SQRT_HALF) + 1.0) * 0.5 + x * exp(x * x * -0.5) * _INV_SQRT_2PI)
+    """Phi(x) + x phi(x): of -|x| it is e (Phi / e - |x| / sqrt(2 pi)), of |x| what is left of 1."""
+    a = minimum(absolute(x), _DEEPEST)
+    tail, e = _tail(a)
+    slope = (tail - a * _INV_SQRT_2PI) * e
+    return g * where(x < 0.0, slope, 1.0 - slope)
 
 
 def _inner(x: Value) -> Value:
