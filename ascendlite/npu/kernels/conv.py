@@ -86,9 +86,9 @@ def weight_matrix(w: Tensor, c0: int, bias: Tensor | None, turned: bool) -> Tens
     deep = math.prod(kernel) * c1 * c0
     out = _zeros((G, O, deep + (0 if bias is None else c0)), w)
     body = out[:, :, :deep].unflatten(2, (kernel[0], c1, kernel[1], kernel[2], c0))
-    for to, of in _taps(kernel, turned):
-        tap = w[:, :, :, of[0], of[1], of[2]]
-        place = body[:, :, to[0], :, to[1], to[2]]  # (G, O, C1, c0), or with the taps' dims
+    w = _turned(w) if turned and math.prod(kernel) > 1 else w
+    for depth in range(kernel[0]):
+        tap, place = w[:, :, :, depth], body[:, :, depth]
         if full:
             source = tap[:, :, : full * c0]
             place[:, :, :full].copy_(source.unflatten(2, (full, c0)).permute(0, 1, 2, *range(4, source.ndim + 1), 3))
@@ -100,13 +100,15 @@ def weight_matrix(w: Tensor, c0: int, bias: Tensor | None, turned: bool) -> Tens
     return out
 
 
-def _taps(kernel: Sequence[int], turned: bool) -> list[tuple[tuple[Any, ...], tuple[Any, ...]]]:
-    """(where to, where from) in the filter: by depths, or one by one when they change places."""
-    every = slice(None)
-    if not turned or math.prod(kernel) == 1:
-        return [((d, every, every), (d, every, every)) for d in range(kernel[0])]
-    places = [(d, h, w) for d in range(kernel[0]) for h in range(kernel[1]) for w in range(kernel[2])]
-    return list(zip(places, reversed(places), strict=True))
+def _turned(w: Tensor) -> Tensor:
+    """(G, O, C, KD, KH, KW) with the filter's positions in reverse order. They change places by rows of channels, which lie together for that."""
+    G, O, C, *kernel = w.shape
+    rows = w.permute(0, 1, 3, 4, 5, 2).contiguous().reshape(G * O, math.prod(kernel), C)
+    out: Tensor = _core.empty(rows.shape, dtype=w.dtype, device=w.device)
+    for tap in range(rows.shape[1]):
+        out[:, tap].copy_(rows[:, rows.shape[1] - 1 - tap])
+    turned: Tensor = out.reshape(G, O, *kernel, C).permute(0, 1, 5, 2, 3, 4)
+    return turned
 
 
 def _merge(groups: int, channels: int, c0: int) -> int:
