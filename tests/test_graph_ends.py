@@ -160,6 +160,13 @@ def test_a_view_made_in_inference_mode_is_not_written_in_a_graph() -> None:
         view.mul_(2.0)
 
 
+def test_an_expanded_tensor_is_filled_and_an_empty_one_is_written() -> None:
+    x = al.zeros(1)
+    x.expand(3).fill_(2.0)
+    assert x.item() == 2.0
+    assert al.ones(0).expand(2, 0).add_(1.0).shape == (2, 0)
+
+
 def test_numpys_names_of_dims_are_taken() -> None:
     x = al.arange(6.0).reshape(2, 3)
     assert al.equal(x.std(axis=0, keepdims=True), x.std(0, keepdim=True))

@@ -156,7 +156,7 @@ def fill_(Tensor self not None, value):
             raise ShapeError(f"fill_: only supports 0-dimension value tensor but got tensor with {(<Tensor>value).v.ndim} dimensions.")
         return copy_into(self, <Tensor>value, "fill_")
     scalar_dtype(value)
-    check_writable(self, "fill_")
+    check_writable(self, "fill_", True)
     if mode.grad and self.is_float() and needs_grad(self):
         return copy_into(self, place(tensor_from_data(value, DTYPES[self.v.dtype], None), DEVICES[self.device_]), "fill_")
     fill_value(self, value)

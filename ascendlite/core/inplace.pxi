@@ -1,11 +1,12 @@
 # Writing into tensors: what may be written, version counters, and the history of bases and their views.
 
-cpdef check_writable(Tensor t, str name):
+cpdef check_writable(Tensor t, str name, bint same_value=False):
     # Raises where a write would be lost, ambiguous, or would break the graph.
     if t.storage.readonly:
         raise ArgumentError(f"{name}: the tensor's memory is read-only (it came from a read-only array); clone() it first")
     check_mutable(t, name)
-    refuse_overlap(t, name)
+    if not same_value and t.count:
+        refuse_overlap(t, name)
 
 
 def note_write(Tensor t not None, str name):
