@@ -175,3 +175,10 @@ def test_numpys_names_of_dims_are_taken() -> None:
     assert al.equal(x.cumsum(axis=1), x.cumsum(1))
     with pytest.raises(TypeError, match=r"cumsum\(\) missing 1 required positional argument: 'dim'"):
         x.cumsum()
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_windows_of_a_number_have_a_gradient(size) -> None:
+    x = al.tensor(2.0, requires_grad=True)
+    x.unfold(0, size, 1).sum().backward()
+    assert x.grad.item() == size

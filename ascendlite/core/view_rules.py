@@ -122,7 +122,7 @@ def as_strided(g, y, _x, size, stride, offset, x_strides, x_offset):
 def unfold(g, y, _x, dim, size, step):
     n = len(_x.shape)
     if n == 0:
-        return g.reshape(())
+        return g.sum()  # of one element, or of none
     windows = g.movedim(-1, dim + 1)  # (..., windows, size, ...)
     flat = windows.flatten(dim, dim + 1)
     from ascendlite.core._core import arange
