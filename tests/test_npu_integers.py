@@ -123,3 +123,21 @@ def test_sums_and_counts_of_integers_are_exact(dtype: str) -> None:
     x = (long(1) if dtype == "int64" else draw(dtype, 1, 3670))[:3663].reshape(11, 37, 9)
     for f in (lambda t: t.sum(), lambda t: t.sum((0, 2)), lambda t: t.sum(1, keepdim=True), al.count_nonzero, lambda t: al.count_nonzero(t, 2)):
         check(f, x)
+
+
+@pytest.mark.parametrize("numerics", ["device", "fp64"])
+@pytest.mark.parametrize("name", ["floor_divide", "remainder", "fmod"])
+def test_32_bit_integers_are_divided_exactly(name: str, numerics: str) -> None:
+    some = np.random.default_rng(3)
+    a = some.integers(-(2**31), 2**31, 3000).astype(np.int32)
+    b = (some.integers(-(2**31), 2**31, 3000) >> some.integers(0, 31, 3000)).astype(np.int32)
+    b[b == 0] = -1
+    a[:8] = [-(2**31), -(2**31), 2**31 - 1, 2**31 - 1, 0, 7, -7, 2**31 - 1]
+    b[:8] = [-1, 1, 1, -1, 5, -(2**31), 2**31 - 1, 2**31 - 1]
+    a[8:900] = b[8:900] * some.integers(-3, 4, 892)  # without a rest
+    with al.npu.numerics(numerics):
+        check(getattr(al, name), a, b)
+        for k in (7, -3, 65537):
+            check(lambda t: getattr(al, name)(t, k), a)  # noqa: B023
+    with pytest.raises(RuntimeError, match="ZeroDivision"):
+        getattr(al, name)(al.tensor(a).npu(), al.zeros(3000, dtype=al.int32, device="npu"))

@@ -24,7 +24,7 @@ MISSING: Final[dict[str, str]] = {
         "airy_ai", "spherical_bessel_j0", "hermite_polynomial_h", "hermite_polynomial_he", "laguerre_polynomial_l", "legendre_polynomial_p",
         *(f"{kind}chebyshev_polynomial_{letter}" for kind in ("", "shifted_") for letter in "tuvw"),
     ), "no operator of CANN: its loop runs until the degree or the size of each element, which vector cores can't"),
-    "check_divisor": "looks for a zero and raises an error: the host asks and waits", "copy_": "its formats that no cast of the vector core reaches",
+    "copy_": "its formats that no cast of the vector core reaches",
     "exponent": "no operator of CANN (frexp); bits of a float are not there in wide modes",
     "mantissa": "no operator of CANN (frexp); bits of a float are not there in wide modes",
     "fp4_decode": "the 910 family has no fp4", "fp4_encode": "the 910 family has no fp4", "i1": "no kernel yet; the AI CPU runs it as it does BesselI0",

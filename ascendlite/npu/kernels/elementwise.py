@@ -12,6 +12,7 @@ from ascendlite.core import OPS, DType, Tensor, _core
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels import POINTWISE, kernel_for
 from ascendlite.npu.kernels.activations import ACTIVATIONS
+from ascendlite.npu.kernels.divisions import divisions
 from ascendlite.npu.kernels.expression import ITEMSIZE, Plan, Turns, Value, cast, constant, maximum, where
 from ascendlite.npu.kernels.formulas import BITS, CHOICES, FLOAT, LOGIC, MASKS, NATIVE, OF_BOOLS, TESTS
 from ascendlite.npu.kernels.functions import FUNCTIONS, SIGNS
@@ -98,7 +99,8 @@ def _wrapped(x: Value, store: str) -> Value:
     return x & low if store == "u8" else ((x + 128) & low) - 128
 
 
-FORMULAS: Final[dict[str, Callable[..., Value]]] = {**FLOAT, **FUNCTIONS, **ACTIVATIONS, **NATIVE, **TESTS, **SIGNS, **MASKS, **CHOICES, **LOGIC, **BITS, "copy": lambda x: x}
+DIVISIONS: Final = divisions(FUNCTIONS)
+FORMULAS: Final[dict[str, Callable[..., Value]]] = {**FLOAT, **FUNCTIONS, **DIVISIONS, **ACTIVATIONS, **NATIVE, **TESTS, **SIGNS, **MASKS, **CHOICES, **LOGIC, **BITS, "copy": lambda x: x}
 
 
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
@@ -272,7 +274,7 @@ _FORMATS: Final[tuple[tuple[dict[str, Any], dict[str, str]], ...]] = (
     (OF_BOOLS, {"bool": "f16"}), (BITS, {"int32": "i32", "int16": "i16", "int8": "i16", "uint8": "i16"}),
     (NATIVE, {"float32": "f32", "float16": "f16", "bfloat16": "f32", "int32": "i32", "int16": "i16", "int8": "i16", "uint8": "i16"}),
     (CHOICES, {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32", "int16": "i16", "int8": "f16", "uint8": "f16", "bool": "f16"}),
-    (PAIRS, {"int64": "i64"}), ({**TESTS, **SIGNS}, {"float32": "f32", "float16": "f16", "bfloat16": "f32"}), ({**MASKS, **LOGIC}, _COMPARED), ({**FLOAT, **FUNCTIONS, **ACTIVATIONS}, _FLOATS),
+    (PAIRS, {"int64": "i64"}), (DIVISIONS, {"int32": "i32"}), ({**TESTS, **SIGNS}, {"float32": "f32", "float16": "f16", "bfloat16": "f32"}), ({**MASKS, **LOGIC}, _COMPARED), ({**FLOAT, **FUNCTIONS, **ACTIVATIONS}, _FLOATS),
 )
 
 
