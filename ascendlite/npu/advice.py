@@ -12,6 +12,7 @@ from ascendlite.npu.timeline import PIPES, Timeline, timed
 
 LEAST_GAIN = 0.02  # below this share of the time, advice is noise
 _V, _M, _MTE1, _MTE2, _MTE3, _FIX = (PIPES.index(p) for p in ("V", "M", "MTE1", "MTE2", "MTE3", "FIX"))
+_PER_COPY = ("copy_overhead_bytes", "copy_issue_ns", "nd2nz_row_hit_ns", "nd2nz_row_miss_ns", "in_latency_miss_ns", "in_latency_hit_ns", "out_latency_ns", "issue", "flag")
 _WITHOUT_END = 1e9  # a rate that never holds anything up
 
 
@@ -24,6 +25,7 @@ class Rule:
     repair: str
     what_if: WhatIf | None  # None: the gain is computed, not timed
     computed: Callable[[Timeline], float] | None = None  # us
+    needs_place: bool = False  # only where a line does so: what is timed costs other lines less, too
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def _idle_tail(timeline: Timeline) -> float:
 
 RULES = (
     Rule("P01", "copies are short: their start costs as much as their bytes", "move 16 KiB or more with one copy",
-         WhatIf((("copy_overhead_bytes", 0.0), ("copy_issue_ns", 0.0), ("nd2nz_row_hit_ns", 0.0), ("nd2nz_row_miss_ns", 0.0)))),
+         WhatIf(tuple((name, 0.0) for name in _PER_COPY)), needs_place=True),
     Rule("P02", "rows in GM do not begin and end at 512-byte lines", "pad rows to a multiple of 512 bytes, or move whole rows",
          WhatIf((("block_align_bytes", 1.0), ("sector_bytes", 1.0), ("unaligned_share", 1.0)))),
     Rule("P03", "many cores read the same lines at the same time", "let each core begin at another place",
@@ -91,6 +93,8 @@ def advise(timeline: Timeline, static: tuple[Advice, ...] | None = None) -> tupl
     before = timed(timeline.program).us  # its data not in the cache, as in what it is compared with
     found = [a for a in static if a.gain_us >= LEAST_GAIN * before]
     for rule in RULES:
+        if rule.needs_place and rule.code not in where:
+            continue
         if rule.what_if is None:
             gain = rule.computed(timeline) if rule.computed else 0.0
         else:

@@ -37,6 +37,7 @@ class Reader {
   size_t nodes_, at_ = 0;
 };
 
+constexpr size_t kFewLoops = 1024;
 constexpr int64_t kMostSites = 1 << 18;  // source lines; tables have a row for each
 
 // Added to the number of dimensions where a lead comes before them.
@@ -135,7 +136,7 @@ Program::Program(std::string name_, uint8_t kind_, std::vector<Declaration> decl
   if (words.size() % 4) throw std::invalid_argument("program: expressions come in fours");
   if (scalars > kMaxScalars) throw std::invalid_argument("kernel: " + std::to_string(scalars) + " scalars are read from memory; at most " + std::to_string(kMaxScalars) + " fit");
   if (kind > kMixedProgram) throw std::invalid_argument("program: there is no kind " + std::to_string(kind) + " of program");
-  if (loops < 0 || scalars < 0 || static_cast<size_t>(loops) > cube_words.size() + vector_words.size())
+  if (loops < 0 || scalars < 0 || static_cast<size_t>(loops) > std::max<size_t>(cube_words.size() + vector_words.size(), kFewLoops))
     throw std::invalid_argument("program: " + std::to_string(loops) + " loops and " + std::to_string(scalars) + " scalars; loops are no more than the words of the code");
   for (int64_t bytes : tensor_bytes)
     if (bytes < 0) throw std::invalid_argument("program: an argument has " + std::to_string(bytes) + " bytes");

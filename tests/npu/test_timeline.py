@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 import ascendlite.npu.ascendc as ac
 from ascendlite.npu import advice, kernel, on_chip, pictures
 from ascendlite.npu.calibration.rows import Shape
@@ -75,7 +77,10 @@ def test_more_buffers_are_advised_where_copies_wait_for_them() -> None:
 
 
 def test_short_copies_are_advised_against() -> None:
-    assert "P01" in codes(timeline(tile=256, buffers=2, n=48 * 4096 * 8))
+    short, long = (timeline(tile=tile, buffers=2, n=48 * 4096 * 8) for tile in (256, 8192))
+    gain = next(a.gain_us for a in advice.advise(short) if a.code == "P01")
+    assert short.us - gain == pytest.approx(long.us, rel=0.1)  # what longer copies bring
+    assert "P01" not in codes(long)
 
 
 def test_the_gain_of_a_shift_is_what_shifting_brings() -> None:
