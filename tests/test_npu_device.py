@@ -99,19 +99,20 @@ def test_events_measure_the_work_between_them() -> None:
 
 
 def test_a_second_stream_runs_beside_the_first() -> None:
+    # What the AI CPU computes leaves the cores alone.
     x, y = al.ones(1 << 18, device="npu"), al.ones(1 << 18, device="npu")
     side = al.npu.Stream()
     side.wait_stream(al.npu.current_stream())
     al.npu.synchronize()
     first, both = al.npu.Event(True), al.npu.Event(True)
     first.record()
-    a = x.sort().values
+    a = al.digamma(x)
     with al.npu.stream(side):
-        b = y.sort().values
+        b = al.digamma(y)
     al.npu.current_stream().wait_stream(side)
     both.record()
     alone = al.npu.Event(True)
-    c = x.sort().values
+    c = al.digamma(x)
     alone.record()
     assert first.elapsed_time(both) < 1.5 * both.elapsed_time(alone)
     assert a.tolist()[:1] == b.tolist()[:1] == c.tolist()[:1]
