@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
-from ..core import Contents, DType, Op, Tensor, bfloat16, float32, is_plain, no_grad
-
-_COLUMNS = 64  # the widest panel of any instruction set
-
-
-def _panels_shape(weight: Tensor) -> tuple[tuple[int, ...], DType]:
-    n, k = weight.shape
-    return (math.ceil(n / _COLUMNS) * _COLUMNS, k), weight.dtype
-
-
-_lay_out = Op("panels", inputs=1, infer=_panels_shape)
-_linear = Op(
-    "panel_linear",
-    inputs=4,
-    infer=lambda x, panels, bias, following, n: ((*x.shape[:-1], n), x.dtype),
-    cost=lambda x, panels, bias, following, n: 2 * math.prod(x.shape) * n,
-)
+from ..core import Contents, Tensor, bfloat16, float32, is_plain, no_grad
+from ..ops.panels import lay_out, panel_linear
 
 
 class Panels:
@@ -42,7 +26,7 @@ class Panels:
         self._n, self._k = weight.shape
         self._sizes = {self._k * rows for rows in range(self.ROWS + 1)}
         with no_grad():
-            self._data = _lay_out(weight)
+            self._data = lay_out(weight)
         self._dtype, self._device = self._data.dtype, self._data.device
         self.following: Panels | None = None  # whose product is likely to be the next one: threads that wait fetch it meanwhile
 
@@ -65,5 +49,5 @@ class Panels:
     def linear(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """x (..., K) of at most two rows @ the weight, transposed, + bias (N): the bits of `F.linear`."""
         following = self.following
-        y: Tensor = _linear(x, self._data, bias, following and following._data, self._n)
+        y: Tensor = panel_linear(x, self._data, bias, following and following._data, self._n)
         return y

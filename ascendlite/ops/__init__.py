@@ -39,6 +39,7 @@ from ascendlite.ops import (
     nonzero,
     norm,
     norm2d,
+    panels,
     parts,
     pieces,
     pointwise,

@@ -1,0 +1,23 @@
+"""A weight in panels of columns, and its product with one or two rows: `nn.panels` says when these serve."""
+
+from __future__ import annotations
+
+import math
+
+from ascendlite.core import DType, Op, Tensor
+
+_COLUMNS = 64  # the widest panel of any instruction set
+
+
+def _panels_shape(weight: Tensor) -> tuple[tuple[int, ...], DType]:
+    n, k = weight.shape
+    return (math.ceil(n / _COLUMNS) * _COLUMNS, k), weight.dtype
+
+
+lay_out = Op("panels", inputs=1, infer=_panels_shape, cost=lambda weight: 0)  # moves only
+panel_linear = Op(
+    "panel_linear",
+    inputs=4,
+    infer=lambda x, panels, bias, following, n: ((*x.shape[:-1], n), x.dtype),
+    cost=lambda x, panels, bias, following, n: 2 * math.prod(x.shape) * n,
+)
