@@ -92,6 +92,28 @@ def test_laid_out_weights_know_whose_turn_is_next():
         assert [layer.panels.following for layer in layers] == [layer.panels for layer in layers[1:] + layers[:1]]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_layers_side_by_side_give_the_same_bits(dtype, threads):
+    al.manual_seed(0)
+    layers = [al.nn.Linear(512, n, bias=False).to(getattr(al, dtype)) for n in (576, 192, 192)]
+    x, side_by_side = al.randn(5, 512).to(getattr(al, dtype)), al.nn.utils.side_by_side
+    same = lambda rows, got: [_bits(y.contiguous()) for y in got] == [_bits(F.linear(rows, layer.weight)) for layer in layers]
+    before = al.cpu.memory_allocated()
+    with al.no_grad(), al.nn.utils.reading_weights(al.nn.ModuleList(layers)):
+        for rows in (x[:1], x[1:3], x[4], x[:2].view(2, 1, 512), x):
+            assert same(rows, side_by_side(rows, *layers)) and same(rows, [layer(rows) for layer in layers])
+        assert layers[0].panels.group is layers[2].panels.group is not None
+        assert same(x[:1], side_by_side(x[:1], *reversed(layers))[::-1])  # another order
+        seen = []
+        with layers[1].register_forward_hook(lambda *call: seen.append(call)):
+            assert same(x[:1], side_by_side(x[:1], *layers)) and len(seen) == 1
+        layers[1].weight.mul_(2)
+        assert same(x[:1], side_by_side(x[:1], *layers))
+        with al.enable_grad():
+            assert side_by_side(x[:1], *layers)[2].requires_grad
+    assert al.cpu.memory_allocated() - before < layers[0].weight.nbytes  # nothing waits for the collector of cycles
+
+
 def test_laid_out_weights_serve_only_what_they_are():
     al.manual_seed(0)
     layer = al.nn.Linear(512, 256)

@@ -6,12 +6,12 @@ import math
 
 from ascendlite.core import DType, Op, Tensor
 
-_COLUMNS = 64  # the widest panel of any instruction set
+COLUMNS = 64  # the widest panel of any instruction set
 
 
 def _panels_shape(weight: Tensor) -> tuple[tuple[int, ...], DType]:
     n, k = weight.shape
-    return (math.ceil(n / _COLUMNS) * _COLUMNS, k), weight.dtype
+    return (math.ceil(n / COLUMNS) * COLUMNS, k), weight.dtype
 
 
 lay_out = Op("panels", inputs=1, infer=_panels_shape, cost=lambda weight: 0)  # moves only

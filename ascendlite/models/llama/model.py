@@ -38,9 +38,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, rotation: Rotation, places: Places, cache: LayerCache | None) -> Tensor:
         B, T, _ = x.shape
         D = self.config.head_size
-        q = self.q_proj(x).view(B, T, -1, D)
-        k = self.k_proj(x).view(B, T, -1, D)
-        v = self.v_proj(x).view(B, T, -1, D).transpose(1, 2)  # (B, G, T, D)
+        q, k, v = (y.view(B, T, -1, D) for y in nn.utils.side_by_side(x, self.q_proj, self.k_proj, self.v_proj))
+        v = v.transpose(1, 2)  # (B, G, T, D)
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         q, k = al.rope(q.transpose(1, 2), *rotation), al.rope(k.transpose(1, 2), *rotation)
@@ -61,7 +60,7 @@ class Perceptron(nn.Module):
         self.down_proj = nn.Linear(inner, width, bias=config.mlp_bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(F.swiglu(self.gate_proj(x), self.up_proj(x)))
+        return self.down_proj(F.swiglu(*nn.utils.side_by_side(x, self.gate_proj, self.up_proj)))
 
 
 class Block(nn.Module):

@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Iterator
 
 from ... import cpu
+from ...core import Tensor
 from ..linear import Linear
 from ..module import Module
-from ..panels import Panels
+from ..panels import Panels, Together
 
 
 def _room() -> int:
@@ -54,3 +55,35 @@ def reading_weights(module: Module) -> Iterator[None]:
     finally:
         for layer in laid:
             del layer.panels
+        for panels in known.values():
+            panels.leave()
+
+
+def side_by_side(x: Tensor, *layers: Module) -> list[Tensor]:
+    """[layer(x) for layer in layers], as one product where they are Linear layers without bias that `reading_weights` laid out.
+
+    For a model's layers that read the same input: queries, keys and values, or the gate of a perceptron and what it gates.
+
+    >>> gate, up = al.nn.Linear(4, 3), al.nn.Linear(4, 2)
+    >>> [tuple(y.shape) for y in al.nn.utils.side_by_side(al.ones(1, 4), gate, up)]
+    [(1, 3), (1, 2)]
+    """
+    group = _group(x, layers)
+    return [layer(x) for layer in layers] if group is None else group.linear(x)
+
+
+def _group(x: Tensor, layers: tuple[Module, ...]) -> Together | None:
+    """What serves these layers in one product, made at the first call."""
+    members: list[Panels] = []
+    for layer in layers:
+        if type(layer) is not Linear or layer.panels is None or layer.bias is not None:
+            return None
+        if layer._hook_table is not None and layer._hook_table.runs_on_call():
+            return None
+        if not (layer.panels.keeps(layer.weight) if members else layer.panels.serve(x, layer.weight, None)):
+            return None
+        members.append(layer.panels)
+    group = members[0].group
+    if group is None and Together.fit(members):
+        group = Together(members)
+    return group if group is not None and group.members == members else None
