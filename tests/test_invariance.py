@@ -103,6 +103,7 @@ def test_layers_side_by_side_give_the_same_bits(dtype, threads):
         for rows in (x[:1], x[1:3], x[4], x[:2].view(2, 1, 512), x):
             assert same(rows, side_by_side(rows, *layers)) and same(rows, [layer(rows) for layer in layers])
         assert layers[0].panels.group is layers[2].panels.group is not None
+        assert side_by_side(x[:1]) == [] and len(side_by_side(x[:1], layers[0])) == 1
         assert same(x[:1], side_by_side(x[:1], *reversed(layers))[::-1])  # another order
         seen = []
         with layers[1].register_forward_hook(lambda *call: seen.append(call)):

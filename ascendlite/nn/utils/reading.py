@@ -68,7 +68,7 @@ def side_by_side(x: Tensor, *layers: Module) -> list[Tensor]:
     >>> [tuple(y.shape) for y in al.nn.utils.side_by_side(al.ones(1, 4), gate, up)]
     [(1, 3), (1, 2)]
     """
-    group = _group(x, layers)
+    group = _group(x, layers) if len(layers) > 1 else None
     return [layer(x) for layer in layers] if group is None else group.linear(x)
 
 
