@@ -79,7 +79,7 @@ def sort_runs(x: Any, pairs: Any, s: Sorting) -> None:
         if s.rising:
             ac.ArithProgression(number, count * 4 - 4, -4, padded)
         barrier()
-        _load(w, given, a, number if s.rising else None, count)
+        load_row(w, given, a, number if s.rising else None, count)
         moved_in.FreeTensor(given)
         ac.ArithProgression(number, s.n - 1 - start if s.rising else start, -1 if s.rising else 1, padded)
         barrier()
@@ -93,8 +93,8 @@ def sort_runs(x: Any, pairs: Any, s: Sorting) -> None:
         moved_out.FreeTensor(made)
 
 
-def _load(to: Any, given: Any, line: Any, back: Any, count: Any) -> None:
-    """A run in float32, turned around if `back` gives the places."""
+def load_row(to: Any, given: Any, line: Any, back: Any, count: Any) -> None:
+    """Numbers of a row in float32, turned around if `back` gives the places."""
     if back is None:
         if given.dtype is f32:
             ac.Muls(to, given, 1.0, count)

@@ -74,7 +74,7 @@ def rank_rows(x: Any, values: Any, indices: Any, r: Rows, k: int, rising: bool) 
     outs = tuple(Items(t, k, -(-k * t.itemsize // 32) * 32 // t.itemsize) for t in (values, indices))
     for t in pipeline(r.rows, r.tile, ins=(x,), outs=outs, width=n, pitch=r.pitch, align=1):
         for i in ac.range(t.count):
-            _load(w[i * padded :], t.ins[0][i * r.pitch :], line, back if rising else None, n)
+            longsort.load_row(w[i * padded :], t.ins[0][i * r.pitch :], line, back if rising else None, n)
         barrier()
         ac.Sort32(a, w, number.ReinterpretCast(dtypes.u32), t.count * (padded // LIST))
         barrier()
@@ -95,21 +95,6 @@ def rank_rows(x: Any, values: Any, indices: Any, r: Rows, k: int, rising: bool) 
             else:
                 ac.Cast(value_out, found, "CAST_RINT", k)
             ac.Cast(index_out, where, "CAST_NONE", k)
-
-
-def _load(to: Any, row: Any, line: Any, back: Any, n: int) -> None:
-    """A row in float32, turned around if `back` gives the places."""
-    if back is None:
-        if row.dtype is f32:
-            ac.Muls(to, row, 1.0, n)
-        else:
-            ac.Cast(to, row, "CAST_NONE", n)
-        return
-    if row.dtype is not f32:
-        ac.Cast(line, row, "CAST_NONE", n)
-        barrier()
-        row = line
-    ac.Gather(to, row[:n], back.ReinterpretCast(dtypes.u32), 0, n)
 
 
 def _rank(x: Tensor, dim: int, k: int, rising: bool, into: Tensors = ()) -> tuple[Tensor, Tensor] | None:
