@@ -183,7 +183,7 @@ def _convolution_flops(batch: int, channels: int, outputs: int, size: int, strid
 
 
 def _gemm(name: str, m: int, k: int, n: int, **more: Any) -> Workload:
-    bound = "fma" if m > 4 and more.get("dtype", "float32") == "float32" else None
+    bound = {"float32": "fma", "bfloat16": "dot_bf16", "int8": "dot_int8"}[more.get("dtype", "float32")]
     return Workload(name, "GFLOP/s", product, lambda m, k, n, dtype="float32": 2.0 * m * k * n, {"m": m, "k": k, "n": n, **more},
                     {"m": min(m, 24), "k": 24, "n": 24}, bound)
 
@@ -221,8 +221,8 @@ OPS = [
     *(_gemm(f"gemm_f32_{n}", n, n, n) for n in (256, 512, 1024, 2048, 4096)),
     _gemm("gemm_f32_64x4096x4096", 64, 4096, 4096),
     _product_of_few("gemm_f32_1x4096x4096", 1, 4096, 4096),
-    *(_gemm(f"gemm_bf16_{n}", n, n, n, dtype="bfloat16") for n in (512, 1024)),
-    *(_gemm(f"gemm_i8_{n}", n, n, n, dtype="int8") for n in (512, 1024)),
+    *(_gemm(f"gemm_bf16_{n}", n, n, n, dtype="bfloat16") for n in (512, 1024, 2048, 4096)),
+    *(_gemm(f"gemm_i8_{n}", n, n, n, dtype="int8") for n in (512, 1024, 2048, 4096)),
     _stream("add_16m", add_large, _vectors(3), M16, SMALL, NT),
     _stream("add_16m_out", add_out, _vectors(3), M16, SMALL, NT),
     _stream("sum_16m", sum_large, _vectors(1), M16, SMALL, "read"),

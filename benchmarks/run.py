@@ -27,7 +27,8 @@ from benchmarks.workload import Workload  # noqa: E402
 
 WORKLOADS = [*OPS, *TRAINING]
 EAGER = "eager"  # the label of ours beside what is compiled
-LIMITS = ["fma", "read", "triad", "triad_streaming"]
+STREAMS = ("read", "triad", "triad_streaming")
+LIMITS = ["fma", "dot_bf16", "dot_int8", *STREAMS]
 # Some machines set these for their own programs; they halve the products of whoever uses OpenBLAS.
 UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "LD_PRELOAD")
 
@@ -125,7 +126,7 @@ def figure(workload: Workload, seconds: float, smoke: bool) -> float:
 
 def share(workload: Workload, seconds: float, machine: dict[str, float], smoke: bool) -> float | None:
     """The part of the machine's limit that is reached."""
-    if workload.limit is None:
+    if workload.limit not in machine:
         return None
     return (workload.limit_work or workload.work)(**workload.sizes(smoke)) / seconds / machine[workload.limit]
 
@@ -195,7 +196,7 @@ def main() -> int:
         machine = peers[0].ask(do="limits", names=LIMITS)
         load = os.getloadavg()[0]
         print(f"{platform.platform()}, {options.threads} threads; best (median); " + ", ".join(f"{p.label} {p.version}" for p in peers))
-        print("machine: " + ", ".join(f"{k} {v / 1e9:.4g} {'GFLOP/s' if k == 'fma' else 'GB/s'}" for k, v in machine.items()))
+        print("machine: " + ", ".join(f"{k} {v / 1e9:.4g} {'GB/s' if k in STREAMS else 'GFLOP/s'}" for k, v in machine.items()))
         if load > 0.5:
             print(f"warning: other work runs on this machine (load {load:.1f}): no figure below is to be quoted")
         labels = [p.label for p in peers]
@@ -204,7 +205,7 @@ def main() -> int:
         for workload in chosen:
             results.append(measure(workload, peers, options))
             # The limit of this moment, too: noise only lowers it, so the highest seen is kept.
-            if workload.limit and not options.smoke:
+            if workload.limit in machine and not options.smoke:
                 machine[workload.limit] = max(machine[workload.limit], peers[0].ask(do="limits", names=[workload.limit])[workload.limit])
         for peer in peers:
             peer.close()

@@ -17,7 +17,7 @@ class Workload:
     work: Callable[..., float]
     full: dict[str, Any]
     smoke: dict[str, Any] = field(default_factory=dict)  # sizes for --smoke
-    limit: str | None = None  # which machine limit it meets: "fma", "read", "triad_streaming"
+    limit: str | None = None  # which machine limit it meets: "fma", "dot_bf16", "dot_int8", "read", "triad_streaming"
     limit_work: Callable[..., float] | None = None  # FLOPs or bytes a call needs; None: `work`
     beside: dict[str, Any] | None = None  # arguments of the same work run eagerly by a second process of ours, in turn with the first
 

@@ -95,17 +95,35 @@ def test_other_dtypes_are_multiplied_right(dtype: str) -> None:
                 np.testing.assert_array_equal((a_values @ b_values).astype(dtype), (a @ b).numpy())
 
 
-def test_bfloat16_by_pairs_is_multiplied_right() -> None:
-    rng = np.random.default_rng(8)
+@pytest.fixture
+def packed_steps() -> Iterator[None]:
+    """bfloat16 by pairs and int8 by fours, emulated where the machine lacks the instruction."""
     al.backends.set_gemm("pairs")
-    try:
-        for m, n, k in [(1, 40, 1), (2, 33, 301), (7, 5, 4), (33, 40, 1300), (200, 33, 551)]:
-            for left, right in itertools.product(("rows", "columns", "strided", "flipped"), repeat=2):
-                a, a_values = matrix(rng, m, k, left, "bfloat16")
-                b, b_values = matrix(rng, k, n, right, "bfloat16")
-                check(a_values, b_values, a @ b, "bfloat16")
-    finally:
-        al.backends.set_gemm("auto")
+    yield
+    al.backends.set_gemm("auto")
+
+
+@pytest.mark.usefixtures("packed_steps")
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+def test_several_neighbours_of_k_at_once_are_multiplied_right(dtype: str) -> None:
+    rng = np.random.default_rng(8)
+    for m, n, k in [(1, 40, 1), (2, 33, 301), (7, 5, 4), (33, 40, 1300), (200, 33, 551), (650, 70, 1027)]:
+        for left, right in itertools.product(("rows", "columns", "strided", "flipped"), repeat=2):
+            a, a_values = matrix(rng, m, k, left, dtype)
+            b, b_values = matrix(rng, k, n, right, dtype)
+            if dtype == "int8":
+                np.testing.assert_array_equal((a_values @ b_values).astype(dtype), (a @ b).numpy())
+            else:
+                check(a_values, b_values, a @ b, dtype)
+
+
+@pytest.mark.usefixtures("packed_steps")
+def test_the_ends_of_int8_are_multiplied_right_and_added_to() -> None:
+    rng = np.random.default_rng(9)
+    a, b, c = (rng.choice(np.array([-128, -127, -1, 0, 1, 127], dtype=np.int8), shape) for shape in ((65, 1500), (1500, 47), (65, 47)))
+    expected = 3 * (a.astype(np.int64) @ b.astype(np.int64)) - 2 * c.astype(np.int64)
+    got = al.addmm(al.tensor(c), al.tensor(a), al.tensor(b), beta=-2, alpha=3)
+    np.testing.assert_array_equal(expected.astype(np.int8), got.numpy())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

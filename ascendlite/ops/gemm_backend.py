@@ -8,7 +8,7 @@ import os
 from ascendlite.core import Op, Tensor, tensor, uint8
 from ascendlite.errors import ArgumentError
 
-# "auto" is native: OpenBLAS was clearly faster on no shape. "pairs" is native with bfloat16 by pairs, emulated if need be.
+# "auto" is native: OpenBLAS was clearly faster on no shape. "pairs" is native with bfloat16 by pairs and int8 by fours, emulated if need be.
 BACKENDS = ("auto", "native", "openblas", "pairs")
 
 _select = Op("gemm_backend", inputs=1, infer=lambda path, backend: [])

@@ -54,9 +54,9 @@ double best_rate(double seconds, Round round) {
 
 double measure(const std::string& name, int64_t bytes, double seconds) {
   KernelEntry* entry = find_entry(("measure_" + name).c_str());
-  if (!entry->loops[kFloat32]) throw std::invalid_argument("measure: there is no probe '" + name + "'; known: fma, read, triad, triad_streaming");
+  if (!entry->loops[kFloat32]) throw std::invalid_argument("measure: there is no probe '" + name + "'; known: fma, read, triad, triad_streaming, and dot_bf16, dot_int8 where the machine has the instruction");
   Probe p{entry->loops[kFloat32], entry->nargs, {}, {}};
-  if (name == "fma")
+  if (entry->nargs == 1 && name != "read")  // products in registers
     return best_rate(seconds, [&] {
       int threads = get_num_threads();
       parallel_for(threads, 1, run_flops, &p);

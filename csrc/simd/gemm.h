@@ -28,7 +28,7 @@ struct Problem {
   bool serial = false;  // the caller runs on one thread of a parallel loop already
 };
 
-// kPairs: native, with bfloat16 by pairs even where that is emulated (for tests).
+// kPairs: native, with bfloat16 by pairs and int8 by fours even where that is emulated (for tests).
 enum Backend : int32_t { kAuto, kNative, kOpenBlas, kPairs };
 
 void gemm(const Problem& problem);
@@ -45,6 +45,8 @@ void native_float(const Problem& problem);
 void native_half(const Problem& problem);
 void native_pairs(const Problem& problem);  // bfloat16
 bool pairs_in_hardware();
+void native_quads(const Problem& problem);  // int8
+bool quads_in_hardware();
 void native_double(const Problem& problem);
 void native_integer(const Problem& problem);
 bool openblas_load(const char* path);

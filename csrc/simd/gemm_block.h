@@ -99,7 +99,7 @@ struct Blocks : Product<Policy, In, Out> {
     const int64_t panels = ceil_div(p.n, cols);
     const int64_t group = std::clamp<int64_t>(panels / (this->threads() * kTasksPerThread), 1, kPackPanels) * cols;
     share(ceil_div(p.n, group), this->work(), kParallelWork, [&](int64_t begin, int64_t end) {
-      Scratch<Packed> right(kDepth * group);
+      Scratch<Packed> right(Base::lines(kDepth) * group);
       Scratch<Acc> sums(in_place ? 0 : p.m * group);
       for (int64_t g = begin; g < end; g++) {
         const int64_t j = g * group, n = std::min(p.n - j, group);
@@ -131,9 +131,9 @@ struct Blocks : Product<Policy, In, Out> {
   // Many rows.
   void by_blocks() const {
     const int64_t width_n = std::min(ceil_div(p.n, cols) * cols, kColBlock);
-    Scratch<Packed> right(2 * kDepth * width_n);
+    Scratch<Packed> right(2 * Base::lines(kDepth) * width_n);
     Scratch<Acc> sums(in_place ? 0 : p.m * width_n);
-    Packed* next_right = right.data + kDepth * width_n;
+    Packed* next_right = right.data + Base::lines(kDepth) * width_n;
     Stage stage{0, width_n > p.n ? p.n : width_n, 0, depth_at(0), right.data};
     const int64_t packs = ceil_div(stage.n, kPackPanels * cols);
     share(packs, this->work(), kParallelWork, [&](int64_t begin, int64_t end) {
@@ -161,7 +161,7 @@ struct Blocks : Product<Policy, In, Out> {
   }
   void pack_part(const Stage& s, int64_t part, Packed* right) const {
     const int64_t x = part * kPackPanels * cols;
-    this->pack_panels(s.k, s.depth, s.j + x, std::min(kPackPanels * cols, s.n - x), right + x * s.depth);
+    this->pack_panels(s.k, s.depth, s.j + x, std::min(kPackPanels * cols, s.n - x), right + x * Base::lines(s.depth));
   }
   Grid make_grid(int64_t n) const {
     const int64_t threads = this->threads();
@@ -184,7 +184,7 @@ struct Blocks : Product<Policy, In, Out> {
       if (held != block) this->pack_a(s.k, s.depth, i, m, tile, panel, left.data);
       held = block;
       const Left rows{left.data, 0, 0, true, panel, tile};
-      rows_by_panels(rows, m, s.right + x * s.depth, n, s.depth, to + i * ldc + x, ldc, accumulate || s.k > 0);
+      rows_by_panels(rows, m, s.right + x * Base::lines(s.depth), n, s.depth, to + i * ldc + x, ldc, accumulate || s.k > 0);
       if (s.k + s.depth == steps() && (epilogue || !in_place)) this->finish(to + i * ldc + x, ldc, i, m, s.j + x, n);
     }
   }
@@ -192,7 +192,7 @@ struct Blocks : Product<Policy, In, Out> {
   static void rows_by_panels(const Left& left, int64_t m, const Packed* panels, int64_t n, int64_t depth, Acc* to,
                              int64_t ldc, bool add_to) {
     for (int64_t x = 0; x < n; x += cols)
-      rows_by_panel(left, m, panels + x * depth, cols, int(std::min<int64_t>(cols, n - x)), depth, to + x, ldc, add_to);
+      rows_by_panel(left, m, panels + x * Base::lines(depth), cols, int(std::min<int64_t>(cols, n - x)), depth, to + x, ldc, add_to);
   }
 };
 

@@ -51,6 +51,8 @@ void narrow(const Problem& p) {
 }  // namespace
 
 void native_integer(const Problem& p) {
+  static const bool quads = quads_in_hardware();
+  if (p.dtype == kInt8 && p.m > kFew && (quads || backend() == kPairs)) return native_quads(p);
   if (p.dtype == kInt8 && p.out_dtype == kInt32)
     return multiply<MultiplyAdd<uint32_t>, int8_t, int32_t>(p);
   switch (p.dtype) {

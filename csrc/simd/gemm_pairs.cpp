@@ -14,6 +14,7 @@ struct Pairs {
   using Acc = float;
   using Packed = uint32_t;
   static constexpr int step = 2;
+  static constexpr bool offset = false;
 
   static AL_INLINE Vec<float> apply(Vec<uint32_t> a, Vec<uint32_t> b, Vec<float> sum) {
 #if defined(__AVX512F__)

@@ -84,6 +84,7 @@ struct Product {
   void pack_b(int64_t k, int64_t depth, int64_t j, int n, Packed* to) const {
     pack<Policy, cols, In>(b + k * step * p.b.row + j * p.b.col, p.b.col, p.b.row, n, depth, to, cols,
                            p.k - k * step);
+    if constexpr (Policy::offset) Policy::template start_sums<cols>(to, depth);
   }
   // Rows [i, i + m) in panels of `tile` rows, `panel` elements apart.
   void pack_a(int64_t k, int64_t depth, int64_t i, int64_t m, int tile, int64_t panel, Packed* to) const {
@@ -91,6 +92,7 @@ struct Product {
       const int rows = int(std::min<int64_t>(tile, m - r));
       pack<Policy, kRows, In>(a + k * step * p.a.col + (i + r) * p.a.row, p.a.row, p.a.col, rows, depth, to,
                               rows, p.k - k * step);
+      if constexpr (Policy::offset) Policy::add_offset(to, rows * depth);
     }
   }
 
@@ -109,9 +111,11 @@ struct Product {
         }
     }
     for (int64_t x = whole * cols; x < n; x += cols)
-      pack_b(k, depth, j + x, int(std::min<int64_t>(cols, n - x)), to + x * depth);
+      pack_b(k, depth, j + x, int(std::min<int64_t>(cols, n - x)), to + x * lines(depth));
   }
   int64_t steps() const { return ceil_div(p.k, step); }
+  // Of a panel of b.
+  static constexpr int64_t lines(int64_t depth) { return depth + Policy::offset; }
 
   // ---- threads ----
 

@@ -12,12 +12,14 @@ namespace al::gemm {
 constexpr int kRows = kVectorRegisters == 32 ? 14 : 6;
 constexpr int kVecs = 2;
 
-// How one step of the sum is made. Packed: what panels hold; step: values of k in one Packed.
+// How one step of the sum is made. Packed: what panels hold; step: values of k in one Packed. offset: the left operand is packed with an
+// offset, and a panel of b ends with a line of what that makes sums start from.
 template <class T>
 struct MultiplyAdd {
   using Acc = T;
   using Packed = T;
   static constexpr int step = 1;
+  static constexpr bool offset = false;
   static AL_INLINE Vec<T> apply(Vec<T> a, Vec<T> b, Vec<T> sum) {
     if constexpr (std::is_floating_point_v<T>)
       return fused(a, b, sum);
@@ -56,7 +58,8 @@ void tile(const TileArgs<Policy>& t) {
   for (int r = 0; r < R; r++) {
     __builtin_prefetch(t.c + r * t.ldc, 1);
 #pragma GCC unroll 4
-    for (int v = 0; v < V; v++) sum[r][v] = Vec<Acc>{};
+    for (int v = 0; v < V; v++)
+      sum[r][v] = Policy::offset ? (Vec<Acc>)load(t.b + t.depth * t.b_step + v * width) : Vec<Acc>{};
   }
   const int64_t a_row = t.a_row, a_step = PackedA ? R : t.a_step, b_step = t.b_step;
 #pragma GCC unroll 4

@@ -45,7 +45,24 @@ inline void hide(Vec& v) { asm volatile("" : "+m"(v)); }
 constexpr int kLanes = sizeof(Vec) / sizeof(float);
 inline Vec load(const char* p) { Vec v; std::memcpy(&v, p, sizeof v); return v; }
 
+// What a step of products does to each 32 bits of a sum. Those by instructions that not every machine of the set has are written by hand.
+struct Floats {
+  static constexpr int kProducts = 1;
+  static Vec apply(Vec a, Vec b, Vec sum) { return fma(sum, a, b); }
+};
+#if defined(__AVX512F__)
+struct Pairs {  // of bfloat16
+  static constexpr int kProducts = 2;
+  static Vec apply(Vec a, Vec b, Vec sum) { asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); return sum; }
+};
+struct Quads {  // of int8
+  static constexpr int kProducts = 4;
+  static Vec apply(Vec a, Vec b, Vec sum) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); return sum; }
+};
+#endif
+
 // n rounds of 12 independent chains: enough to hide the latency of two pipes. data[0]: where the FLOPs done are written.
+template <class Step>
 void multiply_add(char* const* data, const int64_t*, int64_t n) {
   constexpr int kChains = 12;
   Vec acc[kChains], a, b;
@@ -56,12 +73,12 @@ void multiply_add(char* const* data, const int64_t*, int64_t n) {
   }
   for (int64_t i = 0; i < n; i++) {
 #pragma GCC unroll 12
-    for (auto& x : acc) x = fma(x, a, b);
+    for (auto& x : acc) x = Step::apply(a, b, x);
   }
-  float sum = 0;
-  for (auto& x : acc) sum += x[0];
+  Vec sum{};
+  for (auto& x : acc) sum += x;
   asm volatile("" ::"r"(&sum) : "memory");
-  double flops = 2.0 * kChains * kLanes * double(n);
+  double flops = 2.0 * Step::kProducts * kChains * kLanes * double(n);
   std::memcpy(data[0], &flops, sizeof flops);
 }
 
@@ -98,7 +115,11 @@ void add_probe(const char* name, LoopFn loop, int nargs) {
 }
 
 AL_REGISTER() {
-  add_probe("measure_fma", multiply_add, 1);
+  add_probe("measure_fma", multiply_add<Floats>, 1);
+#if defined(__AVX512F__)
+  if (__builtin_cpu_supports("avx512bf16")) add_probe("measure_dot_bf16", multiply_add<Pairs>, 1);
+  if (__builtin_cpu_supports("avx512vnni")) add_probe("measure_dot_int8", multiply_add<Quads>, 1);
+#endif
   add_probe("measure_read", read, 1);
   add_probe("measure_triad", triad, 3);
   add_probe("measure_triad_streaming", triad_streaming, 3);
