@@ -1,7 +1,8 @@
 """Compares ascendlite with PyTorch (where installed) and with the machine's limits. `python benchmarks/run.py --help`.
 
-Each library runs in a process of its own; samples are taken in turn, so that other work on the machine meets all alike. Noise only adds time: the
-best sample is the figure, the median stands beside it. Results go to a table and, one JSON line a workload, to a file.
+Each library runs in a process of its own; samples are taken in turn, so that other work on the machine meets all alike, and so are samples of the
+limit that the workload meets. Noise only adds time: the best sample is the figure, the median stands beside it, and the share of the limit is that of
+the best samples. Results go to a table and, one JSON line a workload, to a file.
 """
 
 from __future__ import annotations
@@ -86,8 +87,8 @@ def start_peers(options: argparse.Namespace, folder: Path, chosen: list[Workload
     return peers
 
 
-def measure(workload: Workload, peers: list[Peer], options: argparse.Namespace) -> dict[str, Any]:
-    """Seconds a call: best and median of samples taken in turn, for each peer that can run it."""
+def measure(workload: Workload, peers: list[Peer], options: argparse.Namespace, limit: str | None) -> dict[str, Any]:
+    """Seconds a call: best and median of samples taken in turn, for each peer that can run it; and the best of the limit, if one is named."""
     result: dict[str, Any] = {"name": workload.name, "unit": workload.unit, "sizes": workload.sizes(options.smoke), "peers": {}}
     ready = []
     for peer in peers:
@@ -103,6 +104,8 @@ def measure(workload: Workload, peers: list[Peer], options: argparse.Namespace) 
     for turn in range(1 if options.smoke else options.samples):
         if turn >= 3 and time.perf_counter() - start > options.seconds:
             break
+        if limit and not options.smoke:
+            result["limit"] = max(result.get("limit", 0.0), peers[0].ask(do="limits", names=[limit])[limit])
         for peer in list(ready):
             answer = peer.ask(do="sample")
             if "error" in answer or answer["last"]:
@@ -124,11 +127,12 @@ def figure(workload: Workload, seconds: float, smoke: bool) -> float:
     return seconds / work * 1e9 if workload.unit == "ns" else work / seconds / workload.scale
 
 
-def share(workload: Workload, seconds: float, machine: dict[str, float], smoke: bool) -> float | None:
+def share(workload: Workload, result: dict[str, Any]) -> float | None:
     """The part of the machine's limit that is reached."""
-    if workload.limit not in machine:
+    ours = result["peers"].get("ascendlite", {})
+    if "limit" not in result or "best_seconds" not in ours:
         return None
-    return (workload.limit_work or workload.work)(**workload.sizes(smoke)) / seconds / machine[workload.limit]
+    return (workload.limit_work or workload.work)(**workload.full) / ours["best_seconds"] / result["limit"]
 
 
 def import_seconds(module: str) -> float:
@@ -145,7 +149,7 @@ def import_seconds(module: str) -> float:
     return best(f"import {module}") - best("pass")
 
 
-def row(workload: Workload, result: dict[str, Any], labels: list[str], machine: dict[str, float], smoke: bool) -> list[str]:
+def row(workload: Workload, result: dict[str, Any], labels: list[str], smoke: bool) -> list[str]:
     cells = [workload.name, workload.unit]
     ours = result["peers"].get("ascendlite", {})
     for label in labels:
@@ -160,7 +164,7 @@ def row(workload: Workload, result: dict[str, Any], labels: list[str], machine: 
         if label != "ascendlite" and "best_seconds" in ours:
             text += f" {peer['best_seconds'] / ours['best_seconds']:.2f}x"
         cells.append(text)
-    reached = share(workload, ours["best_seconds"], machine, smoke) if "best_seconds" in ours and not smoke else None
+    reached = share(workload, result)
     return [*cells, "-" if reached is None else f"{reached:.0%}"]
 
 
@@ -203,13 +207,10 @@ def main() -> int:
         rows = [["workload", "unit", *(x if x == "ascendlite" else f"{x} (time/ours)" for x in labels), "of limit"]]
         results = []
         for workload in chosen:
-            results.append(measure(workload, peers, options))
-            # The limit of this moment, too: noise only lowers it, so the highest seen is kept.
-            if workload.limit in machine and not options.smoke:
-                machine[workload.limit] = max(machine[workload.limit], peers[0].ask(do="limits", names=[workload.limit])[workload.limit])
+            results.append(measure(workload, peers, options, workload.limit if workload.limit in machine else None))
         for peer in peers:
             peer.close()
-    rows += [row(w, r, labels, machine, options.smoke) for w, r in zip(chosen, results, strict=True)]
+    rows += [row(w, r, labels, options.smoke) for w, r in zip(chosen, results, strict=True)]
     if not options.smoke and not options.only:
         found = {p: import_seconds(p) for p in ("ascendlite", "torch") if p in labels}
         rows.append(["import", "s", *(f"{found[x]:.3f}" if x in found else "-" for x in labels), "-"])

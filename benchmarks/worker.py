@@ -1,7 +1,7 @@
 """One library in a process of its own: reads requests from standard input, a JSON line each, and answers in kind.
 
-`{"do": "setup", "name": N, "smoke": S}` builds a workload, `{"do": "sample"}` times it, `{"do": "limits", "names": [...]}` measures the machine
-(ascendlite only).
+`{"do": "setup", "name": N, "smoke": S}` builds a workload, `{"do": "sample"}` times it, `{"do": "limits", "names": [...]}` samples the machine's
+limits (ascendlite only).
 """
 
 from __future__ import annotations
@@ -76,13 +76,14 @@ class Sampler:
 
 
 def limits(names: list[str]) -> dict[str, float]:
-    """The machine's limits as ascendlite's own probes reach them; those of instructions that it lacks are left out."""
+    """The machine's limits as ascendlite's own probes reach them, means over the time of a sample; those of instructions that it lacks
+    are left out."""
     from ascendlite import _native
 
     found = {}
     for name in names:
         with contextlib.suppress(ValueError):
-            found[name] = _native.measure(name, bytes=192 << 20)
+            found[name] = _native.measure(name, bytes=192 << 20, seconds=SAMPLE_SECONDS)
     return found
 
 

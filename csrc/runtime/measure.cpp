@@ -37,17 +37,13 @@ void run_flops(void* context, int64_t begin, int64_t end) {
   }
 }
 
-// Best of the rounds that fit into `seconds`: other work on the machine only adds time.
+// The mean of the rounds that fit into `seconds`, after one that does not count.
 template <class Round>
-double best_rate(double seconds, Round round) {
-  double best = 0;
-  auto start = Clock::now();
-  for (int i = 0; i < 2 || seconds_since(start) < seconds; i++) {
-    auto t = Clock::now();
-    double work = round();
-    if (i) best = std::max(best, work / seconds_since(t));
-  }
-  return best;
+double mean_rate(double seconds, Round round) {
+  round();
+  double work = 0, passed = 0;
+  for (auto start = Clock::now(); passed == 0 || passed < seconds; passed = seconds_since(start)) work += round();
+  return work / passed;
 }
 
 }  // namespace
@@ -57,7 +53,7 @@ double measure(const std::string& name, int64_t bytes, double seconds) {
   if (!entry->loops[kFloat32]) throw std::invalid_argument("measure: there is no probe '" + name + "'; known: fma, read, triad, triad_streaming, and dot_bf16, dot_int8 where the machine has the instruction");
   Probe p{entry->loops[kFloat32], entry->nargs, {}, {}};
   if (entry->nargs == 1 && name != "read")  // products in registers
-    return best_rate(seconds, [&] {
+    return mean_rate(seconds, [&] {
       int threads = get_num_threads();
       parallel_for(threads, 1, run_flops, &p);
       double sum = 0;
@@ -70,7 +66,7 @@ double measure(const std::string& name, int64_t bytes, double seconds) {
     if (!p.arrays[i]) throw std::bad_alloc();
     std::memset(p.arrays[i], 0, size_t(n) * 4);
   }
-  double rate = best_rate(seconds, [&] {
+  double rate = mean_rate(seconds, [&] {
     parallel_for(n, kUnit, run_stream, &p);
     return double(n) * 4 * p.nargs;
   });

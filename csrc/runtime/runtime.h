@@ -43,7 +43,7 @@ std::vector<std::string> entry_names();
 std::vector<std::string> supported_instruction_sets();  // of this processor, best first
 void load_library(const std::string& path);
 
-// -- measure.cpp: what the machine can give; FLOP/s for "fma", else bytes/s over arrays of `bytes` in all
+// -- measure.cpp: what the machine gives in some `seconds`; FLOP/s of products in registers, else bytes/s over arrays of `bytes` in all
 double measure(const std::string& name, int64_t bytes, double seconds);
 
 }  // namespace al

@@ -127,15 +127,23 @@ template <class A> struct RowGradient {
   }
 };
 
-// partial: blocks x n. Sums the blocks in order.
+// partial: blocks x n. Sums the blocks in order, a vector of columns at a time.
 template <class A> void sum_blocks(const View& out, const A* partial, int64_t blocks, int64_t n) {
+  constexpr int64_t W = Lanes<A>::width;
   if (!numel(out)) return;
   auto put = reduce::storer<A>(out.dtype);
-  parallel_for(n, reduce::kGrain / std::max<int64_t>(1, blocks), [&](int64_t b, int64_t e) {
-    for (int64_t j = b; j < e; j++) {
-      reduce::Tree<reduce::Sum, A> tree;
-      for (int64_t k = 0; k < blocks; k++) tree.add(partial[k * n + j]);
-      put(tree.result(A(0)), out.data, j);
+  const auto sum = [=]<class V>(int64_t j, Type<V>) {
+    reduce::Tree<reduce::Sum, V> tree;
+    for (int64_t k = 0; k < blocks; k++) tree.add(reduce::get<V>(partial + k * n + j));
+    return tree.result(V{});
+  };
+  parallel_for((n + W - 1) / W, std::max<int64_t>(1, reduce::kGrain / (W * blocks)), [&](int64_t b, int64_t e) {
+    for (int64_t j = b * W; j < std::min(n, e * W); j += W) {
+      const int64_t w = std::min(W, n - j);
+      A sums[W];
+      if (w == W) store(sums, sum(j, Type<Vec<A>>{}));
+      else for (int64_t l = 0; l < w; l++) sums[l] = sum(j + l, Type<A>{});
+      for (int64_t l = 0; l < w; l++) put(sums[l], out.data, j + l);
     }
   });
 }
