@@ -328,6 +328,20 @@ def check_inplace(case: Case) -> None:
     np.testing.assert_array_equal(to_array(target), to_array(expected.to(target.dtype)))
 
 
+def check_inplace_gradient(case: Case) -> None:
+    """The in-place form of a tensor of the graph has the gradients of the function, also where its rule reads what was overwritten."""
+    def gradients(call: Callable[..., al.Tensor]) -> list[np.ndarray]:
+        leaves = _leaves(case, draw(case, "float64"))
+        y = call(leaves[0] * 1, *leaves[1:])
+        wrt = [t for t in leaves if t.requires_grad]
+        return [np.zeros(t.shape) if g is None else to_array(g) for t, g in zip(wrt, al.autograd.grad(y, wrt, _weights([y], 1), allow_unused=True), strict=True)]
+
+    expected = gradients(lambda *t: as_tuple(case.call(*t))[0])
+    actual = gradients(lambda x, *t: case.inplace(x, *t) if callable(case.inplace) else getattr(x, case.base + "_")(*t, *case.args))
+    for e, a in zip(expected, actual, strict=True):
+        np.testing.assert_allclose(a, e, 1e-12, 1e-12)
+
+
 def check_out(case: Case) -> None:
     """`out=` gets the result, also when it is a strided view, and is returned."""
     inputs = draw(case, case.dtypes[0])

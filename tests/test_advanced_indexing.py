@@ -146,9 +146,20 @@ def test_writing_to_repeated_places_keeps_the_last_value():
 
 
 def test_values_that_share_memory_with_the_target_are_read_before_they_are_written():
-    x = al.arange(4)
-    x[al.tensor([1, 2, 3])] = x[:3]
-    assert x.tolist() == [0, 0, 1, 2]
+    x = al.arange(8).reshape(4, 2)
+    x[:, 1][al.tensor([1, 2, 3])] = x[:3, 0]
+    assert x[:, 1].tolist() == [1, 0, 2, 4]
+
+
+def test_bytes_are_a_mask_that_is_deprecated_and_not_filled():
+    x, mask = al.arange(3), al.tensor([1, 0, 2], dtype=al.uint8)
+    with pytest.warns(UserWarning, match="dtype uint8 is now deprecated: it is read as a mask"):
+        assert x[mask].tolist() == [0, 2]
+    with pytest.warns(UserWarning, match="deprecated"):
+        x[mask] = al.tensor([7, 8])
+    with pytest.warns(UserWarning, match="deprecated"), pytest.raises(RuntimeError, match=r"only supports boolean masks, .*uint8.*\.bool"):
+        x[mask] = 5
+    assert x.tolist() == [7, 1, 8]
 
 
 def test_sums_at_repeated_places_do_not_depend_on_threads():

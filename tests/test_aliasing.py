@@ -42,6 +42,42 @@ def test_a_write_that_breaks_the_graph_raises(name: str) -> None:
         write()
 
 
+# What lies over the memory that is written: (the six numbers 0..5, a 3-element window of them, positions that are no window).
+WRITES_OVER_SOURCES: dict[str, Callable[[al.Tensor], object]] = {
+    "index_put_": lambda x: x.index_put_((al.tensor([0, 1, 2]),), x[1:4]),
+    "index_put_, the position": lambda x: x.index_put_((x[:2],), al.tensor([5, 6])),
+    "x[index] =": lambda x: x.__setitem__(al.tensor([0, 1, 2]), x[1:4]),
+    "index_add_": lambda x: x.index_add_(0, al.tensor([0, 1, 2]), x[1:4]),
+    "index_copy_": lambda x: x.index_copy_(0, al.tensor([0, 1, 2]), x[1:4]),
+    "index_fill_, the position": lambda x: x.index_fill_(0, x[:2], 9),
+    "index_reduce_": lambda x: x.index_reduce_(0, al.tensor([0, 1, 2]), x[1:4], "prod"),
+    "put_": lambda x: x.put_(al.tensor([0, 1, 2]), x[1:4]),
+    "scatter_": lambda x: x.scatter_(0, al.tensor([0, 1, 2]), x[1:4]),
+    "scatter_add_": lambda x: x.scatter_add_(0, al.tensor([0, 1, 2]), x[1:4]),
+    "scatter_reduce_": lambda x: x.scatter_reduce_(0, al.tensor([0, 1, 2]), x[1:4], "sum"),
+    "addr_": lambda x: x[:4].view(2, 2).addr_(x[:2], x[2:4]),
+    "copy_ that broadcasts": lambda x: x[:3].copy_(x[1:2]),
+    "take out=": lambda x: al.take(x, al.tensor([2, 1]), out=x[:2]),
+    "gather out=": lambda x: al.gather(x, 0, al.tensor([2, 1]), out=x[:2]),
+    "index_select out=": lambda x: al.index_select(x, 0, al.tensor([2, 1]), out=x[:2]),
+}
+
+
+@pytest.mark.parametrize("name", WRITES_OVER_SOURCES)
+def test_a_write_over_its_own_source_is_refused_and_nothing_written(name: str) -> None:
+    x = al.arange(6)
+    with pytest.raises(RuntimeError, match="refer to a single memory location"):
+        WRITES_OVER_SOURCES[name](x)
+    assert x.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_windows_that_interleave_can_be_source_and_target() -> None:
+    x = al.arange(6)
+    x[::2].index_put_((al.tensor([0, 1, 2]),), x[1::2])
+    x[1::2].index_add_(0, al.tensor([0, 1, 2]), x[::2])
+    assert x.tolist() == [1, 2, 3, 6, 5, 10]
+
+
 def test_a_refused_out_is_not_written() -> None:
     x = al.ones(2, requires_grad=True)
     with pytest.raises(RuntimeError):

@@ -182,3 +182,24 @@ def test_windows_of_a_number_have_a_gradient(size) -> None:
     x = al.tensor(2.0, requires_grad=True)
     x.unfold(0, size, 1).sum().backward()
     assert x.grad.item() == size
+
+
+def test_a_tensor_of_inference_mode_is_not_saved_for_a_gradient() -> None:
+    with al.inference_mode():
+        w = al.ones(2)
+    x = al.ones(2, requires_grad=True)
+    (x + w).sum().backward()  # saves nothing
+    for call in (lambda: x * w, lambda: al.nn.functional.linear(w, x), lambda: Square.apply(x, w)):
+        with pytest.raises(RuntimeError, match="Inference tensors cannot be saved for backward"):
+            call()
+
+
+class Square(al.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(w)
+        return x * w
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.saved_tensors[0], None

@@ -87,6 +87,11 @@ def test_the_inplace_form_writes_the_result(case: Case) -> None:
     opcheck.check_inplace(case)
 
 
+@rows(lambda c: bool(c.inplace) and c.grad and "float64" in c.dtypes)
+def test_the_inplace_form_has_the_gradients_of_the_function(case: Case) -> None:
+    opcheck.check_inplace_gradient(case)
+
+
 @rows(lambda c: c.out)
 def test_out_gets_the_result(case: Case) -> None:
     opcheck.check_out(case)

@@ -163,3 +163,39 @@ def test_gradcheck_takes_the_switches_it_can_keep() -> None:
     assert al.autograd.gradcheck(al.exp, x, check_batched_grad=False, check_forward_ad=False)
     with pytest.raises(ValueError, match="not supported"):
         al.autograd.gradcheck(al.exp, x, check_forward_ad=True)
+
+
+@pytest.mark.parametrize("by_axis, by_dim", [
+    (lambda x: x.unsqueeze(axis=1), lambda x: x.unsqueeze(1)),
+    (lambda x: x.select(axis=1, index=2), lambda x: x.select(1, 2)),
+    (lambda x: x.narrow(axis=1, start=1, length=2), lambda x: x.narrow(1, 1, 2)),
+    (lambda x: x.gather(axis=1, index=al.tensor([[0], [2]])), lambda x: x.gather(1, al.tensor([[0], [2]]))),
+    (lambda x: x.index_select(axis=1, index=al.tensor([2])), lambda x: x.index_select(1, al.tensor([2]))),
+    (lambda x: x.index_add(axis=0, index=al.tensor([1]), source=x[:1]), lambda x: x.index_add(0, al.tensor([1]), x[:1])),
+    (lambda x: x.scatter(axis=1, index=al.tensor([[0], [2]]), src=x), lambda x: x.scatter(1, al.tensor([[0], [2]]), x)),
+    (lambda x: x.unflatten(axis=1, sizes=(3, 1)), lambda x: x.unflatten(1, (3, 1))),
+    (lambda x: x.renorm(2, axis=0, maxnorm=1.0), lambda x: x.renorm(2, 0, 1.0)),
+    (lambda x: x.aminmax(axis=1).max, lambda x: x.aminmax(dim=1).max),
+    (lambda x: al.trapezoid(x, axis=0), lambda x: al.trapezoid(x, dim=0)),
+])
+def test_numpy_names_of_a_dim_that_stands_before_others(by_axis, by_dim) -> None:
+    x = al.tensor(X)
+    assert by_axis(x).tolist() == by_dim(x).tolist()
+
+
+@pytest.mark.parametrize("call, name", [
+    (lambda x: x.gather(1), "index"), (lambda x: x.gather(index=x.long()), "dim"), (lambda x: x.unsqueeze(), "dim"), (lambda x: x.narrow(0, 1), "length"),
+    (lambda x: x.select(0), "index"),
+])
+def test_an_argument_that_is_left_out_is_named(call, name: str) -> None:
+    with pytest.raises(TypeError, match=f"missing.*'{name}'"):
+        call(al.tensor(X))
+
+
+def test_a_bool_is_not_subtracted_whatever_alpha_is() -> None:
+    for other in (True, al.tensor([True])):
+        with pytest.raises(RuntimeError, match="with a bool tensor is not supported"):
+            al.tensor([1, 2]).sub(other, alpha=2)
+    with pytest.raises(RuntimeError, match="Boolean alpha only supported for Boolean results: alpha is True, the result .*int64"):
+        al.add(al.tensor([1, 2]), 1, alpha=True)
+    assert al.add(al.tensor([True, False]), True, alpha=2).dtype is al.bool

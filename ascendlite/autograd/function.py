@@ -105,6 +105,8 @@ def _record(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], result
         ctx.node = weakref.ref(_attach(cls, ctx, inputs, differentiable, _gradient(cls, ctx, args, prepared, slots)))
     swap = {id(a): b for a, b in zip(outputs, prepared, strict=True)}
     saved = [swap.get(id(t), t) if t is not None else None for t in ctx.to_save]
+    if differentiable and any(t is not None and t.is_inference() for t in saved):
+        raise GradError("Inference tensors cannot be saved for backward; clone() them outside of inference_mode first")
     ctx.saved = tuple((None, None, -1) if t is None else _hold(t, differentiable) for t in saved)
     ctx.to_save = ()
     return prepared if isinstance(result, tuple) else prepared[0]

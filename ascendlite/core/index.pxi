@@ -37,10 +37,27 @@ cdef object index_tensor(key):
     else:
         raise IndexError(f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {type(key).__name__})")
     if t.v.dtype == kUInt8:
+        warn_of_bytes()
         t = converted(t, kBool)
     if t.v.dtype > kInt64 or isinstance(key, Tensor) and t.v.dtype in (kInt8, kInt16):
         raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors, got {DTYPES[t.v.dtype]!r}")
     return t if t.v.dtype in (kBool, kInt64) else converted(t, kInt64)
+
+
+def warn_of_bytes():
+    """UserWarning that bytes are read as a mask here, not as positions; as torch does."""
+    import warnings
+    warnings.warn("indexing with dtype uint8 is now deprecated: it is read as a mask; please use a dtype bool instead (mask.bool()), or "
+                  "mask.long() for positions", UserWarning)
+
+
+cdef int refuse_byte_mask(key) except -1:
+    # Filling where a mask of bytes is set: masked_fill_, which takes bool masks alone.
+    for k in key_tuple(key):
+        if isinstance(k, Tensor) and (<Tensor>k).v.dtype == kUInt8:
+            raise DTypeError(f"__setitem__: masked_fill_ only supports boolean masks, but got mask with dtype uint8 of shape "
+                             f"{shape_tuple(<Tensor>k)}; cast it with .bool()")
+    return 0
 
 
 cdef tuple key_tuple(key):
@@ -160,6 +177,8 @@ cdef set_item(Tensor x, key, value):
     else:
         source = tensor_from_data(value, DTYPES[x.v.dtype], DEVICES[x.device_])
     if advanced is not None:
+        if source.count == 1:
+            refuse_byte_mask(key)
         while source.v.ndim > 1 and source.v.shape[0] == 1:  # leading ones are no dims of the value, as in torch and NumPy
             source = selected(source, 0, 0)
         FUNCTIONS["index_put_"](target, advanced, source if source.v.dtype == x.v.dtype else cast_tensor(source, x.v.dtype))

@@ -76,16 +76,39 @@ cdef bint dense_window(Tensor t):
     return high - low == t.count * ITEMSIZE[t.v.dtype]
 
 
+cdef bint share_memory(Tensor a, Tensor b):
+    # Whether the extents of two tensors meet.
+    cdef int64_t a0 = 0, a1 = 0, b0 = 0, b1 = 0
+    if a.storage.ptr == NULL or a.storage.ptr != b.storage.ptr or not a.count or not b.count:
+        return False
+    extent(a.v, ITEMSIZE[a.v.dtype], a0, a1)
+    extent(b.v, ITEMSIZE[b.v.dtype], b0, b1)
+    return a.v.data + a1 > b.v.data + b0 and b.v.data + b1 > a.v.data + a0
+
+
+cdef raise_shared(Tensor target, Tensor source, str name):
+    raise ShapeError(f"{name}: unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+                     f"location: shapes {shape_tuple(source)} and {shape_tuple(target)}. Please clone() the tensor before performing the operation.")
+
+
+def refuse_shared(str name not None, target, *sources):
+    """Raise ShapeError where a source is `target` or lies over its memory; windows that interleave are no mistake, as in torch."""
+    cdef Tensor t, s
+    if not isinstance(target, Tensor):
+        return
+    t = <Tensor>target
+    for source in sources:
+        if isinstance(source, Tensor):
+            s = <Tensor>source
+            if t is s or share_memory(t, s) and dense_window(t) and dense_window(s):
+                raise_shared(t, s, name)
+
+
 cdef Tensor disjoint(Tensor target, Tensor source, str name):
     # `source`, or a copy of it where writing `target` would change it under way; a dense partial overlap is a mistake, as in torch.
-    cdef int64_t a0 = 0, a1 = 0, b0 = 0, b1 = 0
     cdef int i
     cdef bint same
-    if target.storage.ptr == NULL or target.storage.ptr != source.storage.ptr or not target.count or not source.count:
-        return source
-    extent(target.v, ITEMSIZE[target.v.dtype], a0, a1)
-    extent(source.v, ITEMSIZE[source.v.dtype], b0, b1)
-    if target.v.data + a1 <= source.v.data + b0 or source.v.data + b1 <= target.v.data + a0:
+    if not share_memory(target, source):
         return source
     same = target.v.data == source.v.data and same_shape(target, source) and target.v.dtype == source.v.dtype
     for i in range(target.v.ndim if same else 0):
@@ -93,8 +116,7 @@ cdef Tensor disjoint(Tensor target, Tensor source, str name):
     if same:
         return source
     if dense_window(target) and dense_window(source):
-        raise ShapeError(f"{name}: unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
-                         f"location: shapes {shape_tuple(source)} and {shape_tuple(target)}. Please clone() the tensor before performing the operation.")
+        raise_shared(target, source, name)
     return contiguous_copy(source)
 
 
@@ -161,6 +183,13 @@ cdef tuple keep_original(Op op, Tensor target, tuple args):
         return args
     attach_history(kept, target)
     return tuple([kept if x is target else x for x in args])
+
+
+def kept_original(Tensor t not None):
+    """A copy of `t` that stands in the graph where `t` stands: for a function whose gradient reads what its in-place form overwrites."""
+    cdef Tensor kept = contiguous_copy(t)
+    attach_history(kept, t)
+    return kept
 
 
 cdef attach_history(Tensor t, Tensor source):
@@ -247,6 +276,8 @@ cdef Tensor copy_into(Tensor target, Tensor source, str name="copy_"):
     cdef Tensor values = source
     check_writable(target, name)
     if not same_shape(target, source):
+        if dense_window(source) and source.count and share_memory(target, source) and dense_window(target):
+            raise_shared(target, source, name)
         values = expand_to(source, shape_tuple(target), name)
     grad = mode.grad and target.is_float() and (needs_grad(target) or (needs_grad(source) and source.is_float()))
     values = disjoint(target, values, name)

@@ -42,6 +42,22 @@ cdef int record_operands(Op op, tuple whole, PyObject** inputs, int n, tuple att
     return 0
 
 
+cdef raise_inference():
+    raise GradError("Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
+                    "computation tracked by autograd; clone() them outside of inference_mode first")
+
+
+cdef int refuse_inference(item) except -1:
+    # What is saved could be overwritten unseen: tensors of inference mode count no versions in torch.
+    if isinstance(item, Tensor):
+        if (<Tensor>item).inference:
+            raise_inference()
+    elif isinstance(item, tuple):
+        for part in <tuple>item:
+            refuse_inference(part)
+    return 0
+
+
 cdef int connect(Node node, PyObject** inputs, int n) except -1:
     cdef int i
     cdef Tensor t
@@ -66,8 +82,7 @@ cdef int connect(Node node, PyObject** inputs, int n) except -1:
         else:
             continue
         if t.inference:
-            raise GradError("Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
-                            "computation tracked by autograd; clone() them outside of inference_mode first")
+            raise_inference()
     SEQUENCE += 1
     node.sequence = SEQUENCE
     if mode.anomaly:
@@ -102,6 +117,7 @@ cdef int save(Node node, PyObject** inputs, int n, tuple attrs, result, uint64_t
             put(&args[i], <object>PyTuple_GET_ITEM(attrs, i - k))
         elif tensors >> i & 1:
             item = saved_output(result, outputs) if i == 0 else <object>inputs[i - 1]
+            refuse_inference(item)
             put(&args[i], item)
             version = version_of(item)
         elif specs >> i & 1:

@@ -49,9 +49,13 @@ def require_tensor(op: str, *inputs: Any) -> None:
             raise TypeError(f"{op}(): argument {k} must be Tensor, not {type(x).__name__}")
 
 
-def _inplace_by_copy(name: str, fn: Callable[..., Any]) -> Callable[..., Tensor]:
+def _inplace_by_copy(name: str, fn: Callable[..., Any], keeps: bool, apart: bool) -> Callable[..., Tensor]:
     def inplace(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        result = fn(self, *args, **kwargs)
+        _core.check_writable(self, name)
+        if apart:
+            _core.refuse_shared(name, self, *args, *kwargs.values())
+        kept = keeps and _core.is_grad_enabled() and _core.requires_grad_any((self, *args, *kwargs.values()))
+        result = fn(_core.kept_original(self) if kept else self, *args, **kwargs)
         if not _core.can_cast(result.dtype, self.dtype):
             raise DTypeError(f"{name}: result type {result.dtype.name} can't be cast to the desired output type {self.dtype.name}")
         return self.copy_(result)
@@ -78,21 +82,21 @@ def name_wrong_types(fn: Any, name: str | None = None) -> Any:
     plain, names = code.co_argcount, code.co_varnames
     keyword = names[plain : plain + code.co_kwonlyargcount]
     star = f"*{names[plain + code.co_kwonlyargcount]}" if code.co_flags & inspect.CO_VARARGS else ""
-    other = {} if star else {k: v for k, v in OTHER_NAMES.items() if k in names[:plain] and v not in names}
+    other = {} if star else {k: v for k, v in OTHER_NAMES.items() if k in (*names[:plain], *keyword) and v not in names}
     declared = [*names[:plain], *([star or "*"] if star or keyword or other else []), *keyword, *other.values()]
     passed = [*names[:plain], *([star] if star else []), *(f"{k}={k}" for k in keyword)]
     renamed = "".join(f" if {v} is not _none:\n  {k} = {v}\n" for k, v in other.items())
-    last = plain - len(fn.__defaults__ or ()) - 1  # of the arguments that must be given
-    optional = "dim" in other and names.index("dim") == last
-    if optional:
-        renamed += f" if dim is _none:\n  raise TypeError(\"{name or fn.__name__}() missing 1 required positional argument: 'dim'\")\n"
+    must = names[: plain - len(fn.__defaults__ or ())]
+    optional = must[must.index("dim") :] if "dim" in other and "dim" in must else ()  # those after it may come by name, too
+    for k in optional:
+        renamed += f" if {k} is _none:\n  raise TypeError(\"{name or fn.__name__}() missing 1 required positional argument: '{k}'\")\n"
     source = (f"def checked({', '.join(declared)}):\n{renamed} try:\n  return _fn({', '.join(passed)})\n"
               f" except AttributeError:\n  _reject(_fn, {name or fn.__name__!r}, locals())\n  raise\n")
     scope: dict[str, Any] = {"_fn": fn, "_reject": _reject_wrong_types, "_none": _NONE}
     exec(source, scope)
     checked: FunctionType = scope["checked"]
     functools.update_wrapper(checked, fn)
-    checked.__defaults__ = (_NONE, *(fn.__defaults__ or ())) if optional else fn.__defaults__
+    checked.__defaults__ = (*(_NONE for _ in optional), *(fn.__defaults__ or ())) if optional else fn.__defaults__
     checked.__kwdefaults__ = {**(fn.__kwdefaults__ or {}), **dict.fromkeys(other.values(), _NONE)} or None
     return checked
 
@@ -117,10 +121,13 @@ def _reject_wrong_types(fn: Callable[..., Any], name: str, given: dict[str, Any]
 
 
 def function(
-    name: str | None = None, *, methods: Sequence[str] = (), inplace: bool | Callable[..., Any] = False, toplevel: bool = True
+    name: str | None = None, *, methods: Sequence[str] = (), inplace: bool | Callable[..., Any] = False, toplevel: bool = True,
+    keeps: bool = False, apart: bool = False,
 ) -> Callable[[F], F]:
     """Register a public function, its methods, and (inplace) `Tensor.<method>_` that writes the result into the tensor.
 
+    `keeps`: its gradient reads the tensor, so the in-place form keeps a copy of the old values where there is a gradient.
+    `apart`: the in-place form refuses arguments that share the tensor's memory: what they hold would change under way.
     `toplevel=False`: `nn.functional` shows it, `ascendlite` does not. The function itself is returned unchanged; what users
     call names the argument that is no tensor.
     """
@@ -134,7 +141,7 @@ def function(
         for method in methods:
             add_method(method, checked)
             if inplace:
-                form = name_wrong_types(inplace, method + "_") if callable(inplace) else _inplace_by_copy(method + "_", checked)
+                form = name_wrong_types(inplace, method + "_") if callable(inplace) else _inplace_by_copy(method + "_", checked, keeps, apart)
                 add_method(method + "_", form)
         return fn
 

@@ -171,19 +171,34 @@ cdef Tensor sliced(Tensor x, int dim, int64_t start, int64_t stop, int64_t step)
     return finish_view(SLICE, x, window(x, x.v.ndim, sizes, strides, x.offset + start * x.v.strides[dim]), (dim, start, stop, step))
 
 
-def select(Tensor input not None, dim, index):
-    """The slice at `index` along `dim`, as a view without that dim."""
+cdef object given_dim(dim, axis, str name):
+    if (dim is None) == (axis is None):
+        raise TypeError(f"{name}(): " + ("missing argument: 'dim'" if dim is None else "'dim' and 'axis' are the same argument: give one of them"))
+    return axis if dim is None else dim
+
+
+def select(Tensor input not None, dim=None, index=None, *, axis=None):
+    """The slice at `index` along `dim` (NumPy's name: `axis`), as a view without that dim."""
     cdef int d
+    if index is None:
+        raise TypeError("select(): missing argument: 'index'")
+    dim = given_dim(dim, axis, "select")
     if input.v.ndim == 0:
         raise IndexError("select: select() cannot be applied to a 0-dim tensor.")
     d = wrap_dim(dim, input.v.ndim, "select")
     return selected(input, d, operator.index(index))
 
 
-def narrow(Tensor input not None, dim, start, length):
-    """A view of `length` elements along `dim` from `start`."""
+def narrow(Tensor input not None, dim=None, start=None, length=None, *, axis=None):
+    """A view of `length` elements along `dim` (NumPy's name: `axis`) from `start`, an integer or a 0-d tensor of one."""
     cdef int d
-    cdef int64_t size, first = operator.index(start), n = operator.index(length)
+    cdef int64_t size, first, n
+    if start is None or length is None:
+        raise TypeError(f"narrow(): missing argument: '{'start' if start is None else 'length'}'")
+    if isinstance(start, Tensor) and ((<Tensor>start).v.ndim or (<Tensor>start).v.dtype == kBool or not (<Tensor>start).v.dtype <= kInt64):
+        raise ShapeError(f"narrow: start must be an 0-dim integral Tensor: got {DTYPES[(<Tensor>start).v.dtype]!r} of shape {shape_tuple(<Tensor>start)}")
+    dim = given_dim(dim, axis, "narrow")
+    first, n = operator.index(start), operator.index(length)
     if input.v.ndim == 0:
         raise ShapeError("narrow: narrow() cannot be applied to a 0-dim tensor.")
     d = wrap_dim(dim, input.v.ndim, "narrow")
@@ -342,11 +357,11 @@ def squeeze_dims(Tensor x not None, tuple dims):
     return finish_view(VIEW, x, window(x, k, sizes, strides, x.offset), (tuple([sizes[i] for i in range(k)]),))
 
 
-def unsqueeze(Tensor input not None, dim):
-    """A view with a new dim of size 1 at `dim`."""
+def unsqueeze(Tensor input not None, dim=None, *, axis=None):
+    """A view with a new dim of size 1 at `dim` (NumPy's name: `axis`)."""
     cdef int64_t sizes[16]
     cdef int64_t strides[16]
-    cdef int i, d = wrap_dim(dim, input.v.ndim + 1, "unsqueeze"), n = input.v.ndim
+    cdef int i, d = wrap_dim(given_dim(dim, axis, "unsqueeze"), input.v.ndim + 1, "unsqueeze"), n = input.v.ndim
     if n + 1 > kMaxDims:
         raise ShapeError(f"unsqueeze: {n + 1} dimensions; at most {kMaxDims} are supported")
     for i in range(n + 1):

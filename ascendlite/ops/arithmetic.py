@@ -54,15 +54,22 @@ _add_scaled = pointwise(
 )
 
 
+def _any_bool(*operands: Tensor | Number) -> bool:
+    return any(x.dtype is _BOOL if isinstance(x, Tensor) else isinstance(x, bool) for x in operands)
+
+
 def _scaled(op: Op, sign: int, input: Tensor | Number, other: Tensor | Number, alpha: Number) -> Plan:
-    if alpha == 1:
+    if alpha == 1 and alpha is not True:
         return op, (input, other)
+    if sign == -1 and _any_bool(input, other):
+        return op, (input, other)  # which says that bools are not subtracted
     if isinstance(alpha, int) and sign == 1 and result_type(input, other) is _BOOL:
-        return _add, (input, other * bool(alpha))
+        return _add, (input, other * bool(alpha) if isinstance(other, Tensor) else bool(other and alpha))
+    if isinstance(alpha, bool):
+        raise DTypeError(f"{op.name}: Boolean alpha only supported for Boolean results: alpha is {alpha}, the result "
+                         f"{result_type(input, other)}; give a number")
     if isinstance(alpha, float) and not result_type(input, other).is_floating_point:
-        raise DTypeError(
-            f"{op.name}: for integral inputs, alpha must not be a float: alpha is {alpha}; give an int"
-        )
+        raise DTypeError(f"{op.name}: for integral inputs, alpha must not be a float: alpha is {alpha}; give an int")
     return _add_scaled, (input, other, sign * alpha)
 
 

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import math
 
-from ascendlite.core import FLOAT, FLOATONLY, Tensor, add_method, arange, can_cast, deliver, function, get_default_dtype, pointwise, require_tensor
+from ascendlite.core import (
+    FLOAT,
+    FLOATONLY,
+    Tensor,
+    add_method,
+    arange,
+    can_cast,
+    deliver,
+    function,
+    get_default_dtype,
+    is_grad_enabled,
+    kept_original,
+    pointwise,
+    require_tensor,
+)
 from ascendlite.errors import ArgumentError, DTypeError, GradError
 from ascendlite.ops.compare import where
 from ascendlite.ops.pointwise import exp, log, sign
@@ -64,7 +78,7 @@ def _polygamma_method(self: Tensor, n: int) -> Tensor:
 
 def _polygamma_in_place(self: Tensor, n: int) -> Tensor:
     """In-place form of polygamma."""
-    result = polygamma(n, self)
+    result = polygamma(n, kept_original(self) if is_grad_enabled() and self.requires_grad else self)
     if not can_cast(result.dtype, self.dtype):
         raise DTypeError(f"polygamma_: result type {result.dtype.name} can't be cast to the desired output type {self.dtype.name}")
     return self.copy_(result)
@@ -74,7 +88,7 @@ add_method("polygamma", _polygamma_method)
 add_method("polygamma_", _polygamma_in_place)
 
 
-@function(methods=("mvlgamma",), inplace=True)
+@function(methods=("mvlgamma",), inplace=True, keeps=True)
 def mvlgamma(input: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension p, for elements above (p - 1) / 2.
 

@@ -21,14 +21,15 @@ from ascendlite.core import (
     is_grad_enabled,
     mark_dirty,
     normalize_dim,
+    refuse_shared,
     requires_grad_any,
     uint8,
+    warn_of_bytes,
     zeros,
 )
 from ascendlite.core import bool as bool_
 from ascendlite.errors import BoundsError, DTypeError, ShapeError
 from ascendlite.ops.nonzero import nonzero
-from ascendlite.ops.overlap import refuse_overlap
 
 Indices = Sequence[Tensor | None]
 Number = int | float | bool
@@ -163,6 +164,7 @@ def _unmasked(x: Tensor, indices: Indices, op: str) -> list[Tensor | None]:
         if index is not None and not isinstance(index, Tensor):
             raise TypeError(f"{op}(): argument 'indices' must be tuple of Tensors or None, not {type(index).__name__} inside")
         if index is not None and index.dtype is uint8:  # a mask of bytes, as in x[mask]
+            warn_of_bytes()
             index = index.to(bool_)
         if index is None or index.dtype is not bool_:
             found.append(None if index is None else as_index(index, op))
@@ -256,6 +258,7 @@ def index_put(input: Tensor, indices: Indices, values: Tensor, accumulate: bool 
 @function(methods=("index_put_",))
 def index_put_(input: Tensor, indices: Indices, values: Tensor, accumulate: bool = False) -> Tensor:
     """Write (or add) values at index tensors in place; the last of several writes to one place stays."""
+    refuse_shared("index_put_", input, values, *indices)
     tensors, slots, front, values = _writing(input, indices, values, "index_put_")
     return write_at(input, values, tensors, slots, front, accumulate, True, "index_put_")
 
@@ -298,6 +301,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
     """Slices of a dim in the order of a 1-d index (which may repeat and must not be negative)."""
     dim = normalize_dim(dim, input.ndim)
     index = vector_of(index, "index_select")
+    refuse_shared("index_select", out, input, index)
     with bounds_of("index_select"):
         if input.ndim == 0:
             return deliver(_read_one(input.reshape(1), index, (0,), 0, False).reshape(()), out)
@@ -310,6 +314,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
 @function(methods=("take",))
 def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Elements of the flattened tensor at indices, in the shape of the indices."""
+    refuse_shared("take", out, input, index)
     with bounds_of("take"):
         return deliver(_read_one(input.reshape(-1), as_index(index, "take"), (0,), 0, True), out)
 
@@ -323,7 +328,7 @@ def mask_of(mask: Tensor, op: str) -> Tensor:
 @function(methods=("masked_select",))
 def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements where a mask is true, as a 1-d tensor; input and mask are broadcast together."""
-    refuse_overlap("masked_select", out, (input, mask))
+    refuse_shared("masked_select", out, input, mask)
     shape = broadcast_shapes(input.shape, mask_of(mask, "masked_select").shape)
     if not shape:
         input, mask, shape = input.reshape(1), mask.reshape(1), (1,)

@@ -10,7 +10,7 @@ from ascendlite.ops.scatter import scatter_reduce
 _REDUCTIONS = ("prod", "mean", "amax", "amin")
 
 
-@function(methods=("index_reduce",), inplace=True)
+@function(methods=("index_reduce",), inplace=True, keeps=True, apart=True)
 def index_reduce(
     input: Tensor,
     dim: int,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from ascendlite.core import Tensor, broadcast_shapes, deliver, full, function, normalize_dim
+from ascendlite.core import Tensor, broadcast_shapes, deliver, full, function, normalize_dim, refuse_shared
 from ascendlite.errors import DTypeError, ShapeError
 from ascendlite.ops.index import as_index, bounds_of, expand_mask, mask_of, one_slot, put_at, vector_of, write_at
 from ascendlite.ops.unique import unique
@@ -50,12 +50,14 @@ def _on_dim_(input: Tensor, dim: int, index: Tensor, source: Tensor, accumulate:
 
 
 def _index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Number = 1) -> Tensor:
+    refuse_shared("index_add_", self, index, source)
     dim, index = normalize_dim(dim, self.ndim), vector_of(index, "index_add")
     _check_source(self, dim, index, source, "index_add")
     return _on_dim_(self, dim, index, source if alpha == 1 else source * alpha, True, "index_add_")
 
 
 def _index_copy_(self: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    refuse_shared("index_copy_", self, index, source)
     dim, index = normalize_dim(dim, self.ndim), vector_of(index, "index_copy")
     _check_source(self, dim, index, source, "index_copy")
     return _on_dim_(self, dim, index, source, False, "index_copy_")
@@ -81,7 +83,7 @@ def index_copy(
     return deliver(_on_dim(input, dim, index, source, False, "index_copy"), out)
 
 
-@function(methods=("index_fill",), inplace=True)
+@function(methods=("index_fill",), inplace=True, apart=True)
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) -> Tensor:
     """The tensor with one value written at a 1-d index of a dim."""
     dim, index = normalize_dim(dim, input.ndim), vector_of(index, "index_fill")
@@ -100,7 +102,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) -
     return _on_dim(input, dim, index, filling, False, "index_fill", wrap=True)
 
 
-@function(methods=("put",), inplace=True)
+@function(methods=("put",), inplace=True, apart=True)
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
     """The tensor with elements of source written (or added) at indices of the flattened tensor."""
     if index.numel() != source.numel():

@@ -361,7 +361,7 @@ def addmv(
     return deliver(_add_product(column, mat, vec.unsqueeze(1), beta, alpha).squeeze(1), out)
 
 
-@function(methods=("addr",), inplace=True)
+@function(methods=("addr",), inplace=True, apart=True)
 def addr(
     input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
 ) -> Tensor:

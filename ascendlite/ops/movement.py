@@ -14,10 +14,10 @@ from ascendlite.core import (
     function,
     normalize_dim,
     promote_types,
+    refuse_shared,
 )
 from ascendlite.errors import ArgumentError, ShapeError
 from ascendlite.ops.index import index_select
-from ascendlite.ops.overlap import refuse_overlap
 
 Ints = int | Sequence[int]
 
@@ -97,7 +97,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
         if x.dtype is not dtype:
             dtype = promote_types(dtype, x.dtype)
     if out is not None:
-        refuse_overlap("cat", out, tensors)
+        refuse_shared("cat", out, *tensors)
     joined = tuple(x for x in tensors if x.shape != (0,)) or tensors[:1]
     dim = normalize_dim(dim, joined[0].ndim)
     return deliver(_cat.call(tuple(x if x.dtype is dtype else x.to(dtype) for x in joined), (dim,)), out)

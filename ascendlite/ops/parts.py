@@ -37,7 +37,7 @@ def frexp(input: Tensor, *, out: tuple[Tensor, Tensor] | None = None) -> Parts:
     return deliver(Parts(_mantissa(input), _exponent(input).to(int32)), out)
 
 
-@function(methods=("ldexp",), inplace=True)
+@function(methods=("ldexp",), inplace=True, keeps=True)
 def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """input * 2 ** other, in floats."""
     require_tensor("ldexp", input)

@@ -103,7 +103,7 @@ sigmoid_backward = pointwise(
 )
 
 
-@function(methods=("logit",), inplace=True)
+@function(methods=("logit",), inplace=True, keeps=True)
 def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """log(x / (1 - x)), with x kept in [eps, 1 - eps] where `eps` is given."""
     x = input if eps is None else input.clamp(eps, 1 - eps)

@@ -125,7 +125,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None, out: Tensor |
     return deliver(_scan(_cumsum, input, dim, dtype), out)
 
 
-@function(methods=("cumprod",), inplace=True)
+@function(methods=("cumprod",), inplace=True, keeps=True)
 def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None, out: Tensor | None = None) -> Tensor:
     """Running products along a dim; of integers and bools in int64."""
     return deliver(_scan(_cumprod, input, dim, dtype), out)

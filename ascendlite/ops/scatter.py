@@ -14,6 +14,7 @@ from ascendlite.core import (
     int64,
     normalize_dim,
     ones,
+    refuse_shared,
     zeros,
 )
 from ascendlite.core import bool as bool_
@@ -142,10 +143,11 @@ def gather(
         )
     dim = normalize_dim(dim, input.ndim)
     index = _index_of(index, "gather")
+    refuse_shared("gather", out, input, index)
     if index.numel():
         _check_fit(input, dim, index, None, "gather")
     elif max(index.ndim, 1) != max(input.ndim, 1):
-        return deliver(input.new_empty(index.shape), out)
+        return deliver(input.reshape(-1)[:0].reshape(index.shape), out)  # with a gradient, which is nought
     flat = index.ndim == 0
     result = _gather(input.reshape(1) if input.ndim == 0 else input, index.reshape(1) if flat else index, dim)
     return deliver(result.reshape(()) if flat else result, out)
@@ -178,7 +180,7 @@ def _scattered(input: Tensor, dim: int, index: Tensor, source: Tensor, mode: int
 _SCATTER_MODES = {None: _SET, "add": _SUM, "multiply": _PRODUCT}
 
 
-@function(methods=("scatter",), inplace=True)
+@function(methods=("scatter",), inplace=True, apart=True)
 def scatter(
     input: Tensor,
     dim: int,
@@ -209,7 +211,7 @@ def scatter(
     return deliver(_scattered(input, dim, index, given, _SCATTER_MODES[reduce], "scatter"), out)
 
 
-@function(methods=("scatter_add",), inplace=True)
+@function(methods=("scatter_add",), inplace=True, apart=True)
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The tensor with src added along a dim: `out[index[i][j]][j] += src[i][j]` for dim 0, in order."""
     return deliver(_scattered(input, normalize_dim(dim, input.ndim), index, src, _SUM, "scatter_add"), out)
@@ -244,6 +246,7 @@ def _scatter_reduce_(
     self: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
     """In-place form of scatter_reduce."""
+    refuse_shared("scatter_reduce_", self, index, src)
     before = self.clone()  # the gradient reads the old values
     return self.copy_(scatter_reduce(before, dim, index, src, reduce, include_self=include_self))
 

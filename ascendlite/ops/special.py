@@ -82,7 +82,7 @@ _nan_to_num = pointwise(
 )
 
 
-@function(methods=("nan_to_num",), inplace=True)
+@function(methods=("nan_to_num",), inplace=True, keeps=True)
 def nan_to_num(
     input: Tensor,
     nan: float | None = None,
@@ -100,7 +100,7 @@ def nan_to_num(
     return _nan_to_num(input, nan or 0.0, limits.max if posinf is None else posinf, low, out=out)
 
 
-@function(methods=("sinc",), inplace=True)
+@function(methods=("sinc",), inplace=True, keeps=True)
 def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """sin(pi x) / (pi x), and 1 at 0."""
     dtype = input.dtype if input.dtype.is_floating_point else get_default_dtype()

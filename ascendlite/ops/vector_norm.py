@@ -86,7 +86,7 @@ def norm(
     return vector_norm(input, p, dim, keepdim, dtype=dtype, out=out)
 
 
-@function(methods=("renorm",), inplace=True)
+@function(methods=("renorm",), inplace=True, keeps=True)
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Tensor | None = None) -> Tensor:
     """Each slice along `dim` scaled down, where its p-norm is above `maxnorm`, to that norm."""
     if not input.dtype.is_floating_point:
