@@ -199,3 +199,28 @@ def test_a_bool_is_not_subtracted_whatever_alpha_is() -> None:
     with pytest.raises(RuntimeError, match="Boolean alpha only supported for Boolean results: alpha is True, the result .*int64"):
         al.add(al.tensor([1, 2]), 1, alpha=True)
     assert al.add(al.tensor([True, False]), True, alpha=2).dtype is al.bool
+
+
+def test_results_never_share_memory_that_torch_copies() -> None:
+    x, edges = al.ones(1, 1, 2, 2), al.tensor([0.0, 1.0, 2.0])
+    for y, source in ((F.pixel_shuffle(x, 1), x), (F.pixel_unshuffle(x, 1), x), (al.histogram(al.ones(3), edges).bin_edges, edges)):
+        assert y.data_ptr() != source.data_ptr() and y.tolist() == source.tolist()
+
+
+def test_a_convolution_of_integers_is_contiguous() -> None:
+    x, w = al.arange(24).reshape(1, 2, 3, 4), al.arange(16).reshape(2, 2, 2, 2)
+    for y in (F.conv2d(x, w), F.conv_transpose2d(x, w)):
+        assert y.is_contiguous() and y.view(-1).tolist() == y.flatten().tolist()
+
+
+@pytest.mark.parametrize("p, norm, slope", [(0.5, 9.0, [0.0, 3.0, 1.5]), (-1.0, 0.0, [0.0, 0.0, 0.0])])
+def test_a_norm_of_small_order_has_the_subgradient_0_at_0(p: float, norm: float, slope: list[float]) -> None:
+    x = al.tensor([0.0, 1.0, 4.0], dtype=al.float64, requires_grad=True)
+    y = al.linalg.vector_norm(x, p)
+    y.backward()
+    assert y.item() == pytest.approx(norm)  # (1 + 2)^2 for p = 1/2, whose slope is sqrt(9 / |x|); an infinite power leaves none for p = -1
+    assert x.grad.tolist() == pytest.approx(slope)
+
+
+def test_logit_takes_bools() -> None:
+    assert al.logit(al.tensor([True, False])).tolist() == [float("inf"), float("-inf")]

@@ -31,7 +31,8 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     parts = input.reshape(*lead, C // (r * r), r, r, H, W)
     n = len(lead)
     order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return parts.permute(*order).reshape(*lead, C // (r * r), H * r, W * r)
+    shuffled = parts.permute(*order).reshape(*lead, C // (r * r), H * r, W * r)
+    return shuffled.clone() if r == 1 else shuffled  # never a view of the input
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -46,7 +47,8 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     n = len(lead)
     parts = input.reshape(*lead, C, H // r, r, W // r, r)
     order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return parts.permute(*order).reshape(*lead, C * r * r, H // r, W // r)
+    shuffled = parts.permute(*order).reshape(*lead, C * r * r, H // r, W // r)
+    return shuffled.clone() if r == 1 else shuffled
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:

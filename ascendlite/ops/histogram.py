@@ -24,7 +24,7 @@ def _edges(x: Tensor, bins: int | Tensor, range: Range | None) -> Tensor:
     if isinstance(bins, Tensor):
         if bins.ndim != 1 or bins.numel() < 1:
             raise ShapeError(f"histogram: bins must be a one-dimensional tensor of edges: got {list(bins.shape)}")
-        return bins.to(x.dtype)
+        return bins.to(x.dtype, copy=True)  # of the result, which may be written into
     if bins <= 0:
         raise ArgumentError(f"histogram: bins must be > 0: got {bins}")
     low, high = range or ((x.amin().item(), x.amax().item()) if x.numel() else (0.0, 1.0))

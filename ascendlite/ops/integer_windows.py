@@ -34,7 +34,7 @@ def convolve(
     order = (1, 0, *range(3, 3 + n), 2, *range(3 + n, 3 + 2 * n))
     rows = parts.permute(*order).reshape(groups, N * math.prod(size), depth)
     products = matmul(rows, weight.reshape(groups, O // groups, depth).mT)
-    y = products.reshape(groups, N, *size, O // groups).permute(1, 0, 2 + n, *range(2, 2 + n)).reshape(N, O, *size)
+    y = products.reshape(groups, N, *size, O // groups).permute(1, 0, 2 + n, *range(2, 2 + n)).reshape(N, O, *size).contiguous()
     return y if bias is None else y + bias.reshape(-1, *(1,) * n)
 
 

@@ -12,9 +12,11 @@ from ascendlite.core import (
     Tensor,
     deliver,
     function,
+    get_default_dtype,
     pointwise,
     zeros_like,
 )
+from ascendlite.core import bool as bool_
 
 
 def zero(g: Tensor) -> Tensor:
@@ -106,5 +108,6 @@ sigmoid_backward = pointwise(
 @function(methods=("logit",), inplace=True, keeps=True)
 def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """log(x / (1 - x)), with x kept in [eps, 1 - eps] where `eps` is given."""
-    x = input if eps is None else input.clamp(eps, 1 - eps)
+    x = input.to(get_default_dtype()) if input.dtype is bool_ else input  # as integers are: their 1 - x is none of bools
+    x = x if eps is None else x.clamp(eps, 1 - eps)
     return deliver(log(x / (1 - x)), out)

@@ -21,7 +21,12 @@ _norm2 = Op("norm2", inputs=1, contiguous=False, cast="float32", infer=same_dtyp
 
 def _power_norm(x: Tensor, p: float, dims: tuple[int, ...], keepdim: bool) -> Tensor:
     wide = x.to(float32) if x.dtype in (float16, bfloat16) else x  # half floats have no room for powers
-    powers = sum(wide.abs().pow(p), dims, keepdim)
+    if p < 1:  # |x|^p has no slope at 0; its subgradient is 0
+        nought = wide == 0
+        raised = where(nought, 0.0 if p > 0 else math.inf, where(nought, 1.0, wide).abs().pow(p))
+    else:
+        raised = wide.abs().pow(p)
+    powers = sum(raised, dims, keepdim)
     zero = powers == 0  # where the root has no slope; its subgradient is 0
     return where(zero, 0.0, where(zero, 1.0, powers).pow(1 / p)).to(x.dtype)
 
