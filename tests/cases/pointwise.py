@@ -60,7 +60,7 @@ CASES = [
     unary("erfc", special.erfc),
     unary("erfinv", special.erfinv, rand(3, 4, low=-0.9, high=0.9)),
     unary("sigmoid", special.expit),
-    unary("logit", special.logit, rand(3, 4, low=0.1, high=0.9), errors=[raises(lambda: al.logit("text"), TypeError, "unsupported operand")]),
+    unary("logit", special.logit, rand(3, 4, low=0.1, high=0.9), errors=[raises(lambda: al.logit("text"), TypeError, "argument 'input' .position 1. must be Tensor")]),
     *(unary(name, ref, **options) for name, ref, options in [
         ("absolute", np.abs, {"x": away(3, 4), "dtypes": REAL, "grad2": False}),
         ("negative", np.negative, {"dtypes": REAL, "grad2": False}),
