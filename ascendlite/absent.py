@@ -257,7 +257,6 @@ ABSENT: dict[str, dict[str, str]] = {
     },
     "func": {
         "functionalize": "leave it out: functions are traced by what they compute",
-        "linearize": "use func.jvp",
         "replace_all_batch_norm_modules_": "make the norms with track_running_stats=False",
     },
     "npu": {
