@@ -119,7 +119,7 @@ size_t run_segments(const GroupSteps& group, size_t at, std::vector<Core>& cores
 }  // namespace
 
 Executor::Executor(std::shared_ptr<const Program> program)
-    : program_(std::move(program)), cores_(Group::cores_of(*program_)), meets_(has_sync_all(*program_) || has_mode_zero(*program_)),
+    : program_((check_syncs(*program), std::move(program))), cores_(Group::cores_of(*program_)), meets_(has_sync_all(*program_) || has_mode_zero(*program_)),
       atomics_(has_atomics(*program_)) {}
 
 Executor::Key Executor::key(const Launch& launch) const {

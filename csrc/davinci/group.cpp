@@ -18,6 +18,13 @@ int64_t footprint(const Instr& i) {
   return all;
 }
 
+// The first argument names something that is known when a program is made.
+void constant_below(const Program& program, const Code& code, const Statement& s, const char* what, int64_t limit) {
+  const Expr& e = program.exprs[code.arg_nodes[s.first_arg]];
+  if (e.op == kConst && e.a >= 0 && e.a < limit) return;
+  throw std::invalid_argument(program.declarations[s.opcode].name + ": its " + what + (e.op == kConst ? " is " + std::to_string(e.a) : " is no constant") + "; it must be one below " + std::to_string(limit));
+}
+
 // 0: the cube core, 1 and 2: the vector cores.
 int place_in_group(const GroupCore& core) { return core.kind == kAIC ? 0 : 1 + core.vector; }
 
@@ -26,20 +33,30 @@ int place_in_group(const GroupCore& core) { return core.kind == kAIC ? 0 : 1 + c
 void check_bounds(const Program& program, const Instr& i) {
   for (int k = 0; k < i.nregions; ++k) {
     const Region& r = i.regions[k];
-    int64_t low = r.base + r.lead, high = low + r.bytes;
-    bool empty = r.bytes <= 0;
-    for (int d = 0; d < r.ndim; ++d) {
-      empty = empty || r.count[d] <= 0;
-      const int64_t reach = (r.count[d] - 1) * r.stride[d];
-      (reach < 0 ? low : high) += reach;
-    }
     if (r.memory == kGM && (r.tensor < 0 || r.tensor >= static_cast<int64_t>(program.tensor_bytes.size())))
       throw std::out_of_range(program.declarations[i.opcode].name + ": operand " + std::to_string(k) + " is in GM but belongs to no argument");
     const int64_t room = r.memory == kGM ? program.tensor_bytes[r.tensor] : kMemoryBytes[r.memory];
-    if (!empty && (low < 0 || high > room))
-      throw std::out_of_range(program.declarations[i.opcode].name + ": operand " + std::to_string(k) + " takes bytes " + std::to_string(low) + ".." +
-                              std::to_string(high) + " of " + std::to_string(room) + "; check the kernel to see where");
+    const Extent taken = extent_of(r).moved(r.base);
+    if (!taken.within(0, room))
+      throw std::out_of_range(program.declarations[i.opcode].name + ": operand " + std::to_string(k) + " takes bytes " + taken.text() + " of " +
+                              std::to_string(room) + "; check the kernel to see where");
   }
+}
+
+void check_syncs(const Program& program) {
+  struct Needs { int args, operands; };
+  constexpr Needs needs[] = {{0, 0}, {2, 0}, {2, 0}, {0, 0}, {2, 0}, {1, 0}, {1, 0}, {3, 1}, {0, 0}};  // by Sync
+  static_assert(std::size(needs) == kCacheClean + 1);
+  for (const Code* code : {&program.cube, &program.vector})
+    for (const Statement& s : code->statements) {
+      if (s.kind != kInstr) continue;
+      const Declaration& d = program.declarations[s.opcode];
+      if (s.nargs < needs[d.sync].args || s.noperands < needs[d.sync].operands)
+        throw std::invalid_argument(d.name + ": it has " + std::to_string(s.nargs) + " arguments and " + std::to_string(s.noperands) + " operands; it needs " +
+                                    std::to_string(needs[d.sync].args) + " and " + std::to_string(needs[d.sync].operands));
+      if (d.sync == kSetFlag || d.sync == kWaitFlag) constant_below(program, *code, s, "pipe", kNumPipes);
+      if (d.sync == kGetValue) constant_below(program, *code, s, "scalar slot", program.scalars);
+    }
 }
 
 std::vector<Meaning> meanings_of(const Program& program) {
@@ -143,7 +160,7 @@ bool Group::move(int index, const Released& released) {
       case kNoSync: collect(index, i); break;
       case kGetValue: {
         flush(index);
-        const Scalar s = read_scalar(core.state, i, numerics_);
+        const Scalar s = read_scalar(program_, core.state, i, numerics_);
         core.walker.set_scalar(static_cast<int>(i.args[0]), s.integer, s.real);
         break;
       }
@@ -206,9 +223,12 @@ void Group::flush(int index) {
   begin_ = steps.size();
 }
 
-Scalar read_scalar(const Core& core, const Instr& i, const Numerics& numerics) {
+Scalar read_scalar(const Program& program, const Core& core, const Instr& i, const Numerics& numerics) {
+  check_bounds(program, i);
+  if (!Extent(item_size(i.regions[0].dtype)).within(extent_of(i.regions[0])))
+    throw std::invalid_argument("GetValue: its operand has " + std::to_string(i.regions[0].bytes) + " bytes; a " + format_name(i.regions[0].dtype) + " is larger");
   const Scalar s = load_scalar(core.at(place_of(i.regions[0], numerics.scale())), numerics.held(i.regions[0].dtype));
-  if (i.nargs >= 3 && !is_float_format(i.regions[0].dtype) && (s.integer < i.args[1] || s.integer > i.args[2]))
+  if (!is_float_format(i.regions[0].dtype) && (s.integer < i.args[1] || s.integer > i.args[2]))
     throw std::out_of_range("GetValue: the value is " + std::to_string(s.integer) + ", but the kernel declares " + std::to_string(i.args[1]) +
                             ".." + std::to_string(i.args[2]) + "; correct the data or the declared range");
   return s;

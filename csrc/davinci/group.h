@@ -96,6 +96,8 @@ class Group {
 
 // The functions of a program's meanings, by opcode; null for what only orders others.
 std::vector<Meaning> meanings_of(const Program& program);
+// Throws std::invalid_argument where an instruction that orders others, or reads a scalar, lacks what it is read by.
+void check_syncs(const Program& program);
 // Throws std::out_of_range when an operand leaves its memory or argument: what a program was not proved for must not reach ours.
 void check_bounds(const Program& program, const Instr& i);
 // Where an operand lies in a core of scale 1, 4 or 8.
@@ -106,7 +108,7 @@ struct Scalar {
   int64_t integer;
   double real;
 };
-Scalar read_scalar(const Core& core, const Instr& i, const Numerics& numerics);
+Scalar read_scalar(const Program& program, const Core& core, const Instr& i, const Numerics& numerics);
 Scalar load_scalar(const char* at, int held_format);
 
 }  // namespace al::davinci

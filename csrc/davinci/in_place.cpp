@@ -52,9 +52,11 @@ class InPlace {
   // One run of bytes to another, neither filled nor added.
   bool is_copy(size_t i, Memory from, Memory to) const {
     const Instr& c = instrs_[i];
-    if (!copies_[c.opcode]) return false;
+    if (!copies_[c.opcode] || c.nregions != 2 || c.nargs != 11) return false;
     const Region &dst = c.regions[0], &src = c.regions[1];
-    return dst.memory == to && src.memory == from && dst.ndim == 0 && src.ndim == 0 && dst.bytes == src.bytes && c.args[9] == 0 && c.args[10] == 0;
+    const int64_t outer = c.args[0], rows = c.args[1], bytes = c.args[2];
+    const bool one_run = outer == 1 && bytes > 0 && dst.bytes % bytes == 0 && dst.bytes / bytes == rows && (rows == 1 || (c.args[4] == bytes && c.args[6] == bytes));
+    return dst.memory == to && src.memory == from && dst.ndim == 0 && src.ndim == 0 && dst.bytes == src.bytes && one_run && c.args[9] == 0 && c.args[10] == 0;
   }
 
   // GM that an instruction touches; of all arguments, since two of them may be the same tensor.

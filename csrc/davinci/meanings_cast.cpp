@@ -82,7 +82,9 @@ void cast_packed(Building& b, int from, int to, int64_t rounding) {
   if (b.arg(kHeadMode) != 0) b.refuse("formats of two numbers a byte are cast in the count form only");
   const int other = is_packed(from) ? to : from;
   if (other != kFloat16 && other != kBFloat16) b.refuse(std::string("no cast from ") + format_name(from) + " to " + format_name(to));
-  PackedCast c{b.place(0), b.place(1), b.arg(kHeadCount), is_packed(from) ? from : -to - 1, static_cast<int32_t>(rounding), other};
+  const int64_t count = std::max<int64_t>(b.arg(kHeadCount), 0);
+  const auto bytes = [&](int format) { return Extent(is_packed(format) ? __int128{count} / 2 + count % 2 : __int128{count} * 2); };
+  PackedCast c{b.place(0, bytes(to)), b.place(1, bytes(from)), count, is_packed(from) ? from : -to - 1, static_cast<int32_t>(rounding), other};
   if (c.count > 0) b.add<run_packed>(c);
 }
 

@@ -75,8 +75,8 @@ void copy_widened(Core& core, const WidenStep& c) {
 void widen(Building& b) {
   const int to = b.region(0).dtype, from = b.region(1).dtype;
   WidenStep c{};
-  c.dst = b.place(0), c.src = b.place(1);
-  c.count = b.arg(kBytes) / item_size(from);
+  c.count = std::max<int64_t>(b.arg(kBytes) / item_size(from), 0);
+  c.dst = b.place(0, Extent(__int128{c.count} * item_size(to))), c.src = b.place(1, Extent(b.arg(kBytes)));
   c.strides[0] = item_size(to) * b.numerics.scale(), c.strides[1] = item_size(from) * b.numerics.scale();
   const std::string cast = std::string("davinci.cast ") + format_name(from) + " " + format_name(to);
   c.loop = b.numerics.wide() ? find_mover(b.numerics.held(to)) : find_loop(cast.c_str(), kNone);
@@ -93,13 +93,25 @@ LoopFn atomic_loop(const Building& b, int64_t op, int format) {
   return loop;
 }
 
+// The rows of both sides; a row's fill is whole elements.
+void place_rows(const Building& b, CopyStep& c) {
+  const int64_t bytes = b.arg(kBytes), item = item_size(b.region(0).dtype), fill = b.arg(kFill);
+  const int64_t left = fill == kNoFill ? 0 : b.arg(kLeft), right = fill == kNoFill ? 0 : b.arg(kRight);
+  if (bytes < 0 || left < 0 || right < 0 || left % item || right % item)
+    b.refuse("rows of " + std::to_string(bytes) + " bytes between " + std::to_string(left) + " and " + std::to_string(right) +
+             " filled ones; none may be negative, and fills are whole elements of " + std::to_string(item));
+  const Extent read(fill == kFirstElement && left + right > 0 ? std::max(bytes, item) : bytes);
+  c.dst = b.place(0, Extent(__int128{bytes} + left + right).times(c.inner, b.arg(kDstInner)).times(c.outer, b.arg(kDstOuter)));
+  c.src = b.place(1, read.times(c.inner, b.arg(kSrcInner)).times(c.outer, b.arg(kSrcOuter)));
+}
+
 void copy(Building& b) {
   if (item_size(b.region(0).dtype) != item_size(b.region(1).dtype)) return widen(b);
   const int64_t w = b.numerics.scale();
   const int format = b.region(0).dtype;
   CopyStep c{};
-  c.dst = b.place(0), c.src = b.place(1);
   c.outer = b.arg(kOuter), c.inner = b.arg(kInner);
+  place_rows(b, c);
   c.bytes = b.arg(kBytes) * w;
   c.dst_outer = b.arg(kDstOuter) * w, c.dst_inner = b.arg(kDstInner) * w;
   c.src_outer = b.arg(kSrcOuter) * w, c.src_inner = b.arg(kSrcInner) * w;
@@ -155,11 +167,15 @@ void nd2nz(Building& b) {
   enum Arg : int { kRows, kCols, kSrcLd, kDstRows, kMatrices, kSrcMatrix, kDstMatrix, kDstRow };
   const int64_t w = b.numerics.scale();
   NzStep z{};
-  z.nz = b.place(0), z.nd = b.place(1);
+  const int64_t rows = b.arg(kRows), filled = std::min(b.arg(kDstRows), rows / 16 * 16 + (rows % 16 ? 16 : 0));
+  const __int128 row = __int128{b.arg(kCols)} * item_size(b.region(0).dtype);
+  z.nz = b.place(0, Extent(row > 0 ? kBlockBytes : 0).times((row + kBlockBytes - 1) / kBlockBytes, __int128{b.arg(kDstRows)} * kBlockBytes)
+                        .times(rows > 0 ? std::max(rows, filled) : 0, b.arg(kDstRow)).times(b.arg(kMatrices), b.arg(kDstMatrix)));
+  z.nd = b.place(1, Extent(row).times(rows, b.arg(kSrcLd)).times(b.arg(kMatrices), b.arg(kSrcMatrix)));
   z.rows = b.arg(kRows), z.row_bytes = b.arg(kCols) * item_size(b.region(0).dtype) * w, z.ld = b.arg(kSrcLd) * w;
   z.column = b.arg(kDstRows) * kBlockBytes * w, z.row = b.arg(kDstRow) * w;
   z.matrices = b.arg(kMatrices), z.nd_matrix = b.arg(kSrcMatrix) * w, z.nz_matrix = b.arg(kDstMatrix) * w;
-  z.filled_rows = std::min(b.arg(kDstRows), (z.rows + 15) / 16 * 16);
+  z.filled_rows = filled;
   z.block = kBlockBytes * w;
   if (z.rows <= 0 || z.row_bytes <= 0 || z.matrices <= 0) return;
   if (w == 1) b.add<nd_to_nz<kBlockBytes>>(z);
@@ -184,7 +200,10 @@ void nz2nd(Building& b) {
   const int64_t w = b.numerics.scale();
   const int format = b.region(0).dtype;
   NzStep z{};
-  z.nd = b.place(0), z.nz = b.place(1);
+  const __int128 row = __int128{b.arg(kCols)} * item_size(format);
+  z.nd = b.place(0, Extent(row).times(b.arg(kRows), b.arg(kDstLd)));
+  z.nz = b.place(1, Extent(row > 0 ? kBlockBytes : 0).times((row + kBlockBytes - 1) / kBlockBytes, __int128{b.arg(kSrcRows)} * kBlockBytes)
+                        .times(b.arg(kRows), kBlockBytes));
   z.step = item_size(format) * w;
   z.rows = b.arg(kRows), z.row_bytes = b.arg(kCols) * z.step, z.ld = b.arg(kDstLd) * w;
   z.column = b.arg(kSrcRows) * kBlockBytes * w, z.row = z.block = kBlockBytes * w;
@@ -202,7 +221,8 @@ void run_fill(Core& core, const FillStep& f) { fill_items(core.at(f.dst), f.byte
 
 FillStep fill_of(const Building& b, int64_t bytes, double real, int64_t integer, bool use_integer) {
   const int format = b.region(0).dtype, held = b.numerics.held(format);
-  FillStep f{b.place(0), bytes * b.numerics.scale(), 0, item_size(format) * b.numerics.scale(), item_size(held)};
+  const int64_t items = bytes / item_size(format) + (bytes % item_size(format) ? 1 : 0);
+  FillStep f{b.place(0, Extent(__int128{items} * item_size(format))), bytes * b.numerics.scale(), 0, item_size(format) * b.numerics.scale(), item_size(held)};
   store_number(reinterpret_cast<char*>(&f.number), held, real, integer, use_integer);
   return f;
 }

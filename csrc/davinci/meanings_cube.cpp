@@ -19,6 +19,7 @@ struct LoadStep {
   int64_t count_i, count_j, dst_i, dst_j, src_i, src_j;  // fractals; scaled bytes
   int64_t fractal;   // scaled bytes of one
   int64_t src_rows;  // turned by elements: rows of a column block of the source
+  int64_t blocks, rows;  // turned by elements: column blocks that the source has, and rows of them; what is beyond stays as it was
   int64_t step, item, c0;
   LoopFn turn;
 };
@@ -40,7 +41,7 @@ void load_turned_16(Core& core, const LoadStep& l) {
 // A fractal's 16 lines are two column blocks of the source.
 void load_turned_32(Core& core, const LoadStep& l) {
   const int64_t strides[] = {l.dst_j, l.c0 * kBlockBytes};
-  for (int64_t i = 0; i < 2 * l.count_i; ++i) {
+  for (int64_t i = 0; i < std::min(2 * l.count_i, l.blocks); ++i) {
     char* data[] = {core.at(l.dst) + i / 2 * l.dst_i + i % 2 * kFractal / 2, core.at(l.src) + i * l.src_rows * kBlockBytes};
     l.turn(data, strides, l.count_j);
   }
@@ -54,15 +55,18 @@ void load_turned(Core& core, const LoadStep& l) {
       for (int64_t x = 0; x < kSide; ++x)
         for (int64_t y = 0; y < l.c0; ++y) {
           const int64_t line = i * kSide + x, number = j * l.c0 + y;
+          if (line / l.c0 >= l.blocks || number >= l.rows) continue;
           const char* from = core.at(l.src) + line / l.c0 * l.src_rows * row + number * row + line % l.c0 * l.step;
           char* to = core.at(l.dst) + i * l.dst_i + j * l.dst_j + x * row + y * l.step;
           std::memcpy(to, from, static_cast<size_t>(l.item));
         }
 }
 
-void add_load(Building& b, LoadStep& l, bool turned) {
+void add_load(Building& b, LoadStep& l, bool turned, const Extent& read) {
   const int format = b.region(0).dtype;
-  l.dst = b.place(0), l.src = b.place(1);
+  const int64_t w = b.numerics.scale();
+  l.dst = b.place(0, Extent(kFractal).times(l.count_i, l.dst_i / w).times(l.count_j, l.dst_j / w)), l.src = b.place(1, read);
+  if (l.count_i <= 0 || l.count_j <= 0) return;
   l.step = item_size(format) * b.numerics.scale(), l.item = item_size(b.numerics.held(format)), l.c0 = numbers_a_row(format);
   if (!turned) return b.add<load_straight>(l);
   if (is_packed(format)) b.refuse(std::string("cannot transpose ") + format_name(format));
@@ -86,7 +90,10 @@ void load_l0(Building& b, int64_t lines, int64_t numbers, bool turned, bool line
   l.dst_j = (lines_first ? 1 : l.count_i) * l.fractal;
   l.src_i = turned ? column : l.fractal;  // of two-byte formats: 16 lines are a column block
   l.src_j = turned ? l.fractal : column;
-  add_load(b, l, turned);
+  l.blocks = ceil_div(lines, c0), l.rows = ceil_div(numbers, kSide) * kSide;
+  const __int128 pitch = __int128{l.src_rows} * kBlockBytes;
+  add_load(b, l, turned, turned ? Extent(kBlockBytes).times(l.rows, kBlockBytes).times(l.blocks, pitch)
+                                : Extent(kFractal).times(l.count_i, kFractal).times(l.count_j, pitch));
 }
 
 void load_a(Building& b) {
@@ -106,11 +113,13 @@ void load2d(Building& b) {
   if (turned && item_size(b.region(0).dtype) != 2) b.refuse("transposes formats of two bytes only");
   l.count_i = b.arg(kRepeat), l.count_j = 1;
   l.dst_i = b.arg(kDstStride) * w, l.src_i = b.arg(kSrcStride) * w;
-  if (!turned || !b.numerics.wide()) return add_load(b, l, turned);
-  for (int64_t i = 0; i < b.arg(kRepeat); ++i) {  // each fractal stands for itself
+  const Extent read = Extent(kFractal).times(l.count_i, b.arg(kSrcStride));
+  if (!turned || !b.numerics.wide()) return add_load(b, l, turned, read);
+  l.dst = b.place(0, Extent(kFractal).times(l.count_i, b.arg(kDstStride))), l.src = b.place(1, read);
+  l.blocks = 1, l.rows = kSide;
+  for (int64_t i = 0; i < l.count_i; ++i) {  // each fractal stands for itself
     LoadStep one = l;
     one.count_i = 1;
-    one.dst = b.place(0), one.src = b.place(1);
     one.dst.offset += i * l.dst_i, one.src.offset += i * l.src_i;
     one.step = item_size(b.region(0).dtype) * w, one.item = item_size(b.numerics.held(b.region(0).dtype)), one.c0 = kSide;
     b.add<load_turned>(one);
@@ -144,6 +153,8 @@ void run_load3d(Core& core, const ImageStep& s) {
     }
 }
 
+constexpr int64_t kMostField = 1 << 20;  // beyond every field of LoadData3D, and products of two are numbers still
+
 void load3d(Building& b) {
   enum Arg : int { kH, kW, kChannels, kKExtent, kMExtent, kKStart, kMStart, kStrideW, kStrideH, kFilterW, kFilterH, kDilationW, kDilationH,
                    kPadLeft, kPadRight, kPadTop, kPadBottom, kTranspose, kLayout };
@@ -151,17 +162,21 @@ void load3d(Building& b) {
   if (is_packed(format)) b.refuse(std::string("does not load ") + format_name(format));
   if (b.arg(kTranspose)) b.refuse("the transposed form is not part of the emulated card");
   ImageStep s{};
-  s.dst = b.place(0), s.src = b.place(1);
   s.h = b.arg(kH), s.w = b.arg(kW), s.k_extent = b.arg(kKExtent), s.m_extent = b.arg(kMExtent), s.k_start = b.arg(kKStart),
   s.m_start = b.arg(kMStart), s.stride_w = b.arg(kStrideW), s.stride_h = b.arg(kStrideH), s.filter_w = b.arg(kFilterW),
   s.filter_h = b.arg(kFilterH), s.dilation_w = b.arg(kDilationW), s.dilation_h = b.arg(kDilationH), s.pad_left = b.arg(kPadLeft),
   s.pad_top = b.arg(kPadTop);
   s.c0 = numbers_a_row(format);
   if (s.k_start % s.c0) b.refuse("k_start is " + std::to_string(s.k_start) + "; it must be a multiple of " + std::to_string(s.c0));
+  for (int i = kH; i <= kPadBottom; ++i)
+    if (b.arg(i) < 0 || b.arg(i) > kMostField) b.refuse("argument " + std::to_string(i) + " is " + std::to_string(b.arg(i)) + "; its field holds no such number");
+  if (s.filter_w < 1 || s.filter_h < 1) b.refuse("the filter is empty");
   const int64_t span = s.w + s.pad_left + b.arg(kPadRight) - (s.filter_w - 1) * s.dilation_w - 1;
   if (span < 0 || s.stride_w <= 0) b.refuse("the filter is wider than the padded image");
   s.out_w = span / s.stride_w + 1;
   s.m_blocks = ceil_div(s.m_extent, kSide), s.k_blocks = ceil_div(s.k_extent, s.c0);
+  const int64_t images = s.k_blocks ? (s.k_start / s.c0 + s.k_blocks - 1) / (s.filter_w * s.filter_h) + 1 : 0;
+  s.dst = b.place(0, Extent(__int128{s.m_blocks} * s.k_blocks * kFractal)), s.src = b.place(1, Extent(__int128{s.h} * s.w * kBlockBytes * (s.m_extent ? images : 0)));
   s.row = kBlockBytes * b.numerics.scale(), s.step = item_size(format) * b.numerics.scale(), s.item = item_size(b.numerics.held(format));
   store_number(reinterpret_cast<char*>(&s.pad), b.numerics.held(format), b.real(0), 0, false);
   s.by_row = b.region(0).memory == kL0A && b.arg(kLayout) == 0;
@@ -194,6 +209,8 @@ void run_mmad(Core& core, const MmadStep& s) {
   s.product(data, s.sizes, s.item);
 }
 
+constexpr int64_t kMostSide = 4095;
+
 void mmad(Building& b) {
   enum Arg : int { kM, kN, kK, kInit, kUnitFlag, kHf32, kLayout };
   enum Init : int64_t { kAccumulate, kOverwrite, kBias };
@@ -206,15 +223,21 @@ void mmad(Building& b) {
   s.product = find_loop(name.c_str(), 0);
   if (!s.product || item_size(format) != item_size(b.region(2).dtype))
     b.refuse(std::string("no product of ") + format_name(format) + " and " + format_name(b.region(2).dtype));
-  s.c = b.place(0), s.a = b.place(1), s.b = b.place(2);
+  const int64_t m = b.arg(kM), n = b.arg(kN), k = b.arg(kK), c0 = numbers_a_row(format);
+  if (m <= 0 || n <= 0 || k <= 0) return;
+  for (int64_t size : {m, n, k})
+    if (size > kMostSide) b.refuse("a side is " + std::to_string(size) + "; it must be at most " + std::to_string(kMostSide));
+  const int64_t m16 = ceil_div(m, kSide), n16 = ceil_div(n, kSide), kc = ceil_div(k, c0);
+  s.c = b.place(0, Extent(m16 * n16 * kSide * kSide * item_size(result)));
+  s.a = b.place(1, Extent(m16 * kc * kFractal)), s.b = b.place(2, Extent(kc * n16 * kFractal));
   const bool towards_zero = b.numerics.options & kHf32TowardZero;
   const int64_t hf32 = b.arg(kHf32) && format == kFloat32 && !b.numerics.wide() ? (towards_zero ? 2 : 1) : 0;
-  const int64_t sizes[] = {b.arg(kM), b.arg(kN), b.arg(kK), b.arg(kInit) != kOverwrite, hf32, b.arg(kLayout), b.numerics.scale()};
+  const int64_t sizes[] = {m, n, k, b.arg(kInit) != kOverwrite, hf32, b.arg(kLayout), b.numerics.scale()};
   std::copy(std::begin(sizes), std::end(sizes), s.sizes);
   s.item = item_size(format);
   s.c_step = item_size(result) * b.numerics.scale(), s.c_item = item_size(b.numerics.held(result));
-  if (b.arg(kInit) == kBias) s.bias = b.place(3), s.bias_step = s.c_step;
-  if (s.sizes[kMmadM] > 0 && s.sizes[kMmadN] > 0 && s.sizes[kMmadK] > 0) b.add<run_mmad>(s);
+  if (b.arg(kInit) == kBias) s.bias = b.place(3, Extent(n * item_size(result))), s.bias_step = s.c_step;
+  b.add<run_mmad>(s);
 }
 
 constexpr MeaningEntry kEntries[] = {{"load_a", load_a}, {"load_b", load_b}, {"load2d", load2d}, {"load3d", load3d}, {"mmad", mmad}};

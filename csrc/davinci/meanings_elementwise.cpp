@@ -70,7 +70,7 @@ bool add_bits(Building& b, const char* loop) {
   Elementwise<N> e{};
   e.loop = find_loop(loop, kUInt8);
   e.lanes = {1, b.arg(kHeadCount) * item_size(b.region(0).dtype) * b.numerics.scale(), false, {}};
-  for (int k = 0; k < N; ++k) e.operands[k] = {b.place(k), kBlockBytes, 0, kBlockBytes, 1, 1, true};
+  for (int k = 0; k < N; ++k) e.operands[k] = {b.place(k, Extent(__int128{b.arg(kHeadCount)} * item_size(b.region(0).dtype))), kBlockBytes, 0, kBlockBytes, 1, 1, true};
   e.saturate = -1;
   if (e.lanes.lanes > 0) b.add<run_elementwise<N>>(e);
   return true;
@@ -93,7 +93,10 @@ void elementwise(Building& b) {
 }
 
 void duplicate(Building& b) { add_elementwise<1>(b, find_mover(b.numerics.held(b.region(0).dtype)), 1); }
-void vector_copy(Building& b) { add_elementwise<2>(b, find_mover(b.numerics.held(b.region(0).dtype))); }
+void vector_copy(Building& b) {
+  b.same_width(0, 1);
+  add_elementwise<2>(b, find_mover(b.numerics.held(b.region(0).dtype)));
+}
 
 struct Entries {
   MeaningEntry rows[std::size(kRows) + 2];

@@ -8,6 +8,8 @@
 namespace al::davinci {
 namespace {
 
+constexpr int kScaleBytes = 8;  // a column's: a u64 whose low half is the number
+
 enum Arg : int { kM, kN, kDstLd, kSrcRows, kQuant, kRelu, kUnitFlag, kNz, kAtomicOp, kMatrices, kSrcMatrix, kDstMatrix };
 
 struct FixStep {
@@ -106,11 +108,26 @@ void choose_loops(const Building& b, FixStep& s, int from, int to) {
   if (op) s.atomic = find_loop(loops[op], s.to);
 }
 
+// Rows of results, or column blocks of them, from blocks of 16 columns.
+void place_results(const Building& b, FixStep& s) {
+  const int64_t m = b.arg(kM), n = b.arg(kN), from = item_size(b.region(1).dtype), to = item_size(b.region(0).dtype), c0 = kBlockBytes / to;
+  if (n > 4096) b.refuse("n is " + std::to_string(n) + "; it must be at most 4096");
+  if (b.arg(kQuant) < kQuantNone || b.arg(kQuant) > kQuantColumns) b.refuse("the conversion is " + std::to_string(b.arg(kQuant)) + "; it must be 0..3");
+  const int64_t whole = n > 0 ? (n - 1) / c0 : 0;  // column blocks before the last
+  const Extent rows = Extent(n * to).times(m, b.arg(kDstLd));
+  const Extent last = Extent((n - whole * c0) * to, __int128{b.arg(kDstLd)} * whole).times(m, kBlockBytes);
+  const Extent blocks = Extent(kBlockBytes).times(m, kBlockBytes).times(whole, b.arg(kDstLd)).with(last);
+  s.dst = b.place(0, (b.arg(kNz) ? blocks : rows).times(b.arg(kMatrices), b.arg(kDstMatrix)));
+  const Extent read = Extent(__int128{16} * from).times(m, 16 * from).times((n + 15) / 16, __int128{b.arg(kSrcRows)} * 16 * from);
+  s.src = b.place(1, read.times(b.arg(kMatrices), b.arg(kSrcMatrix)));
+}
+
 void fixpipe(Building& b) {
   const int from = b.region(1).dtype, to = b.region(0).dtype;
   const int64_t w = b.numerics.scale();
   FixStep s{};
-  s.dst = b.place(0), s.src = b.place(1), s.factor = b.real(0, 1);
+  place_results(b, s);
+  s.factor = b.real(0, 1);
   s.from = b.numerics.held(from), s.to = b.numerics.held(to), s.scale = w;
   s.saturate = b.numerics.saturates() && (to == kFloat16 || to == kBFloat16) ? to : -1;
   choose_loops(b, s, from, to);
@@ -118,10 +135,9 @@ void fixpipe(Building& b) {
   const int64_t sizes[] = {b.arg(kM), b.arg(kN), b.arg(kSrcRows), nz ? kBlockBytes * w : b.arg(kDstLd) * w, nz ? b.arg(kDstLd) * w : 0,
                            b.arg(kQuant), b.arg(kRelu), s.saturate >= 0};
   std::copy(std::begin(sizes), std::end(sizes), s.sizes);
-  if (s.sizes[kFixN] > 4096) b.refuse("n is " + std::to_string(s.sizes[kFixN]) + "; it must be at most 4096");
   s.matrices = b.arg(kMatrices), s.src_matrix = b.arg(kSrcMatrix) * w, s.dst_matrix = b.arg(kDstMatrix) * w;
-  s.src_step = item_size(from) * w, s.dst_step = item_size(to) * w, s.dst_item = item_size(s.to), s.scales_step = 8 * w;
-  if (s.sizes[kFixQuant] == kQuantColumns) s.scales = b.place(2);
+  s.src_step = item_size(from) * w, s.dst_step = item_size(to) * w, s.dst_item = item_size(s.to), s.scales_step = kScaleBytes * w;
+  if (s.sizes[kFixQuant] == kQuantColumns) s.scales = b.place(2, Extent(b.arg(kN) * int64_t{kScaleBytes}));
   if (s.sizes[kFixM] <= 0 || s.sizes[kFixN] <= 0 || s.matrices <= 0) return;
   if (b.numerics.wide()) b.add<run_fixpipe_wide>(s);
   else if (s.atomic && nz) b.refuse("atomic results are written row by row, not as Nz");

@@ -84,34 +84,51 @@ void run_gather_blocks(Core& core, const MoveStep& s) {
     }
 }
 
-MoveStep moved(const Building& b, int widest) {
+// `elements`: which of the first three operands lie as the lanes do; the others are for the caller to place.
+MoveStep moved(const Building& b, int widest, std::initializer_list<int> elements) {
   MoveStep s{};
   s.scale = b.numerics.scale();
   s.lanes = lanes_of(b, widest);
   constexpr int blocks[] = {kHeadDstBlock, kHeadSrc0Block, kHeadSrc1Block}, repeats[] = {kHeadDstRep, kHeadSrc0Rep, kHeadSrc1Rep};
-  for (int i = 0; i < std::min<int>(3, b.instr.nregions); ++i) s.operands[i] = elements_of(b, s.lanes, i, blocks[i], repeats[i]);
+  for (int i : elements) s.operands[i] = elements_of(b, s.lanes, i, blocks[i], repeats[i]);
   return s;
+}
+
+// An operand of `rows` rows of so many bytes, in each repeat: dst by its strides, a source by its own.
+Elements rows_of(const Building& b, int i, const Extent& row, int64_t rows, int64_t pitch, int64_t repeats, int64_t repeat) {
+  const int64_t w = b.numerics.scale();
+  const int size = item_size(b.region(i).dtype);
+  Elements e{};
+  e.place = b.place(i, row.times(rows, pitch).times(repeats, repeat));
+  e.block = pitch * w, e.repeat = repeat * w, e.per_block = kBlockBytes / size;
+  e.step = static_cast<int32_t>(size * w), e.item = item_size(b.numerics.held(b.region(i).dtype));
+  return e;
 }
 
 // Offsets count from the start of the table's tensor: `table` names its region.
 void with_table(const Building& b, MoveStep& s, int table) {
+  if (item_size(b.region(2).dtype) != 4) b.refuse(std::string("the index is ") + format_name(b.region(2).dtype) + "; it must be uint32 byte offsets");
+  s.operands[table].place = b.place(table, {});  // offsets are data: each is looked at when it is used
   s.base = (b.region(table).base + b.arg_or(kHeadEnd, 0)) * s.scale;
   s.room = kMemoryBytes[b.region(table).memory] * s.scale;
 }
 
 void gather(Building& b) {
-  MoveStep s = moved(b, item_size(b.region(0).dtype));
+  MoveStep s = moved(b, item_size(b.region(0).dtype), {0, 2});
   with_table(b, s, 1);
   if (s.lanes.repeats > 0 && s.lanes.lanes > 0) b.add<run_gather>(s);
 }
 void scatter(Building& b) {
-  MoveStep s = moved(b, item_size(b.region(1).dtype));
+  MoveStep s = moved(b, item_size(b.region(1).dtype), {1, 2});
   with_table(b, s, 0);
   if (s.lanes.repeats > 0 && s.lanes.lanes > 0) b.add<run_scatter>(s);
 }
 void gather_blocks(Building& b) {
-  MoveStep s = moved(b, item_size(b.region(0).dtype));
+  MoveStep s = moved(b, item_size(b.region(0).dtype), {});
   with_table(b, s, 1);
+  const Extent block(kBlockBytes);
+  s.operands[0] = rows_of(b, 0, block, 8, b.stride(kHeadDstBlock) * kBlockBytes, s.lanes.repeats, b.stride(kHeadDstRep) * kBlockBytes);
+  s.operands[2] = rows_of(b, 2, block, 1, 0, s.lanes.repeats, kBlockBytes);
   if (s.lanes.repeats > 0) b.add<run_gather_blocks>(s);
 }
 
@@ -140,12 +157,17 @@ void run_gather_mask(Core& core, const MoveStep& s) {
 void gather_mask(Building& b) {
   enum Arg : int { kPattern = kHeadEnd, kCounted };
   const int size = item_size(b.region(0).dtype);
-  MoveStep s = moved(b, size);
+  b.same_width(0, 1);
+  MoveStep s = moved(b, size, {1});
   s.pattern = b.arg(kPattern), s.per_repeat = b.arg(kHeadMode) == 0 ? 0 : kRepeatBytes / size;
   if (s.pattern < 0 || s.pattern > 7) b.refuse("the pattern is " + std::to_string(s.pattern) + "; it must be 0..7");
   s.counts = b.arg_or(kCounted, 0) == 1;
-  if (s.counts) s.counted = b.place(b.instr.nregions - 1);
-  if (s.lanes.repeats > 0 && s.lanes.lanes > 0) b.add<run_gather_mask>(s);
+  if (s.counts) s.counted = b.place(b.instr.nregions - 1, Extent(sizeof(int32_t)));
+  if (s.lanes.repeats <= 0 || s.lanes.lanes <= 0) return;
+  const int64_t one_of = s.pattern == 0 || s.pattern == 7 ? 1 : s.pattern <= 2 ? 2 : 4;
+  s.operands[0] = rows_of(b, 0, Extent(size), (s.lanes.lanes + one_of - 1) / one_of * s.lanes.repeats, size, 1, 0);
+  if (s.pattern == 0) s.operands[2] = rows_of(b, 2, Extent((__int128{s.lanes.repeats - 1} * s.per_repeat + s.lanes.lanes + 7) / 8), 1, 0, 1, 0);
+  b.add<run_gather_mask>(s);
 }
 
 // ---- Brcb: element j of a repeat's eight fills block j ----
@@ -171,9 +193,12 @@ void run_brcb(Core& core, const MoveStep& s) {
 }
 
 void brcb(Building& b) {
-  MoveStep s = moved(b, item_size(b.region(0).dtype));
+  const int64_t size = item_size(b.region(1).dtype);
+  b.same_width(0, 1);
+  MoveStep s = moved(b, item_size(b.region(0).dtype), {});
   s.lanes.repeats = b.arg(kHeadRepeat);
-  s.operands[0].block = b.arg(kHeadDstBlock) * kBlockBytes * s.scale, s.operands[0].repeat = b.arg(kHeadDstRep) * kBlockBytes * s.scale;
+  s.operands[0] = rows_of(b, 0, Extent(kBlockBytes), 8, b.stride(kHeadDstBlock) * kBlockBytes, s.lanes.repeats, b.stride(kHeadDstRep) * kBlockBytes);
+  s.operands[1] = rows_of(b, 1, Extent(size), 8, size, s.lanes.repeats, 8 * size);
   if (s.lanes.repeats > 0) b.add<run_brcb>(s);
 }
 
@@ -195,10 +220,12 @@ void run_transpose(Core& core, const MoveStep& s) {
 void transpose(Building& b) {
   enum Arg : int { kSrcRow = kHeadEnd, kDstRow };
   const int size = item_size(b.region(0).dtype);
-  MoveStep s = moved(b, size);
+  b.same_width(0, 1);
+  MoveStep s = moved(b, size, {});
   s.lanes.repeats = b.arg(kHeadRepeat);
-  s.operands[0].repeat = b.arg(kHeadDstRep) * kBlockBytes * s.scale, s.operands[1].repeat = b.arg(kHeadSrc0Rep) * kBlockBytes * s.scale;
   s.rows = size == 1 ? 32 : 16, s.columns = kBlockBytes / size;
+  s.operands[0] = rows_of(b, 0, Extent(s.rows * size), s.columns, b.arg(kDstRow), s.lanes.repeats, b.stride(kHeadDstRep) * kBlockBytes);
+  s.operands[1] = rows_of(b, 1, Extent(kBlockBytes), s.rows, b.arg(kSrcRow), s.lanes.repeats, b.stride(kHeadSrc0Rep) * kBlockBytes);
   s.src_row = b.arg(kSrcRow) * s.scale, s.dst_row = b.arg(kDstRow) * s.scale;
   if (s.lanes.repeats > 0) b.add<run_transpose>(s);
 }

@@ -118,13 +118,15 @@ ReduceStep reduction(const Building& b, int source) {
   if (!s.loop) b.refuse(std::string("does not reduce ") + format_name(format) + " by operation " + std::to_string(s.op));
   s.lanes = lanes_of(b, item_size(format));
   s.src = elements_of(b, s.lanes, source, kHeadSrc0Block, kHeadSrc0Rep);
-  s.dst = b.place(0);
   s.dst_step = item_size(format) * b.numerics.scale(), s.dst_item = item_size(held);
   s.format = b.numerics.saturates() && format == kFloat16 ? format : -1;
   const double infinity = __builtin_inf();
   store_number(reinterpret_cast<char*>(&s.neutral), held, s.op == 0 ? 0.0 : s.op == 1 ? -infinity : infinity, 0, false);
   return s;
 }
+
+// What a repeat writes, for all of them.
+Extent results(const ReduceStep& s, const Extent& each, int64_t stride) { return s.lanes.lanes > 0 ? each.times(s.lanes.repeats, stride) : Extent(); }
 
 void reduce_repeat(Building& b) {
   ReduceStep s = reduction(b, 1);
@@ -133,11 +135,15 @@ void reduce_repeat(Building& b) {
   const int64_t item = item_size(b.region(1).dtype), lone_index = 4;  // an index alone is a u32 whatever the format
   s.dst_repeat = b.arg(kHeadDstRep) * (s.order == kOnlyIndex ? s.dst_step * lone_index / item : s.dst_step * (pair ? 2 : 1));
   s.index_bytes = s.order == kOnlyValue ? 0 : s.order == kOnlyIndex ? lone_index : item;
+  const int64_t each = s.order == kOnlyIndex ? lone_index : item * (pair ? 2 : 1);
+  s.dst = b.place(0, results(s, Extent(each), b.stride(kHeadDstRep) * each));
   if (s.lanes.repeats > 0 && s.lanes.lanes > 0) b.add<run_reduce_repeat>(s);
 }
 void block_reduce(Building& b) {
   ReduceStep s = reduction(b, 1);
   s.dst_repeat = b.arg(kHeadDstRep) * s.dst_step * 8;
+  const int64_t item = item_size(b.region(1).dtype);
+  s.dst = b.place(0, results(s, Extent(item).times((s.lanes.lanes + s.src.per_block - 1) / s.src.per_block, item), b.stride(kHeadDstRep) * item * 8));
   const bool whole = s.src.direct && !s.lanes.masked && s.lanes.lanes % 8 == 0;
   if (LoopFn eights = whole && !b.numerics.wide() && b.region(1).dtype == kFloat32 ? find_loop("davinci.reduce_eights", kFloat32) : nullptr) {
     s.loop = eights;
@@ -149,12 +155,15 @@ void block_reduce(Building& b) {
 void pair_reduce(Building& b) {
   ReduceStep s = reduction(b, 1);
   s.dst_repeat = b.arg(kHeadDstRep) * 128 * b.numerics.scale();
+  const int64_t item = item_size(b.region(1).dtype);
+  s.dst = b.place(0, results(s, Extent(item).times((s.lanes.lanes + 1) / 2, item), b.stride(kHeadDstRep) * 128));
   if (s.lanes.repeats > 0 && s.lanes.lanes > 0) b.add<run_pair_reduce>(s);
 }
 void reduce_all(Building& b) {
   ReduceStep s = reduction(b, b.instr.nregions - 1);
   s.order = kRepeatBytes / item_size(b.region(0).dtype);
   s.index_bytes = b.arg(kHeadEnd + 1) ? item_size(b.region(0).dtype) : 0;
+  s.dst = b.place(0, Extent(s.lanes.lanes > 0 ? item_size(b.region(0).dtype) + s.index_bytes : 0));
   if (s.lanes.lanes > 0) b.add<run_reduce_all>(s);
 }
 

@@ -61,6 +61,9 @@ void run_compare(Core& core, const CompareStep& s) {
     }
 }
 
+// Bytes of a bit for each lane, `per_repeat` bits from one repeat's to the next.
+Extent bits_of(const Lanes& lanes, int64_t per_repeat) { return Extent((__int128{lanes.repeats - 1} * per_repeat + lanes.lanes + 7) / 8); }
+
 void add_compare(Building& b, int inputs) {
   constexpr const char* names[] = {"lt", "gt", "eq", "le", "ge", "ne"};
   constexpr const char* unsigned_names[] = {"davinci.lt_u", "davinci.gt_u", "eq", "davinci.le_u", "davinci.ge_u", "ne"};
@@ -73,9 +76,10 @@ void add_compare(Building& b, int inputs) {
   const int size = item_size(format);
   s.lanes = lanes_of(b, size);
   if (s.lanes.repeats <= 0 || s.lanes.lanes <= 0) return;
-  s.inputs = inputs, s.per_repeat = kRepeatBytes / size, s.dst = b.place(0), s.byte_step = b.numerics.scale();
+  s.inputs = inputs, s.per_repeat = kRepeatBytes / size, s.dst = b.place(0, bits_of(s.lanes, s.per_repeat)), s.byte_step = b.numerics.scale();
   if (format == kFloat32 && !b.numerics.wide() && !s.lanes.masked) s.bits = find_loop("davinci.compare_bits", static_cast<int>(op));
   s.operands[0] = elements_of(b, s.lanes, 1, kHeadSrc0Block, kHeadSrc0Rep);
+  if (inputs == 2) b.same_width(1, 2);
   if (inputs == 2) s.operands[1] = elements_of(b, s.lanes, 2, kHeadSrc1Block, kHeadSrc1Rep);
   else store_number(reinterpret_cast<char*>(&s.scalar), held, b.real(0), b.arg(kHeadScalar), b.arg(kHeadScalarKind) == 1);
   b.add<run_compare>(s);
@@ -120,19 +124,22 @@ void run_select(Core& core, const SelectStep& s) {
 void select(Building& b) {
   const int format = b.region(0).dtype, size = item_size(format);
   SelectStep s{};
+  b.same_width(0, 2);
   constexpr int by_log_width[] = {kUInt8, kInt16, kInt32, kInt64};
   const int held = b.numerics.held(format);
   s.loop = find_loop("davinci.select", by_log_width[__builtin_ctz(static_cast<unsigned>(item_size(held)))]);
   if (!b.numerics.wide()) s.bits = find_loop("davinci.select_bits", by_log_width[__builtin_ctz(static_cast<unsigned>(size))]);
   s.lanes = lanes_of(b, size);
   if (s.lanes.repeats <= 0 || s.lanes.lanes <= 0) return;
-  s.mode = b.arg(kHeadEnd), s.mask = b.place(1), s.byte_step = b.numerics.scale(), s.per_repeat = kRepeatBytes / size;
+  s.mode = b.arg(kHeadEnd), s.byte_step = b.numerics.scale(), s.per_repeat = kRepeatBytes / size;
+  s.mask = b.place(1, bits_of(s.lanes, s.mode == kSameBits ? 0 : s.per_repeat));
   s.operands[0] = elements_of(b, s.lanes, 0, kHeadDstBlock, kHeadDstRep);
   s.operands[1] = elements_of(b, s.lanes, 2, kHeadSrc0Block, kHeadSrc0Rep);
   if (s.mode == kScalarElse) {
     store_number(reinterpret_cast<char*>(&s.scalar), held, b.real(0), b.arg(kHeadScalar), b.arg(kHeadScalarKind) == 1);
     return b.add<run_select<2>>(s);
   }
+  b.same_width(0, 3);
   s.operands[2] = elements_of(b, s.lanes, 3, kHeadSrc1Block, kHeadSrc1Rep);
   b.add<run_select<3>>(s);
 }
@@ -188,6 +195,7 @@ void arange(Building& b) {
 
 void philox(Building& b) {
   MadeStep s = made(b);
+  if (s.dst[0].item != 4) b.refuse(std::string("random words are uint32, not ") + format_name(b.region(0).dtype));
   s.loop = find_loop("davinci.philox", 0);
   s.first = b.arg(kHeadEnd), s.step = b.arg(kHeadEnd + 1);
   if (s.lanes.repeats > 0 && s.lanes.lanes > 0) b.add<run_philox>(s);

@@ -71,15 +71,16 @@ void run_merge(Core& core, const SortStep& s) {
 SortStep sorting(const Building& b, int source) {
   SortStep s{};
   const int format = b.region(source).dtype;
-  s.dst = b.place(0), s.scale = b.numerics.scale(), s.format = b.numerics.held(format);
+  s.scale = b.numerics.scale(), s.format = b.numerics.held(format);
   s.item = item_size(s.format), s.step = item_size(format) * s.scale;
   return s;
 }
 
 void sort32(Building& b) {
   SortStep s = sorting(b, 1);
-  s.sources[0] = b.place(1), s.sources[1] = b.place(2);
   s.repeats = b.arg(kHeadMode) == 0 ? b.arg(kHeadCount) / kSorted : b.arg(kHeadRepeat);
+  const __int128 all = __int128{kSorted} * s.repeats;
+  s.dst = b.place(0, Extent(all * kPair)), s.sources[0] = b.place(1, Extent(all * item_size(b.region(1).dtype))), s.sources[1] = b.place(2, Extent(all * 4));
   if (s.repeats > 0) b.add<run_sort32>(s);
 }
 
@@ -87,7 +88,12 @@ void mrgsort(Building& b) {
   SortStep s = sorting(b, 1);
   s.lists = b.arg(kHeadEnd);
   if (s.lists < 1 || s.lists > 4) b.refuse("merges " + std::to_string(s.lists) + " lists; it must be 2..4");
-  for (int l = 0; l < s.lists; ++l) s.sources[l] = b.place(1 + l), s.counts[l] = b.arg(kHeadEnd + 1 + l);
+  __int128 all = 0;
+  for (int l = 0; l < s.lists; ++l) {
+    s.counts[l] = std::max<int64_t>(b.arg(kHeadEnd + 1 + l), 0), all += s.counts[l];
+    s.sources[l] = b.place(1 + l, Extent(__int128{s.counts[l]} * kPair));
+  }
+  s.dst = b.place(0, Extent(all * kPair));
   b.add<run_merge>(s);
 }
 

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "davinci/formats.h"
+
 namespace al::davinci {
 namespace {
 
@@ -46,7 +48,8 @@ constexpr int64_t kLead = kMaxRegionDims + 1;
 OperandTemplate read_operand(Reader& r) {
   OperandTemplate o{};
   o.memory = static_cast<uint8_t>(r.below(kNumMemories, "memory"));
-  o.dtype = static_cast<uint8_t>(r.below(256, "dtype"));
+  o.dtype = static_cast<uint8_t>(r.below(kNumFormats, "dtype"));
+  if (o.dtype >= kNumDTypes && o.dtype < kU16) throw std::invalid_argument("program: there is no dtype " + std::to_string(o.dtype));
   o.access = static_cast<uint8_t>(r.below(16, "access"));
   o.tensor = static_cast<int16_t>(r.below(1 << 15, "tensor") - 1);  // 0: none
   o.base = r.node();

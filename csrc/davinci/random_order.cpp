@@ -125,7 +125,7 @@ bool RandomOrder::issue_scalar(RandomCore& core, const Instr& i) {
       core.pending->steps.run(core.state, 0, core.pending->steps.size());
       return true;
     case kGetValue: {
-      const Scalar s = read_scalar(core.state, i, numerics_);
+      const Scalar s = read_scalar(program_, core.state, i, numerics_);
       core.walker.set_scalar(static_cast<int>(i.args[0]), s.integer, s.real);
       return true;
     }

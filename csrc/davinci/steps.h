@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "davinci/core.h"
+#include "davinci/extent.h"
 
 namespace al::davinci {
 
@@ -41,6 +42,8 @@ class Steps {
   std::vector<int64_t> words_;
 };
 
+constexpr int64_t kMostStride = int64_t{1} << 32;
+
 // What a meaning sees of the instruction that it turns into steps.
 struct Building {
   const Program& program;
@@ -58,9 +61,23 @@ struct Building {
     return instr.args[i];
   }
   int64_t arg_or(int i, int64_t otherwise) const { return i < instr.nargs ? instr.args[i] : otherwise; }
+  // Refuses operands of different widths: a loop takes them element for element.
+  void same_width(int i, int j) const {
+    if (item_size(region(i).dtype) != item_size(region(j).dtype))
+      refuse("operands " + std::to_string(i) + " and " + std::to_string(j) + " are " + format_name(region(i).dtype) + " and " + format_name(region(j).dtype) + "; they must have the same width");
+  }
+  // A stride, small enough to be counted in bytes.
+  int64_t stride(int i) const {
+    if (arg(i) < -kMostStride || arg(i) > kMostStride) refuse("a stride is " + std::to_string(arg(i)) + "; no field holds it");
+    return arg(i);
+  }
   double real(int i, double otherwise = 0) const { return i < instr.nfloats ? instr.value(i, scalars) : otherwise; }
-  Place place(int i) const {
+  // Where operand i lies. `reached`: what the step will touch of it, by the arguments; it must be what the region declares, since the
+  // check and the bounds know the region alone.
+  Place place(int i, const Extent& reached) const {
     const Region& r = region(i);
+    if (const Extent declared = extent_of(r); !reached.within(declared))
+      refuse("its arguments reach bytes " + reached.text() + " of operand " + std::to_string(i) + ", whose region is " + declared.text() + "; make them agree");
     return {r.memory == kGM ? int32_t(kNumMemories) + r.tensor : int32_t(r.memory), r.base * numerics.scale()};
   }
   [[noreturn]] void refuse(const std::string& why) const {

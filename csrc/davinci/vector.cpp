@@ -68,15 +68,21 @@ int widest_of(const Building& b, int n) {
   return widest;
 }
 
+Extent reach_of(const Lanes& lanes, int item, int64_t block, int64_t repeat) {
+  const int64_t per_block = kBlockBytes / item, whole = lanes.lanes > 0 ? (lanes.lanes - 1) / per_block : 0;
+  const Extent last(__int128{lanes.lanes - whole * per_block} * item, __int128{whole} * block);
+  return Extent(kBlockBytes).times(whole, block).with(last).times(lanes.repeats, repeat);
+}
+
 Elements elements_of(const Building& b, const Lanes& lanes, int i, int block_arg, int repeat_arg) {
   const int format = b.region(i).dtype;
   const int64_t scale = b.numerics.scale();
   const int size = item_size(format);
   Elements e{};
-  e.place = b.place(i);
   const bool count = b.arg(kHeadMode) == 0;
-  e.block = (count ? 1 : b.arg(block_arg)) * kBlockBytes * scale;
-  e.repeat = (count ? 0 : b.arg(repeat_arg)) * kBlockBytes * scale;
+  const int64_t block = (count ? 1 : b.stride(block_arg)) * kBlockBytes, repeat = (count ? 0 : b.stride(repeat_arg)) * kBlockBytes;
+  e.place = b.place(i, reach_of(lanes, size, block, repeat));
+  e.block = block * scale, e.repeat = repeat * scale;
   e.per_block = kBlockBytes / size;
   e.step = static_cast<int32_t>(size * scale);
   e.item = item_size(b.numerics.held(format));
@@ -155,7 +161,7 @@ bool add_blockwise(Building& b, const std::string& loop_name) {
   s.sizes[kBlocksRepeats] = lanes.repeats, s.sizes[kBlocksPerRepeat] = lanes.lanes / 8;
   constexpr int blocks[] = {kHeadDstBlock, kHeadSrc0Block, kHeadSrc1Block}, repeats[] = {kHeadDstRep, kHeadSrc0Rep, kHeadSrc1Rep};
   for (int k = 0; k < 3; ++k) {
-    s.operands[k] = b.place(k);
+    s.operands[k] = elements_of(b, lanes, k, blocks[k], repeats[k]).place;
     s.sizes[kBlocksDstBlock + k] = b.arg(blocks[k]) * kBlockBytes, s.sizes[kBlocksDstRepeat + k] = b.arg(repeats[k]) * kBlockBytes;
   }
   b.add<run_blockwise>(s);
@@ -166,6 +172,7 @@ template <int N>
 void add_elementwise(Building& b, LoopFn loop, int scalars, bool in_place, int scalar_format) {
   constexpr int blocks[] = {kHeadDstBlock, kHeadSrc0Block, kHeadSrc1Block}, repeats[] = {kHeadDstRep, kHeadSrc0Rep, kHeadSrc1Rep};
   Elementwise<N> e{};
+  if (N > 2) b.same_width(1, 2);
   e.loop = loop;
   e.lanes = lanes_of(b, widest_of(b, N));
   if (e.lanes.repeats <= 0 || e.lanes.lanes <= 0) return;

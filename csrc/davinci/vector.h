@@ -38,6 +38,8 @@ Lanes lanes_of(const Building& b, int widest);
 int widest_of(const Building& b, int n);
 // Operand i of the instruction, with its strides in the given arguments.
 Elements elements_of(const Building& b, const Lanes& lanes, int i, int block_arg, int repeat_arg);
+// The bytes that lanes take whose elements have `item` bytes, with blocks and repeats so many bytes apart.
+Extent reach_of(const Lanes& lanes, int item, int64_t block, int64_t repeat);
 // Joins repeats that lie behind each other into one run. `all`: the operands.
 void merge_repeats(Lanes& lanes, Elements* all, int n);
 

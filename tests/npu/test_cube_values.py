@@ -41,16 +41,16 @@ class Cube(Asm):
     def load_a(self, dtype: str, m: int, k: int, transpose: int = 0, layout: int = 0) -> None:
         nbytes = up(m, 16) * up(k, per_row(dtype)) // per_row(dtype) * 32
         rows = up(k, 16) if transpose else up(m, 16)
-        self.op("LoadA", "load_a", [self.region(L0A, dtype, 0, nbytes, WRITE), self.region(L1, dtype, 0, 0)], [m, k, rows, transpose, layout, 1], pipe=MTE1)
+        self.op("LoadA", "load_a", [self.region(L0A, dtype, 0, nbytes, WRITE), self.region(L1, dtype, 0, 1 << 18)], [m, k, rows, transpose, layout, 1], pipe=MTE1)
 
     def load_b(self, dtype: str, k: int, n: int, transpose: int = 0) -> None:
         nbytes = up(n, 16) * up(k, per_row(dtype)) // per_row(dtype) * 32
         rows = up(n, 16) if transpose else up(k, 16)
-        self.op("LoadB", "load_b", [self.region(L0B, dtype, 0, nbytes, WRITE), self.region(L1, dtype, 1 << 18, 0)], [k, n, rows, transpose, 0, 1], pipe=MTE1)
+        self.op("LoadB", "load_b", [self.region(L0B, dtype, 0, nbytes, WRITE), self.region(L1, dtype, 1 << 18, 1 << 18)], [k, n, rows, transpose, 0, 1], pipe=MTE1)
 
     def mmad(self, dtype: str, m: int, n: int, k: int, *, init: int = 1, hf32: int = 0, layout: int = 0) -> None:
         out = "int32" if dtype in ("int8", "int4") else "float32"
-        regions = [self.region(L0C, out, 0, up(m, 16) * up(n, 16) * 4, WRITE), self.region(L0A, dtype, 0, 0), self.region(L0B, dtype, 0, 0)]
+        regions = [self.region(L0C, out, 0, up(m, 16) * up(n, 16) * 4, WRITE), self.region(L0A, dtype, 0, 1 << 16), self.region(L0B, dtype, 0, 1 << 16)]
         if init == 2:
             regions.append(self.region(BT, out, 0, n * 4))
         self.op("Mmad", "mmad", regions, [m, n, k, init, 0, hf32, layout], pipe=M)
