@@ -39,7 +39,9 @@ FLOAT64_ONLY = {"float_power", "sum:dtype"}  # their results are float64, which 
 
 
 @rows_by(lambda c: iter([] if c.name in FLOAT64_ONLY else [d for d in c.dtypes if d != "float64"]), "dtype")
-def test_the_result_equals_the_reference(case: Case, dtype: str) -> None:
+def test_the_result_equals_the_reference(case: Case, dtype: str, request: pytest.FixtureRequest) -> None:
+    if case.name == "nextafter:float32" and request.config.getoption("numerics") == "fp64":
+        pytest.skip("it counts in a float32's bits, and a double holds the number")
     opcheck.check_forward(case, dtype)
 
 
@@ -80,13 +82,19 @@ SPECIAL = [0.0, -0.0, 1.0, -2.5, math.inf, -math.inf, math.nan, 1e-40, 1e30, 1e8
 
 
 @pytest.mark.parametrize("name", sorted(set(elementwise.FORMULAS) & set(OPS) - {"where", *formulas.LOGIC, *formulas.BITS}))
-def test_kernels_agree_with_the_cpu_on_special_numbers(name: str) -> None:
+def test_kernels_agree_with_the_cpu_on_special_numbers(name: str, request: pytest.FixtureRequest) -> None:
     op, x = OPS[name], al.tensor(SPECIAL, device="cpu")
+    exact = request.config.getoption("numerics") == "fp64"  # exp(104) is a number there, and no infinity
     pairs = [t.reshape(-1) for t in (x.unsqueeze(1).expand(len(SPECIAL), len(SPECIAL)), x.expand(len(SPECIAL), len(SPECIAL)))]
     operands: list[Any] = {1: [x], 2: pairs, 3: [*pairs, 0.5], 4: [*pairs, pairs[0], 0.5], 5: [*pairs, 0.5, 1.5, 0.75]}[op.inputs]
-    expected = op(*operands)
+    expected = op(*[t.double() if exact and isinstance(t, al.Tensor) else t for t in operands])
     actual = op(*[t.npu() if isinstance(t, al.Tensor) else t for t in operands])
-    np.testing.assert_allclose(opcheck.to_array(actual), opcheck.to_array(expected), 2e-5, 2e-6, equal_nan=True)
+    with np.errstate(over="ignore"):
+        results = [opcheck.to_array(t).astype(np.float32) for t in (actual, expected)]
+    if exact:  # infinity times what has all but vanished: a NaN where it vanishes wholly, which is a matter of the last bits
+        vague = sum(np.isinf(opcheck.to_array(t)) for t in operands if isinstance(t, al.Tensor)) * sum(np.isnan(r) for r in results) > 0
+        results = [np.where(vague, 0, r) for r in results]
+    np.testing.assert_allclose(*results, 2e-5, 2e-6, equal_nan=True)
 
 
 def test_a_negative_zero_is_not_taken_for_a_zero() -> None:

@@ -46,15 +46,17 @@ def on_host(t: Any) -> Any:
     """
     if not isinstance(t, Tensor) or not t.is_npu:
         return t
+    dtype, room = t.dtype, 1  # elements of the dtype from one of the tensor's to the next
+    if state.numerics != "device":
+        dtype, room = _WIDENED[state.numerics]
+        if t.dtype.is_floating_point and t.dtype.name != _PACKED:
+            room = t.itemsize
+        else:
+            dtype = t.dtype
     if not t.numel():
-        return _core.empty(t.shape, dtype=t.dtype, device="cpu")
+        return _core.empty(t.shape, dtype=dtype, device="cpu")
     settle()
-    if state.numerics == "device":
-        return _core.from_pointer(address(t), None, t.shape, t.stride(), t.dtype, t)
-    widened, room = _WIDENED[state.numerics]
-    if t.dtype.is_floating_point and t.dtype.name != _PACKED:
-        return _core.from_pointer(address(t), None, t.shape, tuple(s * t.itemsize for s in t.stride()), widened, t)
-    return _core.from_pointer(address(t), None, t.shape, tuple(s * room for s in t.stride()), t.dtype, t)
+    return _core.from_pointer(address(t), None, t.shape, tuple(s * room for s in t.stride()), dtype, t)
 
 
 def upload(target: Tensor, source: Tensor) -> None:
