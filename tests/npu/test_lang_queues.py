@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 import ascendlite.npu as npu
 import ascendlite.npu.ascendc as ac
+from ascendlite.npu.programs import Traced
 
+AIV = 1
 VECIN, VECOUT, VECCALC = ac.TPosition.VECIN, ac.TPosition.VECOUT, ac.TPosition.VECCALC
 
 
@@ -42,9 +45,75 @@ def test_tiles_through_queues_and_a_temporary(slots: int) -> None:
     np.testing.assert_array_equal(y, x * 2 + 1)
 
 
-def queue() -> ac.TQue:
-    q = ac.TQue(VECIN, 2)
-    ac.TPipe().InitBuffer(q, 2, 512)
+def steps(loop: Callable[..., Any], slots: int, a_round: int, x: np.ndarray, y: np.ndarray, lead: int = 0) -> Traced:
+    """Tiles of 128 numbers plus 1, `a_round` in each round of a loop that begins at the block; the last tiles, `lead` a block, before it."""
+
+    @npu.kernel(kind="aiv")
+    def kernel(x, y, rounds):
+        pipe, source, target = ac.TPipe(), ac.TQue(VECIN, slots), ac.TQue(VECOUT, slots)
+        pipe.InitBuffer(source, slots, 512)
+        pipe.InitBuffer(target, slots, 512)
+
+        def tile(at):
+            a = source.AllocTensor(npu.f32)
+            ac.DataCopy(a, ac.GlobalTensor(x)[at * 128 :], 128)
+            source.EnQue(a)
+            a, b = source.DeQue(), target.AllocTensor(npu.f32)
+            ac.Adds(b, a, 1.0, 128)
+            source.FreeTensor(a)
+            target.EnQue(b)
+            b = target.DeQue()
+            ac.DataCopy(ac.GlobalTensor(y)[at * 128 :], b, 128)
+            target.FreeTensor(b)
+
+        for _ in range(lead):
+            tile(rounds * a_round + ac.GetBlockIdx())
+        for i in loop(ac.GetBlockIdx(), rounds, 2):
+            for part in range(a_round):
+                tile(i * a_round + part)
+
+    rounds = (len(x) // 128 - 2 * lead) // a_round
+    assert kernel[2].check(x, y, rounds).proved
+    kernel[2](x, y, rounds)
+    return kernel[2].trace(x, y, rounds)
+
+
+@pytest.mark.parametrize("lead", [0, 1])
+@pytest.mark.parametrize("a_round", [1, 2, 3])
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_a_queue_takes_its_slots_in_turn_in_a_loop_of_the_program_too(slots: int, a_round: int, lead: int) -> None:
+    x = np.random.default_rng(0).standard_normal(128 * (12 * a_round + 2 * lead)).astype(np.float32)
+    y = np.zeros_like(x)
+    unrolled, looped = (steps(loop, slots, a_round, x, y, lead) for loop in (range, ac.range))
+    np.testing.assert_array_equal(x + 1, y)
+    for block in range(2):
+        expected, actual = ([(i[1], i[3], i[4]) for i in t.program.expand(AIV, block)] for t in (unrolled, looped))  # pipe, regions, arguments
+        assert expected == actual
+
+
+def test_queues_turn_in_nested_loops() -> None:
+    """As in the unrolled loops: the inner one's number of rounds is known."""
+
+    def places(loop: Callable[..., Any]) -> list[int]:
+        @npu.kernel(kind="aiv")
+        def kernel(x):
+            q = queue(3)
+            for i in loop(4):
+                for j in loop(5):
+                    a = q.AllocTensor(npu.f32)
+                    ac.DataCopy(a, ac.GlobalTensor(x)[i * 640 + j * 128 :], 128)
+                    q.EnQue(a)
+                    q.FreeTensor(q.DeQue())
+
+        traced = kernel[1].trace(np.zeros(2560, np.float32))
+        return [i[3][0][4] for i in traced.program.expand(AIV, 0) if i[3]]  # where the first operand begins
+
+    assert places(range) == places(ac.range)
+
+
+def queue(slots: int = 2) -> ac.TQue:
+    q = ac.TQue(VECIN, slots)
+    ac.TPipe().InitBuffer(q, slots, 512)
     return q
 
 

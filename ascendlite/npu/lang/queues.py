@@ -10,8 +10,9 @@ from ascendlite.npu.lang.declare import Memory, Pipe
 from ascendlite.npu.lang.events import HardEvent
 from ascendlite.npu.lang.mistakes import whole
 from ascendlite.npu.lang.order import SetFlag, WaitFlag, free_event, take_events
-from ascendlite.npu.lang.tensors import LocalTensor, TPosition, allocate, memory_state
-from ascendlite.npu.lang.trace import current
+from ascendlite.npu.lang.sym import Sym
+from ascendlite.npu.lang.tensors import LocalTensor, Slots, TPosition, allocate, memory_state
+from ascendlite.npu.lang.trace import Index, current
 
 # Who fills a queue's buffers and who empties them, by position.
 _ENDS = {
@@ -72,6 +73,7 @@ class TQue:
     """A queue of buffers between the pipe that fills them and the pipe that empties them.
 
     AllocTensor waits until the emptying pipe has freed the slot; EnQue says that it is full; DeQue waits for that; FreeTensor frees it.
+    In ac.range a queue that a round leaves as empty as it found it goes on with the next slot in the next round.
     """
 
     def __init__(self, position: TPosition, depth: int = 1) -> None:
@@ -92,7 +94,7 @@ class TQue:
             raise KernelError(f"InitBuffer: {slots} slots at {self.position.name}; it takes at least one")
         self.slots = allocate(memory, dtypes.u8, nbytes, slots, self.position)
         self._full_ids, self._free_ids = take_events(self.full, slots), take_events(self.free, slots)
-        self._state = _QueueState(allocated=0, busy={})
+        self._state = _QueueState(slots=slots)
         tracer = current()
         tracer.stateful.append(self._state)
         for number in self._free_ids:
@@ -115,14 +117,20 @@ class TQue:
         if slot in state.busy:
             raise refuse("trace", f"TQue at {self.position.name}: all {len(self.slots)} slots are in use", current().here(),
                          "FreeTensor what was dequeued, or give the queue more slots")
-        WaitFlag(self.free, self._free_ids[slot])
+        at = self._at(slot)
+        WaitFlag(self.free, self._free_ids[0] + at)
         state.allocated += 1
         state.busy[slot] = "allocated"
-        return self.slots[slot].ReinterpretCast(dtype)
+        return Slots(self.slots)[at].ReinterpretCast(dtype)
+
+    def _at(self, slot: int) -> Index:
+        """Which buffer a slot is: in a loop, another one in each round."""
+        turn = self._state.turn
+        return (slot + turn) % len(self.slots) if isinstance(turn, Sym) else slot
 
     def _slot(self, tensor: LocalTensor) -> int:
-        for slot, one in enumerate(self.slots):
-            if one.base == tensor.base:
+        for slot in range(len(self.slots)):
+            if _address(Slots(self.slots)[self._at(slot)]) == _address(tensor):
                 return slot
         raise refuse("trace", f"TQue at {self.position.name}: {tensor} is not one of its slots", current().here())
 
@@ -140,7 +148,7 @@ class TQue:
         slot = self._slot(tensor)
         self._move("EnQue", slot, "allocated", "full")
         self._state.order.append((slot, tensor.dtype))
-        SetFlag(self.full, self._full_ids[slot])
+        SetFlag(self.full, self._full_ids[0] + self._at(slot))
 
     def DeQue(self, dtype: object = None) -> LocalTensor:
         """The slot that was enqueued first, when it is filled."""
@@ -148,8 +156,9 @@ class TQue:
             raise refuse("trace", f"TQue at {self.position.name}: DeQue, but nothing is enqueued", current().here())
         slot, was = self._state.order.pop(0)
         self._move("DeQue", slot, "full", "dequeued")
-        WaitFlag(self.full, self._full_ids[slot])
-        return self.slots[slot].ReinterpretCast(was if dtype is None else dtype)
+        at = self._at(slot)
+        WaitFlag(self.full, self._full_ids[0] + at)
+        return Slots(self.slots)[at].ReinterpretCast(was if dtype is None else dtype)
 
     def HasTensorInQue(self) -> bool:
         """Whether something is enqueued."""
@@ -167,7 +176,7 @@ class TQue:
         """The slot may be filled again when the emptying pipe has done its earlier work."""
         slot = self._slot(tensor)
         self._move("FreeTensor", slot, "dequeued", None)
-        SetFlag(self.free, self._free_ids[slot])
+        SetFlag(self.free, self._free_ids[0] + self._at(slot))
 
 
 class TQueBind(TQue):
@@ -180,18 +189,38 @@ class TQueBind(TQue):
         self.full, self.free = HardEvent["_".join(ends)], HardEvent["_".join(reversed(ends))]
 
 
+def _address(tensor: LocalTensor) -> object:
+    """What tensors at one address share."""
+    return tensor.base.key() if isinstance(tensor.base, Sym) else tensor.base
+
+
 @dataclass(slots=True)
 class _QueueState:
-    """Where a queue stands: slots handed out so far, what each is, which are enqueued."""
+    """Where a queue stands: slots handed out so far, what each is, which are enqueued; buffers that the loops around have moved on by."""
 
+    slots: int = 0
     allocated: int = 0
+    turn: Index = 0
     busy: dict[int, str] = field(default_factory=dict)
     order: list[tuple[int, dtypes.DType]] = field(default_factory=list)
 
     def save(self) -> object:
-        return self.allocated, dict(self.busy), list(self.order)
+        return self.allocated, self.turn, dict(self.busy), list(self.order)
 
     def restore(self, state: object) -> None:
         assert isinstance(state, tuple)
-        self.allocated, busy, order = state
+        self.allocated, self.turn, busy, order = state
         self.busy, self.order = dict(busy), list(order)
+
+    def turns(self, state: object) -> int:
+        assert isinstance(state, tuple)
+        allocated, _, busy, _ = state
+        return 0 if busy or self.busy else int(self.allocated - allocated) % self.slots
+
+    def move_on(self, by: Index) -> None:
+        self.turn = self.turn + by
+
+    def turn_back(self, state: object, more: int) -> None:
+        assert isinstance(state, tuple)
+        self.turn = state[1]
+        self.allocated += more

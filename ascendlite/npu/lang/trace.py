@@ -48,6 +48,18 @@ class Lasting(Protocol):
     def stays(self, state: object, where: str) -> None: ...
 
 
+@runtime_checkable
+class Turning(Protocol):
+    """What hands out slots in turn: in a loop, the next round goes on where the last one stopped."""
+
+    def turns(self, state: object) -> int:
+        """Slots that a round, which began in this state, went on by; 0 where the next may begin at the same one."""
+        ...
+
+    def move_on(self, by: Index) -> None: ...
+    def turn_back(self, state: object, more: int) -> None: ...
+
+
 Snapshot = tuple[int, int, list[tuple[Stateful, object]]]  # loops, scalars, and what has a state
 
 
@@ -211,7 +223,10 @@ class Tracer:
     # -- loops and branches
 
     def loop(self, start: Index, stop: Index, step: Index) -> Iterator[Index]:
-        """A loop that stays one: its body is traced, and again to see that it does not depend on what an iteration leaves behind in Python."""
+        """A loop that stays one: its body is traced, and again to see that it does not depend on what an iteration leaves behind in Python.
+
+        Where a round leaves queues at another slot than it found them at, what was traced is dropped, and queues turn with the loop's index.
+        """
         if not isinstance(step, Sym) and step <= 0:
             raise refuse("trace", f"range: the step is {step}; it must be positive", self.here())
         ends = sym.bounds(sym.combine(sym.LT, start, stop))
@@ -239,11 +254,25 @@ class Tracer:
         yield index
         self._close(mark)
         self._stays(before, mark)
+        first = before
+        turning = [(one, by, state) for one, state in before[2] if isinstance(one, Turning) and isinstance(step, int) and (by := one.turns(state))]
+        if turning:
+            del self.words[begin:]
+            self._restore(before)
+            for one, by, _ in turning:
+                one.move_on((index - start) // step * by)
+            first = self._snapshot()
+            self.open.append(mark)
+            yield index
+            self._close(mark)
         middle = len(self.words)
-        self._restore(before)
+        self._restore(first)
         self.open.append(mark)
         yield index
         self._close(mark)
+        rounds = len(range(start, stop, step)) if isinstance(start, int) and isinstance(stop, int) and isinstance(step, int) else 1
+        for one, by, state in turning:
+            one.turn_back(state, by * (rounds - 1))
         if self.words[begin:middle] != self.words[middle:]:
             raise refuse("trace", "the body of ac.range does something else the second time: a Python variable (or a queue) changes from iteration to iteration",
                          site, "compute it from the loop's index (for example slot = i % 2 with AllocSlots), or use Python's range, which unrolls")
