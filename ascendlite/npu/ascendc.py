@@ -10,6 +10,7 @@ from ascendlite.npu.lang.ascendc import *  # noqa: F403
 from ascendlite.npu.lang.ascendc import max as max
 from ascendlite.npu.lang.ascendc import min as min
 from ascendlite.npu.lang.ascendc import range as range
+from ascendlite.npu.lang.ascendc import sqrt as sqrt
 
 __all__ = list(_names.__all__)
 

@@ -101,6 +101,7 @@ from ascendlite.npu.lang.order import (
 from ascendlite.npu.lang.order import max as max
 from ascendlite.npu.lang.order import min as min
 from ascendlite.npu.lang.order import range as range
+from ascendlite.npu.lang.order import sqrt as sqrt
 from ascendlite.npu.lang.params import (
     BinaryRepeatParams,
     DataCopyExtParams,
@@ -157,4 +158,4 @@ __all__ = [
     "RepeatReduceSum", "RoundMode", "Rsqrt", "SELMODE", "Scatter", "Select", "SetAtomicAdd", "SetAtomicMax", "SetAtomicMin", "SetAtomicNone", "SetDeqScale", "SetFlag", "SetHF32Mode",
     "SetValue", "ShiftLeft", "ShiftRight", "Sort", "Sort32", "Sqrt", "Sub", "SubRelu", "SyncAll", "TBuf", "TPipe", "TPosition", "TQue", "TQueBind", "TransDataTo5HD", "TransDataTo5HDParams",
     "Transpose", "UnaryRepeatParams", "WaitFlag", "WholeReduceMax", "WholeReduceMin", "WholeReduceSum", "select",
-]  # not max, min and range: `import *` must not put them before Python's own  # fmt: skip
+]  # not max, min, range and sqrt: `import *` must not put them before Python's own  # fmt: skip

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import Any, overload
 
 from ascendlite.npu.errors import KernelError, refuse
 from ascendlite.npu.lang import sym
@@ -226,18 +228,43 @@ def CeilAlign(a: Index, b: Index) -> Index:
     return (a + b - 1) // b * b
 
 
-def min(a: Index, b: Index, *more: Index) -> Index:
-    """The smallest, also of integers that are known per block or iteration only."""
-    for other in (b, *more):
-        a = sym.minimum(a, other)
-    return a
+Number = Index | float | FloatScalar
 
 
-def max(a: Index, b: Index, *more: Index) -> Index:
-    """The largest, also of integers that are known per block or iteration only."""
-    for other in (b, *more):
-        a = sym.maximum(a, other)
-    return a
+def _extreme(op: str, whole: Callable[[Index, Index], Index], numbers: tuple[Number, ...]) -> Number:
+    """Of integers an expression; where one is a real number that GetValue read, the scalar unit compares."""
+    best, *others = numbers
+    for other in others:
+        real = best if isinstance(best, FloatScalar) else other
+        best = real._with(op, best, other) if isinstance(real, FloatScalar) else whole(best, other)  # type: ignore[arg-type]
+    return best
+
+
+@overload
+def min(a: Index, b: Index, *more: Index) -> Index: ...
+@overload
+def min(a: Number, b: Number, *more: Number) -> Number: ...
+def min(a: Any, b: Any, *more: Any) -> Any:
+    """The smallest: of integers that are known per block or iteration only, too, and of real numbers that GetValue read."""
+    return _extreme("min", sym.minimum, (a, b, *more))
+
+
+@overload
+def max(a: Index, b: Index, *more: Index) -> Index: ...
+@overload
+def max(a: Number, b: Number, *more: Number) -> Number: ...
+def max(a: Any, b: Any, *more: Any) -> Any:
+    """The largest: of integers that are known per block or iteration only, too, and of real numbers that GetValue read."""
+    return _extreme("max", sym.maximum, (a, b, *more))
+
+
+@overload
+def sqrt(x: FloatScalar) -> FloatScalar: ...
+@overload
+def sqrt(x: float) -> float: ...
+def sqrt(x: float | FloatScalar) -> float | FloatScalar:
+    """The square root: of a real number that GetValue read by the scalar unit, of a Python number when the kernel is traced."""
+    return x._with("sqrt", x, 0.0) if isinstance(x, FloatScalar) else math.sqrt(x)
 
 
 def select(condition: Index, a: Index, b: Index) -> Index:
@@ -248,7 +275,8 @@ def select(condition: Index, a: Index, b: Index) -> Index:
 def range(start: Index, stop: Index | None = None, step: Index = 1) -> Iterator[Index]:
     """A loop that stays a loop in the program; its index is an expression. Python's range unrolls instead.
 
-    The body is traced twice, to see that no Python variable carries something from one iteration to the next.
+    The body is traced twice, to see that no Python variable carries something from one iteration to the next, and once more where a queue
+    goes on with its next slot in the next iteration.
     """
     return current().loop(*((0, start) if stop is None else (start, stop)), step)
 
