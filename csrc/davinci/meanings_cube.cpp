@@ -134,22 +134,51 @@ struct ImageStep {
   int64_t pad_left, pad_top, out_w, c0, m_blocks, k_blocks;
   int64_t row, step, item, pad;  // scaled bytes of 32; element; the padding number's bytes
   bool by_row;                   // fractals row by row of A (Zz), else column by column
+  LoopFn turn;                   // of a fractal; null: element by element
 };
 
+// The 16 lines of a fractal that begins at pixel m of the extent and column k of it, one behind the other.
+void image_lines(Core& core, const ImageStep& s, int64_t m, int64_t k, char* to) {
+  const int64_t position = (s.k_start + k) / s.c0;
+  const int64_t fw = position % s.filter_w, fh = position / s.filter_w % s.filter_h, c1 = position / (s.filter_w * s.filter_h);
+  for (int64_t line = 0; line < kSide && m + line < s.m_extent; ++line, to += s.row) {
+    const int64_t pixel = s.m_start + m + line;
+    const int64_t y = pixel / s.out_w * s.stride_h - s.pad_top + fh * s.dilation_h;
+    const int64_t x = pixel % s.out_w * s.stride_w - s.pad_left + fw * s.dilation_w;
+    if (y >= 0 && y < s.h && x >= 0 && x < s.w) {
+      std::memcpy(to, core.at(s.src) + ((c1 * s.h + y) * s.w + x) * s.row, static_cast<size_t>(s.row));
+    } else {
+      for (int64_t i = 0; i < s.c0; ++i) std::memcpy(to + i * s.step, &s.pad, static_cast<size_t>(s.item));
+    }
+  }
+}
+
 void run_load3d(Core& core, const ImageStep& s) {
-  for (int64_t m = 0; m < s.m_extent; ++m)
-    for (int64_t k = 0; k < s.k_extent; k += s.c0) {
-      const int64_t pixel = s.m_start + m, position = (s.k_start + k) / s.c0;
-      const int64_t fw = position % s.filter_w, fh = position / s.filter_w % s.filter_h, c1 = position / (s.filter_w * s.filter_h);
-      const int64_t y = pixel / s.out_w * s.stride_h - s.pad_top + fh * s.dilation_h;
-      const int64_t x = pixel % s.out_w * s.stride_w - s.pad_left + fw * s.dilation_w;
-      const int64_t fractal = s.by_row ? m / kSide * s.k_blocks + k / s.c0 : k / s.c0 * s.m_blocks + m / kSide;
-      char* to = core.at(s.dst) + (fractal * kSide + m % kSide) * s.row;
-      if (y >= 0 && y < s.h && x >= 0 && x < s.w) {
-        std::memcpy(to, core.at(s.src) + ((c1 * s.h + y) * s.w + x) * s.row, static_cast<size_t>(s.row));
-      } else {
-        for (int64_t i = 0; i < s.c0; ++i) std::memcpy(to + i * s.step, &s.pad, static_cast<size_t>(s.item));
+  for (int64_t m = 0; m < s.m_blocks; ++m)
+    for (int64_t k = 0; k < s.k_blocks; ++k) {
+      const int64_t fractal = s.by_row ? m * s.k_blocks + k : k * s.m_blocks + m;
+      image_lines(core, s, m * kSide, k * s.c0, core.at(s.dst) + fractal * kSide * s.row);
+    }
+}
+
+// Pixels are the numbers of a line here; those of the last fractal that are not there become zeros.
+void run_load3d_turned(Core& core, const ImageStep& s) {
+  constexpr int64_t kWidest = 8;  // scale of the mode fp64
+  alignas(64) char lines[kFractal * kWidest] = {};
+  const int64_t strides[] = {0, 0};
+  for (int64_t m = 0; m < s.m_blocks; ++m)
+    for (int64_t k = 0; k < s.k_blocks; ++k) {
+      if ((m + 1) * kSide > s.m_extent) std::memset(lines, 0, sizeof lines);
+      image_lines(core, s, m * kSide, k * s.c0, lines);
+      char* to = core.at(s.dst) + (s.by_row ? k * s.m_blocks + m : m * s.k_blocks + k) * kSide * s.row;
+      if (s.turn) {
+        char* data[] = {to, lines};
+        s.turn(data, strides, 1);
+        continue;
       }
+      for (int64_t x = 0; x < kSide; ++x)
+        for (int64_t y = 0; y < kSide; ++y)
+          std::memcpy(to + x * s.row + y * s.step, lines + y * s.row + x * s.step, static_cast<size_t>(s.item));
     }
 }
 
@@ -160,7 +189,8 @@ void load3d(Building& b) {
                    kPadLeft, kPadRight, kPadTop, kPadBottom, kTranspose, kLayout };
   const int format = b.region(0).dtype;
   if (is_packed(format)) b.refuse(std::string("does not load ") + format_name(format));
-  if (b.arg(kTranspose)) b.refuse("the transposed form is not part of the emulated card");
+  const bool turned = b.arg(kTranspose) != 0;
+  if (turned && item_size(format) != 2) b.refuse("transposes formats of two bytes only");
   ImageStep s{};
   s.h = b.arg(kH), s.w = b.arg(kW), s.k_extent = b.arg(kKExtent), s.m_extent = b.arg(kMExtent), s.k_start = b.arg(kKStart),
   s.m_start = b.arg(kMStart), s.stride_w = b.arg(kStrideW), s.stride_h = b.arg(kStrideH), s.filter_w = b.arg(kFilterW),
@@ -180,7 +210,9 @@ void load3d(Building& b) {
   s.row = kBlockBytes * b.numerics.scale(), s.step = item_size(format) * b.numerics.scale(), s.item = item_size(b.numerics.held(format));
   store_number(reinterpret_cast<char*>(&s.pad), b.numerics.held(format), b.real(0), 0, false);
   s.by_row = b.region(0).memory == kL0A && b.arg(kLayout) == 0;
-  b.add<run_load3d>(s);
+  if (!turned) return b.add<run_load3d>(s);
+  s.turn = b.numerics.wide() ? nullptr : find_loop("davinci.turn16", 0);
+  b.add<run_load3d_turned>(s);
 }
 
 // ---- Mmad ----

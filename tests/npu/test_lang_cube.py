@@ -194,6 +194,36 @@ def test_im2col_makes_a_convolution_a_product(stride: tuple[int, int], padding: 
     np.testing.assert_array_equal(out.reshape(expected.shape), expected)
 
 
+@pytest.mark.parametrize("stride", ((1, 1), (2, 1)))
+def test_im2col_transposed_makes_a_filter_s_gradient_a_product(stride: tuple[int, int]) -> None:
+    h, w, channels, taps, filters = 5, 7, 32, (3, 2), 16
+    out_h, out_w = (h + 2 - 3) // stride[0] + 1, (w - 2) // stride[1] + 1  # a row of zeros above and below
+    pixels, first = out_h * out_w, 16
+    image, gradient = numbers(18, "f16", 2, h, w, 16), numbers(19, "f16", pixels - first, filters)
+
+    @npu.kernel(kind="aic")
+    def correlate(out, image, gradient):
+        il, gl = alloc(L1, half, 2 * h * w * 16), alloc(L1, half, up(pixels - first) * filters)
+        a0, b0, c0 = alloc(L0A, half, up(pixels - first) * 10 * 16), alloc(L0B, half, up(pixels - first) * filters), alloc(L0C, f32, 10 * 16 * filters)
+        ac.DataCopy(il, ac.GlobalTensor(image), 2 * h * w * 16)
+        ac.DataCopy(gl, ac.GlobalTensor(gradient), ac.Nd2NzParams(pixels - first, filters))
+        after(ac.HardEvent.MTE2_MTE1)
+        ac.Load3D(a0, il, (h, w, channels), pixels - first, 10 * 16, first, 2 * 16, filter=taps, stride=stride, padding=(0, 0, 1, 1), trans=True)
+        ac.LoadB(b0, gl, pixels - first, filters)
+        after(ac.HardEvent.MTE1_M)
+        ac.Mmad(c0, a0, b0, 10 * 16, filters, pixels - first)
+        after(ac.HardEvent.M_FIX)
+        ac.Fixpipe(ac.GlobalTensor(out), c0, 10 * 16, filters)
+
+    out = np.zeros((10 * 16, filters), np.float32)
+    correlate[1](out, image, gradient)
+    padded = np.pad(image.astype(np.float64), ((0, 0), (1, 1), (0, 0), (0, 0)))
+    windows = [padded[c, i:, j:][: (out_h - 1) * stride[0] + 1 : stride[0], : (out_w - 1) * stride[1] + 1 : stride[1]].reshape(pixels, 16)
+               for c in (0, 1) for i in range(3) for j in (0, 1)]
+    columns = np.concatenate(windows, 1)[first:, 2 * 16 :]
+    np.testing.assert_array_equal(out, columns.T @ gradient.astype(np.float64))
+
+
 def test_fractals_move_one_by_one_and_l1_is_filled() -> None:
     a = numbers(17, "f16", 32, 16)
 
@@ -226,4 +256,14 @@ def test_im2col_refuses_what_its_fields_do_not_hold(what: str, given: dict[str, 
         ac.Load3D(alloc(L0A, half, 16 * 16), alloc(L1, half, 8 * 8 * 16), (8, 8, 16), 16, 16, **{"filter": (1, 1), **given})
 
     with pytest.raises(npu.KernelError, match=rf"R23.*{what}"):
+        load.check(np.zeros(8, np.float16))
+
+
+@pytest.mark.parametrize(("memory", "dtype"), [(L0B, half), (L0A, f32)])
+def test_im2col_is_transposed_to_l0a_in_formats_of_two_bytes(memory: Any, dtype: Any) -> None:
+    @npu.kernel(kind="aic")
+    def load(image):
+        ac.Load3D(alloc(memory, dtype, 16 * 16), alloc(L1, dtype, 8 * 8 * 16), (8, 8, 16), 16, 16, filter=(1, 1), trans=True)
+
+    with pytest.raises(npu.KernelError, match="R22.*trans is not there"):
         load.check(np.zeros(8, np.float16))

@@ -172,8 +172,8 @@ def _fields_3d(**fields: tuple[Index, ...]) -> None:
 
 def Load3D(dst: LocalTensor, src: LocalTensor, image: tuple[Index, Index, int], m: Index, k: Index, m_start: Index = 0, k_start: Index = 0, *,
            filter: tuple[int, ...], stride: tuple[int, ...] = (1, 1), dilation: tuple[int, ...] = (1, 1),
-           padding: tuple[Index, Index, Index, Index] = (0, 0, 0, 0), pad: float = 0.0) -> None:
-    """im2col of an image NC1HWC0 in L1: m x k of its matrix to L0A, or k x m of it to L0B.
+           padding: tuple[Index, Index, Index, Index] = (0, 0, 0, 0), pad: float = 0.0, trans: bool = False) -> None:
+    """im2col of an image NC1HWC0 in L1: m x k of its matrix to L0A, or k x m of it to L0B; trans: k x m to L0A, for formats of 2 bytes.
 
     image: (h, w, channels); filter, stride, dilation: (h, w); padding: (left, right, top, bottom). Row: output pixel; column:
     ((c1 * filter_h + fh) * filter_w + fw) * c0 + c. Raises R23 for numbers that the instruction's fields do not hold (ROOM_3D).
@@ -189,12 +189,14 @@ def Load3D(dst: LocalTensor, src: LocalTensor, image: tuple[Index, Index, int], 
     _fields_3d(image=(h, w), stride=stride, filter=filter, dilation=dilation, padding=padding, extension=(m, k))
     _offset("Load3D", "k_start", k_start, c0)
     _offset("Load3D", "m_start", m_start, 16)
-    to = _up(m, 16) * _up(k, c0) * size
+    to = _up(m, 16) * _up(k, c0) * size  # of either form: trans is of 2-byte formats, whose c0 is 16
     of = h * w * int(_up(channels, c0)) * size
     check_room(tracer, "Load3D", "dst", dst, sym.bounds(to)[1])
     check_room(tracer, "Load3D", "src", src, sym.bounds(of)[1])
+    if trans and (size != 2 or dst.memory is not Memory.L0A):
+        raise refuse("R22", f"Load3D: trans is not there for {src.dtype.name} to {dst.memory.name}", tracer.here(), "formats of 2 bytes are transposed to L0A")
     node = tracer.table.node
-    args = (h, w, channels, k, m, k_start, m_start, stride[1], stride[0], filter[1], filter[0], dilation[1], dilation[0], *padding, 0,
+    args = (h, w, channels, k, m, k_start, m_start, stride[1], stride[0], filter[1], filter[0], dilation[1], dilation[0], *padding, int(trans),
             _layout(tracer) if dst.memory is Memory.L0A else 0, 1)
     operands = dst.words(WRITE) + (node(to), 0) + src.words(READ) + (node(of), 0)
     tracer.emit(opcode, int(Pipe.MTE1), 2, operands, tuple(map(node, args)), (1, *float_words(pad)))

@@ -97,8 +97,8 @@ CUBE = (
                 cores=("aic",),
                 doc="im2col: src is an image NC1HWC0 of l1_h x l1_w x channels. Row m of the matrix is output pixel m (row-major), column"
                     " k = ((c1 * filter_h + fh) * filter_w + fw) * c0 + c. Rows m_start.. of m_extent and columns k_start.. of k_extent go to"
-                    " L0A, or, as k x m, to L0B. Outside of the image: floats[0]. Fields: l1_h, l1_w 1..32767; stride 1..63; filter, dilation 1..255;"
-                    " padding 0..255; extents 1..65535; m_start a multiple of 16, k_start of c0 (R23)."),
+                    " L0A, or, as k x m, to L0B; transpose 1: k x m to L0A (2-byte formats). Outside of the image: floats[0]. Fields: l1_h, l1_w"
+                    " 1..32767; stride 1..63; filter, dilation 1..255; padding 0..255; extents 1..65535; m_start a multiple of 16, k_start of c0 (R23)."),
     Instruction("Mmad", Pipe.M, "mmad", "mmad",
                 (Operand("c", (L0C,), WRITE, 1024), Operand("a", (L0A,)), Operand("b", (L0B,)), Operand("bias", (BT,))), _MMAD,
                 ("m", "n", "k", "init", "unit_flag", "hf32", "layout"), cores=("aic",),
