@@ -55,12 +55,16 @@ CONVOLUTIONS: dict[str, tuple[Layer, tuple[tuple[int, ...], ...]]] = {
     "strided, over two blocks of channels": (lambda x, w: al.conv2d(x, w, stride=2), ((2, 20, 9, 10), (5, 20, 3, 2))),
     "groups": (lambda x, w: al.conv2d(x, w, groups=4, padding=1, dilation=2), ((1, 4, 12, 11), (8, 1, 3, 3))),
     "each channel alone": (lambda x, w: al.conv2d(x, w, groups=40, padding=1, stride=2), ((1, 40, 6, 5), (40, 1, 3, 3))),
+    "five channels alone": (lambda x, w: al.conv2d(x, w, groups=5), ((2, 5, 6, 5), (5, 1, 3, 2))),
     "a long line": (lambda x, w: al.conv1d(x, w, padding=2, stride=3), ((2, 5, 700), (6, 5, 5))),
     "volumes": (lambda x, w: al.conv3d(x, w, padding=1, stride=2), ((1, 3, 5, 6, 7), (4, 3, 3, 2, 2))),
     "more channels than a tile": (lambda x, w: al.conv2d(x, w, padding=4), ((1, 3, 20, 40), (130, 3, 5, 5))),
     "more zeros than the filter": (lambda x, w: al.conv2d(x, w, padding=3), ((1, 3, 5, 6), (4, 3, 2, 1))),
     "transposed": (lambda x, w, b: al.conv_transpose2d(x, w, b, stride=2, padding=1, output_padding=1), ((2, 3, 5, 6), (3, 4, 3, 3), (4,))),
     "transposed, beyond the filter": (lambda x, w: al.conv_transpose2d(x, w, stride=3, output_padding=2, groups=2), ((2, 4, 5, 6), (4, 2, 1, 1))),
+    "single pixels": (lambda x, w: al.conv2d(x, w), ((3, 20, 5, 7), (18, 20, 1, 1))),
+    "groups of some channels": (lambda x, w: al.conv2d(x, w, groups=3, padding=1), ((2, 15, 6, 6), (12, 5, 3, 3))),
+    "a long filter": (lambda x, w: al.conv2d(x, w, padding=(3, 10)), ((1, 20, 9, 50), (40, 20, 7, 21))),
 }
 
 
@@ -70,11 +74,30 @@ def test_convolutions_and_their_gradients(name: str, mode: str) -> None:
     check(f, *shapes)
 
 
+@pytest.mark.parametrize("name", CONVOLUTIONS)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_convolutions_of_short_floats(dtype: str) -> None:
-    for name in ("plain", "groups", "a long line", "transposed"):
-        f, shapes = CONVOLUTIONS[name]
-        check(f, *shapes, dtype=dtype)
+def test_convolutions_of_short_floats(dtype: str, name: str) -> None:
+    f, shapes = CONVOLUTIONS[name]
+    check(f, *shapes, dtype=dtype)
+
+
+@pytest.mark.parametrize("name", ["strided, over two blocks of channels", "groups of some channels", "volumes"])
+def test_filters_of_short_floats_have_their_gradient_in_every_mode(name: str, mode: str) -> None:
+    f, shapes = CONVOLUTIONS[name]
+    check(f, *shapes, dtype="float16")
+
+
+def test_a_filter_s_gradient_reads_the_image_s_columns_once() -> None:
+    """Not once a position of the filter."""
+    x, w = (al.empty(*s, dtype=al.float16, device="meta", requires_grad=True) for s in ((8, 32, 14, 14), (32, 1, 3, 3)))
+    told = al.npu.estimate(lambda x, w: al.conv2d(x, w, padding=1, groups=32).sum().backward(), x, w)
+    assert told.by_name()["conv_weight"][0] == 1
+    assert "matmul" not in told.by_name()
+
+
+def test_filters_of_single_pixels_are_a_product() -> None:
+    x, w = (al.empty(*s, dtype=al.float16, device="meta") for s in ((8, 64, 14, 14), (32, 64, 1, 1)))
+    assert ["matmul"] == [row.name for row in al.npu.estimate(al.conv2d, x, w).rows]
 
 
 NORMS: dict[str, tuple[Layer, tuple[int, ...]]] = {

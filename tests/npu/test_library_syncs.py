@@ -63,6 +63,12 @@ def convolutions() -> None:
     al.conv2d(tensor(1, 130, 8, 8, dtype=al.float16), tensor(300, 130, 5, 5, dtype=al.float16))
 
 
+def filters() -> None:
+    for size, channels, outputs, groups in (((60, 70), 40, 48, 1), ((30, 30), 96, 96, 96), ((12, 300), 70, 20, 1)):
+        x, w = tensor(3, channels, *size, dtype=al.float16), tensor(outputs, channels // groups, 3, 3, dtype=al.float16).requires_grad_()
+        al.conv2d(x, w, padding=1, groups=groups).sum().backward()
+
+
 def channels() -> None:
     x, weight, bias = tensor(300, 64, 20, 20).requires_grad_(), tensor(64).requires_grad_(), tensor(64).requires_grad_()
     al.nn.functional.batch_norm(x, None, None, weight, bias, training=True).sum().backward()
@@ -264,7 +270,7 @@ def scans() -> None:
 
 
 CALLS: dict[str, Callable[[], None]] = {
-    f.__name__: f for f in (pointwise, spreads, products, convolutions, channels, pools, copies, rows, long_rows, reductions, losses, tables, optimizers, attention, rotary,
+    f.__name__: f for f in (pointwise, spreads, products, convolutions, filters, channels, pools, copies, rows, long_rows, reductions, losses, tables, optimizers, attention, rotary,
                             draws, ranks, long_ranks, choices, scans, chosen_rows, matrices, groups)
 }
 
@@ -276,7 +282,7 @@ NEEDLESS = ("work.new_stat()", "Duplicate(made, 0.0, self.size)", "a row that is
 
 # Calls that launch further kernels, at sizes that need not show what these need: the modules whose syncs are looked at.
 BY_DATA = ("groups", "long_ranks")  # data decide the flow: checked along the ends of what is declared and a typical value, and never called proved
-ONLY = {"choices": ("nonzeros",), "long_ranks": ("longsort", "longpicks"), "scans": ("scan_tiles",), "long_rows": ("row_parts", "streams", "tiles"), "groups": ("grouped",), "channels": ("channels",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
+ONLY = {"choices": ("nonzeros",), "long_ranks": ("longsort", "longpicks"), "scans": ("scan_tiles",), "long_rows": ("row_parts", "streams", "tiles"), "groups": ("grouped",), "channels": ("channels",), "filters": ("filter_gradient",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
 
 
 def lines_at(site: Site) -> str:

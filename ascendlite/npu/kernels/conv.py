@@ -1,7 +1,8 @@
 """Convolutions of 1 to 3 dimensions and their gradients as products on the cube: what is laid out how, and which kernel runs.
 
 Forward: `convolution` (Load3D). Gradient of the input, and transposed convolution: the same of the gradient with zeros between its elements
-and the filter turned round. Gradient of the weight: one product a filter position, of the gradient with the image shifted by it.
+and the filter turned round. Gradient of the weight: `filter_gradient`; in float32 one product a filter position, of the gradient with the image
+shifted by it.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from ascendlite.core import Tensor, _core, no_grad
-from ascendlite.npu.kernels import copies, kernel_for, products
-from ascendlite.npu.kernels.convolution import BLOCK, ROOM_3D, Shape, Tiles, Triple, convolution, taken, tiles_of
+from ascendlite.npu.kernels import copies, kernel_for, product_plans, products
+from ascendlite.npu.kernels.convolution import BLOCK, ROOM_3D, Shape, Triple, best_tiles, convolution, cores_for, taken
+from ascendlite.npu.kernels.filter_gradient import C0, best_plan, filter_gradient, rows_of
 from ascendlite.npu.runtime import hf32
 from ascendlite.npu.runtime.device import state
 from ascendlite.npu.runtime.launch import launch
 
 Pads = Sequence[tuple[int, int]]
 _FLOAT32: Final = _core.DTYPE_NAMES["float32"]
+LEAST_ROW: Final = 64  # bytes of channels that are worth moving as a row: shorter ones are moved for all filters at once
 SPLITS: Final = 2048  # pixels that are worth a core when a weight gradient's sum is dealt out
 
 
@@ -101,13 +104,13 @@ def weight_matrix(w: Tensor, c0: int, bias: Tensor | None, turned: bool) -> Tens
 
 
 def _turned(w: Tensor) -> Tensor:
-    """(G, O, C, KD, KH, KW) with the filter's positions in reverse order. They change places by rows of channels, which lie together for that."""
+    """(G, O, C, KD, KH, KW) with the filter's positions in reverse order: rows of the channels of all filters change places."""
     G, O, C, *kernel = w.shape
-    rows = w.permute(0, 1, 3, 4, 5, 2).contiguous().reshape(G * O, math.prod(kernel), C)
-    out: Tensor = _core.empty(rows.shape, dtype=w.dtype, device=w.device)
-    for tap in range(rows.shape[1]):
-        out[:, tap].copy_(rows[:, rows.shape[1] - 1 - tap])
-    turned: Tensor = out.reshape(G, O, *kernel, C).permute(0, 1, 5, 2, 3, 4)
+    taps, order = math.prod(kernel), (0, 1, 3, 4, 5, 2) if C * w.itemsize >= LEAST_ROW else (3, 4, 5, 0, 1, 2)
+    rows = w.permute(*order)
+    shape, back = rows.shape, [order.index(d) for d in range(6)]
+    rows = rows.reshape(G * O, taps, C) if order[0] == 0 else rows.reshape(1, taps, G * O * C)
+    turned: Tensor = rows.index_select(1, _core.arange(taps - 1, -1, -1, device=w.device)).reshape(shape).permute(*back)
     return turned
 
 
@@ -116,23 +119,26 @@ def _merge(groups: int, channels: int, c0: int) -> int:
     return max(m for m in range(1, max(1, c0 // channels) + 1) if groups % m == 0)
 
 
+def _same(m: int, like: Tensor) -> Tensor:
+    """(m, m): where the first number is the second."""
+    numbers: Tensor = _core.arange(m, dtype=_FLOAT32, device=like.device)
+    same: Tensor = numbers.reshape(m, 1) == numbers
+    return same
+
+
 def _joined(w: Tensor, m: int) -> Tensor:
     """Filters of m groups as those of one, with zeros between channels of different groups."""
     if m == 1:
         return w
     G, O, C, *kernel = w.shape
     out = _zeros((G // m, m, O, m, C, *kernel), w)
-    w = w.reshape(G // m, m, O, C, *kernel)
-    for i in range(m):
-        out[:, i, :, i].copy_(w[:, i])
+    out.diagonal(0, 1, 3).movedim(-1, 1).copy_(w.reshape(G // m, m, O, C, *kernel))
     return out.reshape(G // m, m * O, m * C, *kernel)
 
 
-def _convolve(y: Tensor, x: Tensor, w: Tensor, bias: Tensor | None, stride: Triple, before: Sequence[int], dilation: Triple, spread: Triple, turned: bool) -> Any:
-    """y = w * x, for x (N, C, D, H, W) with zeros between its elements, w (G, O, C / G, KD, KH, KW) and any zeros `before`; or not taken."""
-    c0, groups = BLOCK // x.itemsize, w.shape[0]
-    m = _merge(groups, w.shape[2], c0)
-    groups, kernel, out = groups // m, _three(w.shape[3:], 1), _three(y.shape[2:], 1)
+def _geometry(x: Tensor, groups: int, outputs: int, kernel: Triple, stride: Triple, before: Sequence[int], dilation: Triple, spread: Triple, out: Triple,
+              bias: bool) -> tuple[Shape, list[tuple[int, int]]]:
+    """A convolution of x (N, C, D, H, W) with zeros between its elements, and the zeros around it that Load3D does not make: those lie in GM."""
     pads, inside = [], []
     for d in range(3):
         reach = (kernel[d] - 1) * dilation[d] + 1
@@ -141,18 +147,33 @@ def _convolve(y: Tensor, x: Tensor, w: Tensor, bias: Tensor | None, stride: Trip
         inside.append(max(0, min(before[d], most)))
         pads.append((before[d] - inside[d], max(0, after - most) if d else after))
     size: Triple = tuple(low + (n - 1) * s + 1 + high for n, s, (low, high) in zip(x.shape[2:], spread, pads, strict=True))  # type: ignore[assignment]
-    s = Shape(x.shape[0] * groups, groups, -(-m * w.shape[2] // c0), m * w.shape[1], size, kernel, stride, dilation, (inside[1], inside[2]), out,
-              bias is not None, x.dtype.name == "float32" and hf32.conv.allow_hf32)
-    tiles = tiles_of(s, x.itemsize) if taken(s) and min(size) > 0 else None
+    channels = -(-x.shape[1] // groups // (BLOCK // x.itemsize))
+    rounded = x.dtype.name == "float32" and hf32.conv.allow_hf32
+    return Shape(x.shape[0] * groups, groups, channels, outputs, size, kernel, stride, dilation, (inside[1], inside[2]), out, bias, rounded), pads
+
+
+def _single_pixels(y: Tensor, x: Tensor, w: Tensor, stride: Triple, before: Sequence[int], spread: Triple) -> Any:
+    """y = w * x for filters (1, O, C, 1, 1, 1) that take each pixel by itself: a plain product; or not taken."""
+    pixels, plain = math.prod(x.shape[2:]), (stride, tuple(before), spread) == ((1, 1, 1), (0, 0, 0), (1, 1, 1))
+    if w.shape[0] > 1 or math.prod(w.shape[3:]) > 1 or not plain or math.prod(y.shape[2:]) != pixels or pixels > products.LONGEST_ROW:
+        return NotImplemented
+    return products.multiply(y.detach().reshape(*y.shape[:2], pixels), w.reshape(w.shape[1:3]), x.reshape(*x.shape[:2], pixels), switch=hf32.conv)
+
+
+def _convolve(y: Tensor, x: Tensor, w: Tensor, bias: Tensor | None, stride: Triple, before: Sequence[int], dilation: Triple, spread: Triple, turned: bool) -> Any:
+    """y = w * x, for x (N, C, D, H, W) with zeros between its elements, w (G, O, C / G, KD, KH, KW) and any zeros `before`; or not taken."""
+    if bias is None and _single_pixels(y, x, w, stride, before, spread) is None:
+        return None
+    c0 = BLOCK // x.itemsize
+    m = _merge(w.shape[0], w.shape[2], c0)
+    groups = w.shape[0] // m
+    s, pads = _geometry(x, groups, m * w.shape[1], _three(w.shape[3:], 1), stride, before, dilation, spread, _three(y.shape[2:], 1), bias is not None)
+    tiles = best_tiles(s, x.dtype.name, state.chip) if taken(s) and min(s.size) > 0 else None
     if tiles is None:
         return NotImplemented
     image, weights = blocked(x, groups, c0, pads, spread), weight_matrix(_joined(w, m), c0, bias, turned)
-    launch(convolution, image.reshape(-1), weights.reshape(-1), y.reshape(-1), s, tiles, blocks=_cores(s, tiles), name="conv")
+    launch(convolution, image.reshape(-1), weights.reshape(-1), y.reshape(-1), s, tiles, blocks=cores_for(s, tiles, state.chip), name="conv")
     return None
-
-
-def _cores(s: Shape, t: Tiles) -> int:
-    return min(state.chip.aic, s.images * s.out[0] * -(-s.outputs // 128) * -(-s.out[1] // t.rows) * -(-s.out[2] // t.columns))
 
 
 def _filters(w: Tensor, groups: int) -> Tensor:
@@ -203,9 +224,49 @@ def _conv_weight(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs:
     if x.dtype.name not in products.FORMATS or y.dtype is not x.dtype or not outputs[0].numel() or not x.numel() or not y.numel():
         return NotImplemented
     with no_grad():
-        stride, padding, dilation = _three(attrs[0], 1), _three(attrs[1], 0), _three(attrs[2], 1)
-        _shifted_products(outputs[0], _lifted(x), _lifted(y), stride, padding, dilation, groups, _three(attrs[4], 1))
+        places = (_three(attrs[0], 1), _three(attrs[1], 0), _three(attrs[2], 1), groups, _three(attrs[4], 1))
+        if _turned_columns(outputs[0], _lifted(x), _lifted(y), *places) is NotImplemented:
+            _shifted_products(outputs[0], _lifted(x), _lifted(y), *places)
     return None
+
+
+def _turned_columns(dw: Tensor, x: Tensor, y: Tensor, stride: Triple, padding: Triple, dilation: Triple, groups: int, kernel: Triple) -> Any:
+    """dw as one product, of the image's columns with y; in formats of 2 bytes, which Load3D turns."""
+    if x.itemsize != C0 // 8:
+        return NotImplemented
+    m = _merge(groups, x.shape[1] // groups, C0)
+    merged, outs, ins = groups // m, y.shape[1] // groups, x.shape[1] // groups
+    s, pads = _geometry(x, merged, m * outs, kernel, stride, padding, dilation, (1, 1, 1), _three(y.shape[2:], 1), False)
+    plan = best_plan(s, x.dtype.name, state.chip) if taken(s) and min(s.size) > 0 else None
+    if plan is None:
+        return NotImplemented
+    rows, image = rows_of(s), blocked(x, merged, C0, pads, (1, 1, 1))
+    parts: Tensor = _core.empty((plan.parts, merged, rows, m * outs), dtype=_FLOAT32, device=x.device)
+    launch(filter_gradient, image.reshape(-1), y.contiguous().reshape(-1), parts.reshape(-1), s, plan, name="conv_weight")
+    sums = parts[0]
+    if plan.parts > 1:
+        sums = _core.empty(tuple(sums.shape), dtype=_FLOAT32, device=x.device)
+        product_plans.join(parts.reshape(-1), sums.reshape(-1), sums.numel(), plan.parts)
+    _unblocked(dw.reshape(merged, m, outs, ins, *kernel), sums.reshape(merged, kernel[0], s.channels, *kernel[1:], C0, m, outs))
+    return None
+
+
+def _unblocked(dw: Tensor, sums: Tensor) -> None:
+    """dw (G, M, O, C, KD, KH, KW) = sums (G, KD, C1, KH, KW, c0, M, O): a channel of merged groups has its own group's outputs only."""
+    m, outs, ins = dw.shape[1:4]
+    if m > 1:
+        pairs = sums[:, :, 0, :, :, : m * ins].unflatten(4, (m, ins))  # (G, KD, KH, KW, M, C, M, O)
+        if outs == ins == 1:  # single numbers are not copied one by one
+            own = pairs.squeeze(7).squeeze(5).masked_fill(_same(m, sums).logical_not(), 0.0).sum(5, keepdim=True).unsqueeze(5).movedim(4, -1)
+        else:
+            own = pairs.diagonal(0, 4, 6)
+        dw.copy_(own.permute(0, 6, 5, 4, 1, 2, 3))  # (G, KD, KH, KW, C, O, M) before
+        return
+    full, body = ins // C0, sums[:, :, :, :, :, :, 0].permute(0, 6, 2, 5, 1, 3, 4)  # (G, O, C1, c0, KD, KH, KW)
+    if full:
+        dw[:, 0, :, : full * C0].unflatten(2, (full, C0)).copy_(body[:, :, :full])
+    if ins % C0:
+        dw[:, 0, :, full * C0 :].copy_(body[:, :, full, : ins % C0])
 
 
 def _shifted_products(dw: Tensor, x: Tensor, y: Tensor, stride: Triple, padding: Triple, dilation: Triple, groups: int, kernel: Triple) -> None:
