@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -62,3 +63,20 @@ def test_softmax_of_other_dims_is_off_the_ai_cpu(dim: int, _numerics: None) -> N
         assert not [t.name for t in p.tasks if t.kind == "AI_CPU"]
         for a, e in zip(actual, _results(lambda t, call=call: call(t, dim).cos(), x), strict=True):
             np.testing.assert_allclose(a.cpu().numpy(), e.numpy(), 1e-5, 1e-6)
+
+
+@pytest.mark.parametrize("name, function", [("sin", math.sin), ("cos", math.cos), ("erfc", math.erfc)])
+def test_every_half_gives_the_half_that_is_nearest_to_the_value(name: str, function: Callable[[float], float]) -> None:
+    """To 3 % of half an ulp."""
+    x = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    x = x[np.isfinite(x)]
+    expected = np.array([function(float(v)) for v in x])
+    actual = getattr(al, name)(al.tensor(x).npu()).cpu().numpy().astype(np.float64)
+    np.testing.assert_allclose(actual, expected, 1.03 * 2**-11, 1.03 * 2**-25)
+    assert np.array_equal(np.signbit(actual[x == 0]), np.signbit(expected[x == 0]))
+
+
+@pytest.mark.parametrize("name", ["sin", "cos", "erfc"])
+def test_halves_that_are_no_numbers_or_endless_give_what_the_cpu_gives(name: str) -> None:
+    x = al.tensor([np.inf, -np.inf, np.nan], dtype=al.float16)
+    np.testing.assert_array_equal(getattr(al, name)(x.npu()).cpu().numpy(), getattr(al, name)(x).numpy())

@@ -14,8 +14,14 @@ SAME: dict[str, Made] = {
     "uniform": lambda device, dtype: al.rand(1003, dtype=dtype, device=device),
     "narrow uniform": lambda device, dtype: al.empty(70, 9, dtype=dtype, device=device).uniform_(-2.5, 3.0),
     "bernoulli": lambda device, dtype: al.zeros(999, dtype=dtype, device=device).bernoulli_(0.3),
+    "likely bernoulli": lambda device, dtype: al.zeros(999, dtype=dtype, device=device).bernoulli_(0.8),
+    "even bernoulli": lambda device, dtype: al.zeros(999, dtype=dtype, device=device).bernoulli_(0.5),
+    "sure bernoulli": lambda device, dtype: al.zeros(99, dtype=dtype, device=device).bernoulli_(1.0),
+    "never bernoulli": lambda device, dtype: al.zeros(99, dtype=dtype, device=device).bernoulli_(0.0),
     "chances": lambda device, dtype: al.bernoulli((al.arange(500, dtype=dtype) / 500).to(device)),
     "dropout": lambda device, dtype: al.dropout(al.ones(77, 31, dtype=dtype, device=device), 0.4),
+    "much dropout": lambda device, dtype: al.dropout(al.ones(77, 31, dtype=dtype, device=device), 0.9),
+    "hardly any dropout": lambda device, dtype: al.dropout(al.ones(77, 31, dtype=dtype, device=device), 1e-9),
 }
 CLOSE: dict[str, Made] = {
     "normal": lambda device, dtype: al.randn(5000, dtype=dtype, device=device),

@@ -16,6 +16,7 @@ from ascendlite.npu.kernels.divisions import divisions
 from ascendlite.npu.kernels.expression import ITEMSIZE, Plan, Turns, Value, cast, constant, maximum, where
 from ascendlite.npu.kernels.formulas import BITS, CHOICES, FLOAT, LOGIC, MASKS, NATIVE, OF_BOOLS, TESTS
 from ascendlite.npu.kernels.functions import FUNCTIONS, SIGNS
+from ascendlite.npu.kernels.halves import HALVES
 from ascendlite.npu.kernels.pairs import PAIRS, of_pairs
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.tiles import core_count, my_tiles
@@ -40,6 +41,11 @@ class Job:
     store: str
     compute: str
 
+    @property
+    def short(self) -> bool:
+        """Whether the formula is that of float16 tensors."""
+        return self.formula in HALVES and self.loads == ("f16",) and self.store == "f16"
+
     def plan(self, operands: Sequence[Any]) -> Plan:
         """The formula as instructions; operands: numbers, and something else for each tensor."""
         if self.compute == "i64" and self.formula in PAIRS:
@@ -47,7 +53,7 @@ class Job:
             return Plan(words, stored(of_pairs(self.formula, [x if x.format == "i64" else widened(x, "f16") for x in words], operands), self.store))
         if self.formula == "fill":
             return Plan((), stored(constant(operands[0], Value("input", self.compute)), self.store))
-        formula, inputs = FORMULAS[self.formula], [Value("input", f) for f in self.loads]
+        formula, inputs = (HALVES if self.short else FORMULAS)[self.formula], [Value("input", f) for f in self.loads]
         tiles = iter(inputs)
         values: list[Value | float] = []
         for k, operand in enumerate(operands):

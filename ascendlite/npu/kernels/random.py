@@ -16,7 +16,7 @@ from ascendlite.npu import ascendc as ac
 from ascendlite.npu import wide
 from ascendlite.npu.kernels import copies, kernel_for
 from ascendlite.npu.kernels.elementwise import BANK_SHIFT, LOADS, blocks_for, exact, number, stored, stream_plan, tile_of, widened, window
-from ascendlite.npu.kernels.expression import Plan, Value, absolute, cast, constant, eq, ln, rint, shifted, sqrt, where
+from ascendlite.npu.kernels.expression import Plan, Value, absolute, cast, constant, eq, ln, maximum, minimum, rint, shifted, sqrt, where
 from ascendlite.npu.kernels.formulas import Formula, polynomial
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.tiles import my_tiles, scratch
@@ -82,14 +82,33 @@ def _if_below(word: Value, chance: Value | float, yes: Value, no: Value) -> Valu
     return where(gap < 0.0, yes, where(gap > 0.0, no, where(lower < rest, yes, no)))
 
 
+def _below(word: Value, limit: int) -> tuple[Value, bool]:
+    """(mask, whether it is set where word < limit, rather than where it is not), for 0 < limit < 2^32.
+
+    The words are read with a sign: those of one side, which does not reach over the change of sign, are what a clamp to it leaves alone.
+    """
+    half = 1 << 31
+    low, high = (0, limit - 1) if limit <= half else (limit - 2 * half, -1)
+    return eq(minimum(maximum(word, low), high), word), limit <= half
+
+
+def _chosen(word: Value, limit: int, yes: Value, no: Value) -> Value:
+    """yes where word < limit, else no."""
+    mask, below = _below(word, limit)
+    return where(mask, yes, no) if below else where(mask, no, yes)
+
+
 def _bernoulli(word: Value, chance: Value | float, store: str) -> Value:
     like = Value("input", "f32")
-    return _if_below(word, chance, constant(1.0, like), constant(0.0, like))
+    yes, no = constant(1.0, like), constant(0.0, like)
+    limit = 0 if isinstance(chance, Value) else math.ceil(chance * 2.0**32)
+    return _chosen(word, limit, yes, no) if 0 < limit < 1 << 32 else _if_below(word, chance, yes, no)
 
 
 def _dropout(word: Value, x: Value, p: float, store: str) -> Value:
     """0 where a word is below p, else x / (1 - p)."""
-    return _if_below(word, math.floor(p * 2.0**32) * 2.0**-32, constant(0.0, x), x * (1.0 / (1.0 - p)))
+    limit, zero, kept = math.floor(p * 2.0**32), constant(0.0, x), x * (1.0 / (1.0 - p))
+    return _chosen(word, limit, zero, kept) if limit > 0 else _if_below(word, 0.0, zero, kept)
 
 
 RULES: Final[dict[str, Formula]] = {"uniform": _uniform, "exponential": _exponential, "bernoulli": _bernoulli, "dropout": _dropout}
