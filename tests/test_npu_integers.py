@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -141,3 +142,32 @@ def test_32_bit_integers_are_divided_exactly(name: str, numerics: str) -> None:
             check(lambda t: getattr(al, name)(t, k), a)  # noqa: B023
     with pytest.raises(RuntimeError, match="ZeroDivision"):
         getattr(al, name)(al.tensor(a).npu(), al.zeros(3000, dtype=al.int32, device="npu"))
+
+
+@pytest.mark.parametrize("name", ["floor_divide", "remainder", "fmod"])
+def test_64_bit_integers_are_divided_exactly(name: str) -> None:
+    x, y = long(0), long(1)
+    near = np.concatenate([y[-3501:-500] // 3 * 3 + k for k in (-1, 0, 1)])  # quotients whole but for one
+    for a, b in ((x, y), (near, np.full_like(near, 3)), (near, np.repeat(y[-3501:-500] // 3, 3)), (y, x)):
+        b = np.where(b == 0, 1, b)
+        check(getattr(al, name), a, b)
+    check(lambda t: getattr(al, name)(t, 7), x)
+    check(lambda t: getattr(al, name)(t, -(2**40)), x)
+
+
+@pytest.mark.parametrize("to", ["int8", "uint8"])
+def test_casts_to_bytes_keep_the_low_byte(to: str, mode: str) -> None:
+    for dtype in (*INTEGERS, *(["int64"] if mode == "device" else [])):
+        small = draw("int32", 5).astype(dtype)
+        check(lambda t: t.to(getattr(al, to)), small)
+    halves = np.random.default_rng(1).uniform(-128 if to == "int8" else 0, 127, 999)
+    for dtype in ("float32", "float16"):
+        check(lambda t: t.to(getattr(al, to)), halves.astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", ("int64", "int32", "int16", "int8", "uint8", "bool"))
+def test_extremes_of_integers_are_exact(dtype: str) -> None:
+    x = (long(3)[:2001] if dtype == "int64" else draw(dtype, 4, 2001)).reshape(3, 23, 29)
+    for name in ("amax", "amin"):
+        for dims in ((0,), (1, 2), (0, 1, 2), (2,)):
+            check(methodcaller(name, dims), x)

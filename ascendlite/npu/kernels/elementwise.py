@@ -84,7 +84,7 @@ def widened(x: Value, compute: str) -> Value:
     """A tile as it comes from memory, in the format that the formula computes in."""
     if x.format in ("u8", "i8"):
         x = cast(x, "f16")
-    return cast(x, compute)
+    return cast(x, compute, "CAST_TRUNC") if compute == "i32" and x.format in ("f32", "f16", "bf16") else cast(x, compute)
 
 
 def stored(x: Value, store: str) -> Value:
@@ -95,12 +95,13 @@ def stored(x: Value, store: str) -> Value:
     if x.format == store and x.op == "input":  # a copy through the unified buffer that keeps every bit, NaN included
         return maximum(x, x) if store in ("f32", "f16", "i32", "i16") else x & x
     if store in ("u8", "i8"):
-        x = cast(_wrapped(x, store) if x.format == "i16" else x, "f16")
+        x = _wrapped(x, store) if x.format in ("i16", "i32") else x
+        x = cast(cast(x, "f32") if x.format == "i32" else x, "f16")
     return cast(x, store, "CAST_TRUNC") if x.format == "f32" and store in ("i64", "i32", "i16") else cast(x, store)
 
 
 def _wrapped(x: Value, store: str) -> Value:
-    """16-bit integers as the 8-bit ones that share their low byte."""
+    """Integers of 16 or 32 bits as the 8-bit ones that share their low byte."""
     low = constant(255, x)
     return x & low if store == "u8" else ((x + 128) & low) - 128
 
@@ -236,6 +237,7 @@ _CASTS: Final = {
     ("u8", "f16"): "f16", ("i8", "f16"): "f16", ("i32", "i64"): "i32", ("i64", "i32"): "i64",
     **{(f, t): "f32" for f in ("i64", "i32", "i16") for t in ("f32", "f16", "bf16")}, **{(f, t): "f32" for f in ("u8", "i8") for t in ("f32", "bf16")},
     **{(f, t): "f32" for f in ("f32", "f16", "bf16", "i16", "i8", "u8") for t in ("i64", "i32", "i16")},
+    **{(f, t): "i32" for f in ("f32", "f16", "bf16", "i64", "i32") for t in ("i8", "u8")}, **{(f, t): "i16" for f in ("i16", "u8", "i8") for t in ("i8", "u8") if f != t},
     **{(f, f): f for f in ("f32", "f16", "bf16", "i64", "i32", "i16", "i8", "u8")},
 }
 

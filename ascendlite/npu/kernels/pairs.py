@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ascendlite.npu.kernels.expression import Value, constant, eq, ne, shifted, where
+from ascendlite.npu.kernels.expression import Value, cast, constant, eq, floor, fma, ne, rint, shifted, where
 
 _SIGN: Final = -(1 << 31)  # added to a word, orders it as an unsigned one
 _HALF: Final = 0xFFFF
+_WORD: Final = 2.0**32
+_ROUNDS: Final = 5  # of a division: they leave at most 2^42, 2^21, 2 and 1 divisors, then less than one
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +114,49 @@ def _smaller(a: Pair, b: Pair) -> Pair:
     return choose(less(b, a), b, a)
 
 
+def _approximate(a: Pair) -> Value:
+    """The number in float32, within 2^-22 of it: the low word as it is signed, and a word more where that is negative."""
+    carry = where(a.low < 0, constant(_WORD, Value("input", "f32")), 0.0)
+    return fma(cast(a.high, "f32", "CAST_RINT"), _WORD, carry) + cast(a.low, "f32", "CAST_RINT")
+
+
+def _of_whole(x: Value) -> Pair:
+    """A whole number of float32; one of 2^63 becomes a smaller one."""
+    high = rint(x * (1 / _WORD))
+    low = cast(fma(high, -_WORD, x), "i32", "CAST_RINT")
+    return Pair(low, cast(high, "i32", "CAST_RINT") - _one_where(low < 0, low))
+
+
+def _divided(a: Pair, b: Pair) -> tuple[Pair, Pair]:
+    """(quotient, rest), the quotient rounded down but for one too much where the rest has not the divisor's sign."""
+    divisor, quotient, rest = _approximate(b), whole(0, a.low), a
+    for _ in range(_ROUNDS):
+        step = _of_whole(floor(_approximate(rest) / divisor))
+        quotient, rest = add(quotient, step), subtract(rest, multiply(step, b))
+    return quotient, rest
+
+
+def _off(rest: Pair, b: Pair) -> Value:
+    """Where the rest is not 0 and its sign is not the divisor's."""
+    return _is_set(rest) & ((rest.high < 0) & (b.high >= 0) | (rest.high >= 0) & (b.high < 0))
+
+
+def _floor_divide(a: Pair, b: Pair) -> Pair:
+    quotient, rest = _divided(a, b)
+    return choose(_off(rest, b), subtract(quotient, whole(1, a.low)), quotient)
+
+
+def _remainder(a: Pair, b: Pair) -> Pair:
+    rest = _divided(a, b)[1]
+    return choose(_off(rest, b), add(rest, b), rest)
+
+
+def _fmod(a: Pair, b: Pair) -> Pair:
+    """The rest with the sign of a: one divisor less where the signs differ."""
+    rest = _remainder(a, b)
+    return choose(_off(rest, a), subtract(rest, b), rest)
+
+
 # By op; of `where` the first operand is a bool.
 PAIRS: Final[dict[str, Callable[..., Pair | Value]]] = {
     "add": add, "sub": subtract, "mul": multiply, "neg": negative, "maximum": _larger, "minimum": _smaller, "clamp_min": _larger, "clamp_max": _smaller,
@@ -122,7 +167,7 @@ PAIRS: Final[dict[str, Callable[..., Pair | Value]]] = {
     "logical_not": lambda x: ~_is_set(x), "logical_and": lambda a, b: _is_set(a) & _is_set(b), "logical_or": lambda a, b: _is_set(a) | _is_set(b),
     "logical_xor": lambda a, b: (_is_set(a) | _is_set(b)) & ~(_is_set(a) & _is_set(b)),
     "bitwise_and": lambda a, b: a & b, "bitwise_or": lambda a, b: a | b, "bitwise_not": lambda x: ~x, "bitwise_xor": lambda a, b: (a | b) & ~(a & b),
-    "fill": lambda x: x,
+    "fill": lambda x: x, "floor_divide": _floor_divide, "remainder": _remainder, "fmod": _fmod,
 }  # fmt: skip
 
 

@@ -167,14 +167,31 @@ def whole_sum(out: Tensor, x: Tensor, dims: tuple[int, ...]) -> Any:
         if x.itemsize == 1 and x.shape[1] * 255 < EXACT:
             _put(out.detach(), x.to(_FLOAT32).sum(1))
             return None
-        x = x.to(_INT64)
-        while (n := x.shape[1]) > 1:
-            half = n // 2
-            total = x[:, :half] + x[:, half : 2 * half]
-            if n % 2:
-                total[:, :1].add_(x[:, n - 1 :])
-            x = total
-        _put(out.detach(), x)
+        _put(out.detach(), _halved(x.to(_INT64), Tensor.add))
+    return None
+
+
+def _halved(x: Tensor, join: Callable[..., Tensor]) -> Tensor:
+    """(rows, 1): the columns joined half to half."""
+    while (n := x.shape[1]) > 1:
+        half = n // 2
+        joined = join(x[:, :half], x[:, half : 2 * half])
+        if n % 2:
+            joined[:, :1].copy_(join(joined[:, :1], x[:, n - 1 :]))
+        x = joined
+    return x
+
+
+def whole_extreme(out: Tensor, x: Tensor, dims: tuple[int, ...], reduction: Callable[..., Tensor], join: Callable[..., Tensor]) -> Any:
+    """out = the largest or smallest of integers or bools: those that float32 holds in it, others half to half."""
+    if x.dtype.name not in ("bool", "uint8", "int8", "int16", "int32", "int64") or not x.numel():
+        return NotImplemented
+    with no_grad():
+        rows = _turned(x.detach(), dims)
+        if x.itemsize <= 2:
+            _put(out.detach(), reduction(rows.to(_FLOAT32), 1))
+        else:
+            _put(out.detach(), _halved(rows, join))
     return None
 
 

@@ -197,11 +197,15 @@ def _norm2(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple
 
 @kernel_for("amax")
 def _amax(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
+    if not inputs[0].dtype.is_floating_point:
+        return passes.whole_extreme(outputs[0], inputs[0], tuple(attrs[0]), Tensor.amax, Tensor.maximum)
     return reduce(outputs[0], inputs[0], attrs[0], "MAX")
 
 
 @kernel_for("amin")
 def _amin(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
+    if not inputs[0].dtype.is_floating_point:
+        return passes.whole_extreme(outputs[0], inputs[0], tuple(attrs[0]), Tensor.amin, Tensor.minimum)
     return reduce(outputs[0], inputs[0], attrs[0], "MIN")
 
 
