@@ -50,9 +50,9 @@ UNIFORM, NORMAL, EXPONENTIAL, INTEGERS, _RANDPERM = (
 def drawn(
     op: Op, tensor: Tensor, generator: Generator | None, *attrs: Number, inputs: tuple[Tensor, ...] = ()
 ) -> Tensor:
-    """Fill a new tensor, taking one number of the generator per element."""
-    if tensor.device.type != "meta":
-        op.launch((tensor,), inputs, (*attrs, *next_philox(generator, tensor.numel())))
+    """Fill a new tensor, taking one number of the generator per element; none for meta, where a dry run counts the kernel."""
+    key = (0, 0) if tensor.device.type == "meta" else next_philox(generator, tensor.numel())
+    op.launch((tensor,), inputs, (*attrs, *key))
     return tensor
 
 

@@ -73,3 +73,15 @@ def test_the_same_call_is_estimated_the_same() -> None:
 def test_an_unknown_chip_is_refused() -> None:
     with pytest.raises(ArgumentError, match="910z"):
         al.npu.estimate(al.relu, half(4), chip="910z")
+
+
+def test_draws_and_filled_tensors_are_counted_and_take_no_numbers() -> None:
+    def made() -> None:
+        al.rand(1 << 16, device="meta")
+        half(1 << 16).normal_()
+        al.full((1 << 16,), 2.5, device="meta")
+        al.linspace(0, 1, 1 << 16, device="meta")
+
+    before = al.get_rng_state()
+    assert [row.name for row in al.npu.estimate(made).rows] == ["uniform", "normal", "copy", "fill", "linspace"]
+    assert al.equal(al.get_rng_state(), before)
