@@ -203,3 +203,13 @@ class Square(al.autograd.Function):
     @staticmethod
     def backward(ctx, g):
         return g * ctx.saved_tensors[0], None
+
+
+@pytest.mark.parametrize("write", [
+    lambda y: y.zero_(), lambda y: y.fill_(2.0), lambda y: y.copy_(al.ones(3)), lambda y: y.normal_(), lambda y: y.uniform_(), lambda y: y.index_fill_(0, al.arange(3), 1.0),
+])
+def test_what_was_overwritten_has_a_gradient_of_zeros(write) -> None:
+    x = al.ones(3, requires_grad=True)
+    y = x * 2
+    write(y)
+    assert al.autograd.grad(y.sum(), x)[0].tolist() == [0.0, 0.0, 0.0]

@@ -269,8 +269,8 @@ cdef Node grad_fn_of(Tensor t):
     return t.grad_fn_
 
 
-cdef Tensor copy_into(Tensor target, Tensor source, str name="copy_"):
-    # target[...] = source: broadcasts, casts, keeps history.
+cdef Tensor copy_into(Tensor target, Tensor source, str name="copy_", bint replaces=False):
+    # target[...] = source: broadcasts, casts, keeps history. `replaces`: source was made of the target, whose own way has no gradient then.
     cdef Node node
     cdef bint grad
     cdef Tensor values = source
@@ -289,12 +289,17 @@ cdef Tensor copy_into(Tensor target, Tensor source, str name="copy_"):
         node.op = COPY_OP
         if COPY_OP.rules is None:
             COPY_OP.prepare_rules()
-        connect_all(node, (target, source))
+        connect_all(node, (None if replaces and target.base is None else target, source))
         node.n_args = 3  # (y, target, source), of which the rules read nothing
         rebase(target, node, name)
     if LISTENERS:
         notify(COPY_OP, (target, source), (), target)
     return target
+
+
+def overwrite(Tensor target not None, Tensor result not None, str name not None):
+    """Write what a function made of `target` into it: its in-place form."""
+    return copy_into(target, result, name, True)
 
 
 cdef transfer(Tensor target, Tensor values, str name):

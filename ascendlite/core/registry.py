@@ -58,7 +58,7 @@ def _inplace_by_copy(name: str, fn: Callable[..., Any], keeps: bool, apart: bool
         result = fn(_core.kept_original(self) if kept else self, *args, **kwargs)
         if not _core.can_cast(result.dtype, self.dtype):
             raise DTypeError(f"{name}: result type {result.dtype.name} can't be cast to the desired output type {self.dtype.name}")
-        return self.copy_(result)
+        return _core.overwrite(self, result, name)
 
     inplace.__name__ = inplace.__qualname__ = name
     inplace.__doc__ = f"In-place form of {fn.__name__}."

@@ -14,7 +14,7 @@ cdef Op SPLIT = view_op("split", _rules.split)
 cdef Op UNBIND = view_op("unbind", _rules.unbind)
 cdef Op CLONE = Op("clone", vjp=(_rules.clone,))
 cdef Op CAST = Op("cast", vjp=(_rules.cast,))
-cdef Op COPY_OP = Op("copy_", inputs=2, vjp=(None, _rules.clone), kernel="copy")
+cdef Op COPY_OP = Op("copy_", inputs=2, vjp=(_rules.overwritten, _rules.clone), kernel="copy")
 
 
 cdef Tensor finish_view(Op op, Tensor x, Tensor t, tuple attrs):
