@@ -213,3 +213,9 @@ def test_what_was_overwritten_has_a_gradient_of_zeros(write) -> None:
     y = x * 2
     write(y)
     assert al.autograd.grad(y.sum(), x)[0].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_power_in_place_has_its_gradient() -> None:
+    x = al.tensor([2.0, 3.0], dtype=al.float64, requires_grad=True)
+    (x * 1).float_power_(2).sum().backward()
+    assert x.grad.tolist() == [4.0, 6.0]

@@ -361,3 +361,9 @@ def test_a_link_goes_on_pointing_at_the_file(path, tmp_path):
     al.save({"a": 2}, link)
     assert link.is_symlink()
     assert al.load(path) == {"a": 2}
+
+
+def test_a_list_is_no_file_of_named_tensors(tmp_path):
+    with pytest.raises(TypeError, match="expected a dict of names and tensors, got list; ascendlite.save"):
+        st.save_file([al.ones(1)], tmp_path / "x.safetensors")
+    assert not (tmp_path / "x.safetensors").exists()

@@ -15,6 +15,7 @@ from ascendlite.core import (
     deliver,
     dtype_of_name,
     function,
+    kept_original,
     pointwise,
     require_tensor,
     result_type,
@@ -290,7 +291,7 @@ def _float_power_(self: Tensor, exponent: Tensor | Number) -> Tensor:
         raise DTypeError(
             f"float_power_: the base has dtype {self.dtype.name} but the operation's result requires dtype float64"
         )
-    return self.copy_(float_power(self, exponent))
+    return self.copy_(float_power(kept_original(self), exponent))  # the gradient reads the old values
 
 
 @function(methods=("float_power",), inplace=_float_power_)

@@ -33,6 +33,8 @@ def _specs(tensors: Mapping[str, Tensor], op: str) -> tuple[dict[str, library.Te
 
 
 def _check_unshared(tensors: Mapping[str, Tensor], op: str) -> None:
+    if not isinstance(tensors, Mapping):
+        raise TypeError(f"{op}: expected a dict of names and tensors, got {type(tensors).__name__}; ascendlite.save takes other values")
     seen: dict[int, str] = {}
     for name, t in tensors.items():
         if not isinstance(t, Tensor) or t.nbytes == 0 or t.device.type != "cpu":
