@@ -2,16 +2,18 @@
 # Runs native code under a sanitizer, in parts; the first report ends the run with an error. Usage:
 #   tools/sanitize.sh address [PART...]     PARTs: runtime memory kernels checker clock python; default: all, one after the other
 #   tools/sanitize.sh address tests/npu ... Python tests alone, as pytest takes them, on a build of its own (python: tests/test_ops.py)
-#   tools/sanitize.sh thread [PART...]      PARTs: runtime memory kernels (CPython itself is not built for this sanitizer)
+#   tools/sanitize.sh thread [PART...]      PARTs: runtime memory kernels queue (the executor on several threads and the queue of launches)
+#   tools/sanitize.sh thread tests/npu ...  Python tests: CPython itself is not built for this sanitizer, so races of our code alone are seen
 # runtime: allocator and threads; memory: the card's memory and its queue; kernels: products and convolutions (thread: on the pool
-# of threads); checker, clock: programs without sense. The Python tests need the dev and test extras; tests/npu runs the executor.
+# of threads); checker, clock: programs without sense; queue: the Python tests of the queue and the executor. Python tests need the dev and
+# test extras; tests/npu runs the executor.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kind=${1:?address or thread}
 shift
 case $kind in
-  address) sanitizers=address,undefined parts=(runtime memory kernels checker clock python) without=() ;;
-  thread) sanitizers=thread parts=(runtime memory kernels) without=(without_fork) ;;
+  address) sanitizers=address,undefined preload=(libasan.so libubsan.so) parts=(runtime memory kernels checker clock python) without=() ;;
+  thread) sanitizers=thread preload=(libtsan.so) parts=(runtime memory kernels queue) without=(without_fork) ;;
   *) echo "sanitize.sh: unknown kind '$kind'; use address or thread" >&2; exit 2 ;;
 esac
 build=$PWD/build/sanitize-$kind
@@ -37,14 +39,17 @@ python_tests() {
   local prefix=$build/installed set_name
   set_name=$(python -c "import platform; print('avx2' if platform.machine() == 'x86_64' else 'neon')")
   [ -f "$build/build.ninja" ] || meson setup "$build" --prefix="$prefix" -Dpython.install_env=prefix -Dinstruction_sets="$set_name" \
-    -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized -Doptimization=1
+    -Db_sanitize="$sanitizers" -Db_lundef=false -Dbuildtype=debugoptimized -Doptimization=1
   ninja -C "$build"
   meson install -C "$build" --only-changed --no-rebuild > "$build/install.log"
   PYTHONPATH=$(find "$prefix" -type d -name site-packages | head -1)
   export PYTHONPATH PYTHONSAFEPATH=1 PYTHONMALLOC=malloc
   # Python keeps memory until it ends, so leaks are the matter of tests/test_leaks.py.
   export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
-  LD_PRELOAD=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so) python -m pytest -p no:cacheprovider --capture=sys "$@"
+  export TSAN_OPTIONS=halt_on_error=1:exitcode=66
+  # NumPy's products are not built for this sanitizer: on threads of their own they look like races.
+  [ "$kind" != thread ] || export OPENBLAS_NUM_THREADS=1
+  LD_PRELOAD=$(for one in "${preload[@]}"; do gcc -print-file-name="$one"; done | paste -sd:) python -m pytest -p no:cacheprovider --capture=sys "$@"
 }
 
 chosen=() others=()
@@ -52,13 +57,17 @@ for word in "$@"; do
   if [[ " ${parts[*]} " == *" $word "* ]]; then chosen+=("$word"); else others+=("$word"); fi
 done
 if [ ${#others[@]} -gt 0 ]; then
-  [ "$kind" = address ] && [ ${#chosen[@]} -eq 0 ] || { echo "sanitize.sh: $kind has no part '${others[0]}'; use ${parts[*]}" >&2; exit 2; }
+  [ ${#chosen[@]} -eq 0 ] && [ -e "${others[0]%%::*}" ] || { echo "sanitize.sh: $kind has no part '${others[0]}'; use ${parts[*]}" >&2; exit 2; }
   python_tests "${others[@]}"
   exit
 fi
 [ ${#chosen[@]} -gt 0 ] || chosen=("${parts[@]}")
 for part in "${chosen[@]}"; do
   echo "== $part under $sanitizers"
-  if [ "$part" = python ]; then python_tests tests/test_ops.py; else "$part"; fi
+  case $part in
+    python) python_tests tests/test_ops.py ;;
+    queue) python_tests tests/npu/test_queue.py tests/npu/test_executor.py -k "not fork" ;;  # a child has no threads under this sanitizer
+    *) "$part" ;;
+  esac
 done
 echo "sanitize.sh $kind: passed: ${chosen[*]}"
