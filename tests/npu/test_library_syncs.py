@@ -204,6 +204,7 @@ def attention() -> None:
 def rotary() -> None:
     for dtype in (al.float32, al.float16):
         al.rope(tensor(3, 5000, 2, 48, dtype=dtype), tensor(5000, 1, 24), tensor(5000, 1, 24), interleaved=True)
+        al.rope(tensor(3, 4, 2048, 48, dtype=dtype), tensor(2048, 16), tensor(2048, 16))
 
 
 def draws() -> None:

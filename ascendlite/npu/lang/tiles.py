@@ -69,12 +69,14 @@ class Items:
     tensor: Argument | GlobalTensor
     width: int
     pitch: int
+    period: int = 0  # items after which the tensor begins again, whole tiles of them; 0: it has them all
 
 
 class _Port:
     """A tensor whose tiles pass through slots of UB: `width` elements an item, in rows of `pitch` elements."""
 
-    def __init__(self, tensor: Argument | GlobalTensor, tile: int, width: int, pitch: int, slots: int) -> None:
+    def __init__(self, tensor: Argument | GlobalTensor, tile: int, width: int, pitch: int, slots: int, period: int = 0) -> None:
+        self.period = period
         self.window = tensor if isinstance(tensor, GlobalTensor) else GlobalTensor(tensor)
         self.width, self.pitch = width, pitch
         per_block = BLOCK // self.window.dtype.itemsize or 1
@@ -91,7 +93,8 @@ class _Port:
     def load(self, slot: Index, start: Index, items: Index) -> None:
         """Rows of GM to rows of UB."""
         how = self._rows(items)
-        self._copy(self.slots[slot], self.window[start * self.width :], how)
+        begin = start % self.period if self.period else start
+        self._copy(self.slots[slot], self.window[begin * self.width :], how)
 
     def store(self, slot: Index, start: Index, items: Index) -> None:
         """Rows of UB to rows of GM."""
@@ -165,7 +168,7 @@ def pipeline(n: int, tile: int, ins: Sequence[Argument | GlobalTensor | Items], 
     given = [[t if isinstance(t, Items) else Items(t, width, pitch) for t in group] for group in (ins, outs)]
     smallest = min(GlobalTensor(t.tensor).dtype.itemsize for group in given for t in group)
     start, size = my_part(n, align or max(1, LINE // (width * smallest)))
-    sources, targets = ([_Port(t.tensor, tile, t.width, t.pitch, slots) for t in group] for group in given)
+    sources, targets = ([_Port(t.tensor, tile, t.width, t.pitch, slots, t.period) for t in group] for group in given)
     flow = _Flow(sources, targets, slots)
     for done in order.range(0, size, tile):
         t = flow.fill(done // tile, start + done, order.min(tile, size - done))
