@@ -104,6 +104,7 @@ def copies() -> None:
     x[1:, 1:].contiguous()
     x[1:, ::2].contiguous()
     x[:, :1].expand(9000, 500).contiguous()
+    tensor(3, 40, 6, 300, 64, dtype=al.float16).permute(1, 3, 0, 2, 4).contiguous()
 
 
 def rows() -> None:

@@ -10,8 +10,10 @@ from ascendlite.core import Tensor
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels.elementwise import blocks_for, window
 from ascendlite.npu.lang import dtypes
+from ascendlite.npu.lang.declare import Memory
 from ascendlite.npu.lang.events import HardEvent
 from ascendlite.npu.lang.order import SetFlag, WaitFlag, take_events
+from ascendlite.npu.lang.tensors import Slots, allocate
 from ascendlite.npu.lang.tiles import my_part, scratch
 from ascendlite.npu.lang.trace import Index
 from ascendlite.npu.programs import kernel
@@ -19,6 +21,7 @@ from ascendlite.npu.runtime.launch import launch
 
 BLOCK: Final = 32
 MOST_ROWS: Final = 4095  # of one descriptor
+LEAST_DOWN: Final = 32  # rows that are worth a descriptor, where another dim has more
 ROOM: Final = 64 * 1024  # bytes of UB for a tile: two of them are in flight
 Dim = tuple[int, int, int]  # size, stride of the target, stride of the source
 
@@ -57,6 +60,35 @@ def coalesced(target: Tensor, source: Tensor) -> list[Dim]:
         else:
             dims.append((size, to, of))
     return dims or [(1, 1, 1)]
+
+
+class _Slots:
+    """Two buffers in UB that the copy engine fills and empties in turn, each with its flags."""
+
+    def __init__(self, dtype: Any, size: int) -> None:
+        self.rooms = Slots(allocate(Memory.UB, dtype, size, 2))
+        self.free, self.full = (take_events(e, 2)[0] for e in (HardEvent.MTE3_MTE2, HardEvent.MTE2_MTE3))
+        for slot in (0, 1):
+            SetFlag(HardEvent.MTE3_MTE2, self.free + slot)
+
+    def before_load(self, slot: Index) -> Any:
+        """MTE2 waits until the buffer has left."""
+        WaitFlag(HardEvent.MTE3_MTE2, self.free + slot)
+        return self.rooms[slot]
+
+    def after_load(self, slot: Index) -> None:
+        """MTE3 waits until it is there."""
+        SetFlag(HardEvent.MTE2_MTE3, self.full + slot)
+        WaitFlag(HardEvent.MTE2_MTE3, self.full + slot)
+
+    def after_store(self, slot: Index) -> None:
+        """The buffer is free."""
+        SetFlag(HardEvent.MTE3_MTE2, self.free + slot)
+
+    def finish(self) -> None:
+        """Leaves no flag set."""
+        for slot in (0, 1):
+            WaitFlag(HardEvent.MTE3_MTE2, self.free + slot)
 
 
 class _Turns:
@@ -107,24 +139,23 @@ def copy_rows(target: Any, source: Any, layout: Layout, rows: int) -> None:
     size = to.dtype.itemsize
     full = -(-width * size // BLOCK) * BLOCK // size
     repeated = of_row == 0 and height > 1
-    turns = _Turns(to.dtype, full * (1 if repeated else rows), False)
-    room = turns.loaded
+    slots = _Slots(to.dtype, full * (1 if repeated else rows))
     groups = -(-height // rows)
     first, count = my_part(layout.count * groups, 1)
     for i in ac.range(first, first + count):
-        piece, row = i // groups, i % groups * rows
+        piece, row, slot = i // groups, i % groups * rows, (i - first) % 2
         begin_to, begin_of = layout.place(piece)
         n = ac.min(rows, height - row)
-        turns.before_load()
+        room = slots.before_load(slot)
         ac.DataCopyPad(room, of[begin_of + row * of_row :], ac.DataCopyExtParams(1 if repeated else n, width * size, 0 if repeated else (of_row - width) * size, 0))
-        turns.after_load()
+        slots.after_load(slot)
         if repeated:
             for k in ac.range(n):
                 ac.DataCopyPad(to[begin_to + (row + k) * to_row :], room, ac.DataCopyExtParams(1, width * size, 0, 0))
         else:
             ac.DataCopyPad(to[begin_to + row * to_row :], room, ac.DataCopyExtParams(n, width * size, 0, (to_row - width) * size))
-        turns.after_store()
-    turns.finish()
+        slots.after_store(slot)
+    slots.finish()
 
 
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
@@ -261,16 +292,22 @@ def _rows(dims: list[Dim], size: int) -> tuple[Any, ...] | None:
     width, to, of = dims[-1]
     if to != 1 or of != 1 or width * size > ROOM:
         return None
-    height, to_row, of_row = dims[-2] if len(dims) > 1 else (1, width, width)
-    overlapping = 0 < of_row < width or to_row < width
-    if overlapping:
-        layout, height, of_row = Layout(tuple(dims[:-1]), ((1, width, width), dims[-1])), 1, width
-    else:
-        layout = Layout(tuple(dims[:-2]), ((height, to_row, of_row), dims[-1]))
-    rows = max(1, min(height, MOST_ROWS, ROOM // (-(-width * size // BLOCK) * BLOCK)))
+    along = _down(dims)
+    height, to_row, of_row = (1, width, width) if along is None else dims[along]
+    layout = Layout(tuple(d for k, d in enumerate(dims[:-1]) if k != along), ((height, to_row, of_row), dims[-1]))
+    rows = max(1, min(height, MOST_ROWS, ROOM // 2 // (-(-width * size // BLOCK) * BLOCK)))
     if of_row == 0:
         rows = min(height, 64)
     return copy_rows, layout, rows
+
+
+def _down(dims: list[Dim]) -> int | None:
+    """The dim whose rows one descriptor moves: the innermost, or the longest if that is short; rows must not overlap."""
+    width, last = dims[-1][0], len(dims) - 2
+    able = [k for k, (_, to, of) in enumerate(dims[:-1]) if to >= width and (of >= width or (of == 0 and k == last))]
+    if last in able and (dims[last][0] >= LEAST_DOWN or dims[last][2] == 0):
+        return last
+    return max(able, key=lambda k: (dims[k][0], k), default=None)
 
 
 def _transposed(dims: list[Dim], size: int) -> tuple[Any, ...] | None:
