@@ -137,7 +137,7 @@ template <class A> void sum_blocks(const View& out, const A* partial, int64_t bl
     for (int64_t k = 0; k < blocks; k++) tree.add(reduce::get<V>(partial + k * n + j));
     return tree.result(V{});
   };
-  parallel_for((n + W - 1) / W, std::max<int64_t>(1, reduce::kGrain / (W * blocks)), [&](int64_t b, int64_t e) {
+  parallel_for((n + W - 1) / W, std::max<int64_t>(1, reduce::kGrain / std::max<int64_t>(1, W * blocks)), [&](int64_t b, int64_t e) {
     for (int64_t j = b * W; j < std::min(n, e * W); j += W) {
       const int64_t w = std::min(W, n - j);
       A sums[W];
