@@ -153,10 +153,13 @@ def test_values_that_share_memory_with_the_target_are_read_before_they_are_writt
 
 def test_bytes_are_a_mask_that_is_deprecated_and_not_filled():
     x, mask = al.arange(3), al.tensor([1, 0, 2], dtype=al.uint8)
-    with pytest.warns(UserWarning, match="dtype uint8 is now deprecated: it is read as a mask"):
+    with pytest.warns(UserWarning, match="dtype uint8 is now deprecated: it is read as a mask") as told:
         assert x[mask].tolist() == [0, 2]
     with pytest.warns(UserWarning, match="deprecated"):
         x[mask] = al.tensor([7, 8])
+    with pytest.warns(UserWarning, match="deprecated") as told_of_writing:
+        al.index_put(x, (mask,), al.tensor(5))
+    assert {w.filename for w in (*told, *told_of_writing)} == {__file__}  # at the line that indexes
     with pytest.warns(UserWarning, match="deprecated"), pytest.raises(RuntimeError, match=r"only supports boolean masks, .*uint8.*\.bool"):
         x[mask] = 5
     assert x.tolist() == [7, 1, 8]

@@ -46,9 +46,13 @@ cdef object index_tensor(key):
 
 def warn_of_bytes():
     """UserWarning that bytes are read as a mask here, not as positions; as torch does."""
+    import sys
     import warnings
+    level, frame = 1, sys._getframe()  # up to the line of the user: wrappers made here have no module's name
+    while frame.f_back is not None and frame.f_globals.get("__name__", "ascendlite").startswith("ascendlite"):
+        level, frame = level + 1, frame.f_back
     warnings.warn("indexing with dtype uint8 is now deprecated: it is read as a mask; please use a dtype bool instead (mask.bool()), or "
-                  "mask.long() for positions", UserWarning)
+                  "mask.long() for positions", UserWarning, stacklevel=level)
 
 
 cdef int refuse_byte_mask(key) except -1:
