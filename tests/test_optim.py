@@ -11,7 +11,7 @@ import pytest
 import ascendlite as al
 from ascendlite.optim import ASGD, LBFGS, SGD, Adadelta, Adafactor, Adagrad, Adam, Adamax, AdamW, Lion, Muon, NAdam, Optimizer, RAdam, RMSprop, Rprop
 from tests.goldenfile import TOLERANCE, arrays, assert_close
-from tests.goldens.optim_cases import CASES, LBFGS_CASES, LBFGS_START, LBFGS_STEPS, STEPS
+from tests.goldens.optim_cases import CASES, LBFGS_CASES, LBFGS_START, LBFGS_STEPS, MUON_CASES, MUON_SHAPES, STEPS
 
 GOLDEN = arrays("optim.npz")
 KINDS = {kind.__name__: kind for kind in (SGD, Adam, AdamW, RMSprop, Adagrad, Adadelta, Adamax, NAdam, RAdam, Rprop, ASGD, Adafactor)}
@@ -131,6 +131,26 @@ def test_muon_follows_the_report(shape: tuple[int, int]) -> None:
         param.grad = al.tensor(grad)
         optimizer.step()
     assert_close(muon_reference(start, grads, 0.02), param, 1e-10)
+
+
+@pytest.mark.parametrize("name", MUON_CASES)
+def test_muon_with_torchs_arguments_walks_as_torchs(name: str) -> None:
+    options = MUON_CASES[name]
+    params = [al.nn.Parameter(al.tensor(GOLDEN[f"muon.start.{i}"])) for i in range(len(MUON_SHAPES))]
+    optimizer = Muon(params, **options)
+    for t in range(STEPS):
+        for i, param in enumerate(params):
+            param.grad = al.tensor(GOLDEN[f"muon.grad.{t}.{i}"])
+        optimizer.step()
+        for i, param in enumerate(params):  # entries of the step are below lr; the iterations round to bfloat16
+            assert_close(GOLDEN[f"{name}.{t}.{i}"], param, options["lr"] * 2**-7 * (t + 1), name)
+
+
+def test_muon_refuses_what_torchs_refuses() -> None:
+    param = al.nn.Parameter(al.ones(2, 2))
+    for options in ({"adjust_lr_fn": "best"}, {"ns_steps": 100}, {"ns_coefficients": (1.0, 2.0)}):
+        with pytest.raises(ValueError, match=r"is not supported; use|must be less than 100|exactly 3 values"):
+            Muon([param], **options)
 
 
 def test_muon_makes_singular_values_one() -> None:
@@ -290,6 +310,22 @@ def test_lbfgs_walks_through_the_valley_as_torch(case: str) -> None:
         np.testing.assert_allclose(p.detach().numpy(), GOLDEN[f"{case}.{t}"], rtol=1e-6)
         np.testing.assert_allclose(float(loss), GOLDEN[f"{case}.loss.{t}"], rtol=1e-6, atol=1e-12)
         assert optimizer.state_dict()["state"][0]["func_evals"] == GOLDEN[f"{case}.evaluations.{t}"]
+
+
+def test_lbfgs_keeps_its_state_by_torchs_names() -> None:
+    p = al.nn.Parameter(al.tensor(LBFGS_START))
+    optimizer = LBFGS([p], history_size=2, max_iter=3)
+
+    def closure() -> al.Tensor:
+        optimizer.zero_grad()
+        loss = valley(p)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    state = optimizer.state_dict()["state"][0]
+    names = {"func_evals", "n_iter", "d", "t", "old_dirs", "old_stps", "ro", "H_diag", "prev_flat_grad", "prev_loss", "al"}
+    assert [names, 2] == [state.keys(), len(state["al"])]
 
 
 def test_lbfgs_names_its_mistakes() -> None:

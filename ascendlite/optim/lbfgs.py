@@ -136,11 +136,11 @@ def _direction(state: dict[str, Any], grad: Tensor, history_size: int) -> Tensor
         state["H_diag"] = curvature / float(change.dot(change))
     q = -grad
     pairs = list(zip(state["old_dirs"], state["old_stps"], state["ro"], strict=True))
-    shares = []
-    for y, s, rho in reversed(pairs):
-        shares.append(float(s.dot(q)) * rho)
-        q.add_(y, alpha=-shares[-1])
+    shares = state.setdefault("al", [None] * history_size)
+    for i, (y, s, rho) in reversed(list(enumerate(pairs))):
+        shares[i] = float(s.dot(q)) * rho
+        q.add_(y, alpha=-shares[i])
     q.mul_(state["H_diag"])
-    for (y, s, rho), share in zip(pairs, reversed(shares), strict=True):
-        q.add_(s, alpha=share - float(y.dot(q)) * rho)
+    for i, (y, s, rho) in enumerate(pairs):
+        q.add_(s, alpha=shares[i] - float(y.dot(q)) * rho)
     return q

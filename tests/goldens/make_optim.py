@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from optim_cases import CASES, LBFGS_CASES, LBFGS_START, LBFGS_STEPS, STEPS
+from optim_cases import CASES, LBFGS_CASES, LBFGS_START, LBFGS_STEPS, MUON_CASES, MUON_SHAPES, STEPS
 
 SHAPES = ((3, 4), (5,))
 
@@ -31,6 +31,18 @@ def valley_walk(name: str, options: dict[str, Any]) -> dict[str, Any]:
         out[f"{name}.loss.{t}"] = loss.item()
         out[f"{name}.{t}"] = p.detach().numpy().copy()
         out[f"{name}.evaluations.{t}"] = optimizer.state_dict()["state"][0]["func_evals"]
+    return out
+
+
+def muon_walk(name: str, options: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+    params = [torch.nn.Parameter(torch.tensor(inputs[f"muon.start.{i}"])) for i in range(len(MUON_SHAPES))]
+    optimizer = torch.optim.Muon(params, **options)
+    out: dict[str, Any] = {}
+    for t in range(STEPS):
+        for i, param in enumerate(params):
+            param.grad = torch.tensor(inputs[f"muon.grad.{t}.{i}"])
+        optimizer.step()
+        out |= {f"{name}.{t}.{i}": param.detach().numpy().copy() for i, param in enumerate(params)}
     return out
 
 
@@ -57,6 +69,11 @@ def main() -> None:
                 out[f"{name}.state.{number}.{key}"] = value.numpy().copy()
     for name, options in LBFGS_CASES.items():
         out |= valley_walk(name, options)
+    for i, shape in enumerate(MUON_SHAPES):
+        out[f"muon.start.{i}"] = rng.standard_normal(shape)
+        out |= {f"muon.grad.{t}.{i}": rng.standard_normal(shape) for t in range(STEPS)}
+    for name, options in MUON_CASES.items():
+        out |= muon_walk(name, options, out)
     np.savez_compressed(Path(__file__).with_name("optim.npz"), **out)
 
 

@@ -57,3 +57,12 @@ LBFGS_CASES: dict[str, dict[str, Any]] = {
     "lbfgs_short_memory": {"max_iter": 8, "history_size": 2, "line_search_fn": "strong_wolfe"},
     "lbfgs_fixed": {"lr": 0.1, "max_iter": 4},
 }
+
+# torch's Muon on matrices, wide, square and tall
+MUON_SHAPES = ((4, 6), (5, 5), (16, 8))
+MUON_CASES: dict[str, dict[str, Any]] = {
+    "muon_steps": {"lr": 0.02, "ns_steps": 5},
+    "muon_plain": {"lr": 0.02, "ns_steps": 3, "nesterov": False, "momentum": 0.5},
+    "muon_rms": {"lr": 0.02, "adjust_lr_fn": "match_rms_adamw", "weight_decay": 0.3},
+    "muon_settled": {"lr": 0.02, "ns_coefficients": (2.0, -1.5, 0.5), "ns_steps": 12, "adjust_lr_fn": "original", "eps": 1e-3},
+}
