@@ -113,8 +113,8 @@ from ascendlite.core._core import Generator as Generator
 from ascendlite.core._core import Tensor as Tensor
 from ascendlite.ops.arithmetic import add as add
 from ascendlite.ops.matmul import addbmm as addbmm
-from ascendlite.ops.arithmetic import addcdiv as addcdiv
-from ascendlite.ops.arithmetic import addcmul as addcmul
+from ascendlite.ops.blend import addcdiv as addcdiv
+from ascendlite.ops.blend import addcmul as addcmul
 from ascendlite.ops.matmul import addmm as addmm
 from ascendlite.ops.matmul import addmv as addmv
 from ascendlite.ops.matmul import addr as addr
@@ -270,6 +270,7 @@ from ascendlite.ops.combine import kron as kron
 from ascendlite.ops.sort import kthvalue as kthvalue
 from ascendlite.ops.norm import layer_norm as layer_norm
 from ascendlite.ops.parts import ldexp as ldexp
+from ascendlite.ops.blend import lerp as lerp
 from ascendlite.ops.create import linspace as linspace
 from ascendlite.ops.softmax import log_softmax as log_softmax
 from ascendlite.ops.scan import logcumsumexp as logcumsumexp
@@ -522,7 +523,6 @@ def isneginf(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ..
 def isposinf(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def lcm(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def le(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
-def lerp(input: Tensor | Number, other: Tensor | Number, operand2: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def less(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def less_equal(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...
 def lgamma(input: Tensor | Number, *, out: Tensor | None = None) -> Tensor: ...

@@ -224,3 +224,51 @@ def test_a_norm_of_small_order_has_the_subgradient_0_at_0(p: float, norm: float,
 
 def test_logit_takes_bools() -> None:
     assert al.logit(al.tensor([True, False])).tolist() == [float("inf"), float("-inf")]
+
+
+def test_a_power_of_bools_is_a_bool_where_the_exponent_is() -> None:
+    b = al.tensor([True, False])
+    assert [(b**True).tolist(), (b**False).tolist(), b.clone().pow_(False).tolist()] == [[True, False], [True, True], [True, True]]
+    for call in (lambda: b**b, lambda: True**b, lambda: b ** al.tensor(True)):
+        with pytest.raises(NotImplementedError, match="pow: not supported on bool tensors"):
+            call()
+
+
+@pytest.mark.parametrize("name, args", [("argmax", ()), ("argmin", (0,)), ("median", ()), ("median", (0,)), ("nanmedian", ()), ("kthvalue", (1,)), ("topk", (1,))])
+def test_bools_have_no_rank(name: str, args: tuple[int, ...]) -> None:
+    with pytest.raises(RuntimeError, match=f"{name}: not supported on bool tensors; cast"):
+        getattr(al, name)(al.tensor([True, False]), *args)
+
+
+def test_lerp_takes_one_dtype_but_for_a_0d_weight() -> None:
+    x, wide = al.ones(2), al.ones(2, dtype=al.float64)
+    assert x.lerp(3 * x, al.tensor(0.5, dtype=al.float64)).tolist() == [2.0, 2.0]
+    for call in (lambda: x.lerp(wide, 0.5), lambda: x.lerp_(x, wide), lambda: al.lerp(x[0], wide[0], 0.5)):
+        with pytest.raises(RuntimeError, match="lerp: expected dtype float32 for `(end|weight)` but got dtype float64"):
+            call()
+    with pytest.raises(TypeError, match="lerp"):
+        x.lerp(2.0, 0.5)
+
+
+def test_a_place_of_an_expanded_tensor_is_filled_where_any_of_its_views_is_masked() -> None:
+    x = al.zeros(2, 1, requires_grad=True)
+    y = x * 1
+    y.expand(2, 3).masked_fill_(al.tensor([[True, False, False], [False, False, False]]), 5.0)
+    y.sum().backward()
+    assert [y.tolist(), x.grad.tolist()] == [[[5.0], [0.0]], [[0.0], [1.0]]]
+
+
+@pytest.mark.parametrize("name, values", [("sum", [6]), ("prod", [6]), ("cumsum", [1, 3, 6]), ("cumprod", [1, 2, 6])])
+def test_an_integer_out_asks_for_integer_sums(name: str, values: list[int]) -> None:
+    x, dim = al.tensor([1.5, 2.5, 3.0]), {} if name in ("sum", "prod") else {"dim": 0}
+    for dtype in (al.int32, al.int64):
+        assert getattr(al, name)(x, **dim, out=al.empty(0, dtype=dtype)).reshape(-1).tolist() == values
+    with pytest.raises(RuntimeError, match="Expected out tensor to have dtype int64, but got int32 instead"):
+        getattr(al, name)(x, **dim, dtype=al.int64, out=al.empty(0, dtype=al.int32))
+
+
+def test_running_sums_are_never_bools() -> None:
+    with pytest.raises(RuntimeError, match="cumsum: not implemented for dtype bool"):
+        al.cumsum(al.ones(2), 0, dtype=al.bool)
+    with pytest.raises(RuntimeError, match="logcumsumexp: not implemented for dtype int64; cast"):
+        al.logcumsumexp(al.tensor([1]), 0)

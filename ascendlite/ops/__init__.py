@@ -7,6 +7,7 @@ from ascendlite.ops import (
     arithmetic,
     attention,
     bessel,
+    blend,
     codec,
     combine,
     compare,

@@ -21,7 +21,7 @@ from ascendlite.core import (
     result_type,
 )
 from ascendlite.errors import ArgumentError, DTypeError
-from ascendlite.ops.compare import isnan, where
+from ascendlite.ops.compare import bitwise_or, isnan, where
 from ascendlite.ops.pointwise import log, zero
 
 Number = int | float | bool
@@ -30,7 +30,7 @@ Plan = tuple[
 ]  # what a call with these options comes to: an op and its operands
 
 
-def _inplace(plan: Callable[..., Plan]) -> Callable[..., Tensor]:
+def planned_inplace(plan: Callable[..., Plan]) -> Callable[..., Tensor]:
     """The in-place form of a function: the same op and operands, written into the first."""
 
     def run(self: Tensor, *args: object, **options: object) -> Tensor:
@@ -82,7 +82,7 @@ def _plan_sub(input: Tensor | Number, other: Tensor | Number, *, alpha: Number =
     return _scaled(_sub, -1, input, other, alpha)
 
 
-@function(methods=("add",), inplace=_inplace(_plan_add))
+@function(methods=("add",), inplace=planned_inplace(_plan_add))
 def add(
     input: Tensor | Number, other: Tensor | Number, *, alpha: Number = 1, out: Tensor | None = None
 ) -> Tensor:
@@ -95,7 +95,7 @@ def add(
     return op(*operands, out=out)
 
 
-@function(methods=("sub",), inplace=_inplace(_plan_sub))
+@function(methods=("sub",), inplace=planned_inplace(_plan_sub))
 def sub(
     input: Tensor | Number, other: Tensor | Number, *, alpha: Number = 1, out: Tensor | None = None
 ) -> Tensor:
@@ -110,69 +110,6 @@ def rsub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     require_tensor("rsub", input)
     return sub(other, input, alpha=alpha)
 
-
-_addcmul = pointwise(
-    "addcmul",
-    PROMOTE,
-    vjp=(
-        lambda g: g,
-        lambda g, _y, _x, _a, b, value: g * b * value,
-        lambda g, _y, _x, a, _b, value: g * a * value,
-        None,
-    ),
-    public=False,
-)
-_addcdiv = pointwise(
-    "addcdiv",
-    FLOATONLY,
-    vjp=(
-        lambda g: g,
-        lambda g, _y, _x, _a, b, value: g * value / b,
-        lambda g, _y, _x, a, b, value: g * a * -value / (b * b),
-        None,
-    ),
-    public=False,
-)
-
-
-def _plan_addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Plan:
-    if isinstance(value, float) and not any(isinstance(t, Tensor) and t.is_floating_point() for t in (input, tensor1, tensor2)):
-        if not value.is_integer():
-            raise ArgumentError(f"addcmul: value is {value}, but the tensors are of integers; pass an integer, or cast them")
-        value = int(value)
-    return _addcmul, (input, tensor1, tensor2, value)
-
-
-def _plan_addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Plan:
-    return _addcdiv, (input, tensor1, tensor2, value)
-
-
-@function(methods=("addcmul",), inplace=_inplace(_plan_addcmul))
-def addcmul(
-    input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1, out: Tensor | None = None
-) -> Tensor:
-    """input + value * tensor1 * tensor2."""
-    op, operands = _plan_addcmul(input, tensor1, tensor2, value=value)
-    return op(*operands, out=out)
-
-
-@function(methods=("addcdiv",), inplace=_inplace(_plan_addcdiv))
-def addcdiv(
-    input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1, out: Tensor | None = None
-) -> Tensor:
-    """input + value * tensor1 / tensor2; floating-point tensors only."""
-    return _addcdiv(input, tensor1, tensor2, value, out=out)
-
-
-lerp = pointwise(
-    "lerp",
-    FLOATONLY,
-    vjp=(
-        lambda g, _y, _a, _b, weight: g * (1 - weight),
-        lambda g, _y, _a, _b, weight: g * weight,
-        lambda g, _y, a, b: g * (b - a),
-    ),
-)
 
 # ---- division ----
 
@@ -211,7 +148,7 @@ def _plan_div(input: Tensor | Number, other: Tensor | Number, *, rounding_mode: 
     return _whole(ROUNDING[rounding_mode], input, other)
 
 
-@function(methods=("div",), inplace=_inplace(_plan_div))
+@function(methods=("div",), inplace=planned_inplace(_plan_div))
 def div(
     input: Tensor | Number,
     other: Tensor | Number,
@@ -237,7 +174,7 @@ def _whole_function(op: Op, doc: str) -> Callable[..., Tensor]:
 
     run.__name__ = run.__qualname__ = op.name
     run.__doc__ = doc
-    return function(methods=(op.name,), inplace=_inplace(plan))(run)
+    return function(methods=(op.name,), inplace=planned_inplace(plan))(run)
 
 
 floor_divide = _whole_function(_floor_divide, "The quotient rounded down; integers stay integers.")
@@ -272,10 +209,12 @@ def _plan_pow(input: Tensor | Number, exponent: Tensor | Number) -> Plan:
         raise ArgumentError(
             f"pow: integers to negative integer powers are not allowed: exponent {exponent}; use float_power"
         )
+    if isinstance(exponent, bool) and isinstance(input, Tensor) and input.dtype is _BOOL:
+        return bitwise_or, (input, not exponent)  # x ** True is x, x ** False is True; torch has no other powers of bools
     return _pow, (input, exponent)
 
 
-@function(methods=("pow",), inplace=_inplace(_plan_pow))
+@function(methods=("pow",), inplace=planned_inplace(_plan_pow))
 def pow(input: Tensor | Number, exponent: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """input ** exponent.
 
@@ -382,7 +321,7 @@ def _plan_clamp(
     return _clamp, (input, min, max)
 
 
-@function(methods=("clamp",), inplace=_inplace(_plan_clamp))
+@function(methods=("clamp",), inplace=planned_inplace(_plan_clamp))
 def clamp(
     input: Tensor,
     min: Tensor | Number | None = None,

@@ -12,8 +12,10 @@ from ascendlite.core import (
     Op,
     Tensor,
     add_method,
+    check_writable,
     dtype_of_name,
     function,
+    overwrite,
     pointwise,
     register,
     require_tensor,
@@ -127,7 +129,19 @@ def _where_method(self: Tensor, condition: Tensor, other: Tensor | Number) -> Te
 add_method("where", _where_method)
 
 
-@function(methods=("masked_fill",), inplace=True)
+def _masked_fill_(self: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
+    """In-place form of masked_fill; an element that an expanded tensor shows at many places is filled where the mask holds at any."""
+    target = self
+    if 0 in self.stride():
+        for d in [d for d, n in enumerate(self.shape) if n > 1 and self.stride(d) == 0]:
+            mask = mask.broadcast_to(target.shape).any(d, keepdim=True)
+            target = target.narrow(d, 0, 1)
+    check_writable(target, "masked_fill_")
+    overwrite(target, masked_fill(target, mask, value), "masked_fill_")
+    return self
+
+
+@function(methods=("masked_fill",), inplace=_masked_fill_)
 def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
     """input with `value` where the bool mask holds; the dtype stays input's.
 
@@ -143,6 +157,15 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
     if not input.dtype.is_floating_point:
         value = bool(value) if input.dtype is _BOOL else int(value)  # the dtype stays input's, as in torch
     return _where(mask, value, input)
+
+
+# ---- what bools are refused by ----
+
+
+def refuse_bool(op: str, input: Tensor) -> None:
+    """DTypeError for a bool tensor."""
+    if input.dtype is _BOOL:
+        raise DTypeError(f"{op}: not supported on bool tensors; cast to an integer or float dtype")
 
 
 # ---- nearness ----

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ascendlite.core import Op, Tensor, deliver, function, int64, no_grad, normalize_dim, zeros
 from ascendlite.errors import ArgumentError, DimensionError
-from ascendlite.ops.compare import where
+from ascendlite.ops.compare import refuse_bool, where
 from ascendlite.ops.reduce import Dims, length, reduced_dims, reduced_shape, spread
 from ascendlite.ops.scatter import scatter
 from ascendlite.ops.sort import Ranked, kthvalue, sort
@@ -165,6 +165,7 @@ def min(
 
 
 def _where_extreme(op: Op, name: str, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
+    refuse_bool(name, x)
     x = x.detach()
     if dim is not None:
         return _along(op, name, x, dim, keepdim).indices
@@ -242,6 +243,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     >>> al.median(al.tensor([3, 1, 4, 2]))
     tensor(2)
     """
+    refuse_bool("median", input)
     if dim is not None:
         return _median_along(input, dim, keepdim)
     if input.numel() == 0:
@@ -252,6 +254,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 @function(methods=("nanmedian",))
 def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | Ranked:
     """The lower median of what is not NaN; with `dim`, along it, with indices."""
+    refuse_bool("nanmedian", input)
     if dim is not None:
         return _nanmedian_along(input, dim, keepdim)
     if input.numel() == 0:

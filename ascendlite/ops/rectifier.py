@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from ascendlite.core import FLOATONLY, NUMERIC, Tensor, deliver, empty_like, function, pointwise, require_tensor
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
-from ascendlite.ops.compare import where
+from ascendlite.ops.compare import refuse_bool, where
 from ascendlite.ops.pointwise import exp
 
 Number = int | float
-
-
-def _refuse_bool(op: str, input: Tensor) -> None:
-    if input.dtype.name == "bool":
-        raise DTypeError(f"{op}: not supported on bool tensors; cast to an integer or float dtype")
 
 
 # ---- relu, threshold, leaky_relu ----
@@ -46,7 +41,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 def threshold(input: Tensor, threshold: Number, value: Number, inplace: bool = False) -> Tensor:
     """x where it is above `threshold`, `value` elsewhere."""
     if not input.dtype.is_floating_point:
-        _refuse_bool("threshold", input)
+        refuse_bool("threshold", input)
         threshold, value = int(threshold), int(value)
     return _threshold.inplace(input, threshold, value) if inplace else _threshold(input, threshold, value)
 
@@ -195,7 +190,7 @@ def hardtanh(input: Tensor, min_val: Number = -1.0, max_val: Number = 1.0, inpla
             f"hardtanh: min_val cannot be greater than max_val: {min_val} > {max_val}; swap them"
         )
     if not input.dtype.is_floating_point:
-        _refuse_bool("hardtanh", input)
+        refuse_bool("hardtanh", input)
         if min_val < 0 and not input.dtype.is_signed:
             raise DTypeError(
                 f"hardtanh: limit {min_val} is negative, dtype {input.dtype.name} has no sign; cast first"

@@ -21,7 +21,7 @@ from ascendlite.core import (
 from ascendlite.core import bool as bool_
 from ascendlite.errors import DTypeError
 from ascendlite.ops.compare import where
-from ascendlite.ops.scan import cumprod_exclusive
+from ascendlite.ops.scan import cumprod_exclusive, result_dtype
 
 Dims = int | tuple[int, ...] | list[int] | None
 
@@ -191,6 +191,8 @@ def sum(
     >>> al.tensor([[1, 2], [3, 4]]).sum(0)
     tensor([4, 6])
     """
+    if out is not None:
+        dtype = result_dtype(dtype, out)
     dims = reduced_dims(axis if dim is None else dim, input.ndim, "sum")
     if (
         dtype is None
@@ -257,6 +259,7 @@ def prod(
     out: Tensor | None = None,
 ) -> Tensor:
     """The product over one dim or over all elements; products of integers and bools are int64."""
+    dtype = result_dtype(dtype, out)
     x = input if dtype is None or dtype == input.dtype else input.to(dtype)
     if dim is not None:
         result = _prod(x, (normalize_dim(dim, x.ndim, "prod"),), keepdim)

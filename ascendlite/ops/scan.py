@@ -8,11 +8,12 @@ from ascendlite.core import (
     Tensor,
     deliver,
     function,
-    get_default_dtype,
     int64,
     normalize_dim,
     zeros,
 )
+from ascendlite.core import bool as bool_
+from ascendlite.errors import DTypeError
 from ascendlite.ops.movement import cat
 from ascendlite.ops.scatter import scatter_add
 from ascendlite.ops.sort import Ranked
@@ -105,9 +106,20 @@ def _prepared(x: Tensor, dtype: DType | None) -> Tensor:
 
 
 def _scan(op: Op, x: Tensor, dim: int, dtype: DType | None) -> Tensor:
+    if dtype is bool_:
+        raise DTypeError(f"{op.name}: not implemented for dtype bool; use an integer dtype")
     if dtype is None or dtype.is_floating_point or dtype == int64:
         return _run(op, _prepared(x, dtype), dim, False, False)
     return _run(op, _prepared(x.to(dtype), int64), dim, False, False).to(dtype)
+
+
+def result_dtype(dtype: DType | None, out: Tensor | None) -> DType | None:
+    """The dtype that `dtype` and `out` ask for; DTypeError where they differ."""
+    if out is None or dtype is out.dtype:
+        return dtype
+    if dtype is not None:
+        raise DTypeError(f"out=: Expected out tensor to have dtype {dtype.name}, but got {out.dtype.name} instead; leave dtype out")
+    return out.dtype
 
 
 def cumprod_exclusive(x: Tensor, dim: int, reverse: bool) -> Tensor:
@@ -122,20 +134,21 @@ def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None, out: Tensor |
     >>> al.cumsum(al.tensor([1, 2, 3]), 0)
     tensor([1, 3, 6])
     """
-    return deliver(_scan(_cumsum, input, dim, dtype), out)
+    return deliver(_scan(_cumsum, input, dim, result_dtype(dtype, out)), out)
 
 
 @function(methods=("cumprod",), inplace=True, keeps=True)
 def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None, out: Tensor | None = None) -> Tensor:
     """Running products along a dim; of integers and bools in int64."""
-    return deliver(_scan(_cumprod, input, dim, dtype), out)
+    return deliver(_scan(_cumprod, input, dim, result_dtype(dtype, out)), out)
 
 
 @function(methods=("logcumsumexp",))
 def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
     """log(cumsum(exp(x))) along a dim, without overflow."""
-    x = input if input.dtype.is_floating_point else input.to(get_default_dtype())
-    return deliver(_run(_logcumsumexp, x, dim, False), out)
+    if not input.dtype.is_floating_point:
+        raise DTypeError(f"logcumsumexp: not implemented for dtype {input.dtype.name}; cast to a float dtype first, as with .float()")
+    return deliver(_run(_logcumsumexp, input, dim, False), out)
 
 
 def _running_extremum(op: Op, x: Tensor, dim: int) -> Ranked:

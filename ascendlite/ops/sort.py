@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ascendlite.core import Op, Tensor, deliver, function, int64, normalize_dim, zeros
 from ascendlite.errors import ArgumentError
+from ascendlite.ops.compare import refuse_bool
 from ascendlite.ops.scatter import scatter
 
 
@@ -102,6 +103,7 @@ def topk(
     out: tuple[Tensor, Tensor] | None = None,
 ) -> Ranked:
     """The k largest (or smallest) values along a dim, in order, and their indices."""
+    refuse_bool("topk", input)
     dim = normalize_dim(dim, input.ndim)
     size = input.shape[dim] if input.ndim else 1
     if not 0 <= k <= size:
@@ -121,6 +123,7 @@ def kthvalue(
     out: tuple[Tensor, Tensor] | None = None,
 ) -> Ranked:
     """The k-th smallest value along a dim, counted from 1, and its index."""
+    refuse_bool("kthvalue", input)
     dim = normalize_dim(dim, input.ndim)
     size = input.shape[dim] if input.ndim else 1
     if not 1 <= k <= size:
