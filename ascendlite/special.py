@@ -43,7 +43,7 @@ xlogy = FUNCTIONS["xlogy"]
 _where = FUNCTIONS["where"]
 
 
-def _float(op: str, x: Tensor) -> Tensor:
+def _float(op: str, x: Tensor | float) -> Tensor:
     if not isinstance(x, Tensor):
         raise TypeError(f"{op}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
     return x if x.dtype.is_floating_point else x.to(get_default_dtype())
@@ -60,8 +60,12 @@ def entr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return result
 
 
-def xlog1py(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """x log(1 + y): 0 where x is 0, unless y is NaN."""
+def xlog1py(input: Tensor | float, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
+    """x log(1 + y), of which one may be a number: 0 where x is 0, unless y is NaN."""
+    if not isinstance(other, Tensor):
+        other = _float("xlog1py", input).new_full((), other)
+    elif not isinstance(input, Tensor):
+        input = _float("xlog1py", other).new_full((), input)
     zero = _float("xlog1py", input) == 0
     y = _where(zero & ~FUNCTIONS["isnan"](other), 0.0, other)
     result: Tensor = deliver(input * log1p(y), out)

@@ -272,3 +272,32 @@ def test_running_sums_are_never_bools() -> None:
         al.cumsum(al.ones(2), 0, dtype=al.bool)
     with pytest.raises(RuntimeError, match="logcumsumexp: not implemented for dtype int64; cast"):
         al.logcumsumexp(al.tensor([1]), 0)
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: F.layer_norm(x, (2,)), lambda x: F.rms_norm(x, (2,), eps=0.1), F.glu, lambda x: F.kl_div(x, x), lambda x: al.logcumsumexp(x, 0),
+])  # fmt: skip
+def test_integers_have_no_norms_gates_nor_logarithms(call) -> None:
+    with pytest.raises(NotImplementedError, match="not implemented for dtype int64; cast to a float dtype first"):
+        call(al.tensor([1, 2]))
+
+
+def test_functions_of_two_tensors_take_no_numbers() -> None:
+    for name in ("atan2", "logaddexp", "logaddexp2", "igamma", "igammac", "dist"):
+        with pytest.raises(TypeError, match="must be Tensor, not float"):
+            getattr(al, name)(al.ones(2), 2.0)
+    assert al.special.xlog1py(al.ones(1), 0).tolist() == al.special.xlog1py(0, al.ones(1)).tolist() == [0.0]
+
+
+def test_norms_take_numpys_names_of_dims() -> None:
+    x = al.tensor(X)
+    assert al.linalg.norm(x, axis=0, keepdims=True).tolist() == x.norm(dim=0, keepdim=True).tolist()
+
+
+@pytest.mark.parametrize("name, slope", [("i1", 0.0), ("i1e", -1.0)])
+def test_bessel_functions_have_a_second_derivative_at_0(name: str, slope: float) -> None:
+    x = al.tensor([0.0, 1e-6], dtype=al.float64, requires_grad=True)
+    (first,) = al.autograd.grad(getattr(al.special, name)(x).sum(), x, create_graph=True)
+    second = al.autograd.grad(first.sum(), x)[0]
+    assert abs(second[1].item() - slope) < 1e-5
+    assert second[0].item() == 0.0  # torch's choice at the kink of i1e

@@ -14,6 +14,7 @@ import numpy as np
 
 from ascendlite.autograd.function import Function, FunctionCtx
 from ascendlite.core import FUNCTIONS, Tensor, deliver, empty, from_numpy, zeros_like
+from ascendlite.core.registry import OTHER_NAMES
 from ascendlite.errors import DeviceError, DTypeError, ShapeError
 from ascendlite.ops.create import eye
 
@@ -74,10 +75,13 @@ def on_host(op: str, run: Callable[..., Any], shapes: tuple[tuple[int, ...], ...
 
 
 def delivers(fn: F) -> F:
-    """`fn`, whose results are written into its argument `out` where that is given."""
+    """`fn`, whose results are written into its argument `out` where that is given; NumPy's names of dims are taken, too."""
 
     @functools.wraps(fn)
     def run(*args: Any, out: Any = None, **options: Any) -> Any:
+        for name, other in OTHER_NAMES.items():
+            if other in options:
+                options[name] = options.pop(other)
         result = fn(*args, **options)
         return result if out is None else deliver(result, out)
 

@@ -320,6 +320,9 @@ THETA_13 = 5.371920351148152
 
 def matrix_exp(A: Tensor) -> Tensor:
     """e to the power of each square matrix, by scaling and squaring of a Pade approximant."""
+    if A.dtype.is_floating_point and A.itemsize == 2:
+        wide: Tensor = matrix_exp(A.float())
+        return wide.to(A.dtype)
     check_matrices("matrix_exp", A, square=True)
     if not A.numel():
         return A.clone()

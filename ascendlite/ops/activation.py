@@ -6,7 +6,7 @@ import math
 
 from ascendlite.core import FLOATONLY, Op, Tensor, deliver, function, normalize_dim, pointwise, require_tensor
 from ascendlite.errors import ArgumentError, ShapeError
-from ascendlite.ops.compare import where
+from ascendlite.ops.compare import refuse_integers, where
 from ascendlite.ops.pointwise import exp, sigmoid, tanh
 from ascendlite.ops.rectifier import (
     celu,
@@ -273,6 +273,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     size = input.shape[normalize_dim(dim, input.ndim)] if input.ndim else 0
     if not input.ndim or size % 2:
         raise ShapeError(f"glu: halving dimension must be even, but dimension {dim} is size {size}; pad it")
+    refuse_integers("glu", input)
     half = size // 2
     return input.narrow(dim, 0, half) * sigmoid(input.narrow(dim, half, half))
 

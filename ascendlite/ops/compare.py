@@ -159,7 +159,13 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
     return _where(mask, value, input)
 
 
-# ---- what bools are refused by ----
+# ---- dtypes that are refused ----
+
+
+def refuse_integers(op: str, input: Tensor) -> None:
+    """DTypeError for a tensor of integers or bools."""
+    if not input.dtype.is_floating_point:
+        raise DTypeError(f"{op}: not implemented for dtype {input.dtype.name}; cast to a float dtype first, as with .float()")
 
 
 def refuse_bool(op: str, input: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ascendlite.core import Tensor, broadcast_shapes, function
+from ascendlite.core import Tensor, broadcast_shapes, function, require_tensor
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
 from ascendlite.ops.vector_norm import vector_norm
 
@@ -20,6 +20,7 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     >>> al.dist(al.tensor([0.0, 3.0]), al.tensor([4.0, 0.0]))
     tensor(5.)
     """
+    require_tensor("dist", input, other)
     return vector_norm(input - other, p)
 
 

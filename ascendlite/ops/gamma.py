@@ -33,18 +33,24 @@ def _no_rule(op: str) -> None:
 # Derivatives by the first argument are no elementary functions, and torch has none either.
 zeta = pointwise("zeta", FLOAT, vjp=(lambda g, _y, s: _no_rule("zeta"), lambda g, _y, s, q: -g * s * zeta(s + 1, q)), public=False)
 igamma = pointwise(
-    "igamma", FLOATONLY, vjp=(lambda g, _y, a: _no_rule("igamma"), lambda g, _y, a, x: g * _gamma_density(a, x)),
+    "igamma", FLOATONLY, vjp=(lambda g, _y, a: _no_rule("igamma"), lambda g, _y, a, x: g * _gamma_density(a, x)), tensors=(0, 1),
 )  # fmt: skip
 igammac = pointwise(
-    "igammac", FLOATONLY, vjp=(lambda g, _y, a: _no_rule("igammac"), lambda g, _y, a, x: -g * _gamma_density(a, x)),
+    "igammac", FLOATONLY, vjp=(lambda g, _y, a: _no_rule("igammac"), lambda g, _y, a, x: -g * _gamma_density(a, x)), tensors=(0, 1),
 )  # fmt: skip
 lgamma = pointwise("lgamma", FLOAT, vjp=(lambda g, _y, x: g * digamma(x),))
 digamma = pointwise("digamma", FLOAT, vjp=(lambda g, _y, x: g * _trigamma(x),))
 _trigamma = pointwise("trigamma", FLOAT, inputs=1, vjp=(lambda g, _y, x: g * polygamma(2, x),), public=False)
 i0 = pointwise("i0", FLOAT, vjp=(lambda g, _y, x: g * _i1(x),))
-_i1 = pointwise("i1", FLOAT, vjp=(lambda g, y, x: g * where(x == 0, 0.5, i0(x) - y / x),), public=False)
+_i1 = pointwise("i1", FLOAT, vjp=(lambda g, y, x: g * where(x == 0, 0.5, i0(x) - y / _apart(x)),), public=False)
 _i0e = pointwise("i0e", FLOAT, vjp=(lambda g, y, x: g * (_i1e(x) - sign(x) * y),), public=False)
-_i1e = pointwise("i1e", FLOAT, vjp=(lambda g, y, x: g * where(x == 0, 0.5, _i0e(x) - y * (sign(x) + 1 / x)),), public=False)
+_i1e = pointwise("i1e", FLOAT, vjp=(lambda g, y, x: g * where(x == 0, 0.5, _i0e(x) - y * (sign(x) + 1 / _apart(x))),), public=False)
+
+
+def _apart(x: Tensor) -> Tensor:
+    """x, and 1 where it is 0: a quotient that is not chosen there must not be NaN, or its gradient is."""
+    result: Tensor = where(x == 0, 1.0, x)
+    return result
 
 
 def _gamma_density(a: Tensor | Number, x: Tensor | Number) -> Tensor:

@@ -7,7 +7,7 @@ import math
 from ascendlite.core import FLOATONLY, Tensor, deliver, function, pointwise
 from ascendlite.errors import ArgumentError
 from ascendlite.ops.activation import sigmoid
-from ascendlite.ops.compare import where
+from ascendlite.ops.compare import refuse_integers, where
 from ascendlite.ops.cross_entropy import MEAN, NONE, cross_entropy, nll_loss, reduction_code
 from ascendlite.ops.pointwise import log, sign
 from ascendlite.ops.turning import broadcast_tensors
@@ -219,6 +219,7 @@ def kl_div(
     log_target: bool = False,
 ) -> Tensor:
     """t (log(t) - x) of log-probabilities x, reduced; "batchmean" divides the sum by the first dim."""
+    refuse_integers("kl_div", input)
     if log_target:
         loss = target.exp() * (target - input)
     else:

@@ -42,6 +42,8 @@ def _check_dtypes(name: str, *tensors: Tensor | None) -> DType:
             raise DTypeError(
                 f"{name}: expected operands of the same dtype, but got {dtypes[0]} and {other}; convert one with .to()"
             )
+    if dtypes[0] is bool_:
+        raise DTypeError(f"{name}: not implemented for dtype bool; convert the operands, for example with .float()")
     return dtypes[0]
 
 
@@ -50,7 +52,7 @@ def _check_dtypes(name: str, *tensors: Tensor | None) -> DType:
 
 def _matmul_shape(a, b):
     left, right, dtype = a.shape, b.shape, a.dtype
-    if len(left) == 2 and len(right) == 2 and left[1] == right[0] and dtype is b.dtype:
+    if len(left) == 2 and len(right) == 2 and left[1] == right[0] and dtype is b.dtype and dtype is not bool_:
         return (left[0], right[1]), dtype
     _check_dtypes("matmul", a, b)
     if a.shape[-1] != b.shape[-2]:
@@ -110,7 +112,7 @@ _matmul = Op(
 
 def _linear_shape(x, w, bias):
     shape, (rows, columns) = x.shape, w.shape if w.ndim == 2 else (-1, -1)
-    if bias is None and x.dtype is w.dtype and shape and shape[-1] == columns:  # what decoding calls all the time
+    if bias is None and x.dtype is w.dtype is not bool_ and shape and shape[-1] == columns:  # what decoding calls all the time
         return (*shape[:-1], rows), x.dtype
     dtype = _check_dtypes("linear", x, w, bias)
     if w.ndim != 2 or x.ndim == 0 or x.shape[-1] != w.shape[1]:

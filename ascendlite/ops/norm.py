@@ -10,6 +10,7 @@ from typing import Any
 
 from ascendlite.core import DType, Op, Tensor, finfo, float32, float64, function, is_grad_enabled, sum_to
 from ascendlite.errors import ShapeError
+from ascendlite.ops.compare import refuse_integers
 
 
 def _accumulator(x: Any) -> DType:
@@ -65,6 +66,7 @@ def _apply(
     eps: float,
     centred: bool,
 ) -> Tensor:
+    refuse_integers(name, x)
     shape, dims = (shape,) if isinstance(shape, int) else tuple(shape), x.shape
     if not shape or dims[len(dims) - len(shape) :] != shape or len(shape) > len(dims):
         raise ShapeError(

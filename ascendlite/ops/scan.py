@@ -14,6 +14,7 @@ from ascendlite.core import (
 )
 from ascendlite.core import bool as bool_
 from ascendlite.errors import DTypeError
+from ascendlite.ops.compare import refuse_integers
 from ascendlite.ops.movement import cat
 from ascendlite.ops.scatter import scatter_add
 from ascendlite.ops.sort import Ranked
@@ -146,8 +147,7 @@ def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None, out: Tensor 
 @function(methods=("logcumsumexp",))
 def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
     """log(cumsum(exp(x))) along a dim, without overflow."""
-    if not input.dtype.is_floating_point:
-        raise DTypeError(f"logcumsumexp: not implemented for dtype {input.dtype.name}; cast to a float dtype first, as with .float()")
+    refuse_integers("logcumsumexp", input)
     return deliver(_run(_logcumsumexp, input, dim, False), out)
 
 

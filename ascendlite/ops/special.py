@@ -43,6 +43,7 @@ atan2 = pointwise(
     "atan2",
     FLOAT,
     vjp=(lambda g, _y, a, b: _atan2_rule(g, a, b), lambda g, _y, a, b: _atan2_rule(-g, b, a)),
+    tensors=(0, 1),
 )
 hypot = pointwise(
     "hypot",
@@ -57,11 +58,13 @@ logaddexp = pointwise(
     "logaddexp",
     FLOATONLY,
     vjp=(lambda g, _y, a, b: g / (exp(b - a) + 1), lambda g, _y, a, b: g / (exp(a - b) + 1)),
+    tensors=(0, 1),
 )
 logaddexp2 = pointwise(
     "logaddexp2",
     FLOATONLY,
     vjp=(lambda g, _y, a, b: g / (exp2(b - a) + 1), lambda g, _y, a, b: g / (exp2(a - b) + 1)),
+    tensors=(0, 1),
 )
 
 

@@ -35,14 +35,14 @@ Matrix widen(const Matrix& x, int64_t rows, int64_t cols, int32_t* room) {
 
 template <class T>
 void narrow(const Problem& p) {
-  Scratch<int32_t> a(p.m * p.k), b(p.k * p.n), c(p.m * p.n);
+  Scratch<int32_t> a(p.m * p.k), b(p.k * p.n), c(p.m * p.n), add(p.add.data ? p.m * p.n : 0);
   Problem wide = p;
   wide.a = widen<T>(p.a, p.m, p.k, a.data);
   wide.b = widen<T>(p.b, p.k, p.n, b.data);
   wide.c = {(char*)c.data, p.n, 1};
-  if (p.add.data) {
-    wide.add = wide.c;
-    convert<T, int32_t>(p.add, wide.c, p.m, p.n);
+  if (p.add.data) {  // not in the place of c: the product is scaled there before it is added to
+    wide.add = {(char*)add.data, p.n, 1};
+    convert<T, int32_t>(p.add, wide.add, p.m, p.n);
   }
   multiply<MultiplyAdd<uint32_t>, int32_t, int32_t>(wide);
   convert<int32_t, T>(wide.c, p.c, p.m, p.n);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import ascendlite as al
-from tests.opcase import REAL, SINGLE, Case, const, raises, randn
+from tests.opcase import INTEGERS, REAL, SINGLE, Case, const, raises, randn
 
 
 def _grouped_rows(a, b, offs):
@@ -201,6 +201,15 @@ CASES = [
         fn=al.addmm,
         dtypes=REAL,
         inplace=al.Tensor.addmm_,
+    ),
+    Case(
+        "addmm:integers",
+        lambda c, a, b: 3 * c + 2 * (a @ b),
+        [randn(3, 5), randn(3, 4), randn(4, 5)],
+        fn=lambda c, a, b: al.addmm(c, a, b, beta=3, alpha=2),
+        dtypes=INTEGERS,
+        grad=False,
+        errors=[raises(lambda: al.mm(al.ones(2, 2) > 0, al.ones(2, 2) > 0), NotImplementedError, "matmul: not implemented for dtype bool")],
     ),
     Case(
         "addmm:beta 0",
