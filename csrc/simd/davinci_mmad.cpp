@@ -5,6 +5,7 @@
 #include "davinci/formats.h"
 #include "float8.h"
 #include "kernel.h"
+#include "simd/davinci_pairs.h"
 #include "simd/gemm_pack.h"
 
 #include <string>
@@ -99,6 +100,8 @@ template <class Acc> void times_panel(const Acc* a, int64_t ld, int64_t m, const
 template <class A, class B, class Acc> void mmad(char* const* data, const int64_t* size, int64_t) {
   constexpr int c0 = kRowNumbers<A>;
   static_assert(c0 == kRowNumbers<B>);
+  if constexpr (std::is_same_v<A, bfloat16>)
+    if (mmad_by_pairs(data, size)) return;
   const int64_t m = size[kMmadM], n = size[kMmadN], k = size[kMmadK], ld = (k + c0 - 1) / c0 * c0, m16 = (m + kSide - 1) / kSide * kSide;
   Scratch<Acc> a(m * ld), panel(ld * kSide + gemm::kSlack);
   unpack_a<A>(data[1], size, a.data, ld);

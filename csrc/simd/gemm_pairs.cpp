@@ -1,34 +1,20 @@
-// bfloat16 products by pairs: an instruction (vdpbf16ps) multiplies two neighbours of k and adds both to a
-// float sum, so panels hold pairs. The instruction takes subnormal numbers for zero. Where the machine lacks it
-// the same loops run on an emulation, which the tests use.
+// bfloat16 products by pairs of neighbours of k (pairs.h), so panels hold pairs. Where the machine lacks the
+// instruction the same loops run on an emulation, which the tests use.
 #include "simd/gemm_block.h"
+#include "simd/pairs.h"
 
 namespace al::gemm {
 
 namespace {
 
-enum class By { kInstruction, kEmulation };
-
-template <By by>
+template <PairsBy by>
 struct Pairs {
   using Acc = float;
   using Packed = uint32_t;
   static constexpr int step = 2;
   static constexpr bool offset = false;
 
-  static AL_INLINE Vec<float> apply(Vec<uint32_t> a, Vec<uint32_t> b, Vec<float> sum) {
-#if defined(__AVX512F__)
-    if constexpr (by == By::kInstruction) {
-      asm("vdpbf16ps %2, %1, %0"
-          : "+v"(sum)
-          : "v"(a), "v"(b));  // by hand: the file is compiled for machines without it too
-      return sum;
-    }
-#endif
-    const Vec<uint32_t> high = splat(0xffff0000u);
-    sum = fused((Vec<float>)(a & high), (Vec<float>)(b & high), sum);
-    return fused((Vec<float>)(a << 16), (Vec<float>)(b << 16), sum);
-  }
+  static AL_INLINE Vec<float> apply(Vec<uint32_t> a, Vec<uint32_t> b, Vec<float> sum) { return add_pair_products<by>(a, b, sum); }
 
   // Step s of a line holds k = 2s in its low half and k = 2s + 1 in its high one; what is beyond `valid` is
   // zero.
@@ -69,9 +55,9 @@ bool pairs_in_hardware() { return __builtin_cpu_supports("avx512bf16"); }
 void native_pairs(const Problem& p) {
   static const bool instruction = pairs_in_hardware();
   if (instruction)
-    multiply<Pairs<By::kInstruction>, bfloat16, bfloat16>(p);
+    multiply<Pairs<PairsBy::kInstruction>, bfloat16, bfloat16>(p);
   else
-    multiply<Pairs<By::kEmulation>, bfloat16, bfloat16>(p);
+    multiply<Pairs<PairsBy::kEmulation>, bfloat16, bfloat16>(p);
 }
 #else
 #if defined(AL_WIDE_BY_HALVES)
@@ -80,7 +66,7 @@ bool pairs_in_hardware() { return true; }  // the road of a machine that has it,
 bool pairs_in_hardware() { return false; }
 #endif
 
-void native_pairs(const Problem& p) { multiply<Pairs<By::kEmulation>, bfloat16, bfloat16>(p); }
+void native_pairs(const Problem& p) { multiply<Pairs<PairsBy::kEmulation>, bfloat16, bfloat16>(p); }
 #endif
 
 }  // namespace al::gemm

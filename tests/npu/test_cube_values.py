@@ -106,6 +106,38 @@ def test_stored_transposed_operands(dtype: str, trans: tuple[int, int], mode: in
     np.testing.assert_allclose(got, a.astype(np.float64) @ b.astype(np.float64), atol=1e-4)
 
 
+def sum_in_order(a: Array, b: Array, steps: int = 1) -> Array:
+    """In float32, one product of k after the other, each exact before it is added; float64 holds every term and sum on the way."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.zeros((a.shape[0], b.shape[1]), np.float32)
+        for k in range(a.shape[1]):
+            total = (total + a[:, k, None].astype(np.float64) * b[None, k].astype(np.float64)).astype(np.float32)
+        return sum([total] * (steps - 1), total)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (16, 32, 16), (30, 47, 33), (128, 255, 20)])
+@pytest.mark.parametrize(("of_a", "of_b"), [(1, 1), (2.0**-40, 2.0**-20), (2.0**-70, 2.0**-42), (2.0**-70, 2.0**-58), (2.0**-70, 2.0**-75), (2.0**-128, 1), (1, 2.0**-130), (2.0**70, 2.0**56)])
+@pytest.mark.parametrize("layout", (0, 1))
+def test_products_of_bfloat16_have_the_bits_of_the_sum_in_order(shape: tuple[int, int, int], of_a: float, of_b: float, layout: int) -> None:
+    m, k, n = shape
+    bf16 = as_numpy("bfloat16")
+    a, b = (data(s, "bfloat16", seed).astype(np.float64).round(3) for s, seed in (((m, k), 0), ((k, n), 1)))
+    a[:, k // 3] = 0
+    a, b = (a * of_a).astype(bf16), (b * of_b).astype(bf16)
+    got = product(a, b, "bfloat16", "float32", layout=layout, steps=2)
+    np.testing.assert_array_equal(got.view(np.int32), sum_in_order(a, b, 2).view(np.int32))
+
+
+@pytest.mark.parametrize("value", (np.inf, -np.inf, np.nan, 2.0**-130, 2.0**127))
+def test_a_number_at_the_edge_changes_its_row_alone(value: float) -> None:
+    a, b = data((20, 48), "bfloat16"), data((48, 32), "bfloat16", 1)
+    plain = product(a, b, "bfloat16", "float32")
+    a[7, 30] = value
+    got = product(a, b, "bfloat16", "float32")
+    np.testing.assert_array_equal(got[7], sum_in_order(a[7:8], b)[0])
+    np.testing.assert_array_equal(np.delete(got, 7, 0), np.delete(plain, 7, 0))
+
+
 def test_a_by_column_of_fractals_gives_the_same_bits() -> None:
     a, b = data((48, 64), "float16"), data((64, 32), "float16", 1)
     np.testing.assert_array_equal(product(a, b, "float16", "float32"), product(a, b, "float16", "float32", layout=1))
