@@ -184,3 +184,20 @@ def test_a_failed_write_in_place_leaves_the_tensor_as_it_was():
     with pytest.raises(IndexError):
         x.index_put_((al.tensor([0, 7]),), al.tensor([[9, 9], [9, 9]]))
     assert x.tolist() == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_values_of_another_dtype_are_written_by_a_mask_alone() -> None:
+    x = al.zeros(3)
+    for key in (al.tensor([0, 1]), ([0, 1],), al.tensor([True, True, False])):
+        with pytest.raises(RuntimeError, match="Index put requires the source and destination dtypes match, got ascendlite.float32"):
+            x[key] = al.tensor([1, 2])
+    x[al.tensor([True, False, True])] = al.tensor(5)  # one value: masked_fill_, which casts it
+    x[1:2] = al.tensor([7])
+    assert [5.0, 7.0, 5.0] == x.tolist()
+
+
+def test_shifts_are_made_in_place() -> None:
+    x = y = al.tensor([1, 2])
+    x <<= 3
+    x >>= 1
+    assert [y is x, [4, 8]] == [True, y.tolist()]

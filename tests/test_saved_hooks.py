@@ -182,3 +182,51 @@ def test_index_errors_name_the_function() -> None:
             getattr(al.ones(3), name)(0, al.tensor([5]), *values)
     with pytest.raises(IndexError, match="gather: index 5 is out of bounds"):
         al.ones(3).gather(0, al.tensor([5]))
+
+
+def test_a_kept_gradient_has_gone_through_all_hooks() -> None:
+    x = al.ones(2, requires_grad=True)
+    y = x * 2
+    y.retain_grad()
+    y.register_hook(lambda g: g * 10)
+    y.sum().backward()
+    assert [[10.0, 10.0], [20.0, 20.0]] == [y.grad.tolist(), x.grad.tolist()]
+
+
+@pytest.mark.parametrize("leaf", [True, False])
+@pytest.mark.parametrize("hook, error, text", [
+    (lambda g: g.sum(), RuntimeError, "has changed the size of value: the gradient is .3,., it returned .."),
+    (lambda g: g.double(), RuntimeError, "has changed the type of value"),
+    (lambda g: 1.0, TypeError, "returned float; return None to keep the gradient"),
+])  # fmt: skip
+def test_a_hook_returns_a_gradient_of_the_same_kind(hook, error: type[Exception], text: str, leaf: bool) -> None:
+    x = al.ones(3, requires_grad=True)
+    y = x * 2
+    (x if leaf else y).register_hook(hook)
+    with pytest.raises(error, match=text):
+        y.sum().backward()
+
+
+def test_a_leaf_is_not_marked_dirty() -> None:
+    class Add(al.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.mark_dirty(x)
+            return x.add_(1)
+
+        @staticmethod
+        def backward(ctx, g):
+            return g
+
+    with pytest.raises(RuntimeError, match="AddBackward: a leaf Variable that requires grad is being used in an in-place operation"):
+        Add.apply(al.ones(2, requires_grad=True))
+
+
+def test_a_batch_of_weightings_gives_the_rows_of_a_jacobian() -> None:
+    x = al.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    unused = al.ones(2, requires_grad=True)
+    rows, none = al.autograd.grad(x * x, (x, unused), al.eye(3), is_grads_batched=True, create_graph=True, allow_unused=True)
+    assert [al.diag(2 * x).tolist(), None] == [rows.tolist(), none]
+    assert [2.0, 2.0, 2.0] == al.autograd.grad(rows.sum(), x)[0].tolist()
+    with pytest.raises(RuntimeError, match="needs grad_outputs that share a first dim"):
+        al.autograd.grad(x.sum(), x, al.ones(()), is_grads_batched=True)

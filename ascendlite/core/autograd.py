@@ -63,13 +63,15 @@ def grad(
 ) -> tuple[Tensor | None, ...]:
     """The gradients of the sum of `outputs` (weighted by `grad_outputs`) with respect to each of `inputs`; nothing is accumulated.
 
+    With `is_grads_batched` the first dim of `grad_outputs` counts weightings; each is a pass of its own, the results are stacked.
+
     >>> x = al.tensor(3.0, requires_grad=True)
     >>> (g,) = al.autograd.grad(x ** 3, x, create_graph=True)
     >>> al.autograd.grad(g, x)
     (tensor(18.),)
     """
     if is_grads_batched:
-        raise GradError("grad: is_grads_batched=True is not supported; call grad once for each gradient")
+        return _grads_of_rows(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
     targets = _as_tuple(inputs)
     if not targets:
         raise ValueError("grad: requires non-empty inputs.")
@@ -85,3 +87,18 @@ def grad(
         raise GradError("grad: One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the "
                         "desired behavior.")
     return tuple(found)
+
+
+def _grads_of_rows(
+    outputs: Tensors, inputs: Tensors, grad_outputs: Tensors | None, retain_graph: bool | None, create_graph: bool, allow_unused: bool | None,
+    materialize_grads: bool,
+) -> tuple[Tensor | None, ...]:
+    weights = _as_tuple(grad_outputs) if grad_outputs is not None else ()
+    counts = {g.shape[0] if g.ndim else 0 for g in weights if g is not None}
+    if len(counts) != 1 or 0 in counts:
+        raise ShapeError(f"grad: is_grads_batched=True needs grad_outputs that share a first dim, got shapes {[tuple(g.shape) for g in weights if g is not None]}")
+    (count,) = counts
+    keep = create_graph if retain_graph is None else retain_graph
+    rows = [grad(outputs, inputs, [g if g is None else g[k] for g in weights], keep or k < count - 1, create_graph, allow_unused, False, materialize_grads)
+            for k in range(count)]
+    return tuple(None if row[0] is None else _core.FUNCTIONS["stack"](row) for row in zip(*rows, strict=True))

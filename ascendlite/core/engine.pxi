@@ -267,10 +267,7 @@ cdef class GraphTask:
             return 0
         if leaf.hooks and self.ends is None:
             refuse_hooks("a hook on a gradient")
-            for hook in tuple(leaf.hooks):
-                changed = hook(g)
-                if changed is not None:
-                    g = <Tensor?>changed
+            g = <Tensor>hooked(g, tuple(leaf.hooks))
         if self.captures is not None and (slot, 0) in self.captures:
             for position in self.captures[(slot, 0)]:
                 self.captured[position] = g
@@ -381,6 +378,7 @@ def custom_node(str label, tuple inputs, outputs, fn):
 def mark_dirty(Tensor target not None, str label, tuple inputs, fn):
     """Attach a custom node to a tensor that was written in place (its history, and its base's, is rebased on the node)."""
     cdef CustomNode node = CustomNode.__new__(CustomNode)
+    check_mutable(target, label)
     node.label, node.fn = label, fn
     connect_all(node, inputs)
     rebase(target, node, label)

@@ -125,17 +125,32 @@ cdef object run_hooks(Node node, g):
     cdef list several
     refuse_hooks("a hook on a gradient")
     if node.more is None:
-        for hook in tuple(node.hooks.get(0, ())):
-            changed = hook(g)
-            g = g if changed is None else changed
-        return g
+        return hooked(g, (*node.hooks.get(0, ()), *node.hooks.get(~0, ())))
     several = list(g)
-    for number, hooks in node.hooks.items():
-        for hook in tuple(hooks):
-            if several[number] is not None:
-                changed = hook(several[number])
-                several[number] = several[number] if changed is None else changed
+    for number in range(len(several)):
+        if several[number] is not None:
+            several[number] = hooked(several[number], (*node.hooks.get(number, ()), *node.hooks.get(~number, ())))
     return tuple(several)
+
+
+cdef object hooked(g, hooks):
+    # The gradient after its hooks, each of which may replace it by one of the same kind.
+    cdef Tensor old, new
+    for hook in hooks:
+        changed = hook(g)
+        if changed is None:
+            continue
+        name = getattr(hook, "__name__", type(hook).__name__)
+        if not isinstance(changed, Tensor):
+            raise TypeError(f"expected Tensor, but hook '{name}' returned {type(changed).__name__}; return None to keep the gradient")
+        old, new = <Tensor>g, <Tensor>changed
+        if not same_shape(old, new):
+            raise ShapeError(f"hook '{name}' has changed the size of value: the gradient is {shape_tuple(old)}, it returned {shape_tuple(new)}")
+        if old.v.dtype != new.v.dtype or old.device_ != new.device_:
+            raise DTypeError(f"hook '{name}' has changed the type of value: the gradient is {DTYPES[old.v.dtype]!r} on '{DEVICES[old.device_]}', it "
+                             f"returned {DTYPES[new.v.dtype]!r} on '{DEVICES[new.device_]}'")
+        g = changed
+    return g
 
 
 cdef check_nan(Node node, tuple results):
@@ -144,7 +159,8 @@ cdef check_nan(Node node, tuple results):
             raise GradError(f"Function '{node.name()}' returned nan values in its {k}th output.")
 
 
-cdef object add_tensor_hook(Tensor t, hook):
+cdef object add_tensor_hook(Tensor t, hook, bint last=False):
+    # `last`: after the hooks of users, whenever those came.
     refuse_hooks("registering a hook on a tensor")
     cdef Node node = grad_fn_of(t)
     if node is None:
@@ -155,7 +171,7 @@ cdef object add_tensor_hook(Tensor t, hook):
         return HookHandle(t.hooks, hook)
     if node.hooks is None:
         node.hooks = {}
-    return HookHandle(node.hooks.setdefault(t.out_nr, []), hook)
+    return HookHandle(node.hooks.setdefault(~t.out_nr if last else t.out_nr, []), hook)
 
 
 cdef keep_grad(Tensor t):
@@ -167,4 +183,4 @@ cdef keep_grad(Tensor t):
         owner = reference()
         if owner is not None and <size_t><void*>(<Tensor>owner).grad_fn_ == node:
             (<Tensor>owner).grad_ = g if (<Tensor>owner).grad_ is None else <Tensor>binary_slot(S_ADD, (<Tensor>owner).grad_, g)
-    add_tensor_hook(t, keep)
+    add_tensor_hook(t, keep, True)

@@ -55,13 +55,15 @@ def warn_of_bytes():
                   "mask.long() for positions", UserWarning, stacklevel=level)
 
 
-cdef int refuse_byte_mask(key) except -1:
-    # Filling where a mask of bytes is set: masked_fill_, which takes bool masks alone.
+cdef int fills_a_mask(key) except -1:
+    # Whether one value goes to where masks hold: masked_fill_, which casts it, and takes bool masks alone.
     for k in key_tuple(key):
         if isinstance(k, Tensor) and (<Tensor>k).v.dtype == kUInt8:
             raise DTypeError(f"__setitem__: masked_fill_ only supports boolean masks, but got mask with dtype uint8 of shape "
                              f"{shape_tuple(<Tensor>k)}; cast it with .bool()")
-    return 0
+        if isinstance(k, list) or isinstance(k, Tensor) and (<Tensor>k).v.dtype != kBool:
+            return 0
+    return 1
 
 
 cdef tuple key_tuple(key):
@@ -181,11 +183,11 @@ cdef set_item(Tensor x, key, value):
     else:
         source = tensor_from_data(value, DTYPES[x.v.dtype], DEVICES[x.device_])
     if advanced is not None:
-        if source.count == 1:
-            refuse_byte_mask(key)
+        if source.v.dtype != x.v.dtype and isinstance(key, bool) or source.count == 1 and fills_a_mask(key):
+            source = source if source.v.dtype == x.v.dtype else cast_tensor(source, x.v.dtype)
         while source.v.ndim > 1 and source.v.shape[0] == 1:  # leading ones are no dims of the value, as in torch and NumPy
             source = selected(source, 0, 0)
-        FUNCTIONS["index_put_"](target, advanced, source if source.v.dtype == x.v.dtype else cast_tensor(source, x.v.dtype))
+        FUNCTIONS["index_put_"](target, advanced, source)
         return
     while source.v.ndim > target.v.ndim and source.v.shape[0] == 1:
         source = selected(source, 0, 0)

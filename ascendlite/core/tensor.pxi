@@ -376,18 +376,16 @@ cdef class Tensor:
     def __iand__(self, other): return self.bitwise_and_(other)
     def __ior__(self, other): return self.bitwise_or_(other)
     def __ixor__(self, other): return self.bitwise_xor_(other)
+    def __ilshift__(self, other): return self.bitwise_left_shift_(other)
+    def __irshift__(self, other): return self.bitwise_right_shift_(other)
     def __eq__(self, other): return binary_slot(S_EQ, self, other)
     def __ne__(self, other): return binary_slot(S_NE, self, other)
     def __lt__(self, other): return binary_slot(S_LT, self, other)
     def __le__(self, other): return binary_slot(S_LE, self, other)
     def __gt__(self, other): return binary_slot(S_GT, self, other)
     def __ge__(self, other): return binary_slot(S_GE, self, other)
-
-    def __getitem__(self, key):
-        return get_item(self, key)
-
-    def __setitem__(self, key, value):
-        set_item(self, key, value)
+    def __getitem__(self, key): return get_item(self, key)
+    def __setitem__(self, key, value): set_item(self, key, value)
 
     def __delitem__(self, key):
         raise TypeError("Tensor does not support deleting items; select what stays, as with a mask")
