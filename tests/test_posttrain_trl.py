@@ -11,7 +11,19 @@ import pytest
 import ascendlite as al
 from ascendlite.errors import ArgumentError
 from ascendlite.models.gpt import GPT, GPTConfig
-from ascendlite.posttrain import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, LoraConfig, SFTConfig, SFTTrainer, exact_match, group_advantages
+from ascendlite.posttrain import (
+    DistillConfig,
+    DistillTrainer,
+    DPOConfig,
+    DPOTrainer,
+    GRPOConfig,
+    GRPOTrainer,
+    LoraConfig,
+    SFTConfig,
+    SFTTrainer,
+    exact_match,
+    group_advantages,
+)
 from ascendlite.posttrain.generations import equal_groups
 from ascendlite.posttrain.progress import ProgressCallback
 from ascendlite.text import ByteChatTokenizer
@@ -22,6 +34,10 @@ SMALL = {"max_steps": 1, "num_generations": 4, "max_completion_length": 3, "disa
 
 def trainer(rewards, dataset=None, **options) -> GRPOTrainer:
     return GRPOTrainer(gpt(), rewards, GRPOConfig(**{**SMALL, **options}), dataset or rows(), processing_class=TOKENIZER)
+
+
+def distilled(teachers, dataset=None, **options) -> DistillTrainer:
+    return DistillTrainer(gpt(), teachers, DistillConfig(max_steps=1, max_completion_length=3, disable_tqdm=True, **options), dataset or rows(), processing_class=TOKENIZER)
 
 
 # ---- names
@@ -63,12 +79,43 @@ def test_configs_take_trls_names():
         (lambda: GRPOTrainer(gpt(), liked, GRPOConfig(), iter(rows()), processing_class=TOKENIZER), ArgumentError, "make a list of it"),
         (lambda: GRPOTrainer(gpt(), liked, GRPOConfig(), rows(), processing_class=3), ArgumentError, "is a int without 'encode'"),
         (lambda: DPOTrainer(gpt(), None, DPOConfig(), [{"prompt": "a", "chosen": "b"}], processing_class=TOKENIZER), ArgumentError, "'rejected' is missing"),
+        (lambda: GRPOTrainer(gpt(), liked, {"max_steps": 1}, rows(), processing_class=TOKENIZER), ArgumentError, "args is a dict; give a GRPOConfig"),
+        (lambda: SFTTrainer(gpt(), DPOConfig(), rows(), processing_class=TOKENIZER), ArgumentError, "args is a DPOConfig; give a SFTConfig"),
+        (lambda: GRPOTrainer(gpt(), liked, GRPOConfig(), {"prompt": ["a"]}, processing_class=TOKENIZER), ArgumentError, "is a mapping of prompt; give rows"),
+        (lambda: GRPOTrainer(gpt(), liked, GRPOConfig(), [], processing_class=TOKENIZER), ArgumentError, "GRPOTrainer: the data set is empty"),
+        (lambda: SFTTrainer(gpt(), SFTConfig(), ["a"], processing_class=TOKENIZER), ArgumentError, "a row is a str, 'a'; rows are mappings"),
+        (lambda: SFTConfig(max_steps="3"), ArgumentError, "max_steps is '3'; it must be a whole number"),
+        (lambda: SFTConfig(max_steps=1.5), ArgumentError, "max_steps is 1.5; it must be a whole number"),
+        (lambda: SFTConfig(num_train_epochs=0), ArgumentError, "num_train_epochs is 0; it must be above 0"),
+        (lambda: SFTConfig(_at_least_one=()), TypeError, "there is no '_at_least_one'"),
+        (lambda: DistillConfig(distill_temperature=0), ArgumentError, "distill_temperature is 0; it must be above 0"),
+        (lambda: DistillConfig(lmbda=0.5), ArgumentError, "lmbda is 0.5, but only 1.0 is possible here"),
+        (lambda: distilled("smollm2"), ArgumentError, "teacher 0 is a str; give models"),
+        (lambda: distilled([]), ArgumentError, "it needs teachers"),
+        (lambda: distilled(GPT(GPTConfig(7, length=8, layers=1, heads=1, width=8))), ArgumentError, "teacher 0 has a vocabulary of 7 tokens, the student of"),
         (lambda: GRPOTrainer("nowhere", liked, GRPOConfig(), rows()), FileNotFoundError, "nowhere: no GGUF file and no folder"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(make, kind, text):
     with pytest.raises(kind, match=text):
         make()
+
+
+@pytest.mark.parametrize("teacher", [-1, 1, 0.5, "0", None])
+def test_a_row_that_names_no_teacher_is_named(teacher):
+    with pytest.raises(ArgumentError, match=f"a row names teacher {teacher!r}; there are 1, numbered from 0"):
+        distilled([gpt(1)], [{"prompt": "isa", "teacher": teacher}]).train()
+
+
+def test_one_teacher_needs_no_list():
+    assert distilled(gpt(1), lmbda=1.0).train().global_step == 1
+
+
+def test_a_prompt_that_the_model_cannot_read_is_named():
+    with pytest.raises(ArgumentError, match="prompt 0 has 40 tokens, the model reads from 1 to 24; leave it out of the data set, or shorten it"):
+        trainer(liked, [{"prompt": "." * 40, "wanted": "isa"}]).train()
+    with pytest.raises(ArgumentError, match="prompt 0 has 0 tokens"):
+        distilled(gpt(1), [{"prompt": ""}]).train()
 
 
 def test_progress_is_shown_unless_it_is_not_wanted(capsys):
@@ -122,6 +169,8 @@ def test_coroutines_work_in_a_running_loop():
     ("reward", "text"),
     [
         (lambda completions, **_: 1.0, "it gave a float; give a list of numbers or None"),
+        (lambda completions, **_: np.ones(()), "it gave a ndarray; give a list of numbers or None"),
+        (lambda completions, **_: np.ones((8, 1)), "of completion 0 is no number"),
         (lambda completions, **_: ["good"] * 8, "'good' of completion 0 is no number"),
         (lambda completions, **_: [float("inf")] * 8, "inf of completion 0"),
         (lambda completions, answer: [0.0] * 8, "it asks for answer; the data set has the columns chosen, rejected, wanted"),

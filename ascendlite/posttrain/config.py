@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from numbers import Integral
+from typing import ClassVar, TypeVar
 
 from ascendlite.errors import ArgumentError
 
@@ -59,12 +60,15 @@ class TrainingConfig(metaclass=Named):
     _at_least_one: ClassVar[tuple[str, ...]] = ("per_device_train_batch_size", "gradient_accumulation_steps", "logging_steps", "max_bad_steps")
 
     def __post_init__(self) -> None:
-        for name in self._at_least_one:
-            self._require(name, isinstance(getattr(self, name), int) and getattr(self, name) >= 1, "at least 1")
         for field in fields(self):
             value = getattr(self, field.name)
+            if field.type == "int":
+                self._require(field.name, isinstance(value, Integral) and not isinstance(value, bool), "a whole number")
             if field.type == "float":
                 self._require(field.name, isinstance(value, (int, float)) and math.isfinite(value) and value >= 0, "a number that is at least 0")
+        for name in self._at_least_one:
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        self._require("num_train_epochs", self.max_steps > 0 or self.num_train_epochs > 0, "above 0 where max_steps gives no number of steps")
         self._require("save_steps", self.save_steps >= 0, "at least 0")
         self._require("lr_scheduler_type", self.lr_scheduler_type in _SCHEDULES, f"one of {', '.join(_SCHEDULES)}")
         self._require("optim", self.optim in _OPTIMIZERS, f"one of {', '.join(_OPTIMIZERS)}")
@@ -232,8 +236,28 @@ class GRPOConfig(SamplingConfig):
 
 @dataclass(frozen=True)
 class DistillConfig(SamplingConfig):
-    """On-policy distillation. `lmbda` is TRL's name for the share of the student's own completions; here it is always all."""
+    """On-policy distillation. `lmbda` is TRL's name for the share of the student's own completions; here it is always all.
+
+    `temperature` is that of the completions, `distill_temperature` that of both sides of the KL; `chunk`: tokens whose logits are held at once.
+    """
 
     learning_rate: float = 1e-4
     distill_temperature: float = 1.0
     chunk: int = 1024
+
+    def _check(self) -> None:
+        super()._check()
+        self._require("distill_temperature", self.distill_temperature > 0, "above 0")
+        self._require("chunk", self.chunk >= 1, "at least 1")
+
+
+Config = TypeVar("Config", bound=TrainingConfig)
+
+
+def config_for(trainer: str, args: object, kind: type[Config]) -> Config:
+    """The config that a trainer was given, or its default; one of another trainer is refused."""
+    if args is None:
+        return kind()
+    if not isinstance(args, kind):
+        raise ArgumentError(f"{trainer}: args is a {type(args).__name__}; give a {kind.__name__}")
+    return args

@@ -43,9 +43,16 @@ def _conversing(codec: Codec) -> Conversing:
     return cast(Conversing, codec)
 
 
+def checked_row(row: object) -> Row:
+    """A row, if it has columns."""
+    if not isinstance(row, Mapping):
+        raise ArgumentError(f"trainer: a row is a {type(row).__name__}, {str(row)[:80]!r}; rows are mappings of columns, such as {{'prompt': ...}}")
+    return cast(Row, row)
+
+
 def prompt_text(row: Row, codec: Codec) -> str:
     """The prompt of a row as one text: it is a text, or messages."""
-    prompt = row.get("prompt")
+    prompt = checked_row(row).get("prompt")
     if isinstance(prompt, str):
         return prompt
     if isinstance(prompt, Sequence):
@@ -93,7 +100,7 @@ def pair_example(codec: Codec, prompt: str, answer: str, *, learn_prompt: bool =
 
 def sft_example(row: Row, codec: Codec, *, completion_only: bool = True, most: int | None = None) -> Example:
     """An example of a row with `prompt` and `completion`, with `messages`, or with `text`."""
-    if "completion" in row:
+    if "completion" in checked_row(row):
         answer = answer_of(row["completion"], "completion")
         return pair_example(codec, prompt_text(row, codec), answer, learn_prompt=not completion_only, most=most)
     if "messages" in row:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import cast
 
@@ -19,8 +20,8 @@ from ascendlite.structure import Value
 from ascendlite.text import Tokenizer
 
 from .callbacks import TrainerCallback
-from .config import DistillConfig
-from .dataset import Rows, beginning_of, prompt_text
+from .config import DistillConfig, config_for
+from .dataset import Row, Rows, beginning_of, prompt_text
 from .distill import Teacher, distill_loss
 from .forward import Continued, answer_hidden, continued
 from .inputs import opened
@@ -47,7 +48,7 @@ class DistillTrainer(Trainer[TaughtMicro]):
     def __init__(
         self,
         model: nn.Module,
-        teachers: Sequence[nn.Module],
+        teachers: nn.Module | Sequence[nn.Module],
         args: DistillConfig | None = None,
         train_dataset: Rows | None = None,
         *,
@@ -55,12 +56,10 @@ class DistillTrainer(Trainer[TaughtMicro]):
         callbacks: Sequence[TrainerCallback] = (),
         saved_with: Mapping[str, Value] | None = None,
     ) -> None:
-        if not teachers:
-            raise ArgumentError("DistillTrainer: it needs teachers, a list of models")
-        self.config = args or DistillConfig()
-        self.teachers = list(teachers)
+        self.config = config_for("DistillTrainer", args, DistillConfig)
         model, self.codec, self.dataset = opened("DistillTrainer", model, processing_class, train_dataset, None, "prompt")
         super().__init__(model, self.config, len(self.dataset), callbacks=callbacks, saved_with=saved_with)
+        self.teachers = _checked_teachers(teachers, cast(CausalLM, model))
         for teacher in self.teachers:
             teacher.eval()
         c = self.config
@@ -79,9 +78,7 @@ class DistillTrainer(Trainer[TaughtMicro]):
         """The student's completions of the next prompts, sorted by teacher."""
         step = self.state.global_step
         rows = [self.dataset[n] for n in self.order.take(round(self.rows_per_step()))]
-        numbers = [int(cast(int, row.get("teacher", 0))) for row in rows]
-        if not all(0 <= n < len(self.teachers) for n in numbers):
-            raise ArgumentError(f"DistillTrainer: a row names teacher {max(numbers)}; there are {len(self.teachers)}, from 0")
+        numbers = [self._teacher_of(row) for row in rows]
         prompts = [beginning_of(self.codec, prompt_text(row, self.codec)) for row in rows]
         seed = (row_seeds(self.args.seed, 2)[1] + step * 0x9E3779B97F4A7C15) % 2**63
         rollouts = self._draw(prompts, [s % 2**63 for s in row_seeds(seed, len(prompts))])
@@ -90,6 +87,12 @@ class DistillTrainer(Trainer[TaughtMicro]):
             own = [rollout for rollout, n in zip(rollouts, numbers, strict=True) if n == teacher]
             micros += [TaughtMicro(teacher, own[at : at + size]) for at in range(0, len(own), size)]
         return micros
+
+    def _teacher_of(self, row: Row) -> int:
+        number = row.get("teacher", 0)
+        if not isinstance(number, Integral) or not 0 <= int(number) < len(self.teachers):
+            raise ArgumentError(f"DistillTrainer: a row names teacher {number!r}; there are {len(self.teachers)}, numbered from 0")
+        return int(number)
 
     def _draw(self, prompts: list[list[int]], seeds: list[int]) -> list[Rollout]:
         if self.folder is None:
@@ -134,3 +137,17 @@ class DistillTrainer(Trainer[TaughtMicro]):
     def batch_state(self, micros: list[TaughtMicro]) -> Value:
         """Prompts and completions."""
         return [{"teacher": m.teacher, "rollouts": [{"prompt": r.prompt, "tokens": r.tokens} for r in m.rollouts]} for m in micros]
+
+
+def _checked_teachers(given: nn.Module | Sequence[nn.Module], student: CausalLM) -> list[nn.Module]:
+    """Teachers as a list; each has the student's vocabulary."""
+    teachers = [given] if isinstance(given, nn.Module) else list(given or ())
+    if not teachers:
+        raise ArgumentError("DistillTrainer: it needs teachers, a list of models")
+    for number, teacher in enumerate(teachers):
+        if not isinstance(teacher, nn.Module):
+            raise ArgumentError(f"DistillTrainer: teacher {number} is a {type(teacher).__name__}; give models")
+        theirs, mine = (cast(CausalLM, m).head.weight.shape[0] for m in (teacher, student))
+        if theirs != mine:
+            raise ArgumentError(f"DistillTrainer: teacher {number} has a vocabulary of {theirs} tokens, the student of {mine}; both need the same tokenizer")
+    return teachers

@@ -16,8 +16,8 @@ from ascendlite.structure import Value
 from ascendlite.text import Tokenizer
 
 from .callbacks import TrainerCallback
-from .config import DPOConfig
-from .dataset import Row, Rows, answer_of, beginning_of, prompt_text, tokens_of
+from .config import DPOConfig, config_for
+from .dataset import Row, Rows, answer_of, beginning_of, checked_row, prompt_text, tokens_of
 from .forward import Continued, answer_hidden, continued
 from .inputs import opened
 from .learned import Learned
@@ -55,7 +55,7 @@ class DPOTrainer(Trainer[list[Pair]]):
         callbacks: Sequence[TrainerCallback] = (),
         saved_with: Mapping[str, Value] | None = None,
     ) -> None:
-        self.config = args or DPOConfig()
+        self.config = config_for("DPOTrainer", args, DPOConfig)
         columns = "prompt, chosen and rejected"
         model, self.codec, dataset = opened("DPOTrainer", model, processing_class, train_dataset, peft_config, columns)
         self.pairs = [self._pair(dataset[n]) for n in range(len(dataset))]
@@ -65,7 +65,7 @@ class DPOTrainer(Trainer[list[Pair]]):
 
     def _pair(self, row: Row) -> Pair:
         for name in ("chosen", "rejected"):
-            if name not in row:
+            if name not in checked_row(row):
                 raise ArgumentError(f"DPOTrainer: a row has the columns {', '.join(sorted(row)) or 'none'}; {name!r} is missing")
         prompt = beginning_of(self.codec, prompt_text(row, self.codec))
         room = (self.config.max_length or 2**62) - len(prompt)

@@ -21,7 +21,7 @@ from ascendlite.structure import Value
 from ascendlite.text import Tokenizer
 
 from .callbacks import TrainerCallback
-from .config import GRPOConfig
+from .config import GRPOConfig, config_for
 from .dataset import Rows, beginning_of, prompt_text
 from .dpo import frozen_copy, kept_reference
 from .forward import answer_hidden
@@ -85,7 +85,7 @@ class GRPOTrainer(Trainer[_Micro]):
         callbacks: Sequence[TrainerCallback] = (),
         saved_with: Mapping[str, Value] | None = None,
     ) -> None:
-        self.config = args or GRPOConfig()
+        self.config = config_for("GRPOTrainer", args, GRPOConfig)
         model, self.codec, self.dataset = opened("GRPOTrainer", model, processing_class, train_dataset, peft_config, "prompt")
         functions: Any = [reward_funcs] if callable(reward_funcs) or isinstance(reward_funcs, str) else list(reward_funcs)
         for function in functions:

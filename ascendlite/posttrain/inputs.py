@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 from ascendlite import nn
@@ -28,6 +29,10 @@ def opened(
         raise ArgumentError(f"{kind}: it needs {missing}; rows have {columns}")
     if not hasattr(train_dataset, "__len__") or not hasattr(train_dataset, "__getitem__"):
         raise ArgumentError(f"{kind}: train_dataset is a {type(train_dataset).__name__}; it needs a length and rows by number: make a list of it")
+    if isinstance(train_dataset, Mapping):
+        raise ArgumentError(f"{kind}: train_dataset is a mapping of {', '.join(map(str, train_dataset)) or 'nothing'}; give rows: a list of mappings")
+    if not len(train_dataset):
+        raise ArgumentError(f"{kind}: the data set is empty; give at least one example")
     codec = codec_of(processing_class)
     for name in ("encode", "decode", "eos_token_id"):
         if not hasattr(codec, name):

@@ -102,7 +102,8 @@ def _call(functions: Sequence[RewardFunction], arguments: Mapping[str, object]) 
 
 
 def _checked(values: object, count: int, name: str) -> list[float | None]:
-    if not hasattr(values, "__len__") or not hasattr(values, "__iter__") or isinstance(values, (str, Mapping)):
+    listable = hasattr(values, "__len__") and hasattr(values, "__iter__") and getattr(values, "ndim", 1) > 0
+    if not listable or isinstance(values, (str, Mapping)):
         raise ArgumentError(f"reward {name}: it gave a {type(values).__name__}; give a list of numbers or None, one for each completion")
     listed = list(cast("Sequence[object]", values))
     if len(listed) != count:

@@ -34,6 +34,7 @@ _ALWAYS: dict[str, tuple[tuple[object, ...], str]] = {
     "packing_strategy": (("bfd",), "packing is best-fit decreasing"),
     "assistant_only_loss": ((True,), "set completion_only_loss=False to learn whole conversations"),
     "reference_free": ((False,), "give a ref_model"),
+    "lmbda": ((1.0,), "the student learns from its own completions alone"),
     "precompute_ref_log_probs": ((False,), "they are computed with each step"),
     "dataloader_num_workers": ((0,), "rows are read in the process of the trainer"),
     "push_to_hub": ((False,), "nothing is sent anywhere"),
@@ -65,5 +66,5 @@ class Named(type):
     """The class of configs: names are understood before the config is made."""
 
     def __call__(cls, *args: object, **kwargs: object) -> object:
-        known = getattr(cls, "__dataclass_fields__", {})
-        return super().__call__(*args, **understood(cls.__name__, kwargs, known.keys()))
+        known = [name for name in getattr(cls, "__dataclass_fields__", {}) if not name.startswith("_")]
+        return super().__call__(*args, **understood(cls.__name__, kwargs, known))

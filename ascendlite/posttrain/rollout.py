@@ -62,8 +62,14 @@ class Sampler:
 
     def draw(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], log: WriteAheadLog | None = None) -> list[Rollout]:
         """A completion of each prompt; with a log, those of the same prompts and seeds that it holds are gone on with."""
-        if len(prompts) != len(seeds) or not all(prompts):
-            raise ArgumentError(f"Sampler.draw: {len(prompts)} prompts and {len(seeds)} seeds; give one seed a prompt, and no empty prompt")
+        if len(prompts) != len(seeds):
+            raise ArgumentError(f"Sampler.draw: {len(prompts)} prompts and {len(seeds)} seeds; give one seed a prompt")
+        for number, prompt in enumerate(prompts):
+            if not 1 <= len(prompt) <= self.model.max_length:
+                raise ArgumentError(
+                    f"Sampler.draw: prompt {number} has {len(prompt)} tokens, the model reads from 1 to {self.model.max_length}; "
+                    "leave it out of the data set, or shorten it"
+                )
         rollouts = [Rollout(list(prompt)) for prompt in prompts]
         if log is not None:
             self._take_up(rollouts, seeds, log)

@@ -14,7 +14,7 @@ from ascendlite.text import Tokenizer
 
 from .auxiliary import learning
 from .callbacks import TrainerCallback
-from .config import SFTConfig
+from .config import SFTConfig, config_for
 from .dataset import Row, Rows, sft_example
 from .inputs import opened
 from .lora import LoraConfig
@@ -49,7 +49,7 @@ class SFTTrainer(Trainer[Batch]):
         callbacks: Sequence[TrainerCallback] = (),
         saved_with: Mapping[str, Value] | None = None,
     ) -> None:
-        self.config = args or SFTConfig()
+        self.config = config_for("SFTTrainer", args, SFTConfig)
         columns = "prompt and completion, messages, or text"
         model, self.codec, dataset = opened("SFTTrainer", model, processing_class, train_dataset, peft_config, columns)
         self._format = formatting_func
