@@ -222,17 +222,21 @@ struct MmadStep {
   LoopFn product;
   int64_t sizes[kNumMmadSizes];
   int64_t item;       // nominal itemsize of a and b
-  int64_t bias_step;  // 0: no bias
-  int64_t c_step, c_item;
+  int64_t bias_step;  // scaled bytes of a result; 0: no bias
 };
 
-// C's blocks begin as the bias of their columns.
+// C's blocks begin as the bias of their columns, in every row.
 void spread_bias(Core& core, const MmadStep& s) {
-  const int64_t m16 = ceil_div(s.sizes[kMmadM], kSide) * kSide;
-  for (int64_t x = 0; x < s.sizes[kMmadN]; ++x)
-    for (int64_t r = 0; r < s.sizes[kMmadM]; ++r)
-      std::memcpy(core.at(s.c) + ((x / kSide * m16 + r) * kSide + x % kSide) * s.c_step, core.at(s.bias) + x * s.bias_step,
-                  static_cast<size_t>(s.c_item));
+  constexpr int64_t plain = kSide * sizeof(float);  // known to the compiler: a store
+  const int64_t m16 = ceil_div(s.sizes[kMmadM], kSide) * kSide, row = kSide * s.bias_step;
+  for (int64_t x = 0; x < s.sizes[kMmadN]; x += kSide) {
+    const char* from = core.at(s.bias) + x * s.bias_step;
+    char* to = core.at(s.c) + x * m16 * s.bias_step;
+    const int64_t bytes = std::min(kSide, s.sizes[kMmadN] - x) * s.bias_step;
+    for (int64_t r = 0; r < s.sizes[kMmadM]; ++r, to += row)
+      if (bytes == plain) std::memcpy(to, from, plain);
+      else std::memcpy(to, from, static_cast<size_t>(bytes));
+  }
 }
 
 void run_mmad(Core& core, const MmadStep& s) {
@@ -267,8 +271,7 @@ void mmad(Building& b) {
   const int64_t sizes[] = {m, n, k, b.arg(kInit) != kOverwrite, hf32, b.arg(kLayout), b.numerics.scale()};
   std::copy(std::begin(sizes), std::end(sizes), s.sizes);
   s.item = item_size(format);
-  s.c_step = item_size(result) * b.numerics.scale(), s.c_item = item_size(b.numerics.held(result));
-  if (b.arg(kInit) == kBias) s.bias = b.place(3, Extent(n * item_size(result))), s.bias_step = s.c_step;
+  if (b.arg(kInit) == kBias) s.bias = b.place(3, Extent(n * item_size(result))), s.bias_step = item_size(result) * b.numerics.scale();
   b.add<run_mmad>(s);
 }
 
