@@ -79,3 +79,16 @@ def test_the_ai_cpu_writes_where_wide_modes_read(numerics: str) -> None:
     for a, e in zip(actual, expected, strict=True):
         assert a.dtype is e.dtype
         np.testing.assert_allclose(a.numpy(), e.numpy(), 2e-5, 2e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("shape", [(100_000,), (65_537,), (3, 40_000), (1 << 20,)])
+def test_a_number_is_spread_over_many(shape: tuple[int, ...], dtype: str) -> None:
+    numbers = al.arange(1, shape[0] + 1 if len(shape) > 1 else 2).to(getattr(al, dtype)).reshape(-1, *(1,) * (len(shape) - 1))
+    np.testing.assert_array_equal(numbers.npu().expand(shape).contiguous().cpu().numpy(), np.broadcast_to(numbers.numpy(), shape))
+
+
+def test_spreading_a_number_takes_all_cores() -> None:
+    n = 1 << 24
+    told = al.npu.estimate(lambda x: x.expand(n).contiguous(), al.empty(1, device="meta"))
+    assert told.device_us < 4 * 4 * n / 1.6e12 * 1e6

@@ -277,15 +277,16 @@ def _pick(target: Tensor, source: Tensor) -> tuple[Any, ...] | None:
 
 
 def _cut(dims: list[Dim], most: int) -> list[Dim]:
-    """Rows that are contiguous on both sides but longer than a tile, cut into equal parts where these are of some length."""
+    """Rows that are longer than a tile, contiguous or one number on the other side, cut into equal parts where these are of some length."""
     width, to, of = dims[-1]
-    if to != 1 or of != 1 or width <= most:
+    most = most if of else most // 4  # nothing waits for a load: more cores share the stores
+    if to != 1 or of not in (0, 1) or width <= most:
         return dims
     pieces = next((pieces for pieces in range(-(-width // most), 64 * width // most) if width % pieces == 0), None)
     if pieces is None:
         return dims
     part = width // pieces
-    return [*dims[:-1], (width // part, part, part), (part, 1, 1)]
+    return [*dims[:-1], (pieces, part, part * of), (part, 1, of)]
 
 
 def _rows(dims: list[Dim], size: int) -> tuple[Any, ...] | None:
