@@ -73,7 +73,7 @@ def row_losses(x: Any, target: Any, loss: Any, lse: Any, r: Rows) -> None:
 
 @kernel(kind="aiv")
 def row_gradients(x: Any, target: Any, lse: Any, factor: Any, dx: Any, r: Rows) -> None:
-    """dx = (e^(x - lse) - onehot(target)) factor, by rows. The vector unit has no scatter: 1 - |column - target|, cut at 0, is the one-hot row."""
+    """dx = (e^(x - lse) - onehot(target)) factor, by rows. The vector unit has no scatter: |column - target|, cut at 1, less 1 is -onehot."""
     work = Work(r)
     w, hit, columns = work.tile(), work.tile(), work.tile()
     most = -(-r.tile // 8) * 8
@@ -93,10 +93,9 @@ def row_gradients(x: Any, target: Any, lse: Any, factor: Any, dx: Any, r: Rows) 
         work.each(ac.Exp, w, w, rows=t.count)
         work.combine(ac.Sub, hit, columns, place, t.count)
         work.each(ac.Abs, hit, hit, rows=t.count)
-        work.each(ac.Muls, hit, hit, -1.0, rows=t.count)
-        work.each(ac.Adds, hit, hit, 1.0, rows=t.count)
-        work.each(ac.Relu, hit, hit, rows=t.count)
-        work.each(ac.Sub, w, w, hit, rows=t.count)
+        work.each(ac.Mins, hit, hit, 1.0, rows=t.count)
+        work.each(ac.Adds, hit, hit, -1.0, rows=t.count)
+        work.each(ac.Add, w, w, hit, rows=t.count)
         work.combine(ac.Mul, w, w, t.ins[3], t.count)
         work.narrow(t.outs[0], w, t.count)
 

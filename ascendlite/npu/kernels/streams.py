@@ -11,7 +11,7 @@ from typing import Any, Final
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels.elementwise import UB_BUDGET
 from ascendlite.npu.lang import dtypes
-from ascendlite.npu.lang.row_parts import RowParts, Stream, Totals, add_to_gm, fold, lanes, narrowed, spread, widened
+from ascendlite.npu.lang.row_parts import RowParts, Stream, Totals, add_to_gm, fold, lanes, narrowed, relu_less, spread, widened
 from ascendlite.npu.lang.rows import LANES, barrier
 from ascendlite.npu.lang.tiles import scratch
 from ascendlite.npu.programs import kernel
@@ -139,7 +139,7 @@ def loss_gradient_parts(x: Any, target: Any, lse: Any, factor: Any, dx: Any, n: 
     rows, source, to = RowParts(n, columns, part), Stream((x,), (), part), Stream((), (dx,), part)
     picks, numbers = Stream((target,), (), 1), Stream((lse, factor), (), 1)
     w, hit, column, totals = scratch(f32, part), scratch(f32, part), scratch(f32, part), Totals()
-    logs, scale, place, whole = lanes(), lanes(), lanes(), scratch(dtypes.i32, 8)
+    logs, scale, place, one, whole = lanes(), lanes(), lanes(), lanes(1.0), scratch(dtypes.i32, 8)
     ac.CreateVecIndex(column, 0.0, part)
     for row in rows:
         for t in rows.number(row, picks):
@@ -157,9 +157,9 @@ def loss_gradient_parts(x: Any, target: Any, lse: Any, factor: Any, dx: Any, n: 
             spread(ac.Sub, w, widened(w, t.ins[0], t.count), logs, t.count)
             ac.Exp(w, w, t.count)
             spread(ac.Sub, hit, column, place, t.count)
-            for op, more in ((ac.Abs, ()), (ac.Muls, (-1.0,)), (ac.Adds, (1.0,)), (ac.Relu, ())):
-                op(hit, hit, *more, t.count)
-                barrier()
+            ac.Abs(hit, hit, t.count)
+            barrier()
+            spread(relu_less, hit, hit, one, t.count)
             ac.Sub(w, w, hit, t.count)
             ac.Adds(place, place, -float(part), LANES)
             barrier()

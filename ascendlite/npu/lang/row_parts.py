@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ascendlite.npu.lang import order
 from ascendlite.npu.lang.dtypes import f32
-from ascendlite.npu.lang.elementwise import Adds, Cast, Duplicate
+from ascendlite.npu.lang.elementwise import Adds, Cast, Duplicate, SubRelu
 from ascendlite.npu.lang.events import HardEvent
 from ascendlite.npu.lang.movement import DataCopyPad, SetAtomicAdd, SetAtomicNone
 from ascendlite.npu.lang.order import SetFlag, WaitFlag, take_events
@@ -124,6 +124,14 @@ def spread(op: Op, dst: LocalTensor, src: LocalTensor, by: LocalTensor, count: I
     if rest := count % LANES:
         op(dst[whole * LANES :], src[whole * LANES :], by, rest, 1, (1, 1, 1, 8, 8, 0))
     barrier()
+
+
+def relu_less(dst: LocalTensor, src: LocalTensor, row: LocalTensor, count: Index, repeats: Index | None = None, strides: tuple[Index, ...] | None = None) -> None:
+    """dst = max(row - src, 0), as an operation for `spread`: the strides are those of (dst, src, row)."""
+    if strides:
+        d, s, r, next_d, next_s, next_r = strides
+        strides = (d, r, s, next_d, next_r, next_s)
+    SubRelu(dst, row, src, count, repeats, strides)
 
 
 class Totals:
