@@ -14,6 +14,7 @@ from ascendlite.npu.kernels.expression import (
     eq,
     exp,
     floor,
+    fma,
     ln,
     maximum,
     minimum,
@@ -149,21 +150,22 @@ def gelu_backward(g: Value, x: Value) -> Value:
     return g * where(x < 0.0, slope, 1.0 - slope)
 
 
-def _inner(x: Value) -> Value:
-    return (x + x * x * x * _GELU_CUBE) * _SQRT_2_OVER_PI
+def _minus_2u(x: Value) -> Value:
+    """-2 u of gelu's tanh(u)."""
+    return x * (x * x * (-2 * _SQRT_2_OVER_PI * _GELU_CUBE) + -2 * _SQRT_2_OVER_PI)
 
 
 def gelu_tanh(x: Value) -> Value:
-    """0.5 x (1 + tanh(u)) = x / (1 + e^(-2 u)): one constant and one division."""
-    return x / (exp((x + x * x * x * _GELU_CUBE) * (-2 * _SQRT_2_OVER_PI)) + 1.0)
+    """0.5 x (1 + tanh(u)) = x / (1 + e^(-2 u)): one division."""
+    return x / (exp(_minus_2u(x)) + 1.0)
 
 
 def gelu_tanh_backward(g: Value, x: Value) -> Value:
-    """s + x s (1 - s) 2 u'."""
+    """s + 2 u' x s (1 - s), where 2 u' x is 3 (2 u) less what it has too much of the linear part."""
     x = _within(x)
-    s = sigmoid(_inner(x) * 2.0)
-    slope = (x * x * (3 * _GELU_CUBE) + 1.0) * (2 * _SQRT_2_OVER_PI)
-    return g * (s + x * s * (1.0 - s) * slope)
+    v = _minus_2u(x)
+    s = 1.0 / (exp(v) + 1.0)
+    return g * fma(s - s * s, fma(v, -3.0, x * (-4 * _SQRT_2_OVER_PI)), s)
 
 
 def silu_backward(g: Value, x: Value) -> Value:
