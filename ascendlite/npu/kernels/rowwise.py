@@ -92,7 +92,7 @@ class Work(RowWise):
 
     def across(self, op: Callable[..., None], dst: Any, src: Any, row: Any, rows: Any) -> None:
         """dst[r, :] = op(src[r, :], row)."""
-        if self.wide:
+        if self.by_row():
             for r in ac.range(rows):
                 op(dst[r * self.pitch :], src[r * self.pitch :], row, self.columns)
         else:
@@ -102,7 +102,7 @@ class Work(RowWise):
 
     def gather_rows(self, total: Any, src: Any, rows: Any) -> None:
         """total += the sum of the rows."""
-        if self.wide:
+        if self.by_row():
             for r in ac.range(rows):
                 ac.Add(total, total, src[r * self.pitch :], self.columns)
                 barrier()

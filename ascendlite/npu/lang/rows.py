@@ -31,7 +31,7 @@ class RowWise:
     """Reduces and combines up to `rows` rows of `columns` f32 elements, `pitch` elements apart (a multiple of 8).
 
     `stat` tensors hold one number a row; make them with `new_stat`. Narrow rows are worked on column by column of 64, wide ones (beyond
-    2040 elements, where a row no longer fits the stride's field) row by row.
+    2040 elements, where a row no longer fits the stride's field) and few ones row by row: the order of sums is the same.
     """
 
     def __init__(self, rows: int, columns: int, pitch: int | None = None) -> None:
@@ -43,6 +43,10 @@ class RowWise:
         self._padded = (rows + 7) // 8 * 8
         self._partial = scratch(f32, LANES if self.wide else rows * LANES)
         self._spread = scratch(f32, self._padded * 8)
+
+    def by_row(self, calls: int = 1) -> bool:
+        """Whether `calls` instructions a row are so many fewer than one for each 64 columns that they pay for the loop."""
+        return self.wide or 5 * calls * self.rows <= 4 * (self.columns // LANES)
 
     def new_stat(self) -> LocalTensor:
         """One number a row. The numbers of rows that a short tile lacks are 0, not whatever lay there."""
@@ -94,7 +98,7 @@ class RowWise:
         """dst[r, :] = op(src[r, :], stat[r])."""
         Brcb(self._spread, stat, CeilDiv(rows, 8), (1, 8))
         barrier()
-        if self.wide:
+        if self.by_row(2 if self.columns % LANES else 1):
             for r in order.range(rows):
                 self._combine_row(op, dst[r * self.pitch :], src[r * self.pitch :], self._spread[r * 8 :])
         else:
