@@ -9,9 +9,10 @@ import pytest
 
 from ascendlite import checkpoint
 from ascendlite.cli import main
+from ascendlite.posttrain.job.material import make_material, piece_tokenizer, tasks_of
 from ascendlite.posttrain.job.page import plot
 from ascendlite.posttrain.job.run import Job, UntilLearnable
-from ascendlite.posttrain.job.settings import JobSettings
+from ascendlite.posttrain.job.settings import JobSettings, settings_of
 
 SHORT = [
     "--questions", "40", "--held-out", "6", "--samples", "2", "--sft-steps", "4", "--sft-batch", "4", "--grpo-steps", "3", "--grpo-prompts", "2",
@@ -97,6 +98,14 @@ def test_specialists_are_distilled(tmp_path, capsys):
     assert "student on tagalog-sums: greedy" in told and "student on tagalog-differences: greedy" in told
     page = (tmp_path / "run" / "report.html").read_text()
     assert "specialist 2" in page and "teacher &rarr; student" in page
+
+
+def test_a_student_is_measured_by_more_questions_but_its_sft_is_chosen_by_the_same():
+    few, many = settings_of({}), settings_of({"specialists": 2})
+    tasks = tasks_of(many)
+    ours, theirs = (make_material(tasks[0], piece_tokenizer(tasks), settings) for settings in (few, many))
+    assert (len(ours.test), len(theirs.test)) == (200, 600)
+    assert ours.choose == theirs.choose and theirs.test[:200] == ours.test
 
 
 @pytest.mark.parametrize(

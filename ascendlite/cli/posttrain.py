@@ -47,7 +47,7 @@ _HELP = {
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     """Describe the command."""
-    from ascendlite.posttrain.job.settings import ON_NPU, PRETRAINED, JobSettings
+    from ascendlite.posttrain.job.settings import ON_NPU, PRETRAINED, SPECIALISTS, JobSettings
 
     parser = commands.add_parser(
         "posttrain",
@@ -60,7 +60,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     for name, text in _HELP.items():
         value = getattr(defaults, name)
         metavar = "X" if isinstance(value, float) else "N" if isinstance(value, int) else "NAME"
-        tables = (("--from", PRETRAINED), ("--device npu", ON_NPU))
+        tables = (("--from", PRETRAINED), ("--device npu", ON_NPU), ("--specialists", SPECIALISTS))
         other = "".join(f"; with {option} {table[name]}" for option, table in tables if name in table)
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), metavar=metavar, help=f"{text} (default: {value}{other})")
     parser.add_argument("--from", dest="source", metavar="MODEL", help="a pretrained model to go on from with LoRA: smollm2, a GGUF file, a folder")

@@ -22,6 +22,7 @@ from ..rewards import RewardFunction, named, overlap
 from ..tasks import Item, Task, held_out_items, make_task, training_items
 from .settings import JobSettings
 
+_CHOOSING = 100  # questions, at most, by which the end of SFT is chosen
 _HALVES = {"tagalog": ("tagalog-sums", "tagalog-differences")}
 
 
@@ -73,8 +74,8 @@ class Material:
 
 def make_material(task: Task, codec: Asking, settings: JobSettings) -> Material:
     """The questions of a task, split."""
-    held = held_out_items(task, settings.held_out + settings.held_out // 2)
-    cut = len(held) // 3
+    held = held_out_items(task, settings.held_out + min(settings.held_out // 2, _CHOOSING))
+    cut = min(len(held) // 3, _CHOOSING)
     train = training_items(task, settings.questions, settings.seed)
     return Material(task, train, held[:cut], held[cut:], codec, _room(task, train, codec))
 

@@ -73,10 +73,14 @@ PRETRAINED: dict[str, int | float | str] = {
 ON_NPU: dict[str, int | float | str] = {"grpo_steps": 275}
 
 
+# A student is measured against its teachers: the difference of two shares needs more questions than a share.
+SPECIALISTS: dict[str, int | float | str] = {"held_out": 600}
+
+
 def settings_of(given: Mapping[str, int | float | str]) -> JobSettings:
-    """The settings that a user gave, over the defaults of a new model, of a pretrained one where a `source` is given, or of an NPU."""
+    """The settings that a user gave, over the defaults of a new model, of a pretrained one where a `source` is given, of an NPU, of specialists."""
     other = PRETRAINED if given.get("source") else ON_NPU if str(given.get("device", "cpu")).startswith("npu") else {}
-    return JobSettings(**{**other, **given})  # type: ignore[arg-type]
+    return JobSettings(**{**other, **(SPECIALISTS if given.get("specialists") else {}), **given})  # type: ignore[arg-type]
 
 
 def settings_from_state(state: Mapping[str, int | float | str]) -> JobSettings:
