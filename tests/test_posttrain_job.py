@@ -108,6 +108,12 @@ def test_a_student_is_measured_by_more_questions_but_its_sft_is_chosen_by_the_sa
     assert ours.choose == theirs.choose and theirs.test[:200] == ours.test
 
 
+def test_the_rate_of_sft_falls_at_its_end_although_the_mark_was_not_reached(tmp_path):
+    assert posttrain(tmp_path / "run", "--sft-cooling", "2", "--start-at", "2") == 0
+    rates = [json.loads(line)["lr"] for line in (tmp_path / "run" / "sft" / "metrics.jsonl").read_text().splitlines()]
+    assert rates[3] == pytest.approx(rates[0] * 4 / 2)  # the fourth step of the warm-up, at half of its height
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

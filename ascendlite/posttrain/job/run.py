@@ -54,7 +54,8 @@ class Stopped(Exception):
 class UntilLearnable(TrainerCallback):
     """Lets SFT end once pass@k on the questions for choosing is high enough for GRPO to have something to reward.
 
-    The learning rate falls to 0 first: at its full height weights lie on a slope too steep for the noise of rewards.
+    The learning rate falls to 0 first, at the latest at the end of all steps: at its full height weights lie on a slope too steep for the noise
+    of rewards.
     """
 
     def __init__(self, job: Job, material: Material, threshold: float) -> None:
@@ -83,6 +84,8 @@ class UntilLearnable(TrainerCallback):
         trainer = cast("Trainer[Any]", kwargs["trainer"])
         if state.global_step % self.job.settings.sft_check == 0 and trainer.cooling is None:
             self._look(state, control, trainer)
+        if state.global_step == state.max_steps - self.job.settings.sft_cooling:
+            trainer.cool_down(self.job.settings.sft_cooling)
 
 
 class Job:
@@ -187,13 +190,13 @@ class Job:
         self._stage("before", lambda: self._judged(model, material, "after SFT"))
         self._grpo(model, material, "grpo", saved)
         self._stage("after", lambda: self._judged(model, material, "after GRPO"))
-        self._stage("saved", lambda: self._save(model, saved))
+        self._stage("saved", lambda: self._save(model, saved, self.settings.grpo_steps))
         return self.results
 
-    def _save(self, model: nn.Module, saved: Mapping[str, Value]) -> Results:
+    def _save(self, model: nn.Module, saved: Mapping[str, Value], step: int) -> Results:
         """The model as `ascendlite chat` opens it, LoRA merged."""
         merged = merge_lora(model)
-        path = checkpoint.save(self.folder / "checkpoints", step=self.settings.grpo_steps, model=model, extras=dict(saved), keep_last=1)
+        path = checkpoint.save(self.folder / "checkpoints", step=step, model=model, extras=dict(saved), keep_last=1)
         return {"path": str(path.relative_to(self.folder)), "merged_layers": merged}
 
     # -- specialists
@@ -218,7 +221,7 @@ class Job:
         self._stage("distill", lambda: self._train(trainer))
         self._load(student, "distill")
         self._judge_all(student, materials, "student")
-        self._stage("saved", lambda: self._save(student, saved))
+        self._stage("saved", lambda: self._save(student, saved, s.distill_steps))
         return self.results
 
     def _specialist(self, number: int, material: Material, tokenizer: Any) -> nn.Module:
