@@ -315,6 +315,7 @@ from ascendlite.core._core import ones as ones
 from ascendlite.core._core import ones_like as ones_like
 from ascendlite.ops.linear_algebra import orgqr as orgqr
 from ascendlite.ops.matmul import outer as outer
+from ascendlite.ops.linear_algebra import pca_lowrank as pca_lowrank
 from ascendlite.core._core import permute as permute
 from ascendlite.ops.pieces import permute_copy as permute_copy
 from ascendlite.ops.linear_algebra import pinverse as pinverse
@@ -386,6 +387,7 @@ from ascendlite.ops.arithmetic import sub as sub
 from ascendlite.ops.arithmetic import sub as subtract
 from ascendlite.ops.reduce import sum as sum
 from ascendlite.ops.linear_algebra import svd as svd
+from ascendlite.ops.linear_algebra import svd_lowrank as svd_lowrank
 from ascendlite.ops.turning import swapaxes as swapaxes
 from ascendlite.ops.turning import swapdims as swapdims
 from ascendlite.ops.activation import swiglu as swiglu

@@ -38,7 +38,6 @@ ABSENT: dict[str, dict[str, str]] = {
         "lu_solve": "use linalg.lu_solve",
         "ormqr": "use linalg.householder_product, then @",
         "lu": "use linalg.lu_factor or linalg.lu",
-        "*_lowrank": "use linalg.svd(x, full_matrices=False), and cut",
         "histogramdd": "use numpy.histogramdd on x.numpy()",
         "chain_matmul": "use linalg.multi_dot",
         "nuclear_norm": "use linalg.matrix_norm(x, 'nuc')",

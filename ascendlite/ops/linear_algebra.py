@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ascendlite.core import Tensor, deliver, function
+from ascendlite.core import Tensor, deliver, function, require_tensor
+from ascendlite.errors import ArgumentError
 from ascendlite.ops.compare import where
+from ascendlite.ops.random import randn
 
 
 def _linalg() -> Any:
@@ -102,6 +104,36 @@ def svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: tuple
         return deliver(TopSVD(input.new_zeros((*input.shape[:-1], m)), values, input.new_zeros((*input.shape[:-2], n, n))), out)
     u, s, vh = _linalg().svd(input, full_matrices=not some)
     return deliver(TopSVD(u, s, vh.mT), out)
+
+
+@function()
+def svd_lowrank(A: Tensor, q: int = 6, niter: int = 2, M: Tensor | None = None) -> TopSVD:
+    """The q largest singular values of A (less M), and their vectors, from q random directions.
+
+    Randomized subspace iteration (Halko, Martinsson and Tropp, 2011, algorithms 4.4 and 5.1); `niter` more passes sharpen it.
+    """
+    require_tensor("svd_lowrank", A)
+    if A.ndim < 2 or not 0 <= q <= min(A.shape[-2:]) or niter < 0:
+        raise ArgumentError(f"svd_lowrank: q must be in 0 .. min(m, n) and niter not negative for A of shape {tuple(A.shape)}: got q={q}, niter={niter}")
+    A = A if M is None else A - M.broadcast_to(A.shape)
+    wide = A.shape[-2] < A.shape[-1]
+    A = A.mT if wide else A
+    basis = _linalg().qr(A @ randn(A.shape[-1], q, dtype=A.dtype, device=A.device))[0]
+    for _ in range(niter):
+        basis = _linalg().qr(A @ _linalg().qr(A.mT @ basis)[0])[0]
+    u, s, vh = _linalg().svd(basis.mT @ A, full_matrices=False)
+    u, v = basis @ u, vh.mT
+    return TopSVD(v, s, u) if wide else TopSVD(u, s, v)
+
+
+@function()
+def pca_lowrank(A: Tensor, q: int | None = None, center: bool = True, niter: int = 2) -> TopSVD:
+    """`svd_lowrank` of the rows of A about their mean (`center=False`: about 0): V are the principal directions."""
+    require_tensor("pca_lowrank", A)
+    if A.ndim < 2:
+        raise ArgumentError(f"pca_lowrank: A must have at least 2 dimensions, got shape {tuple(A.shape)}")
+    q = min(6, *A.shape[-2:]) if q is None else q
+    return svd_lowrank(A - A.mean(-2, keepdim=True) if center else A, q, niter)
 
 
 @function(methods=("qr",))

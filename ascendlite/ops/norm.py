@@ -66,7 +66,8 @@ def _apply(
     eps: float,
     centred: bool,
 ) -> Tensor:
-    refuse_integers(name, x)
+    if not x.dtype.is_floating_point:
+        refuse_integers(name, x)
     shape, dims = (shape,) if isinstance(shape, int) else tuple(shape), x.shape
     if not shape or dims[len(dims) - len(shape) :] != shape or len(shape) > len(dims):
         raise ShapeError(
