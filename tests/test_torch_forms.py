@@ -301,3 +301,8 @@ def test_bessel_functions_have_a_second_derivative_at_0(name: str, slope: float)
     second = al.autograd.grad(first.sum(), x)[0]
     assert abs(second[1].item() - slope) < 1e-5
     assert second[0].item() == 0.0  # torch's choice at the kink of i1e
+
+
+def test_nothing_is_no_tensor() -> None:
+    with pytest.raises(RuntimeError, match="tensor: can't make a tensor of 'NoneType'"):
+        al.tensor(None)

@@ -275,7 +275,7 @@ cdef Tensor foreign_tensor(data):
         import array as _array
         view = memoryview(data)
     except TypeError:
-        raise TypeError(f"tensor: can't make a tensor of {type(data).__name__!r}; pass numbers, nested sequences, an array or a tensor") from None
+        raise DTypeError(f"tensor: can't make a tensor of {type(data).__name__!r}; pass numbers, nested sequences, an array or a tensor") from None
     import numpy
     return from_array_interface(numpy.asarray(view))
 
