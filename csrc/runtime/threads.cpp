@@ -31,7 +31,7 @@ namespace {
 constexpr int kMaxThreads = 256;
 constexpr int64_t kUnits = 32;  // of a share: a piece holds some of them, the last ones a single unit
 constexpr int64_t kFraction = 4;  // a piece is this part of what is left of its share
-constexpr int64_t kFetch = 2048;  // bytes that a worker asks for between two looks at whether there is work
+constexpr int64_t kFetch = 1024;  // bytes that a worker asks for between two breaths: what a core asks for faster than memory gives is dropped
 constexpr auto kSpin = std::chrono::microseconds(40);
 constexpr auto kLinger = std::chrono::microseconds(300);  // a Python program's next op is often further away than kSpin
 enum State : uint32_t { kIdle, kPosted, kAsleep };
@@ -113,15 +113,23 @@ void finish(Pool& p) {
   if (p.pending.fetch_sub(1, std::memory_order_acq_rel) == (kCallerSleeps | 1)) futex_wake(p.pending);
 }
 
-// Fetches this worker's part of what the next region will read, until there is work.
-void fetch(Ahead ahead, int part, int parts, const std::atomic<uint32_t>& state) {
-  const char *at = ahead.from + ahead.bytes * part / parts, *end = ahead.from + ahead.bytes * (part + 1) / parts;
-  for (; at < end && state.load(std::memory_order_relaxed) == kIdle; at += kFetch)
-    for (int64_t line = 0; line < kFetch; line += 64) __builtin_prefetch(at + line, 0, 2);
+// Part `part` of `parts` of it.
+Ahead part_of(Ahead ahead, int part, int parts) {
+  const int64_t begin = ahead.bytes * part / parts, end = ahead.bytes * (part + 1) / parts;
+  return {ahead.from + begin, end - begin};
+}
+
+// Fetches it until there is work; what is left of it waits for the next pause.
+void fetch(Ahead& ahead, const std::atomic<uint32_t>& state) {
+  for (; ahead.bytes > 0 && state.load(std::memory_order_relaxed) == kIdle; ahead.from += kFetch, ahead.bytes -= kFetch) {
+    for (int64_t line = 0; line < kFetch; line += 64) __builtin_prefetch(ahead.from + line, 0, 3);
+    relax();
+  }
 }
 
 void work(Pool& p, int part) {
   auto& state = p.slots[part].state;
+  Ahead ahead;
   p.slots[part].id.store(pid_t(syscall(SYS_gettid)), std::memory_order_release);
   for (;;) {
     p.slots[part].core.store(sched_getcpu(), std::memory_order_relaxed);
@@ -131,11 +139,10 @@ void work(Pool& p, int part) {
         while (state.load(std::memory_order_acquire) == kAsleep) futex_wait(state, kAsleep);
     }
     run_guarded(p, part);
-    const Ahead ahead = p.region.ahead;
-    const int parts = p.region.parts;
+    if (p.region.ahead.from) ahead = part_of(p.region.ahead, part, p.region.parts);
     state.store(kIdle, std::memory_order_release);
     finish(p);
-    if (ahead.from) fetch(ahead, part, parts, state);
+    fetch(ahead, state);
   }
 }
 
