@@ -7,6 +7,7 @@ a row with 0 sits the call out. Lengths are Python integers: the host plans with
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import add
 from typing import Protocol
 
 from ascendlite import nn
@@ -83,12 +84,12 @@ def row_lengths(op: str, input_ids: Tensor, lengths: Sequence[int] | None, start
         raise ShapeError(f"{op}: input_ids have the shape {tuple(input_ids.shape)}; they must be (rows, tokens)")
     B, T = input_ids.shape
     given = (T,) * B if lengths is None else tuple(int(n) for n in lengths)
-    if len(given) != B or any(n < 0 or n > T for n in given):
+    if lengths is not None and (len(given) != B or any(n < 0 or n > T for n in given)):
         raise ArgumentError(f"{op}: lengths are {list(given)} for input_ids of shape ({B}, {T}); give {B} numbers from 0 to {T}")
     before = (0,) * B if start is None else tuple(start)
     if len(before) != B:
         raise ShapeError(f"{op}: input_ids have {B} rows, the cache has {len(before)}; select() rows of the cache")
-    longest = max((s + n for s, n in zip(before, given, strict=True)), default=0)
+    longest = max(map(add, before, given), default=0)
     if longest > most:
         raise ShapeError(f"{op}: a row would have {longest} tokens, more than the {most} that fit; make a larger cache or cut the text")
     return given

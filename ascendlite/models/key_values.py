@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import add
 
 import ascendlite as al
 from ascendlite.core import Device, DType, Tensor
@@ -24,20 +25,20 @@ class Places:
     width: int
     device: Device
 
-    @property
+    @cached_property
     def end(self) -> int:
         """The number of places that keys are read from."""
         return max(self.starts) + self.width
 
-    @property
+    @cached_property
     def uniform(self) -> bool:
         """Whether all rows start at the same place."""
-        return all(start == self.starts[0] for start in self.starts)
+        return len(set(self.starts)) <= 1
 
     def take(self, table: Tensor) -> Tensor:
         """Rows of a table by place: (T, n) where all rows start together, (B, T, n) elsewhere."""
         if self.uniform:
-            return table[self.starts[0] : self.starts[0] + self.width]
+            return table.narrow(0, self.starts[0], self.width)
         places = self.positions.minimum(al.tensor(table.shape[0] - 1, device=self.device))  # padding may stand beyond the table
         return table[places]
 
@@ -51,7 +52,7 @@ class Places:
         """The places, (B, T)."""
         return al.tensor(self.starts, device=self.device).unsqueeze(1) + al.arange(self.width, device=self.device)
 
-    @property
+    @cached_property
     def causal(self) -> bool:
         """Whether the plain causal rule says what is visible."""
         return self.width > 1 and self.uniform and self.starts[0] == 0
@@ -124,24 +125,23 @@ def places_of(
 
 
 class LayerCache:
-    """Keys and values of one layer, (B, places, G, D)."""
+    """Keys and values of one layer, (B, G, places, D): what a head reads is one run of memory."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         self.keys, self.values = keys, values
 
     def append(self, keys: Tensor, values: Tensor, places: Places) -> tuple[Tensor, Tensor]:
         """Keep these, (B, G, T, D), and give all up to `places.end`, in the same layout."""
-        keys, values = keys.transpose(1, 2), values.transpose(1, 2)
         if places.uniform:
             start, width = places.starts[0], places.width
-            self.keys.narrow(1, start, width).copy_(keys)
-            self.values.narrow(1, start, width).copy_(values)
+            self.keys.narrow(2, start, width).copy_(keys)
+            self.values.narrow(2, start, width).copy_(values)
         else:  # what stands in padded columns lands beyond the row's length, unseen, and is overwritten later
             rows, at = al.arange(keys.shape[0], device=keys.device).unsqueeze(1), places.positions
-            self.keys[rows, at] = keys
-            self.values[rows, at] = values
+            self.keys[rows, :, at] = keys.transpose(1, 2)
+            self.values[rows, :, at] = values.transpose(1, 2)
         end = places.end
-        return self.keys.narrow(1, 0, end).transpose(1, 2), self.values.narrow(1, 0, end).transpose(1, 2)
+        return self.keys.narrow(2, 0, end), self.values.narrow(2, 0, end)
 
 
 class KeyValueCache:
@@ -172,7 +172,7 @@ class KeyValueCache:
         self.lengths: tuple[int, ...] = (0,) * batch
         room = min(max_length, _GROWTH)
         self.layers = [
-            LayerCache(*(al.zeros(batch, room, heads, head_size, dtype=dtype, device=device) for _ in range(2))) for _ in range(layers)
+            LayerCache(*(al.zeros(batch, heads, room, head_size, dtype=dtype, device=device) for _ in range(2))) for _ in range(layers)
         ]
 
     @property
@@ -189,17 +189,17 @@ class KeyValueCache:
 
     def _make_room(self, places: int) -> None:
         keys = self.layers[0].keys
-        room = keys.shape[1]
+        room = keys.shape[2]
         if places <= room:
             return
         added = max(places - room, min(max(room, _GROWTH), self.max_length - room))
-        blank = keys.new_zeros((keys.shape[0], added, *keys.shape[2:]))
+        blank = keys.new_zeros((*keys.shape[:2], added, keys.shape[3]))
         for layer in self.layers:
-            layer.keys, layer.values = al.cat((layer.keys, blank), 1), al.cat((layer.values, blank), 1)
+            layer.keys, layer.values = al.cat((layer.keys, blank), 2), al.cat((layer.values, blank), 2)
 
     def commit(self, places: Places) -> None:
         """Count the tokens of a call once all layers have them."""
-        self.lengths = tuple(start + count for start, count in zip(places.starts, places.counts, strict=True))
+        self.lengths = tuple(map(add, places.starts, places.counts))
 
     def select(self, rows: Sequence[int]) -> KeyValueCache:
         """A cache of these rows, in this order; a row may come twice."""

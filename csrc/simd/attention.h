@@ -35,6 +35,7 @@ struct Problem {
   bool causal;
   int64_t window;  // keys that a query sees, itself the last; 0: all
   double scale;
+  bool grouped = false;
 
   // views: q, k, v, mask, sinks; ints: causal, window; floats: scale
   Problem(const Call& call, View* const* views)
@@ -53,6 +54,23 @@ struct Problem {
         causal(call.ints[0]),
         window(call.ints[1]),
         scale(call.floats[0]) {}
+
+  // Where the result of query i of head (b, h) lies in rows of V: results are (B, L, H, V).
+  int64_t result_row(int64_t b, int64_t h, int64_t i) const { return grouped ? (b * H + h) * L + i : (b * L + i) * H + h; }
+
+  // One query of each head, several heads for one of keys: the heads of a group become the queries of one, so that its keys are packed once.
+  void group_heads(View& queries, View& masks) {
+    const int64_t R = H / G;
+    const auto regroup = [&](const View* x, View& to) {
+      to = *x;
+      to.shape[1] = G, to.shape[2] = R;
+      to.strides[2] = x->strides[1], to.strides[1] = x->strides[1] * R;
+      return &to;
+    };
+    q = regroup(q, queries);
+    if (mask) mask = regroup(mask, masks);
+    H = G, L = R, grouped = true;
+  }
 
   // Keys [first, end) that query i may see, masks aside.
   int64_t first_key(int64_t i) const { return window ? std::clamp<int64_t>(i - window + 1, 0, S) : 0; }
