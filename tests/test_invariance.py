@@ -115,6 +115,37 @@ def test_layers_side_by_side_give_the_same_bits(dtype, threads):
     assert al.cpu.memory_allocated() - before < layers[0].weight.nbytes  # nothing waits for the collector of cycles
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_gated_perceptron_in_one_op_gives_the_same_bits(dtype, threads):
+    al.manual_seed(0)
+    norm, gate, up, down = model = al.nn.ModuleList(
+        [al.nn.RMSNorm(576, 1e-5), *(al.nn.Linear(k, n, bias=False) for k, n in ((576, 544), (576, 544), (544, 576)))]
+    ).to(getattr(al, dtype))
+    x = (al.randn(5, 576) * 3).to(getattr(al, dtype))
+    plain = lambda rows: _bits(rows + down(F.swiglu(gate(norm(rows)), up(norm(rows)))))
+    served, whole = [], al.nn.panels.Together.gated
+    fused = lambda rows: _bits(al.nn.utils.gated_residual(rows, norm, gate, up, down))
+    with al.no_grad(), pytest.MonkeyPatch.context() as patch, al.nn.utils.reading_weights(model):
+        norm.weight.uniform_(-2, 2)
+        patch.setattr(al.nn.panels.Together, "gated", lambda self, *args: served.append(args) or whole(self, *args))
+        for rows in (x[:1], x[1:3], x[4], x[:2].view(2, 1, 576), x):
+            assert fused(rows) == plain(rows)
+        assert len(served) == 4  # five rows are no row that is read alone
+        seen = []
+        for module in (norm, gate, up, down):  # what hooks and other forwards see is what they would see
+            with module.register_forward_hook(lambda *call: seen.append(call[0])):
+                assert fused(x[:1]) == plain(x[:1])
+            assert module in seen
+        down.forward = lambda h: al.ones_like(x[:1])
+        assert fused(x[:1]) == _bits(x[:1] + 1)
+        del down.forward
+        down.weight.mul_(2)
+        assert fused(x[:1]) == plain(x[:1])
+        assert len(served) == 4
+        with al.enable_grad():
+            assert al.nn.utils.gated_residual(x[:1], norm, gate, up, down).requires_grad
+
+
 def test_laid_out_weights_serve_only_what_they_are():
     al.manual_seed(0)
     layer = al.nn.Linear(512, 256)

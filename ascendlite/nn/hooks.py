@@ -275,3 +275,9 @@ def _changed(answer: Any, grads: tuple[Tensor | None, ...], module: Module) -> t
             "return None or one per gradient"
         )
     return cast("tuple[Tensor | None, ...]", answer)
+
+
+def is_untouched(module: Module, kind: type[Module]) -> bool:
+    """Whether this is a module of just this kind, a call of which runs the kind's `forward` and nothing else."""
+    table = module._hook_table
+    return type(module) is kind and (table is None or not table.runs_on_call()) and "forward" not in module.__dict__

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ..core import Contents, Tensor, bfloat16, float32, is_plain, no_grad
 from ..ops.combine import cat
-from ..ops.panels import COLUMNS, lay_out, panel_linear
+from ..ops.panels import COLUMNS, lay_out, panel_gated, panel_linear
 
 
 class Panels:
@@ -92,3 +92,8 @@ class Together:
         """x (..., K) of at most two rows @ each weight, transposed."""
         y: Tensor = panel_linear(x, self.data, None, self.members[-1].ahead(), self._n)
         return [y.narrow(-1, start, n) for start, n in self._places]
+
+    def gated(self, x: Tensor, scale: Tensor, eps: float, down: Panels) -> Tensor:
+        """x + down(swiglu(gate(h), up(h))) of h = rms_norm(x) * scale, for x (..., K) of at most two rows; these are gate and up."""
+        y: Tensor = panel_gated(x, scale, self.data, down.data, down.ahead(), self.members[0].n, eps)
+        return y

@@ -1,4 +1,4 @@
-"""A weight in panels of columns, and its product with one or two rows: `nn.panels` says when these serve."""
+"""A weight in panels of columns, its product with one or two rows, and a pre-norm perceptron of such: `nn.panels` says when these serve."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from ascendlite.core import DType, Op, Tensor
 
-COLUMNS = 64  # the widest panel of any instruction set
+COLUMNS = 32  # of a panel
 
 
 def _panels_shape(weight: Tensor) -> tuple[tuple[int, ...], DType]:
@@ -20,4 +20,10 @@ panel_linear = Op(
     inputs=4,
     infer=lambda x, panels, bias, following, n: ((*x.shape[:-1], n), x.dtype),
     cost=lambda x, panels, bias, following, n: 2 * math.prod(x.shape) * n,
+)
+panel_gated = Op(
+    "panel_gated",
+    inputs=5,
+    infer=lambda x, scale, pair, back, following, inner, eps: (x.shape, x.dtype),
+    cost=lambda x, scale, pair, back, following, inner, eps: 6 * math.prod(x.shape) * inner,
 )

@@ -13,6 +13,7 @@ from ascendlite.core import Tensor
 from ascendlite.generation.mixin import Generates
 from ascendlite.models.key_values import KeyValueCache, LayerCache, Places, places_of
 from ascendlite.nn import functional as F
+from ascendlite.nn.hooks import is_untouched
 
 from .config import LlamaConfig
 from .rope import RotaryTables
@@ -38,8 +39,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, rotation: Rotation, places: Places, cache: LayerCache | None) -> Tensor:
         B, T, _ = x.shape
         D = self.config.head_size
-        q, k, v = (y.view(B, T, -1, D) for y in nn.utils.side_by_side(x, self.q_proj, self.k_proj, self.v_proj))
-        v = v.transpose(1, 2)  # (B, G, T, D)
+        q, k, v = nn.utils.side_by_side(x, self.q_proj, self.k_proj, self.v_proj)
+        q, k, v = q.view(B, T, -1, D), k.view(B, T, -1, D), v.view(B, T, -1, D).transpose(1, 2)  # v: (B, G, T, D)
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         q, k = al.rope(q.transpose(1, 2), *rotation), al.rope(k.transpose(1, 2), *rotation)
@@ -75,7 +76,10 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, rotation: Rotation, places: Places, cache: LayerCache | None) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), rotation, places, cache)
-        return x + self.mlp(self.post_attention_layernorm(x))
+        norm, mlp = self.post_attention_layernorm, self.mlp
+        if is_untouched(mlp, Perceptron):
+            return nn.utils.gated_residual(x, norm, mlp.gate_proj, mlp.up_proj, mlp.down_proj)
+        return x + mlp(norm(x))
 
 
 class Trunk(nn.Module):

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 
 from ... import cpu
 from ...core import Tensor
+from ..functional import swiglu
+from ..hooks import is_untouched
 from ..linear import Linear
 from ..module import Module
+from ..normalization import RMSNorm
 from ..panels import Panels, Together
 
 
@@ -72,13 +75,28 @@ def side_by_side(x: Tensor, *layers: Module) -> list[Tensor]:
     return [layer(x) for layer in layers] if group is None else group.linear(x)
 
 
+def gated_residual(x: Tensor, norm: Module, gate: Module, up: Module, down: Module) -> Tensor:
+    """x + down(swiglu(gate(h), up(h))) with h = norm(x): the second half of a pre-norm block, one op where `reading_weights` laid it out.
+
+    >>> norm, gate, up, down = al.nn.RMSNorm(4), al.nn.Linear(4, 6), al.nn.Linear(4, 6), al.nn.Linear(6, 4)
+    >>> al.nn.utils.gated_residual(al.ones(1, 4), norm, gate, up, down).shape
+    (1, 4)
+    """
+    group = _group(x, (gate, up))
+    if group is not None and is_untouched(down, Linear) and is_untouched(norm, RMSNorm):
+        back, scale, eps = down.panels, norm.weight, norm.eps
+        fits = back is not None and down.bias is None and back.keeps(down.weight) and down.weight.shape == (x.shape[-1], gate.out_features)
+        if fits and eps is not None and scale is not None and scale.dtype is x.dtype and scale.shape == x.shape[-1:]:
+            return group.gated(x, scale, eps, back)
+    y: Tensor = x + down(swiglu(*side_by_side(norm(x), gate, up)))
+    return y
+
+
 def _group(x: Tensor, layers: tuple[Module, ...]) -> Together | None:
     """What serves these layers in one product, made at the first call."""
     members: list[Panels] = []
     for layer in layers:
-        if type(layer) is not Linear or layer.panels is None or layer.bias is not None:
-            return None
-        if layer._hook_table is not None and layer._hook_table.runs_on_call():
+        if not is_untouched(layer, Linear) or layer.panels is None or layer.bias is not None:
             return None
         if not (layer.panels.keeps(layer.weight) if members else layer.panels.serve(x, layer.weight, None)):
             return None
