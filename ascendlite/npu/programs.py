@@ -215,6 +215,7 @@ def trace(function: Callable[..., None], kind: str, blocks: int, chip: Chip, bou
     code_words = {"expressions": tuple(tracer.table.words), **{core: tuple(w) for core, w in code.items()}}
     program = _davinci.Program(function.__name__, KINDS[kind], tracer.declarations(), tracer.table.words, code.get("aic", []), code.get("aiv", []),
                                call.sizes, tracer.deepest_loops, tracer.deepest_scalars)
+    program.tell([f"{site.place}   {site.text}" for site in tracer.sites], [b.name for b in buffers.get("aiv", ())])
     return Traced(program, _davinci.Executor(program), function.__name__, kind, blocks, chip, tuple(tracer.sites), buffers, tuple(call.names), code_words,
                   tuple(tracer.opcodes), tuple(sorted(tracer.past_l2)), tuple(sorted(tracer.written)), tuple(call.floats.recipes), call.floats.looked)
 

@@ -57,6 +57,8 @@ PYBIND11_MODULE(_davinci, m) {
       .def_readonly("name", &Program::name)
       .def_readonly("reads_scalars", &Program::reads_scalars)
       .def_readonly("tensor_bytes", &Program::tensor_bytes)
+      .def("tell", [](Program& p, std::vector<std::string> lines, std::vector<std::string> buffers) { p.lines = std::move(lines), p.vector_buffers = std::move(buffers); },
+           py::arg("lines"), py::arg("vector_buffers"))
       .def("expand", &expand, py::arg("core"), py::arg("block"), py::arg("sub_block") = 0, py::arg("limit") = INT64_MAX);
   bind_executor(m);
   bind_checker(m);

@@ -35,10 +35,14 @@ class Extent {
     e.low_ += bytes, e.high_ += bytes;
     return e;
   }
+  // Its bytes, cut to what 64 bits hold.
+  int64_t low() const { return none_ ? 0 : cut(low_); }
+  int64_t high() const { return none_ ? 0 : cut(high_); }
   std::string text() const { return none_ ? "none" : number(low_) + ".." + number(high_); }
 
  private:
   static constexpr __int128 kFar = __int128{1} << 80;
+  static int64_t cut(__int128 x) { return static_cast<int64_t>(std::clamp<__int128>(x, INT64_MIN, INT64_MAX)); }
   static std::string number(__int128 x) { return x > INT64_MAX || x < INT64_MIN ? "beyond 64 bits" : std::to_string(static_cast<int64_t>(x)); }
   __int128 low_ = 0, high_ = 0;
   bool none_ = true;

@@ -230,7 +230,7 @@ Scalar read_scalar(const Program& program, const Core& core, const Instr& i, con
   const Scalar s = load_scalar(core.at(place_of(i.regions[0], numerics.scale())), numerics.held(i.regions[0].dtype));
   if (!is_float_format(i.regions[0].dtype) && (s.integer < i.args[1] || s.integer > i.args[2]))
     throw std::out_of_range("GetValue: the value is " + std::to_string(s.integer) + ", but the kernel declares " + std::to_string(i.args[1]) +
-                            ".." + std::to_string(i.args[2]) + "; correct the data or the declared range");
+                            ".." + std::to_string(i.args[2]) + "; correct the data or the declared range" + program.where(i.site));
   return s;
 }
 

@@ -8,19 +8,34 @@ struct MoveStep {
   Lanes lanes;
   Elements operands[3];  // dst, src, index or mask
   Place counted;         // GatherMask: where the number goes
-  int64_t base, room;    // scaled first byte of the table; bytes that offsets may reach
+  int64_t base, low, high;  // scaled: the byte that offsets count from; the table's bytes
+  int64_t size;             // of what an offset points to, in bytes of the card
+  const Program* program;   // for messages: with its site and the table's operand
+  int32_t site, table;
+  int16_t buffer;
+  uint16_t opcode;
   int64_t scale, pattern, per_repeat;
   int64_t dst_row, src_row, rows, columns;  // Transpose: scaled bytes, elements
   bool counts;
 };
 
-// A byte offset of an index, refused where it leaves the memory that the table lies in.
-int64_t offset_of(const MoveStep& s, const char* index, int64_t item) {
+// The card would take a neighbour's bytes, which no check of the program could have known, or stop at what is not aligned.
+[[noreturn]] void refuse_offset(const MoveStep& s, uint32_t offset) {
+  const std::string what = s.program->declarations[s.opcode].name + ": the byte offset " + std::to_string(offset);
+  if (offset % s.size != 0)
+    throw std::out_of_range(what + " is no multiple of " + std::to_string(s.size) + ", the bytes of what it points to; offsets count bytes" + s.program->where(s.site));
+  const auto& names = s.program->vector_buffers;
+  const std::string name = s.buffer >= 0 && s.buffer < static_cast<int64_t>(names.size()) ? " (" + names[s.buffer] + ")" : "";
+  throw std::out_of_range(what + " leaves " + (s.table ? "src" : "dst") + name + ", which has " + std::to_string((s.high - s.base) / s.scale) +
+                          " bytes; keep offsets within the tensor" + s.program->where(s.site));
+}
+
+// Where the byte offset of an index points to, refused where that is no element of the table.
+int64_t offset_of(const MoveStep& s, const char* index) {
   uint32_t offset;
   std::memcpy(&offset, index, sizeof offset);
   const int64_t at = s.base + static_cast<int64_t>(offset) * s.scale;
-  if (at < 0 || at + item > s.room)
-    throw std::out_of_range("Gather or Scatter: the index " + std::to_string(offset) + " leaves UB; keep offsets within the tensor");
+  if (at < s.low || at + s.size * s.scale > s.high || (offset & (s.size - 1)) != 0) refuse_offset(s, offset);
   return at;
 }
 
@@ -38,9 +53,11 @@ void by_item(int64_t bytes, F&& f) {
 template <class T>
 void gather_plain(const MoveStep& s, const char* table, const char* indices, int64_t n, char* to) {
   const auto* offsets = reinterpret_cast<const uint32_t*>(indices);
-  uint32_t most = 0;
-  for (int64_t i = 0; i < n; ++i) most = std::max(most, offsets[i]);
-  if (n > 0) offset_of(s, reinterpret_cast<const char*>(&most), sizeof(T));
+  uint32_t most = 0, bits = 0;
+  for (int64_t i = 0; i < n; ++i) most = std::max(most, offsets[i]), bits |= offsets[i];
+  if (n > 0) offset_of(s, reinterpret_cast<const char*>(&most));
+  if ((bits & (s.size - 1)) != 0)
+    for (int64_t i = 0; i < n; ++i) offset_of(s, reinterpret_cast<const char*>(offsets + i));
   for (int64_t i = 0; i < n; ++i) std::memcpy(to + i * sizeof(T), table + s.base + offsets[i], sizeof(T));
 }
 
@@ -53,7 +70,7 @@ void run_gather(Core& core, const MoveStep& s) {
     by_item(item, [&]<class T>(Type<T>) {
       if (plain) return gather_plain<T>(s, table, data[1], n, data[0]);
       for (int64_t i = 0; i < n; ++i)
-        if (s.lanes.active(begin + i)) std::memcpy(data[0] + i * item, table + offset_of(s, data[1] + i * 4, item), sizeof(T));
+        if (s.lanes.active(begin + i)) std::memcpy(data[0] + i * item, table + offset_of(s, data[1] + i * 4), sizeof(T));
     });
   });
 }
@@ -69,7 +86,7 @@ void run_scatter(Core& core, const MoveStep& s) {
       gather_lanes(s.operands[2], core.at(s.operands[2].place) + r * s.operands[2].repeat, begin, n, indices);
       for (int64_t i = 0; i < n; ++i)
         if (s.lanes.active(begin + i))
-          std::memcpy(table + offset_of(s, indices + i * 4, item), values + i * item, static_cast<size_t>(item));
+          std::memcpy(table + offset_of(s, indices + i * 4), values + i * item, static_cast<size_t>(item));
     }
 }
 
@@ -79,7 +96,7 @@ void run_gather_blocks(Core& core, const MoveStep& s) {
   for (int64_t r = 0; r < s.lanes.repeats; ++r)
     for (int64_t j = 0; j < 8; ++j) {
       const char* index = core.at(s.operands[2].place) + (8 * r + j) * 4 * s.scale;
-      std::memcpy(core.at(s.operands[0].place) + r * s.operands[0].repeat + j * s.operands[0].block, table + offset_of(s, index, block),
+      std::memcpy(core.at(s.operands[0].place) + r * s.operands[0].repeat + j * s.operands[0].block, table + offset_of(s, index),
                   static_cast<size_t>(block));
     }
 }
@@ -105,27 +122,31 @@ Elements rows_of(const Building& b, int i, const Extent& row, int64_t rows, int6
   return e;
 }
 
-// Offsets count from the start of the table's tensor: `table` names its region.
-void with_table(const Building& b, MoveStep& s, int table) {
+// Offsets count from the start of the table's tensor: `table` names its region. `size`: bytes of what each points to.
+void with_table(const Building& b, MoveStep& s, int table, int64_t size) {
   if (item_size(b.region(2).dtype) != 4) b.refuse(std::string("the index is ") + format_name(b.region(2).dtype) + "; it must be uint32 byte offsets");
   s.operands[table].place = b.place(table, {});  // offsets are data: each is looked at when it is used
-  s.base = (b.region(table).base + b.arg_or(kHeadEnd, 0)) * s.scale;
-  s.room = kMemoryBytes[b.region(table).memory] * s.scale;
+  const Region& r = b.region(table);
+  const Extent bytes = extent_of(r).moved(r.base);
+  s.base = (r.base + b.arg_or(kHeadEnd, 0)) * s.scale;
+  s.low = bytes.low() * s.scale, s.high = bytes.high() * s.scale;
+  s.program = &b.program, s.size = size;
+  s.site = b.instr.site, s.table = table, s.buffer = r.memory == kGM ? -1 : r.tensor, s.opcode = b.instr.opcode;
 }
 
 void gather(Building& b) {
   MoveStep s = moved(b, item_size(b.region(0).dtype), {0, 2});
-  with_table(b, s, 1);
+  with_table(b, s, 1, item_size(b.region(0).dtype));
   if (s.lanes.repeats > 0 && s.lanes.lanes > 0) b.add<run_gather>(s);
 }
 void scatter(Building& b) {
   MoveStep s = moved(b, item_size(b.region(1).dtype), {1, 2});
-  with_table(b, s, 0);
+  with_table(b, s, 0, item_size(b.region(1).dtype));
   if (s.lanes.repeats > 0 && s.lanes.lanes > 0) b.add<run_scatter>(s);
 }
 void gather_blocks(Building& b) {
   MoveStep s = moved(b, item_size(b.region(0).dtype), {});
-  with_table(b, s, 1);
+  with_table(b, s, 1, kBlockBytes);
   const Extent block(kBlockBytes);
   s.operands[0] = rows_of(b, 0, block, 8, b.stride(kHeadDstBlock) * kBlockBytes, s.lanes.repeats, b.stride(kHeadDstRep) * kBlockBytes);
   s.operands[2] = rows_of(b, 2, block, 1, 0, s.lanes.repeats, kBlockBytes);

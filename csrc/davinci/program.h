@@ -136,6 +136,9 @@ class Program {
   std::vector<int64_t> tensor_bytes;  // sizes of the GM arguments
   int loops, scalars;
   bool reads_scalars = false;         // some GetValue: the flat instructions depend on data
+  std::vector<std::string> lines, vector_buffers;  // for messages: of the kernel's source, by site; names of local buffers in the vector code
+  // The line of a site, as the end of a message.
+  std::string where(int32_t site) const { return site >= 0 && site < static_cast<int64_t>(lines.size()) ? "\n  --> " + lines[site] : ""; }
   std::vector<std::vector<int32_t>> loop_nodes, scalar_nodes;  // nodes to evaluate again when a loop index or a scalar changes
 
   const Code& code(CoreKind core) const { return core == kAIC ? cube : vector; }

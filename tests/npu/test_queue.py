@@ -114,7 +114,7 @@ def test_overflow_is_seen_whenever_it_is_asked_for() -> None:
 
 
 def gather_program() -> Asm:
-    """y[i] = x[offsets[i] / 4] of 8 floats: an offset that leaves UB is an error which only the values tell."""
+    """y[i] = x[offsets[i] / 4] of 8 floats: an offset that leaves x is an error which only the values tell."""
     asm = Asm()
     x, offsets, y = (asm.tensor(32) for _ in range(3))
     asm.copy(asm.region(UB, "float32", 0, 32, WRITE), asm.region(GM, "float32", 0, 32, tensor=x), 32)
@@ -131,7 +131,7 @@ def test_what_fails_behind_is_told_to_who_waits_and_once() -> None:
     assert y.tolist() == [1] * 8
     offsets[3] = 1 << 24
     executor.enqueue(1, pointers, 0, 0)
-    with pytest.raises(IndexError, match="leaves UB"):
+    with pytest.raises(IndexError, match="leaves src"):
         _davinci.drain()
     assert not _davinci.drain()
     offsets[3] = 8

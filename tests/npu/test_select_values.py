@@ -163,10 +163,18 @@ def test_gather_and_scatter_take_byte_offsets(dtype: str, mode: int) -> None:
     np.testing.assert_array_equal(want, got)
 
 
-def test_an_index_that_leaves_the_memory_is_an_error() -> None:
-    offsets = np.array([0xFFFFFFF0] * 8, np.uint32)
-    with pytest.raises(IndexError, match="leaves UB"):
-        through_ub("Gather", "gather", [(np.zeros(8, np.float32), "float32"), (offsets, "uint32")], (np.zeros(8, np.float32), "float32"), [*head(0, 8), 0])
+REFUSED = {0xFFFFFFF0: "leaves {}, which has 32 bytes", 32: "leaves {}, which has 32 bytes", 26: "is no multiple of 4"}
+
+
+@pytest.mark.parametrize(("offset", "why"), REFUSED.items())
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("name", "table"), [("Gather", "src"), ("Scatter", "dst")])
+def test_an_offset_to_no_element_of_the_tensor_is_an_error(name: str, table: str, mode: int, offset: int, why: str) -> None:
+    """Also where UB goes on behind it: a neighbour's bytes are none of this instruction's."""
+    offsets = np.array([0] * 7 + [offset], np.uint32)
+    operands = [(np.zeros(8, np.float32), "float32"), (offsets, "uint32")]
+    with pytest.raises(IndexError, match=f"{name}: the byte offset {offset} {why.format(table)}"):
+        through_ub(name, name.lower(), operands, (np.zeros(8, np.float32), "float32"), [*head(0, 8), 0], mode=mode)
 
 
 def test_gather_blocks() -> None:

@@ -171,9 +171,20 @@ def index_format(name: str, index: LocalTensor) -> None:
         raise refuse("R22", f"{name}: the index is {index.dtype.name}; it must be u32 byte offsets", current().here(), "use ReinterpretCast(npu.u32)")
 
 
+def _from(call: Call, table: LocalTensor, base: int) -> LocalTensor:
+    """The elements of a table from byte `base` on (R15)."""
+    size = table.dtype.itemsize
+    if base < 0 or base % size or base >= sym.bounds(table.size)[1] * size:
+        raise refuse("R15", f"{call.instruction.name}: base is {base}; it must be a multiple of {size} within the {table.size * size} bytes of {table}", call.tracer.here())
+    return table[base // size :]
+
+
 @remembered
 def Gather(dst: LocalTensor, src: LocalTensor, index: LocalTensor, base: int, mask: Mask, repeat: Index | None = None, dstRepStride: int = 8) -> None:
-    """dst[i] = the element of src at byte offset base + index[i]. The offsets are data: all of src counts as read."""
+    """dst[i] = the element of src at byte offset base + index[i].
+
+    The offsets are data: all of src counts as read, and one that leaves src, or meets no element, stops the launch with IndexError.
+    """
     lanes = lanes_of(mask, repeat)
     if empty(lanes):
         return
@@ -188,14 +199,15 @@ def Gather(dst: LocalTensor, src: LocalTensor, index: LocalTensor, base: int, ma
         if dst.base < src.base + src.size * src.dtype.itemsize and src.base < end:
             raise refuse("R11", f"Gather: dst {dst} lies within src {src}; they must be disjoint", call.tracer.here(), "write to another buffer")
     call.add("dst", dst, WRITE, call.shape(dst, 1, dstRepStride))
-    call.add("src", src[base // src.dtype.itemsize :], READ, run(call.tracer, 1, (src.size * src.dtype.itemsize) - base), src.dtype.itemsize)
+    table = _from(call, src, base)
+    call.add("src", table, READ, run(call.tracer, 1, table.size * table.dtype.itemsize), src.dtype.itemsize)
     call.add("index", index, READ, call.shape(index, 1, 8))
     call.finish((1, 1, 1, dstRepStride, 0, 8), extra=(0,))
 
 
 @remembered
 def Gatherb(dst: LocalTensor, src: LocalTensor, index: LocalTensor, repeat: Index, params: Sequence[int] = (1, 8)) -> None:
-    """Block j of repeat r of dst = the block of 32 bytes of src at byte offset index[8 r + j]. params: block and repeat stride of dst."""
+    """Block j of repeat r of dst = the block of 32 bytes of src at byte offset index[8 r + j], as Gather. params: block and repeat stride of dst."""
     lanes = Lanes(1, REPEAT_BYTES // dst.dtype.itemsize, 0, repeat)
     if empty(lanes):
         return
@@ -212,7 +224,7 @@ def Gatherb(dst: LocalTensor, src: LocalTensor, index: LocalTensor, repeat: Inde
 
 @remembered
 def Scatter(dst: LocalTensor, src: LocalTensor, index: LocalTensor, base: int, count: Index) -> None:
-    """The element of dst at byte offset base + index[i] = src[i]. The offsets are data: any byte of dst may be written."""
+    """The element of dst at byte offset base + index[i] = src[i]. The offsets are data, as in Gather: any byte of dst may be written."""
     lanes = Lanes(0, count, 0, 1)
     if empty(lanes):
         return
@@ -220,7 +232,8 @@ def Scatter(dst: LocalTensor, src: LocalTensor, index: LocalTensor, base: int, c
     index_format("Scatter", index)
     call = Call("Scatter", lanes, REPEAT_BYTES // 4)
     check_formats(call.tracer, call.instruction, (dst, src))
-    call.add("dst", dst[base // dst.dtype.itemsize :], WRITE | PARTIAL, run(call.tracer, 1, dst.size * dst.dtype.itemsize - base), dst.dtype.itemsize)
+    table = _from(call, dst, base)
+    call.add("dst", table, WRITE | PARTIAL, run(call.tracer, 1, table.size * table.dtype.itemsize), dst.dtype.itemsize)
     call.add("src", src, READ, run(call.tracer, src.dtype.itemsize, count))
     call.add("index", index, READ, run(call.tracer, 4, count))
     call.finish((1, 1, 1, 8, 8, 8), extra=(0,))

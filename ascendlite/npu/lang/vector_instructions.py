@@ -180,7 +180,7 @@ MOVES = (
     vector("Brcb", "brcb", (_DST_ANY, SRC), ANY16,
            "each of 8 elements a repeat fills one 32-byte block: block j of repeat r at dst + (r * dst_rep + j * dst_block) * 32"),
     vector("Gather", "gather", (DST, SRC, _INDEX), GATHERED,
-           "dst[i] = the element of src at byte offset base + index[i] (index u32); count or mask form", extra="base"),
+           "dst[i] = the element of src at byte offset base + index[i] (index u32), which must lie in src; count or mask form", extra="base"),
     vector("GatherBlocks", "gather_blocks", (DST, SRC, _INDEX), by_generation("", "i16 u16 f16 bf16 i32 u32 f32"),
            "32-byte block j of repeat r of dst = the block of src at byte offset index[8 r + j] (index u32)", cost="gather"),
     vector("Scatter", "scatter", (Operand("dst", UB, WRITE | PARTIAL), SRC, _INDEX), by_generation("", "", "i16 u16 f16 bf16 i32 u32 f32"),
