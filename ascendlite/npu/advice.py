@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ascendlite.npu.clock import WhatIf
-from ascendlite.npu.mutation import left_out, redundant
+from ascendlite.npu.mutation import left_out, mutants, together
 from ascendlite.npu.observations import observe
 from ascendlite.npu.timeline import PIPES, Timeline, timed
 
 LEAST_GAIN = 0.02  # below this share of the time, advice is noise
 _V, _M, _MTE1, _MTE2, _MTE3, _FIX = (PIPES.index(p) for p in ("V", "M", "MTE1", "MTE2", "MTE3", "FIX"))
+_BACK = ((_V, _MTE2), (_MTE3, _V), (_MTE1, _MTE2), (_M, _MTE1), (_FIX, _M), (_MTE3, _MTE2))  # (who empties a buffer, who fills it)
 _PER_COPY = ("copy_overhead_bytes", "copy_issue_ns", "nd2nz_row_hit_ns", "nd2nz_row_miss_ns", "in_latency_miss_ns", "in_latency_hit_ns", "out_latency_ns", "issue", "flag")
 _WITHOUT_END = 1e9  # a rate that never holds anything up
 
@@ -57,8 +58,8 @@ RULES = (
          WhatIf((("line_readers_rate", _WITHOUT_END),))),
     Rule("P04", "operands of vector instructions lie in the same bank group of UB", "shift one buffer by 256 bytes",
          WhatIf((("read_read_conflict", 0.0), ("write_write_conflict", 0.0), ("read_write_conflict", 0.0)))),
-    Rule("P05", "copies wait until buffers are free again", "use two buffers (a queue of depth 2), or more",
-         WhatIf(free_flags=((_V, _MTE2), (_MTE3, _V), (_MTE1, _MTE2), (_M, _MTE1), (_FIX, _M), (_MTE3, _MTE2)))),
+    Rule("P05", "pipes wait until others are done with the buffers that they fill next",
+         "give each of these buffers a slot more: a second one taken in turn, or a queue one deeper", WhatIf(free_flags=_BACK)),
     Rule("P06", "cores end at different times", "give each core the same work: smaller tiles, or tiles dealt in turn", None, _idle_tail),
     Rule("P07", "barriers in pipe V stand between instructions", "drop those between independent instructions; interleave rows",
          WhatIf(free_barriers=True)),
@@ -69,20 +70,24 @@ def needless_syncs(timeline: Timeline) -> tuple[Advice, ...]:
     """P07 and P08: barriers and flags without which the checker still proves the program, for these shapes; timed without each."""
     program = timeline.program
     before = timed(program).us
+    gains = {m.group: before - Timeline.of(left_out(program, [m.group])).us for m in mutants(program) if m.redundant}
     found = []
-    for group in redundant(program):
-        gain = before - timed(left_out(program, [group])).us
+    for group in together(program, sorted(gains, key=lambda g: -gains[g])):
         barrier = "PipeBarrier" in group.name
         found.append(Advice("P07" if barrier else "P08", f"{group.name} orders nothing in these shapes", f"delete the {'barrier' if barrier else 'flag'}",
-                            gain, ", ".join(site.place for site in group.sites)))  # fmt: skip
+                            gains[group], ", ".join(site.place for site in group.sites)))  # fmt: skip
     return tuple(found)
 
 
 def places(timeline: Timeline) -> dict[str, str]:
-    """By code: the lines of the kernel that it is about, the most frequent first."""
+    """By code: the lines of the kernel that it is about, the most frequent or the longest wait first."""
     lines: dict[str, list[str]] = {}
     for seen in observe(timeline.program):
         lines.setdefault(seen.code, []).append(f"{seen.site.place} ({seen.what})")
+    cores = max(1, len(timeline.raw["cores"]))
+    for wait in timeline.waits:
+        if wait.cause in PIPES and (PIPES.index(wait.cause), PIPES.index(wait.pipe)) in _BACK:
+            lines.setdefault("P05", []).append(f"{timeline.program.sites[wait.site].place} ({wait.pipe} waits {wait.us / cores:.1f} us a core for {wait.cause})")
     return {code: "; ".join(all_[:3]) for code, all_ in lines.items()}
 
 

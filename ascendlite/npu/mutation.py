@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ascendlite import _davinci
 from ascendlite.npu.checker import SEPARATE, CheckResult, Sharing, check
@@ -23,7 +23,7 @@ _CORES = ("aic", "aiv")
 
 @dataclass(frozen=True, slots=True)
 class SyncGroup:
-    """What is left out together: all sets and waits of one event and id, one barrier's line, or one cross-core flag."""
+    """What is left out together: sets and waits that belong together, one barrier's line, or one cross-core flag."""
 
     name: str
     statements: tuple[tuple[int, int], ...]  # (core, index in its code)
@@ -47,38 +47,88 @@ class Mutant:
         return self.result.clean
 
 
+class _Row(NamedTuple):
+    """One flag, barrier or cross-core flag, as `sync_statements` gives it. Of arguments that are no constants: their expressions."""
+
+    core: int
+    statement: int
+    sync: int
+    pipe: int
+    site: int
+    args: list[int]
+    constant: list[bool]
+
+    @property
+    def event(self) -> str:
+        """Of a flag: from which pipe to which."""
+        source, target = (self.pipe, self.args[0]) if self.sync == Sync.SET_FLAG else (self.args[0], self.pipe)
+        return f"{_CORES[self.core]} {Pipe(source).name}_{Pipe(target).name}"
+
+
 def sync_groups(traced: Traced) -> list[SyncGroup]:
     """The flags and barriers of a kernel, grouped as they belong together.
 
-    Flags whose id is an expression belong to all flags of their event, as any of them may be meant.
+    A set belongs to the waits that took it as blocks run, these to whatever else they took, and so on; and what one line does with one flag
+    belongs together. Flags that none of these blocks reaches, or that data may take on another way, belong to all flags of their event and id;
+    where the id is an expression, any may be meant.
     """
-    rows = _davinci.sync_statements(traced.program)
-    open_events = {_event(core, sync, pipe, args) for core, _, sync, pipe, _, args, constant in rows if sync in _FLAGS and not constant[1]}
-    groups: dict[str, list[tuple[int, int, int]]] = {}
-    for core, statement, sync, pipe, site, args, constant in rows:
-        if sync in _FLAGS:
-            event = _event(core, sync, pipe, args)
-            name = event if event in open_events else f"{event}[{args[1]}]"
-        elif sync == Sync.BARRIER:
-            name = f"{_CORES[core]} PipeBarrier({'PIPE_ALL' if args and args[0] else 'PIPE_' + Pipe(pipe).name}) at {traced.sites[site].place}"
-        elif sync in (Sync.CROSS_SET, Sync.CROSS_WAIT):
-            known = constant[-1]
-            name = f"cross-core flag {args[-1]}" if known else "cross-core flags by expression"
-        else:
-            name = f"{_CORES[core]} {Sync(sync).name} at {traced.sites[site].place}"
-        groups.setdefault(name, []).append((core, statement, site))
-    return [
-        SyncGroup(name, tuple((c, s) for c, s, _ in members), tuple(dict.fromkeys(traced.sites[site] for _, _, site in members)))
-        for name, members in groups.items()
-    ]
+    rows = [_Row(*row) for row in _davinci.sync_statements(traced.program)]
+    chains = _chains(traced, rows)
+    groups: dict[object, list[_Row]] = {}
+    for row in rows:
+        groups.setdefault(chains.get((row.core, row.statement), _name(traced, [row])), []).append(row)
+    names = [_name(traced, members) for members in groups.values()]
+    found = []
+    for name, members in zip(names, groups.values(), strict=True):
+        sites = tuple(dict.fromkeys(traced.sites[row.site] for row in members))
+        found.append(SyncGroup(name if names.count(name) == 1 else f"{name} at {sites[0].place}", tuple((r.core, r.statement) for r in members), sites))
+    return found
+
+
+def _name(traced: Traced, members: Sequence[_Row]) -> str:
+    """What statements that belong together are called."""
+    row, place = members[0], traced.sites[members[0].site].place
+    if row.sync in _FLAGS:
+        ids = {m.args[1] for m in members if m.constant[1]}
+        return f"{row.event}[{ids.pop()}]" if len(ids) == 1 and all(m.constant[1] for m in members) else row.event
+    if row.sync == Sync.BARRIER:
+        return f"{_CORES[row.core]} PipeBarrier({'PIPE_ALL' if row.args and row.args[0] else 'PIPE_' + Pipe(row.pipe).name}) at {place}"
+    if row.sync in (Sync.CROSS_SET, Sync.CROSS_WAIT):
+        return f"cross-core flag {row.args[-1]}" if row.constant[-1] else "cross-core flags by expression"
+    return f"{_CORES[row.core]} {Sync(row.sync).name} at {place}"
+
+
+def _chains(traced: Traced, rows: Sequence[_Row]) -> dict[tuple[int, int], tuple[int, int]]:
+    """By flag statement (core, index): the first statement of those that it belongs with."""
+    first: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def find(one: tuple[int, int]) -> tuple[int, int]:
+        while first[one] != one:
+            one = first[one]
+        return one
+
+    def join(one: tuple[int, int], other: tuple[int, int]) -> None:
+        low, high = sorted((find(one), find(other)))
+        first[high] = low
+
+    flags = [row for row in rows if row.sync in _FLAGS]
+    first |= {(row.core, row.statement): (row.core, row.statement) for row in flags}
+    pairs = _davinci.flag_pairs(traced.program, traced.blocks)
+    for core, set_, wait in pairs:
+        join((core, set_), (core, wait))
+    reached = set() if traced.program.reads_scalars else {(core, one) for core, *both in pairs for one in both}
+    alike: dict[object, tuple[int, int]] = {}
+    for row in flags:
+        one = row.core, row.statement
+        join(one, alike.setdefault((row.event, row.site, row.args[1] if row.constant[1] else None), one))
+        if one not in reached:
+            for other in flags:
+                if other.event == row.event and (other.args[1] == row.args[1] or not (row.constant[1] and other.constant[1])):
+                    join(one, (other.core, other.statement))
+    return {one: find(one) for one in first}
 
 
 _FLAGS = (Sync.SET_FLAG, Sync.WAIT_FLAG)
-
-
-def _event(core: int, sync: int, pipe: int, args: Sequence[int]) -> str:
-    source, target = (pipe, args[0]) if sync == Sync.SET_FLAG else (args[0], pipe)
-    return f"{_CORES[core]} {Pipe(source).name}_{Pipe(target).name}"
 
 
 def left_out(traced: Traced, groups: Sequence[SyncGroup]) -> Traced:
@@ -95,10 +145,15 @@ def mutants(traced: Traced, sharing: Sharing = SEPARATE) -> Iterator[Mutant]:
 
 def redundant(traced: Traced, sharing: Sharing = SEPARATE) -> list[SyncGroup]:
     """Groups that can all be deleted together, tried in the order of the code."""
+    return together(traced, [m.group for m in mutants(traced, sharing) if m.redundant], sharing)
+
+
+def together(traced: Traced, groups: Sequence[SyncGroup], sharing: Sharing = SEPARATE) -> list[SyncGroup]:
+    """Those of some groups that can all be deleted: one may be needed where another is missing. The first ones come first."""
     gone: list[SyncGroup] = []
-    for mutant in mutants(traced, sharing):
-        if mutant.redundant and check(left_out(traced, [*gone, mutant.group]), sharing).clean:
-            gone.append(mutant.group)
+    for group in groups:
+        if check(left_out(traced, [*gone, group]), sharing).clean:
+            gone.append(group)
     return gone
 
 

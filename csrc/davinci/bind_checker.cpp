@@ -64,6 +64,14 @@ py::list list_syncs(const Program& program) {
   return all;
 }
 
+// (core kind, set, wait) of each pair: statements.
+std::vector<std::tuple<int, int, int>> list_pairs(const Program& program, int64_t blocks) {
+  check_blocks(blocks);
+  std::vector<std::tuple<int, int, int>> all;
+  for (const FlagPair& p : flag_pairs(program, blocks)) all.emplace_back(p.core, p.set, p.wait);
+  return all;
+}
+
 std::shared_ptr<Program> remove_statements(const Program& program, const std::vector<std::pair<int, int>>& statements) {
   return std::make_shared<Program>(without(program, statements));
 }
@@ -74,6 +82,7 @@ void bind_checker(py::module_& m) {
   m.def("check", &run_check, py::arg("program"), py::arg("blocks"), py::arg("bytes"), py::arg("align"), py::arg("cores"),
         py::arg("split_cores") = true, py::arg("storage") = std::vector<int64_t>{}, py::arg("offset") = std::vector<int64_t>{});
   m.def("sync_statements", &list_syncs, py::arg("program"));
+  m.def("flag_pairs", &list_pairs, py::arg("program"), py::arg("blocks"));
   m.def("without", &remove_statements, py::arg("program"), py::arg("statements"));
 }
 

@@ -1,8 +1,11 @@
 #include "davinci/mutate.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 
 namespace al::davinci {
 namespace {
@@ -20,7 +23,34 @@ void remove(Code& code, std::vector<int> which) {
   code.statements = std::move(kept);
 }
 
+constexpr int64_t kMostWalked = 1 << 20;  // instructions of one core; loops have paired their flags long before
+
+// Flags are waited for in the order in which they are set: the n-th wait of an event's id takes its n-th set.
+void pair_flags(const Program& program, CoreKind core, int64_t block, int64_t sub_block, std::set<FlagPair>& pairs) {
+  std::map<std::tuple<int64_t, int64_t, int64_t>, std::pair<std::vector<int>, std::vector<int>>> flags;  // (source, target, id): sets and waits
+  Walker walker(program, core, block, sub_block);
+  Instr i;
+  for (int64_t n = 0; n < kMostWalked && walker.next(i); ++n) {
+    if (i.sync == kGetValue) walker.set_scalar(static_cast<int>(i.args[0]), typical_value(i), 0);
+    if (i.sync != kSetFlag && i.sync != kWaitFlag) continue;
+    const int statement = static_cast<int>(&walker.last() - walker.code().statements.data());
+    auto& [sets, waits] = flags[i.sync == kSetFlag ? std::tuple{int64_t{i.pipe}, i.args[0], i.args[1]} : std::tuple{i.args[0], int64_t{i.pipe}, i.args[1]}];
+    (i.sync == kSetFlag ? sets : waits).push_back(statement);
+  }
+  for (const auto& [_, both] : flags)
+    for (size_t n = 0; n < std::min(both.first.size(), both.second.size()); ++n) pairs.insert({core, both.first[n], both.second[n]});
+}
+
 }  // namespace
+
+std::vector<FlagPair> flag_pairs(const Program& program, int64_t blocks) {
+  std::set<FlagPair> pairs;
+  for (const int64_t block : std::set<int64_t>{0, blocks / 2, blocks - 1}) {
+    if (program.has_cube()) pair_flags(program, kAIC, block, 0, pairs);
+    for (int v = 0; v < program.vectors_per_group(); ++v) pair_flags(program, kAIV, block, v, pairs);
+  }
+  return {pairs.begin(), pairs.end()};
+}
 
 std::vector<SyncStatement> sync_statements(const Program& program) {
   std::vector<SyncStatement> all;

@@ -1,5 +1,6 @@
 // Programs without some of their instructions: what shows whether a flag or barrier is needed.
 #pragma once
+#include <compare>
 #include <vector>
 
 #include "davinci/program.h"
@@ -17,6 +18,15 @@ struct SyncStatement {
 };
 
 std::vector<SyncStatement> sync_statements(const Program& program);
+
+// A SetFlag and a WaitFlag that waited for it, as some of the program's blocks run: statements of one core.
+struct FlagPair {
+  int core, set, wait;
+  auto operator<=>(const FlagPair&) const = default;
+};
+
+// The pairs of the first, the middle and the last of so many blocks, each once. Data that decide the flow are what they typically are.
+std::vector<FlagPair> flag_pairs(const Program& program, int64_t blocks);
 
 // The program without these statements, each (core, index).
 Program without(const Program& program, const std::vector<std::pair<int, int>>& statements);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
@@ -74,6 +75,43 @@ def test_more_buffers_are_advised_where_copies_wait_for_them() -> None:
     gain = next(a.gain_us for a in advice.advise(single) if a.code == "P05")
     double = timeline(1, buffers=2, n=4096 * 64)
     assert single.us - gain <= double.us < single.us - 0.3 * gain  # two buffers bring much of what buffers without end would
+
+
+def test_advice_on_buffers_names_who_waits_for_whom_and_where() -> None:
+    (found,) = (a for a in advice.advise(timeline(1, n=4096 * 64)) if a.code == "P05")
+    line = inspect.getsourcelines(add.function)[1] + inspect.getsource(add.function).splitlines().index("        ac.WaitFlag(ac.HardEvent.V_MTE2, s)")
+    assert f"test_timeline.py:{line} (MTE2 waits " in found.place
+    assert "us a core for V)" in found.place
+
+
+def test_a_flag_that_orders_nothing_is_found_in_a_loop_beside_needed_ones_of_its_event() -> None:
+    @kernel(kind="aiv")
+    def held_up(x: Argument, y: Argument, rounds: int) -> None:
+        slots = ac.LocalMemAllocator(ac.Hardware.UB).AllocSlots(x.dtype, 2048, 2)
+        for b in range(2):
+            ac.SetFlag(ac.HardEvent.MTE3_MTE2, b)
+        for i in ac.range(rounds):
+            s, t = i % 2, slots[i % 2]
+            ac.WaitFlag(ac.HardEvent.MTE3_MTE2, s)
+            ac.DataCopy(t, ac.GlobalTensor(x)[i * 2048 :], 2048)
+            ac.SetFlag(ac.HardEvent.MTE2_V, s)
+            ac.WaitFlag(ac.HardEvent.MTE2_V, s)
+            ac.Adds(t, t, 1.0, 2048)
+            ac.SetFlag(ac.HardEvent.V_MTE3, s)
+            ac.WaitFlag(ac.HardEvent.V_MTE3, s)
+            ac.DataCopy(ac.GlobalTensor(y)[i * 2048 :], t, 2048)
+            ac.SetFlag(ac.HardEvent.MTE3_MTE2, s)
+            ac.SetFlag(ac.HardEvent.MTE3_MTE2, s + 2)  # the next round's copy in waits for this one's copy out,
+            ac.WaitFlag(ac.HardEvent.MTE3_MTE2, s + 2)  # though it goes to the other buffer
+        for b in range(2):
+            ac.WaitFlag(ac.HardEvent.MTE3_MTE2, b)
+
+    with on_chip("910b1"):
+        found = [a for a in advice.advise(held_up[1].time(Shape((2048 * 32,)), Shape((2048 * 32,)), 32)) if a.code == "P08"]
+    begin = inspect.getsourcelines(held_up.function)[1]
+    lines = [begin + i for i, line in enumerate(inspect.getsource(held_up.function).splitlines()) if "s + 2" in line]
+    assert [a.place for a in found] == [", ".join(f"test_timeline.py:{line}" for line in lines)]
+    assert found[0].gain_us > 1
 
 
 def test_short_copies_are_advised_against() -> None:

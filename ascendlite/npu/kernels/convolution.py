@@ -149,7 +149,7 @@ class Columns:
         self.sums = 2 if 2 * self.rows * self.pixels <= SUMS else 1
         self.acc_l0c = Slots(allocate(Memory.L0C, dtypes.f32, self.rows * self.pixels, self.sums))
         self.image_free, self.weight_free = (take_events(HardEvent.MTE1_MTE2, 2)[0] for _ in range(2))
-        self.image_full, self.weight_full = (take_events(HardEvent.MTE2_MTE1, 2)[0] for _ in range(2))
+        self.weight_full = take_events(HardEvent.MTE2_MTE1, 2)[0]  # the image is there, too: it is copied before
         self.l0_free, self.l0_full = (take_events(e, 2)[0] for e in (HardEvent.M_MTE1, HardEvent.MTE1_M))
         self.acc_free, self.acc_full = (take_events(e, self.sums)[0] for e in (HardEvent.FIX_M, HardEvent.M_FIX))
         self.all_free = [(HardEvent.MTE1_MTE2, self.image_free), (HardEvent.MTE1_MTE2, self.weight_free), (HardEvent.M_MTE1, self.l0_free)]
@@ -174,8 +174,6 @@ class Columns:
             s = (turn * self.parts + j) % 2
             WaitFlag(HardEvent.MTE1_MTE2, self.image_free + s)
             load_image(self.image_l1[s], image, self.s, self.t, j, down, across)
-            SetFlag(HardEvent.MTE2_MTE1, self.image_full + s)
-            WaitFlag(HardEvent.MTE2_MTE1, self.image_full + s)
             for k1 in ac.range(0, self.deep, self.piece):
                 length = ac.min(self.piece, self.deep - k1)
                 w = (turn * (self.parts * pieces + self.s.bias) + j * pieces + k1 // self.piece) % 2

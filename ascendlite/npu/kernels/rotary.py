@@ -16,8 +16,6 @@ from ascendlite.npu.kernels import KEPT, kernel_for
 from ascendlite.npu.kernels.elementwise import UB_BUDGET, blocks_for
 from ascendlite.npu.kernels.rowwise import FLOATS
 from ascendlite.npu.lang import dtypes
-from ascendlite.npu.lang.events import HardEvent
-from ascendlite.npu.lang.order import SetFlag, WaitFlag, take_events
 from ascendlite.npu.lang.rows import MOST_REPEATS, WIDEST, barrier
 from ascendlite.npu.lang.tiles import Items, pipeline, scratch
 from ascendlite.npu.programs import kernel
@@ -98,10 +96,7 @@ def turn_rows(x: Any, cos: Any, sin: Any, places: Any, signs: Any, out: Any, r: 
     sign, partners, angles = scratch(dtypes.f32, size), scratch(dtypes.i32, size), scratch(dtypes.i32, size)
     given = ac.GlobalTensor(places)
     for buffer, source in ((sign, ac.GlobalTensor(signs)), (partners, given), (angles, given[size:])):
-        ac.DataCopyPad(buffer, source, size)
-    loaded = take_events(HardEvent.MTE2_V, 1)[0]
-    SetFlag(HardEvent.MTE2_V, loaded)
-    WaitFlag(HardEvent.MTE2_V, loaded)
+        ac.DataCopyPad(buffer, source, size)  # there when the first tile is, which is read by the same pipe
     at_partner, at_angle = (index.ReinterpretCast(dtypes.u32) for index in (partners, angles))
     for t in pipeline(r.rows, r.tile, ins=(x, *_angles(r, cos, sin)), outs=(out,), width=r.heads * r.dim, pitch=r.pitch, align=r.tile if r.period else None):
         _widen((v, *tables), t, r)

@@ -16,7 +16,6 @@ from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels import POINTWISE, elementwise
 from ascendlite.npu.kernels.elementwise import UB_BUDGET, blocks_for
 from ascendlite.npu.lang import dtypes
-from ascendlite.npu.lang.order import take_events
 from ascendlite.npu.lang.rows import LANES, MOST_REPEATS, WIDEST, barrier
 from ascendlite.npu.lang.tiles import Items, pipeline, scratch
 from ascendlite.npu.programs import kernel
@@ -70,11 +69,9 @@ def spread(a: Any, b: Any, out: Any, op: str, s: Spread) -> None:
 
 
 def _row(x: Any, columns: int) -> Any:
+    """A row that all tiles need. It is there when the first tile is, which is read by the same pipe."""
     room = scratch(f32, columns)
-    loaded = take_events(ac.HardEvent.MTE2_V, 1)[0]
     ac.DataCopyPad(room, ac.GlobalTensor(x), columns)
-    ac.SetFlag(ac.HardEvent.MTE2_V, loaded)
-    ac.WaitFlag(ac.HardEvent.MTE2_V, loaded)
     return room
 
 
