@@ -151,6 +151,26 @@ def test_wide_modes_hold_every_float_in_more_bits() -> None:
     assert (y * 3 - 1).abs().max().item() < 1e-3 and y.tolist()[0] == float(np.float16(1 / 3))
 
 
+VIEWS = (("float32", "int32"), ("int32", "float32"), ("float16", "int16"), ("bfloat16", "float16"), ("float32", "uint8"), ("int64", "int32"), ("int16", "uint8"),
+         ("int32", "int32"), ("int8", "uint8"))  # fmt: skip
+
+
+@pytest.mark.parametrize(("dtype", "new"), VIEWS)
+@pytest.mark.parametrize("mode", ["device", "fp32", "fp64"])
+def test_a_view_as_another_dtype_has_the_bits_of_the_card_or_names_the_mode(mode: str, dtype: str, new: str) -> None:
+    x, to = al.tensor([1.5, -2.0, 3.25, 0.0]).to(getattr(al, dtype)), getattr(al, new)
+    kept = x.itemsize == to.itemsize and not x.dtype.is_floating_point and not to.is_floating_point
+    floats_of_the_mode = mode == "fp32" and {dtype, new} == {"float32", "int32"}
+    with al.npu.numerics(mode):
+        there = x.npu()
+        if mode == "device" or kept or floats_of_the_mode:
+            assert x.view(to).numpy().tobytes() == there.view(to).cpu().numpy().tobytes()
+        else:
+            with pytest.raises(al.errors.DTypeError, match=f"numerics mode '{mode}'"):
+                there.view(to)
+        del there
+
+
 def test_an_error_in_a_wide_mode_is_told_as_it_is() -> None:
     def fail() -> None:
         x = al.ones(3, device="npu")

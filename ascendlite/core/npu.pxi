@@ -16,7 +16,8 @@ def install_npu(backend, int count, uintptr_t alloc, uintptr_t free):
     """Give the core its NPU: `count` dies, a backend, and the heap's C functions `void* alloc(int, size_t)`, `void free(int, void*)`.
 
     The backend has `launch(op, outputs, inputs, attrs)`, `pointwise(op, output, args, compute)`, `copy(target, source)`,
-    `fill(target, number)`, and `out_of_memory(index, nbytes)`, which raises.
+    `fill(target, number)`, `view(dtype, new)`, which raises where bytes of one dtype cannot be read as another, and
+    `out_of_memory(index, nbytes)`, which raises.
     """
     global npu_backend, npu_alloc, npu_free, npu_present
     npu_backend, npu_alloc, npu_free, npu_present = backend, <HeapAlloc>alloc, <HeapFree>free, True

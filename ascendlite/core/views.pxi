@@ -231,6 +231,8 @@ cdef Tensor view_as_dtype(Tensor x, DType dtype):
     cdef Tensor t = alias(x)
     cdef int64_t old = ITEMSIZE[x.v.dtype], new = dtype.itemsize
     cdef int last = x.v.ndim - 1, i
+    if x.device_ >= NPU:
+        npu_backend.view(DTYPES[x.v.dtype], dtype)
     t.v.dtype = dtype.code
     t.inference = x.inference
     if old == new:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ascendlite import _davinci
 from ascendlite.core import DType, Op, Tensor, _core
-from ascendlite.npu import aicpu
+from ascendlite.npu import aicpu, wide
 from ascendlite.npu.chips import Chip
 from ascendlite.npu.kernels import (  # noqa: F401  # some only register themselves
     KEPT,
@@ -97,6 +97,7 @@ class Backend:
         if copies.fill(target, value) is NotImplemented:
             aicpu.fill(target, value, self.dry)
 
+    view: Callable[[DType, DType], None] = staticmethod(wide.check_view)
     out_of_memory: Callable[[int, int], None] = staticmethod(memory.raise_out_of_memory)
 
 

@@ -9,7 +9,8 @@ import atexit
 from typing import Any
 
 from ascendlite import _davinci
-from ascendlite.core import Tensor, _core
+from ascendlite.core import DType, Tensor, _core
+from ascendlite.errors import DTypeError
 from ascendlite.npu.runtime.device import state
 
 _STAGED_BYTES = 1 << 20  # an upload of no more is kept aside, so that the host need not wait
@@ -57,6 +58,22 @@ def on_host(t: Any) -> Any:
         return _core.empty(t.shape, dtype=dtype, device="cpu")
     settle()
     return _core.from_pointer(address(t), None, t.shape, tuple(s * room for s in t.stride()), dtype, t)
+
+
+def check_view(dtype: DType, new: DType) -> None:
+    """Raises DTypeError where the numerics mode that is on holds other bytes than a view of one dtype as another would show."""
+    if state.numerics == "device" or dtype is new or (dtype.itemsize == new.itemsize and _plain(dtype) and _plain(new)):
+        return
+    held, times = _WIDENED[state.numerics]
+    raise DTypeError(
+        f"view: {dtype!r} cannot be seen as {new!r} in numerics mode {state.numerics!r}, which holds every float as {held.name} and gives each element {times} times "
+        "its room; view the values on the CPU, as in x.cpu().view(dtype), or use al.npu.numerics('device')"
+    )
+
+
+def _plain(dtype: DType) -> bool:
+    """Whether elements stand behind a tensor with the bits that they have on the card."""
+    return not dtype.is_floating_point or dtype.name == _PACKED or dtype is _WIDENED[state.numerics][0]
 
 
 def upload(target: Tensor, source: Tensor) -> None:

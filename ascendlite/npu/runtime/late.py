@@ -43,7 +43,7 @@ class Late:
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
-        self.out_of_memory = backend.out_of_memory
+        self.out_of_memory, self.view = backend.out_of_memory, backend.view
 
     def launch(self, op: Any, outputs: Any, inputs: Any, attrs: Any) -> None:
         attempt(stream.current_stream(outputs[0].device.index), op.name, self._backend.launch, op, outputs, inputs, attrs)
