@@ -111,6 +111,71 @@ def test_queues_turn_in_nested_loops() -> None:
     assert places(range) == places(ac.range)
 
 
+def fetched_ahead(loop: Callable[..., Any], slots: int, ahead: int, rounds: int, x: np.ndarray, y: np.ndarray, blocks: int = 1) -> Traced:
+    """Tiles of 128 numbers plus 1, each fetched `ahead` rounds before its turn; each block has its own, and the next block one round more."""
+
+    @npu.kernel(kind="aiv")
+    def kernel(x, y):
+        pipe, source, target = ac.TPipe(), ac.TQue(VECIN, slots), ac.TQue(VECOUT, 2)
+        pipe.InitBuffer(source, slots, 512)
+        pipe.InitBuffer(target, 2, 512)
+        begin, count = ac.GetBlockIdx() * (rounds + ahead + blocks), rounds + ac.GetBlockIdx()
+
+        def fetch(tile):
+            a = source.AllocTensor(npu.f32)
+            ac.DataCopy(a, ac.GlobalTensor(x)[(begin + tile) * 128 :], 128)
+            source.EnQue(a)
+
+        def use(tile):
+            a, b = source.DeQue(), target.AllocTensor(npu.f32)
+            ac.Adds(b, a, 1.0, 128)
+            source.FreeTensor(a)
+            target.EnQue(b)
+            b = target.DeQue()
+            ac.DataCopy(ac.GlobalTensor(y)[(begin + tile) * 128 :], b, 128)
+            target.FreeTensor(b)
+
+        for i in range(ahead):
+            fetch(i)
+        for i in loop(count):
+            fetch(i + ahead)
+            use(i)
+        for i in range(ahead):
+            use(count + i)
+
+    assert kernel[blocks].check(x, y).proved
+    kernel[blocks](x, y)
+    return kernel[blocks].trace(x, y)
+
+
+AHEAD = [(2, 1), (3, 1), (3, 2), (4, 1), (4, 3)]  # slots, rounds ahead
+
+
+@pytest.mark.parametrize(("slots", "ahead"), AHEAD)
+def test_tensors_stay_in_a_queue_from_one_round_of_a_loop_to_the_next(slots: int, ahead: int) -> None:
+    x = np.random.default_rng(0).standard_normal(128 * 20).astype(np.float32)
+    y = np.zeros_like(x)
+    unrolled, looped = (fetched_ahead(loop, slots, ahead, 9, x, y) for loop in (range, ac.range))
+    tiles = 9 + ahead
+    np.testing.assert_array_equal(x[: tiles * 128] + 1, y[: tiles * 128])
+    expected, actual = ([(i[1], i[3], i[4]) for i in t.program.expand(AIV, 0)] for t in (unrolled, looped))  # pipe, regions, arguments
+    assert expected == actual
+    assert len(looped.words["aiv"]) < len(unrolled.words["aiv"])
+
+
+@pytest.mark.parametrize(("slots", "ahead"), AHEAD)
+def test_a_queue_is_taken_up_behind_a_loop_of_each_blocks_own_length(slots: int, ahead: int) -> None:
+    rounds, blocks = 2, 5
+    share = rounds + ahead + blocks  # tiles of a block; the last ones stay as they are
+    x = np.random.default_rng(0).standard_normal((blocks, share * 128)).astype(np.float32)
+    y = np.zeros_like(x)
+    fetched_ahead(ac.range, slots, ahead, rounds, x.reshape(-1), y.reshape(-1), blocks)
+    for block in range(blocks):
+        done = (rounds + block + ahead) * 128
+        np.testing.assert_array_equal(x[block, :done] + 1, y[block, :done])
+        assert not y[block, done:].any()
+
+
 def queue(slots: int = 2) -> ac.TQue:
     q = ac.TQue(VECIN, slots)
     ac.TPipe().InitBuffer(q, slots, 512)
@@ -162,10 +227,37 @@ def too_many_queues(x):
         queue()
 
 
+def more_each_round(x):
+    q = queue(3)
+    for _ in ac.range(3):
+        q.EnQue(q.AllocTensor(npu.f32))
+
+
+def fetched_in_a_branch(x):
+    q = queue()
+    q.EnQue(q.AllocTensor(npu.f32))
+    for i in ac.range(4):
+        with ac.If(i < 3):
+            q.EnQue(q.AllocTensor(npu.f32))
+        q.FreeTensor(q.DeQue())
+
+
+def turned_by_a_loop_within(x):
+    q = queue()
+    q.EnQue(q.AllocTensor(npu.f32))
+    for i in ac.range(4):
+        for _ in ac.range(i):
+            q.EnQue(q.AllocTensor(npu.f32))
+            q.FreeTensor(q.DeQue())
+
+
 MISUSES = {
     alloc_before_init: "AllocTensor before InitBuffer", get_before_init: "Get before InitBuffer", more_than_slots: "all 2 slots are in use",
     deque_of_nothing: "nothing is enqueued", enque_twice: "EnQue of slot 0, which is full; it must be allocated",
     free_before_deque: "FreeTensor of slot 0, which is allocated; it must be dequeued", foreign_tensor: "is not one of its slots",
+    more_each_round: r"ac.range at .* leaves a TQue with slot 0 full; it found it with no tensor",
+    fetched_in_a_branch: "ac.If at .* leaves a TQue with slot 0 full, slot 1 full; it found it with slot 0 full",
+    turned_by_a_loop_within: "by a number of slots that is not known",
     never_freed: "1 tensors were not freed at the end", too_many_queues: "8 ids of MTE2_V are needed; the kernel has 6",
 }  # fmt: skip
 

@@ -73,7 +73,7 @@ class TQue:
     """A queue of buffers between the pipe that fills them and the pipe that empties them.
 
     AllocTensor waits until the emptying pipe has freed the slot; EnQue says that it is full; DeQue waits for that; FreeTensor frees it.
-    In ac.range a queue that a round leaves as empty as it found it goes on with the next slot in the next round.
+    In ac.range a queue that a round leaves with as many tensors as it found goes on with the next slot in the next round.
     """
 
     def __init__(self, position: TPosition, depth: int = 1) -> None:
@@ -212,15 +212,45 @@ class _QueueState:
         self.allocated, self.turn, busy, order = state
         self.busy, self.order = dict(busy), list(order)
 
-    def turns(self, state: object) -> int:
+    def branched(self, state: object, where: str) -> None:
         assert isinstance(state, tuple)
-        allocated, _, busy, _ = state
-        return 0 if busy or self.busy else int(self.allocated - allocated) % self.slots
+        _, turn, busy, order = state
+        if (self.busy, self.order) != (busy, order):
+            raise self._differs(where, busy)
+        self._turns_as(turn, where)
+
+    def turns(self, state: object, where: str) -> int:
+        assert isinstance(state, tuple)
+        allocated, turn, busy, order = state
+        by = int(self.allocated - allocated) % self.slots
+        if (self.busy, self.order) != self._shifted(by, busy, order):
+            raise self._differs(where, busy)
+        self._turns_as(turn, where)
+        return by
+
+    def _differs(self, where: str, busy: dict[int, str]) -> KernelError:
+        now, before = (", ".join(f"slot {s} {what}" for s, what in sorted(b.items())) or "no tensor" for b in (self.busy, busy))
+        return refuse("trace", f"{where} leaves a TQue with {now}; it found it with {before}", current().here(),
+                      "free as many tensors as are allocated; to fetch for the next round, fetch once before the loop and use the last one behind it")
+
+    def _turns_as(self, turn: Index, where: str) -> None:
+        keys = [t.key() if isinstance(t, Sym) else t for t in (self.turn, turn)]
+        if keys[0] != keys[1]:
+            raise refuse("trace", f"{where} goes on in a TQue by a number of slots that is not known when the kernel is traced", current().here(),
+                         "empty the queue before the loop within, or use Python's range for one of them")
+
+    def _shifted(self, by: int, busy: dict[int, str], order: list[tuple[int, dtypes.DType]]) -> tuple[dict[int, str], list[tuple[int, dtypes.DType]]]:
+        """What is in the queue, `by` slots on."""
+        return {(s + by) % self.slots: what for s, what in busy.items()}, [((s + by) % self.slots, dtype) for s, dtype in order]
 
     def move_on(self, by: Index) -> None:
         self.turn = self.turn + by
 
-    def turn_back(self, state: object, more: int) -> None:
-        assert isinstance(state, tuple)
-        self.turn = state[1]
-        self.allocated += more
+    def turn_back(self, state: object, by: int, rounds: Index) -> None:
+        self.restore(state)
+        if self.busy and isinstance(rounds, Sym):
+            self.turn = self.turn + by * rounds
+        else:
+            on = by * rounds if isinstance(rounds, int) else by  # where no slot is in use, any may be the next
+            self.allocated += on
+            self.busy, self.order = self._shifted(on, self.busy, self.order)

@@ -52,12 +52,16 @@ class Lasting(Protocol):
 class Turning(Protocol):
     """What hands out slots in turn: in a loop, the next round goes on where the last one stopped."""
 
-    def turns(self, state: object) -> int:
-        """Slots that a round, which began in this state, went on by; 0 where the next may begin at the same one."""
+    def branched(self, state: object, where: str) -> None:
+        """Raises where a branch, which began in this state, leaves another one that matters to what follows."""
+        ...
+
+    def turns(self, state: object, where: str) -> int:
+        """Slots that a round, which began in this state, went on by; 0 where the next may begin at the same one. Raises where they differ in more."""
         ...
 
     def move_on(self, by: Index) -> None: ...
-    def turn_back(self, state: object, more: int) -> None: ...
+    def turn_back(self, state: object, by: int, rounds: Index) -> None: ...
 
 
 Snapshot = tuple[int, int, list[tuple[Stateful, object]]]  # loops, scalars, and what has a state
@@ -255,7 +259,7 @@ class Tracer:
         self._close(mark)
         self._stays(before, mark)
         first = before
-        turning = [(one, by, state) for one, state in before[2] if isinstance(one, Turning) and isinstance(step, int) and (by := one.turns(state))]
+        turning = [(one, by, state) for one, state in before[2] if isinstance(one, Turning) and (by := one.turns(state, mark))]
         if turning:
             del self.words[begin:]
             self._restore(before)
@@ -270,9 +274,9 @@ class Tracer:
         self.open.append(mark)
         yield index
         self._close(mark)
-        rounds = len(range(start, stop, step)) if isinstance(start, int) and isinstance(stop, int) and isinstance(step, int) else 1
+        rounds = sym.maximum((stop - start + step - 1) // step, 0) if turning else 0
         for one, by, state in turning:
-            one.turn_back(state, by * (rounds - 1))
+            one.turn_back(state, by, rounds)
         if self.words[begin:middle] != self.words[middle:]:
             raise refuse("trace", "the body of ac.range does something else the second time: a Python variable (or a queue) changes from iteration to iteration",
                          site, "compute it from the loop's index (for example slot = i % 2 with AllocSlots), or use Python's range, which unrolls")
@@ -284,6 +288,12 @@ class Tracer:
         for one in self.stateful:
             if isinstance(one, Lasting):
                 one.stays(saved.get(id(one)), where)
+
+    def _branched(self, before: Snapshot, where: str) -> None:
+        self._stays(before, where)
+        for one, state in before[2]:
+            if isinstance(one, Turning):
+                one.branched(state, where)
 
     def _snapshot(self) -> Snapshot:
         return self.loops, self.scalars, [(s, s.save()) for s in self.stateful]
@@ -312,7 +322,7 @@ class Tracer:
         self.open.append(mark)
         yield
         self._close(mark)
-        self._stays(before, mark)
+        self._branched(before, mark)
         self.words.append(_END)
 
     @contextmanager
@@ -326,7 +336,7 @@ class Tracer:
         self.open.append(mark)
         yield
         self._close(mark)
-        self._stays(before, mark)
+        self._branched(before, mark)
         self.words.append(_END)
 
 
