@@ -39,8 +39,9 @@ Repeats repeats_of(const Region& r, const Instr& i, int operand, int64_t largest
 
 enum class Collision { kNone, kWithin, kLater };
 
-// kWithin: a repeat's operands overlap in part; kLater: a repeat reads what an earlier one wrote.
-Collision collide(const Repeats& dst, const Repeats& src, bool equal) {
+// kWithin: a repeat's operands overlap in part; kLater: a repeat reads what an earlier one wrote. `alike`: from one address on, a repeat of
+// either is the same bytes.
+Collision collide(const Repeats& dst, const Repeats& src, bool alike) {
   if (dst.end() <= src.base || src.end() <= dst.base) return Collision::kNone;
   Collision found = Collision::kNone;
   for (int64_t r = 0; r < std::min(dst.count, src.count); ++r) {
@@ -50,7 +51,7 @@ Collision collide(const Repeats& dst, const Repeats& src, bool equal) {
       if (d >= src.stop(r) || s >= dst.stop(q)) continue;
       if (q < r)
         found = Collision::kLater;
-      else if (!(equal && d == s))
+      else if (!(alike && d == s))
         return Collision::kWithin;
     }
   }
@@ -110,10 +111,10 @@ void GroupCheck::partial_overlap(CoreState& c, const Pending& p, const Traits& t
     if (s.memory != kUB || (s.access & kWrite) || !p.spans[r].bytes) continue;
     const int64_t largest = std::max(d.bytes, s.bytes) / n;
     const Repeats a = repeats_of(d, i, 0, largest), b = repeats_of(s, i, r, largest);
-    const bool equal = d.base == s.base && a.span == b.span && i.args[kDstBlock] == i.args[kDstBlock + r];
-    if (equal && a.step == b.step && (i.args[kMode] == 0 || a.step || a.count == 1)) continue;
+    const bool alike = a.span == b.span && i.args[kDstBlock] == i.args[kDstBlock + r];
+    if (alike && d.base == s.base && a.step == b.step && (i.args[kMode] == 0 || a.step || a.count == 1)) continue;
     if (a.count > kMostRepeats && a.base + kRepeat <= b.base + b.step) continue;  // count mode: reads run ahead of writes
-    const Collision found = collide(a, b, equal);
+    const Collision found = collide(a, b, alike);
     if (found == Collision::kNone || (found == Collision::kLater && t.ordered_updates && r == 2 && (!a.step || !b.step))) continue;
     report(kPartialOverlap, kPlain, c, i, r, -1, 0, std::max(d.base, s.base), std::min(a.end(), b.end()), {d.base, s.base});
   }

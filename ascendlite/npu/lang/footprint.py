@@ -80,6 +80,8 @@ def pattern(bits: int, itemsize: int, block: int) -> Pattern:
     Pattern(lead=4, size=4, dims=((4, 8),), exact=True)
     """
     per_block = BLOCK // itemsize
+    if block == 0 and bits >> per_block:  # one block again and again: all of it is read, and what the lanes that are off would take is dropped
+        return Pattern(0, BLOCK, (), False)
     places = {lane // per_block * block * BLOCK + lane % per_block * itemsize for lane in range(bits.bit_length()) if bits >> lane & 1}
     runs: list[tuple[int, int]] = []
     for at in sorted(places):
