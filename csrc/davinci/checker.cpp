@@ -145,7 +145,7 @@ class Check {
             return static_cast<void>(note(kDeadlock, kBlocksDiffer, {s.kind, s.id, classes_[k][0], here, classes_[o][0], there}));
       }
       if (!checks_[k]->streams.empty() && blocks_ > resident())
-        return static_cast<void>(note(kResident, kPlain, {blocks_, resident()}));
+        return note(kResident, kPlain, {blocks_, resident()}).parties.push_back(*barrier_of_all(program_));
     }
   }
 

@@ -8,20 +8,6 @@ namespace {
 // A queue this long stops the scalar unit, as a full queue does on the card (which holds fewer).
 constexpr size_t kQueueDepth = 1024;
 
-// Whether the code may contain a barrier of all cores: SyncAll, or a flag of mode 0.
-bool may_sync_all(const Program& program) {
-  for (const Code* code : {&program.cube, &program.vector})
-    for (const Statement& s : code->statements) {
-      if (s.kind != kInstr) continue;
-      const uint8_t sync = program.declarations[s.opcode].sync;
-      if (sync == kSyncAll) return true;
-      if (sync != kCrossSet || !s.nargs) continue;
-      const Expr& mode = program.exprs[code->arg_nodes[s.first_arg]];
-      if (mode.op != kConst || mode.a == 0) return true;
-    }
-  return false;
-}
-
 std::vector<CoreState> make_cores(const Program& program, int64_t block, const Limits& limits) {
   std::vector<CoreState> cores;
   auto add = [&](CoreKind kind, int index, int64_t sub) {
@@ -38,6 +24,22 @@ std::vector<CoreState> make_cores(const Program& program, int64_t block, const L
 
 }  // namespace
 
+std::optional<Party> barrier_of_all(const Program& program) {
+  for (const CoreKind core : {kAIC, kAIV}) {
+    const Code& code = program.code(core);
+    for (const Statement& s : code.statements) {
+      if (s.kind != kInstr) continue;
+      const uint8_t sync = program.declarations[s.opcode].sync;
+      const Expr* mode = sync == kCrossSet && s.nargs ? &program.exprs[code.arg_nodes[s.first_arg]] : nullptr;
+      if (sync != kSyncAll && !(mode && (mode->op != kConst || mode->a == 0))) continue;
+      Party party;
+      party.core = static_cast<int8_t>(core), party.pipe = s.pipe, party.opcode = s.opcode, party.site = s.site;
+      return party;
+    }
+  }
+  return {};
+}
+
 GroupCheck::GroupCheck(const Program& program, int64_t block, const Limits& limits, const std::vector<Traits>& traits,
                        const std::vector<int64_t>& storage, const std::vector<int64_t>& offset, const std::vector<char>& tracked,
                        Taken taken)
@@ -50,7 +52,7 @@ GroupCheck::GroupCheck(const Program& program, int64_t block, const Limits& limi
       offset_(offset),
       tracked_(tracked),
       taken_(taken),
-      has_streams_(may_sync_all(program)),
+      has_streams_(barrier_of_all(program).has_value()),
       cores_(make_cores(program, block, limits)),
       shared_(tracked.size()),
       cross_(kCores * kCrossIds * 3 * kCores),

@@ -3,6 +3,7 @@
 #include <array>
 #include <deque>
 #include <map>
+#include <optional>
 #include <tuple>
 #include <vector>
 
@@ -112,6 +113,9 @@ struct Stream {
   std::vector<Clock> clocks;  // of each barrier: what it knows complete
   std::vector<int> arrived;   // cores that have come to it
 };
+
+// The first statement at which the code may wait for all cores: SyncAll, or a flag of mode 0.
+std::optional<Party> barrier_of_all(const Program& program);
 
 class GroupCheck {
  public:
