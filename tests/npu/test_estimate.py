@@ -37,6 +37,12 @@ def test_inputs_may_be_larger_than_any_memory() -> None:
     assert al.npu.estimate(al.add, half(1 << 14, 1 << 14), half(1 << 14, 1 << 14)).device_us > 500
 
 
+def test_long_elementwise_kernels_stay_loops() -> None:
+    """200,000 x 200,000 numbers take 400 times as long as 10,000 x 10,000, and are estimated as fast."""
+    small, large = (al.npu.estimate(al.add, half(n, n), half(n, n), chip="910b1").device_us for n in (10_000, 200_000))
+    assert large == pytest.approx(400 * small, rel=0.15)
+
+
 def test_tensors_of_the_host_are_taken_by_their_shapes() -> None:
     x = al.ones(64, 64, requires_grad=True)
     told = al.npu.estimate(lambda group: (group["x"] * group["x"]).sum().backward(), {"x": x})

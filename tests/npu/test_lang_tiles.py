@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import ascendlite.npu as npu
+import ascendlite.npu.ascendc as ac
+from ascendlite.npu.lang import tiles
 from tests.examples.with_tiles import add, matmul, silu, softmax
 
 f16, f32 = np.float16, np.float32
@@ -30,6 +33,39 @@ def test_a_loop_stays_a_loop() -> None:
         x = np.zeros(n, f16)
         sizes.append(len(add[48].trace(x, x, x, n).words["aiv"]))
     assert sizes[0] == sizes[1] < 600
+
+
+@pytest.mark.parametrize("n", [3 * 4 * 512, 3 * 4 * 512 + 1, 3 * 11 * 512 - 700, 3 * 9 * 512, 5])
+def test_tiles_of_long_tensors_are_those_of_short_ones(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unrolled or as a loop: the same instructions on the same bytes."""
+
+    def steps() -> list[list[tuple[Any, ...]]]:
+        @npu.kernel(kind="aiv")
+        def twice(x: Any, y: Any) -> None:
+            pipe, moved_in, moved_out = ac.TPipe(), ac.TQue(ac.TPosition.VECIN, 2), ac.TQue(ac.TPosition.VECOUT, 2)
+            for queue in (moved_in, moved_out):
+                pipe.InitBuffer(queue, 2, 1024)
+            for at, count in npu.my_tiles(n, 512):
+                a = moved_in.AllocTensor(x.dtype)
+                ac.DataCopyPad(a, ac.GlobalTensor(x)[at:], count)
+                moved_in.EnQue(a)
+                a, b = moved_in.DeQue(), moved_out.AllocTensor(x.dtype)
+                ac.Add(b, a, a, count)
+                moved_in.FreeTensor(a)
+                moved_out.EnQue(b)
+                b = moved_out.DeQue()
+                ac.DataCopyPad(ac.GlobalTensor(y)[at:], b, count)
+                moved_out.FreeTensor(b)
+
+        x, y = normal(6, n), np.zeros(n, f16)
+        twice[3](x, y)
+        np.testing.assert_array_equal(x + x, y)
+        traced = twice[3].trace(x, y)
+        return [[i[1:5:2] + (i[4],) for i in traced.program.expand(1, block)] for block in range(3)]
+
+    unrolled = steps()
+    monkeypatch.setattr(tiles, "MOST_UNROLLED", 3)
+    assert unrolled == steps()
 
 
 @pytest.mark.parametrize("n", [7, 20_000])

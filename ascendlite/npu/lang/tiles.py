@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from ascendlite.npu.lang.trace import Index, current
 
 LINE = 512  # bytes of GM that two cores should not share: a line of L2
 BLOCK = 32
+MOST_UNROLLED = 128  # tiles of a core; longer kernels stay loops, so that their programs do not grow with the tensors
 
 
 def core_count() -> int:
@@ -35,15 +37,23 @@ def my_part(n: int, align: int) -> tuple[Index, Index]:
 
 
 def my_tiles(n: int, tile: int, align: int = 256) -> Iterator[tuple[Index, Index]]:
-    """(offset, size) of this core's tiles of n elements, one by one (unrolled): a contiguous part for each core, the last tile shorter.
+    """(offset, size) of this core's tiles of n elements, one by one: a contiguous part for each core, the last tile shorter.
 
-    With elements of b bytes choose align * b = 512, so that no two cores share a line of L2.
+    With elements of b bytes choose align * b = 512, so that no two cores share a line of L2. The loop is unrolled, but for what is between the first
+    tile and the last one where there are more than MOST_UNROLLED.
     """
     part = CeilAlign(CeilDiv(n, core_count()), align)
     start = GetBlockIdx() * part
     count = max(0, min(part, n - start))
-    for i in range(CeilDiv(count, tile)):
-        yield start + i * tile, min(tile, count - i * tile)
+    tiles = operator.index(CeilDiv(count, tile))
+    if tiles <= MOST_UNROLLED:
+        for i in range(tiles):
+            yield start + i * tile, min(tile, count - i * tile)
+        return
+    yield start, tile
+    for middle in order.range(1, tiles - 1):
+        yield start + middle * tile, tile
+    yield start + (tiles - 1) * tile, count - (tiles - 1) * tile
 
 
 def scratch(dtype: DType, size: int) -> LocalTensor:
