@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,14 @@ def test_a_file_of_ones_own_loads_over_its_family(tmp_path: Path) -> None:
     path.write_text(OWN)
     chip = chips.load(path)
     assert (chip.name, chip.aic, chip.memory["UB"], chip.figures["aic"].source) == ("mine", 2, 192 * 1024, "paper")
+
+
+def test_a_file_that_was_edited_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    for clock in (1000, 900):
+        path.write_text(OWN.replace("value = 1000", f"value = {clock}"))
+        os.utime(path, ns=(clock, clock))
+        assert chips.load(path).clock_hz == clock * 1e6
 
 
 @pytest.mark.parametrize(

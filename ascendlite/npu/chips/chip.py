@@ -248,7 +248,7 @@ def _by_name() -> Mapping[str, Path]:
 
 
 @cache
-def _load_cached(path: Path) -> Chip:
+def _load_cached(path: Path, modified_ns: int = 0) -> Chip:
     return _load(path)
 
 
@@ -268,7 +268,7 @@ def load(chip: str | Path | Chip = DEFAULT) -> Chip:
         path = Path(chip)
         if not path.exists():
             raise ArgumentError(f"chip: there is no file {path}; give a name ({', '.join(names())}) or the path of a chip file")
-        return _load_cached(path.resolve())
+        return _load_cached(path.resolve(), path.stat().st_mtime_ns)  # it may have been edited
     path_or_none = _by_name().get(chip.lower())
     if path_or_none is None:
         raise ArgumentError(f"chip: {chip!r} is not known; give one of {', '.join(names())} or the path of a chip file")

@@ -177,7 +177,7 @@ def smi() -> str:
     line = "+-------------------+-----------------+------------------------------------------------------+"
     rows = [line, f"| ascendlite npu-smi {'(emulated)':<70} |", line, f"| {'NPU     Name':<17} | {'Health':<15} | {'AICore(%)      Memory-Usage(MB)':<52} |", line]
     for index in range(device_count()):
-        used, total = memory.memory_reserved(index) / 1e6, state.chip.hbm_bytes / 1e6
+        used, total = memory.memory_reserved(index) / 2**20, state.chip.hbm_bytes / 2**20
         figures = f"{utilization(index):<14} {used:.0f} / {total:.0f}"
         rows += [f"| {index:<7} {state.chip.name:<9} | {'OK':<15} | {figures:<52} |", line]
     return "\n".join(rows)
