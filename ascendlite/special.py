@@ -67,7 +67,7 @@ def xlog1py(input: Tensor | float, other: Tensor | float, *, out: Tensor | None 
     elif not isinstance(input, Tensor):
         input = _float("xlog1py", other).new_full((), input)
     zero = _float("xlog1py", input) == 0
-    y = _where(zero & ~FUNCTIONS["isnan"](other), 0.0, other)
+    y = _where(zero & ((other <= -1) | (other == math.inf)), 0.0, other)  # else 0 * log(1 + y) is 0 by itself, and has its slope
     result: Tensor = deliver(input * log1p(y), out)
     return result
 

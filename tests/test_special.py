@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import scipy.special
@@ -107,3 +109,23 @@ def test_zeta_below_zero_continues_the_sum():
     direct = [sum((v + k) ** -4.0 for k in range(12)) + scipy.special.zeta(4, v + 12) for v in q[:4]]
     np.testing.assert_allclose(S.zeta(al.tensor(4.0, dtype=al.float64), al.tensor(q)).numpy()[:4], direct, rtol=1e-12)
     assert np.isinf(S.zeta(al.tensor(4.0, dtype=al.float64), al.tensor(q)).numpy()[5])
+
+
+@pytest.mark.parametrize("x", [-1e-30, 1e-30, -1e-9, -2.0 - 1e-9, -0.3])
+def test_digamma_has_its_poles_in_reach(x: float) -> None:
+    ours = al.tensor([x], dtype=al.float64, requires_grad=True)
+    value = al.digamma(ours)
+    (slope,) = al.autograd.grad(value.sum(), ours)
+    np.testing.assert_allclose(value.item(), scipy.special.digamma(x), rtol=1e-12)
+    steps = [x + k for k in range(math.floor(-x) + 1)] if x < 0 else []  # the recurrence, up to a positive argument
+    exact = sum(t**-2 for t in steps) + scipy.special.zeta(2, x + len(steps))
+    np.testing.assert_allclose(slope.item(), exact, rtol=1e-6)
+
+
+def test_xlog1py_has_a_slope_where_x_is_0() -> None:
+    x = al.zeros(5, dtype=al.float64, requires_grad=True)
+    y = al.tensor([1.0, -1.0, -2.0, np.inf, np.nan], dtype=al.float64)
+    value = S.xlog1py(x, y)
+    (slope,) = al.autograd.grad(value.sum(), x)
+    np.testing.assert_array_equal(value.detach().numpy(), [0.0, 0.0, 0.0, 0.0, np.nan])
+    np.testing.assert_array_equal(slope.numpy(), [np.log(2.0), 0.0, 0.0, 0.0, np.nan])

@@ -17,11 +17,14 @@ template <int n> double series(double x2, const double (&c)[n]) {
   return sum;
 }
 
+// x less the nearest integer, exactly: less the one below, a small negative x would round to 1.
+double from_integer(double x) { return x - std::round(x); }
+
 double digamma(double x) {
   if (x == 0) return std::copysign(std::numeric_limits<double>::infinity(), -x);
   if (x < 0) {
     if (x == std::floor(x)) return std::nan("");
-    return digamma(1 - x) - kPi / std::tan(kPi * (x - std::floor(x)));
+    return digamma(1 - x) - kPi / std::tan(kPi * from_integer(x));
   }
   double sum = 0;
   for (; x < 10; x += 1) sum -= 1 / x;
@@ -33,7 +36,7 @@ double digamma(double x) {
 
 double trigamma(double x) {
   if (x < 0.5) {
-    double s = std::sin(kPi * (x - std::floor(x)));
+    double s = std::sin(kPi * from_integer(x));
     return kPi * kPi / (s * s) - trigamma(1 - x);
   }
   double sum = 0;
