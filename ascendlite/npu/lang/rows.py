@@ -63,7 +63,8 @@ class RowWise:
         elif self.columns <= LANES:
             ReduceRepeat(kind, stat, tile, self.columns, rows, 1, 1, self.blocks)
         else:
-            self._fold_columns(_FOLD[kind], tile, rows)
+            fold = self._fold_rows if self.by_row() else self._fold_columns
+            fold(_FOLD[kind], tile, rows)
             ReduceRepeat(kind, stat, self._partial, LANES, rows, 1, 1, 8)
         barrier()
 
@@ -79,6 +80,19 @@ class RowWise:
         barrier()
         for c in range(begin, self.columns, LANES):
             op(part, part, tile[c:], min(LANES, self.columns - c), rows, (1, 1, 1, 8, 8, b))
+            barrier()
+
+    def _fold_rows(self, op: Op, tile: LocalTensor, rows: Index) -> None:
+        """The same in the same order, one row after the other: its columns are repeats that add up in src1."""
+        part, whole = self._partial, self.columns // LANES
+        op(part, tile, tile[LANES:], LANES, rows, (1, 1, 1, 8, self.blocks, self.blocks))
+        barrier()
+        if whole > 2:
+            for r in order.range(rows):
+                op(part[r * LANES :], tile[r * self.pitch + 2 * LANES :], part[r * LANES :], LANES, whole - 2, (1, 1, 1, 0, 8, 0))
+            barrier()
+        if rest := self.columns % LANES:
+            op(part, part, tile[whole * LANES :], rest, rows, (1, 1, 1, 8, 8, self.blocks))
             barrier()
 
     def _reduce_row(self, kind: str, out: LocalTensor, row: LocalTensor) -> None:
