@@ -107,3 +107,11 @@ double[1](x, y, False)
     assert "error[R16]: race: V reads UB bytes that MTE2 may still write" in run.stdout
     assert "double.py:13   ac.Adds(a, a, 1.0, 64)" in run.stdout
     assert run.stdout.rstrip().endswith("2 kernel programs checked: 1 proved, 0 not proved, 1 with errors")
+
+
+def test_buffers_that_share_a_line_have_their_own_names() -> None:
+    from ascendlite.npu.lang.buffers import _names
+
+    assert _names("ub = ac.LocalMemAllocator(ac.Hardware.UB); a = ub.Alloc(f32, 64); b, c = (ub.Alloc(f32, 64) for _ in range(2))") == ["a", "b", "c"]
+    assert _names("a0 = ac.LocalMemAllocator(ac.Hardware.L0A).Alloc(f16, 64)") == ["a0"]
+    assert _names("pipe.InitBuffer(queue, 2, 512)") == ["buffer"]

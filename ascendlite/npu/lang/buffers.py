@@ -44,6 +44,6 @@ _ASSIGNED = re.compile(r"\s*((?:self\.)?[A-Za-z_]\w*(?:\s*,\s*(?:self\.)?[A-Za-z
 def _names(line: str) -> list[str]:
     """The names that a line assigns to; where several statements share it, those of the ones that allocate."""
     statements = line.split(";")
-    allocating = [s for s in statements if re.search(r"[Aa]lloc\w*\(", s)] if len(statements) > 1 else []
+    allocating = [s for s in statements if re.search(r"[Aa]lloc(?!ator)\w*\(", s)] if len(statements) > 1 else []
     found = [m[1] for s in allocating or statements[-1:] if (m := _ASSIGNED.match(s))]
     return re.findall(r"[A-Za-z_]\w*", " ".join(found).replace("self.", "")) or ["buffer"]
