@@ -167,6 +167,8 @@ def _profile(options: argparse.Namespace) -> int:
         return clean
 
     failed = _run_file(options, launch)
+    if not seen and not failed:
+        failed = f"{options.file} launches no kernel, so nothing was timed; call one, as kernel[blocks](tensors, ...)"
     if failed:
         print(failed, file=sys.stderr)
     return 1 if failed else 0

@@ -143,3 +143,10 @@ def test_a_program_too_long_to_follow_is_not_proved(tmp_path: Path, capsys: pyte
     assert main(["npu", "check", str(path)]) == 0
     out = capsys.readouterr().out
     assert "the program is longer than the check follows" in out and "0 proved, 1 not proved" in out
+
+
+def test_a_file_without_launches_has_nothing_to_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "empty.py"
+    path.write_text("import ascendlite.npu as npu")
+    assert main(["npu", "profile", str(path)]) == 1
+    assert "launches no kernel, so nothing was timed" in capsys.readouterr().err
