@@ -120,6 +120,7 @@ def test_the_rate_of_sft_falls_at_its_end_although_the_mark_was_not_reached(tmp_
         (["--distill"], "--distill and --specialists 2 go together"),
         (["--grpo-steps", "0"], "--grpo-steps is 0; it must be at least 1"),
         (["--specialists", "3", "--distill"], "--specialists is 3; 2 are supported"),
+        (["--distill-temperature", "0"], "--distill-temperature is 0.0; it must be above 0"),
         (["--specialists", "2", "--distill", "--task", "gcd"], "has no halves"),
         (["--resume", "nowhere"], "holds no run"),
     ],

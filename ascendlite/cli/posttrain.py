@@ -41,6 +41,8 @@ _HELP = {
     "beta": "weight of the KL to the model after SFT; 0: none",
     "lora_rank": "rank of LoRA, with --from",
     "distill_steps": "steps of distillation",
+    "distill_lr": "learning rate of distillation",
+    "distill_temperature": "of the teachers' and the student's distributions when they are compared",
     "save_every": "steps between checkpoints",
 }
 

@@ -211,11 +211,11 @@ class Job:
         saved = saved_with(student, tokenizer)
         self._sft(student, materials, "student", saved)
         self._judge_all(student, materials, "before distillation")
-        rows = [{**row, "teacher": n} for both in zip(*(m.rl_rows() for m in materials), strict=False) for n, row in enumerate(both)]
+        rows = [{**row, "teacher": n} for n, material in enumerate(materials) for row in material.rl_rows()]
         args = DistillConfig(
             str(self.folder / "distill"), max_steps=s.distill_steps, per_device_train_batch_size=s.distill_batch, learning_rate=s.distill_lr,
-            lr_scheduler_type="linear", warmup_steps=5, max_completion_length=max(m.max_new_tokens for m in materials),
-            save_steps=s.save_every, seed=s.seed,
+            lr_scheduler_type="linear", warmup_steps=min(100, s.distill_steps // 10), max_completion_length=max(m.max_new_tokens for m in materials),
+            save_steps=s.save_every, seed=s.seed, adam_beta2=0.99, distill_temperature=s.distill_temperature,
         )  # fmt: skip
         trainer = DistillTrainer(student, teachers, args, rows, processing_class=tokenizer, callbacks=self._callbacks("distill"), saved_with=saved)
         self._stage("distill", lambda: self._train(trainer))

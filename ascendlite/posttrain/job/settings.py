@@ -36,9 +36,10 @@ class JobSettings:
     beta: float = 1e-3
     lora_rank: int = 16
     specialists: int = 0
-    distill_steps: int = 2000
+    distill_steps: int = 3000
     distill_batch: int = 64
     distill_lr: float = 3e-3
+    distill_temperature: float = 2.0  # of both sides of the KL: at 1 what a student is sure of, and wrong, has hardly a gradient
     save_every: int = 25
 
     def __post_init__(self) -> None:
@@ -48,6 +49,8 @@ class JobSettings:
                 raise ArgumentError(f"--{field.name.replace('_', '-')} is {value}; it must be at least 1")
             if field.type == "float" and not value >= 0:
                 raise ArgumentError(f"--{field.name.replace('_', '-')} is {value}; it must be at least 0")
+        if not self.distill_temperature > 0:
+            raise ArgumentError(f"--distill-temperature is {self.distill_temperature}; it must be above 0")
         if self.dynamic_sampling < 0:
             raise ArgumentError(f"--dynamic-sampling is {self.dynamic_sampling}; it must be at least 0")
         if self.grpo_generations < 2:
