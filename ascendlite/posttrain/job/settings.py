@@ -36,7 +36,7 @@ class JobSettings:
     beta: float = 1e-3
     lora_rank: int = 16
     specialists: int = 0
-    distill_steps: int = 3000
+    distill_steps: int = 1600
     distill_batch: int = 64
     distill_lr: float = 3e-3
     distill_temperature: float = 2.0  # of both sides of the KL: at 1 what a student is sure of, and wrong, has hardly a gradient
