@@ -113,7 +113,7 @@ void finish(Pool& p) {
   if (p.pending.fetch_sub(1, std::memory_order_acq_rel) == (kCallerSleeps | 1)) futex_wake(p.pending);
 }
 
-// Part `part` of `parts` of it.
+// Of what a region will read, the bytes of one of its parts.
 Ahead part_of(Ahead ahead, int part, int parts) {
   const int64_t begin = ahead.bytes * part / parts, end = ahead.bytes * (part + 1) / parts;
   return {ahead.from + begin, end - begin};

@@ -7,7 +7,6 @@ namespace al::attention {
 namespace {
 
 constexpr int64_t kParallelWork = 1 << 18;  // multiplications worth a thread
-constexpr int64_t kAsked = 1 << 14;  // bytes of a head that are asked for at once
 constexpr int64_t kPacking = 4;  // of keys and values, in rows of queries that take as long
 
 // One thread's room.
@@ -103,22 +102,12 @@ void block(const Problem& p, int64_t b, int64_t h, int64_t i0, int64_t rows, con
   }
 }
 
-// Asks for the keys or values of head h, rows that lie one behind the other: where there are few queries they come from memory.
-void ask_for(const View& x, int64_t b, int64_t h) {
-  const int64_t item = kItemSize[x.dtype], bytes = x.shape[2] * x.shape[3] * item;
-  if (x.strides[3] != 1 || x.strides[2] != x.shape[3] || bytes > kAsked) return;
-  const char* from = head_of(x, b, h);
-  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at, 0, 2);
-}
-
 template <class C>
 void forward(const Problem& p, const View& out, const View& lse) {
   const int64_t blocks = (p.L + kQueries - 1) / kQueries;
-  const bool few = p.grouped || p.L == 1;
   const int64_t rows = std::min(p.L, kQueries), work = (rows + kPacking) * p.S * (p.E + p.V);
   parallel_for(p.B * p.H * blocks, std::max<int64_t>(1, kParallelWork / std::max<int64_t>(1, work)), [&](int64_t begin, int64_t end) {
     Room<C> room(p);
-    for (int64_t t = begin; t < end && few; t++) ask_for(*p.k, t / p.H, t % p.H / (p.H / p.G)), ask_for(*p.v, t / p.H, t % p.H / (p.H / p.G));
     for (int64_t t = begin; t < end; t++) {
       const int64_t i = t % blocks * kQueries, bh = t / blocks;
       block(p, bh / p.H, bh % p.H, i, std::min(kQueries, p.L - i), out, lse, room);
