@@ -141,22 +141,16 @@ void pack_across(const In* src, int64_t line_stride, int lines, int64_t depth, T
 // Neighbouring lines lie side by side: runs are copied.
 template <int D, class In, class To>
 void pack_along(const In* src, int64_t k_stride, int lines, int64_t depth, To* dst, int pitch) {
-  constexpr int width = Lanes<To>::width;
+  constexpr int width = Lanes<To>::width, whole = (D + width - 1) / width * width;
   int64_t k = 0;
-  if (lines == D && D % width == 0) {
-    for (; k < depth; k++, src += k_stride, dst += D)
+  // Whole vectors, as long as what they read beyond the lines belongs to the next step: the panel's next step overwrites it.
+  const int64_t wide = lines < pitch || k_stride + lines < whole ? 0 : lines == whole ? depth : depth - 1;
+  for (; k < wide; k++, src += k_stride, dst += pitch)
 #pragma GCC unroll 4
-      for (int i = 0; i + width <= D; i += width) store(dst + i, load_as<In, To>(src + i));
-    return;
-  }
-  if (lines == D && D != pitch) lines = D;
+    for (int i = 0; i < whole; i += width) store(dst + i, load_as<In, To>(src + i));
   for (; k < depth; k++, src += k_stride, dst += pitch) {
-    if (lines == D) {
-      for (int i = 0; i < D; i++) dst[i] = convert<To>(src[i]);
-    } else {
-      for (int i = 0; i < lines; i++) dst[i] = convert<To>(src[i]);
-      for (int i = lines; i < pitch; i++) dst[i] = To(0);
-    }
+    for (int i = 0; i < lines; i++) dst[i] = convert<To>(src[i]);
+    for (int i = lines; i < pitch; i++) dst[i] = To(0);
   }
 }
 
