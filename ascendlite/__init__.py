@@ -39,7 +39,7 @@ inf, nan, pi, e, newaxis = _math.inf, _math.nan, _math.pi, _math.e, None
 globals().update({name: fn for name, fn in _FUNCTIONS.items() if name not in _FUNCTIONAL})
 
 # Imported when first used: they are not needed to compute.
-_LAZY = ("accelerator", "amp", "autograd", "backends", "checkpoint", "compile", "cpu", "data", "func", "generation", "info", "interop", "linalg", "meta", "models", "nn", "npu", "optim", "posttrain", "printing", "safetensors", "serialize", "signal", "special", "testing", "text", "utils")
+_LAZY = ("accelerator", "amp", "autograd", "backends", "checkpoint", "compile", "cpu", "data", "func", "generation", "info", "interop", "linalg", "meta", "models", "nn", "npu", "optim", "posttrain", "printing", "profiler", "safetensors", "serialize", "signal", "special", "testing", "text", "utils")
 _LAZY_NAMES = {
     "save": "serialize", "load": "serialize", "from_dlpack": "interop.dlpack", "set_printoptions": "printing", "autocast": "amp",
     "load_torch": "interop.torch_file", "vmap": "func",

@@ -28,6 +28,7 @@ from ascendlite import ops as ops
 from ascendlite import optim as optim
 from ascendlite import posttrain as posttrain
 from ascendlite import printing as printing
+from ascendlite import profiler as profiler
 from ascendlite import safetensors as safetensors
 from ascendlite import serialize as serialize
 from ascendlite import signal as signal

@@ -25,7 +25,7 @@ LAYERS = (
     ("absent", "errors", "_native", "backends"),
     ("core",),
     ("ops",),
-    ("cpu", "meta", "npu"),
+    ("cpu", "meta", "npu", "profiler"),
     ("accelerator", "autograd", "printing", "interop", "files", "structure", "utils", "info", "amp", "safetensors", "linalg", "func", "signal", "special", "compat", "testing"),
     ("nn", "optim", "data", "checkpoint", "serialize"),
     ("compile",),

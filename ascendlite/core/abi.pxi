@@ -59,6 +59,7 @@ cdef extern from "host.h" namespace "al" nogil:
         int default_device
         int64_t pass_ "pass"
     Mode mode
+    int64_t now_ns()
 
     cdef struct Capsule:
         const Runtime* runtime

@@ -107,13 +107,14 @@ cdef object apply_operands(Op op, PyObject** operands, int n):
     # A pointwise op without `out`.
     cdef bint grad = False
     cdef Tensor result
+    cdef int64_t start = began()
     if mode.autocast < 0 or not op.cast:
         result = run_uniform(op, operands, n, &grad)
         if result is not None:
             if grad and mode.grad and op.vjp is not None and result.is_float():
                 record_operands(op, None, operands, n, (), result)
             if PyList_GET_SIZE(LISTENERS):
-                notify(op, tuple([<object>operands[i] for i in range(n)]), (), result)
+                notify(op, tuple([<object>operands[i] for i in range(n)]), (), result, start)
             return result
     args = tuple([<object>operands[i] for i in range(n)])
     for x in args:
@@ -126,6 +127,7 @@ cdef object apply_pointwise(Op op, tuple args, Tensor out):
     cdef int device = 0, compute, first = 1 if op.cond else 0
     cdef bint grad = False
     cdef Tensor result
+    cdef int64_t start = began()
     args = check_operands(op, args, &device, &grad)
     if mode.autocast >= 0 and op.cast:
         args = autocast_args(op, args)
@@ -140,7 +142,7 @@ cdef object apply_pointwise(Op op, tuple args, Tensor out):
     if grad and result.is_float():
         record(op, args, (), result)
     if LISTENERS:
-        notify(op, args, (), result)
+        notify(op, args, (), result, start)
     return result
 
 
@@ -157,6 +159,7 @@ cdef object apply_kernel(Op op, tuple inputs, tuple attrs, Tensor out):
     cdef bint grad = False, several = False
     cdef Tensor t
     cdef tuple outputs
+    cdef int64_t start = began()
     for x in inputs:
         if x is None:
             continue
@@ -178,7 +181,7 @@ cdef object apply_kernel(Op op, tuple inputs, tuple attrs, Tensor out):
     if grad and mode.grad and op.differentiable:
         record(op, inputs, attrs, result)
     if LISTENERS:
-        notify(op, inputs, attrs, result)
+        notify(op, inputs, attrs, result, start)
     if out is not None:
         return deliver(result, out)
     return result
@@ -297,10 +300,14 @@ def deliver(result, out):
     return o
 
 
-cdef notify(Op op, tuple inputs, tuple attrs, result):
-    outputs = result if isinstance(result, tuple) else (result,)
-    for listener in tuple(LISTENERS):
-        listener(op, inputs, attrs, outputs)
+cdef notify(Op op, tuple inputs, tuple attrs, result, int64_t start, bint given=False):
+    # `given`: the outputs were there before.
+    cdef tuple outputs = result if isinstance(result, tuple) else (result,)
+    for listener, timed in tuple(LISTENERS):
+        if timed:
+            listener(op, inputs, attrs, outputs, start, mode.pass_ != 0)
+        elif not given:
+            listener(op, inputs, attrs, outputs)
 
 
 cdef tuple autocast_args(Op op, tuple args):

@@ -2,6 +2,7 @@
 #pragma once
 #include <Python.h>
 
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <queue>
@@ -26,6 +27,11 @@ struct Mode {
   int64_t pass = 0;  // the backward pass that runs, 0: none
 };
 inline thread_local Mode mode;
+
+// Nanoseconds of the clock that never goes back: Python's time.perf_counter_ns.
+inline int64_t now_ns() noexcept {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 struct Capsule { const Runtime* runtime = nullptr; };
 inline Capsule host;

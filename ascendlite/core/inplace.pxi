@@ -124,6 +124,7 @@ cdef object apply_inplace(Op op, Tensor target, tuple args):
     cdef int device = 0, compute, dtype, first = 1 if op.cond else 0
     cdef bint grad = False
     cdef tuple values, saved
+    cdef int64_t start = began()
     if PyTuple_GET_SIZE(args) != op.n_inputs:
         raise TypeError(f"{op.name}_() takes {op.n_inputs - 1} arguments after the tensor but {len(args) - 1} were given")
     args = check_operands(op, args, &device, &grad)
@@ -146,7 +147,7 @@ cdef object apply_inplace(Op op, Tensor target, tuple args):
     if grad and target.is_float():
         record_inplace(op, target, args, saved)
     if LISTENERS:
-        notify(op, args, (), target)
+        notify(op, args, (), target, start)
     return target
 
 
@@ -274,6 +275,7 @@ cdef Tensor copy_into(Tensor target, Tensor source, str name="copy_", bint repla
     cdef Node node
     cdef bint grad
     cdef Tensor values = source
+    cdef int64_t start = began()
     check_writable(target, name)
     if not same_shape(target, source):
         if dense_window(source) and source.count and share_memory(target, source) and dense_window(target):
@@ -293,7 +295,7 @@ cdef Tensor copy_into(Tensor target, Tensor source, str name="copy_", bint repla
         node.n_args = 3  # (y, target, source), of which the rules read nothing
         rebase(target, node, name)
     if LISTENERS:
-        notify(COPY_OP, (target, source), (), target)
+        notify(COPY_OP, (target, source), (), target, start)
     return target
 
 

@@ -57,9 +57,17 @@ def get_autocast():
 # Casts of parameters inside one autocast region: weak key -> (version, cast tensor).
 cdef dict _AUTOCAST_CACHE = {}
 
-cdef list LISTENERS = []
+cdef list LISTENERS = []  # (function, timed)
 
-def add_listener(listener):
-    """Call `listener(op, inputs, attrs, outputs)` after every op of this process. Returns a function that removes it."""
-    LISTENERS.append(listener)
-    return lambda: LISTENERS.remove(listener)
+def add_listener(listener, bint timed=False):
+    """Call `listener(op, inputs, attrs, outputs)` after every op of this process. Returns a function that removes it.
+
+    `timed`: also after kernels that run on given tensors (an optimizer's), and with when the op began (time.perf_counter_ns) and whether a backward pass ran it.
+    """
+    entry = (listener, timed)
+    LISTENERS.append(entry)
+    return lambda: LISTENERS.remove(entry)
+
+cdef inline int64_t began() noexcept:
+    # When an op begins, if someone wants to know.
+    return now_ns() if PyList_GET_SIZE(LISTENERS) else 0

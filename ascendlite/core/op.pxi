@@ -194,6 +194,7 @@ cdef class Op:
     def launch(self, tuple outputs, tuple inputs, tuple attrs=()):
         """Run the kernel on given tensors: no gradient, no checks but the kernel's own; the outputs' versions are bumped."""
         cdef Tensor t
+        cdef int64_t start = began()
         if mode.recording:
             RECORDER.updates = True
         try:
@@ -204,6 +205,8 @@ cdef class Op:
         for out in outputs:
             t = <Tensor?>out
             t.storage.version += 1
+        if LISTENERS:
+            notify(self, inputs, attrs, outputs, start, True)
 
     def launch_native(self, tuple outputs, tuple inputs, tuple attrs=()):
         """Run the native kernel on tensors of one device whose memory this process can read: what an NPU's own CPU does."""

@@ -15,7 +15,7 @@ cdef tuple finish_pieces(Op op, Tensor x, list pieces, tuple attrs, char kind):
         if mode.grad and not mode.inference and pieces and x.is_float() and needs_grad(x):
             record(op, (x,), attrs, result)
     if LISTENERS:
-        notify(op, (x,), attrs, result)
+        notify(op, (x,), attrs, result, began())
     return result
 
 
@@ -49,16 +49,18 @@ def unbind_views(Tensor x not None, int dim):
 
 
 cdef Tensor clone_tensor(Tensor x):
+    cdef int64_t start = began()
     cdef Tensor t = contiguous_copy(x)
     if mode.grad and x.is_float() and needs_grad(x):
         record(CLONE, (x,), (), t)
     if LISTENERS:
-        notify(CLONE, (x,), (), t)
+        notify(CLONE, (x,), (), t, start)
     return t
 
 
 cdef Tensor cast_tensor(Tensor x, int dtype):
     cdef Tensor t
+    cdef int64_t start = began()
     if x.v.dtype == dtype:
         return x
     t = allocate_like_inputs(dtype, x.device_, x.v.ndim, x.v.shape, (x,))
@@ -66,5 +68,5 @@ cdef Tensor cast_tensor(Tensor x, int dtype):
     if mode.grad and x.is_float() and kFloat16 <= dtype and needs_grad(x):
         record(CAST, (x,), (<DType>DTYPES[dtype],), t)
     if LISTENERS:
-        notify(CAST, (x,), (<DType>DTYPES[dtype],), t)
+        notify(CAST, (x,), (<DType>DTYPES[dtype],), t, start)
     return t

@@ -28,7 +28,7 @@ cdef Tensor finish_view(Op op, Tensor x, Tensor t, tuple attrs):
         else:
             t.untracked = UNTRACKED_GRAD if x.untracked == UNTRACKED_GRAD or needs_grad(x) else UNTRACKED
     if LISTENERS:
-        notify(op, (x,), attrs, t)
+        notify(op, (x,), attrs, t, began())
     return t
 
 

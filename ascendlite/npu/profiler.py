@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from ascendlite.errors import ArgumentError
-from ascendlite.npu.profiler_schedule import ProfilerAction, ProfilerActivity, schedule, tensorboard_trace_handler
 from ascendlite.npu.runtime import stream
 from ascendlite.npu.runtime.device import state
 from ascendlite.npu.runtime.stream import Task, Timing
 from ascendlite.npu.timeline import timed
+from ascendlite.profiler.schedule import ProfilerAction, ProfilerActivity, file_stem, schedule
 
 __all__ = ["Operator", "ProfilerAction", "ProfilerActivity", "Step", "profile", "schedule", "tensorboard_trace_handler"]
 
@@ -280,6 +280,15 @@ class profile:
 
     def _kernels(self) -> Iterable[Task]:
         return (t for t in self.tasks if t.kind in _KERNELS)
+
+
+def tensorboard_trace_handler(dir_name: str | Path, worker_name: str | None = None) -> Callable[[profile], None]:
+    """An `on_trace_ready` that writes each trace to DIR/WORKER_TIME_ascend_pt/ASCEND_PROFILER_OUTPUT, as the vendor's profiler does."""
+
+    def handle(trace: profile) -> None:
+        trace.export(Path(dir_name) / f"{file_stem(worker_name)}_ascend_pt" / "ASCEND_PROFILER_OUTPUT")
+
+    return handle
 
 
 def _shapes(task: Task) -> str:

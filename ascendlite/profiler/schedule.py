@@ -1,4 +1,4 @@
-"""Which training steps a profiler records, and where it leaves its files. Names follow `torch_npu.profiler`."""
+"""Which training steps a profiler records, and what its files are called. Names follow `torch.profiler` and `torch_npu.profiler`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,8 @@ import socket
 import time
 from collections.abc import Callable
 from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ascendlite.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from ascendlite.npu.profiler import profile
 
 
 class ProfilerActivity(Enum):
@@ -40,7 +35,7 @@ class ProfilerAction(Enum):
 def schedule(*, wait: int, active: int, warmup: int = 0, repeat: int = 0, skip_first: int = 0) -> Callable[[int], ProfilerAction]:
     """Cycles of `wait` steps unrecorded, `warmup` steps unrecorded and `active` ones recorded, `repeat` times (0: for ever).
 
-    >>> plan = al.npu.profiler.schedule(wait=1, warmup=0, active=2, repeat=1)
+    >>> plan = al.profiler.schedule(wait=1, warmup=0, active=2, repeat=1)
     >>> [plan(step).name for step in range(4)]
     ['NONE', 'RECORD', 'RECORD_AND_SAVE', 'NONE']
     """
@@ -61,13 +56,8 @@ def schedule(*, wait: int, active: int, warmup: int = 0, repeat: int = 0, skip_f
     return action
 
 
-def tensorboard_trace_handler(dir_name: str | Path, worker_name: str | None = None) -> Callable[[profile], None]:
-    """An `on_trace_ready` that writes each trace to DIR/WORKER_TIME_ascend_pt/ASCEND_PROFILER_OUTPUT, as the vendor's profiler does."""
-    worker = worker_name or f"{socket.gethostname()}_{os.getpid()}"
-
-    def handle(trace: profile) -> None:
-        moment = time.time_ns()
-        stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime(moment // 10**9)) + f"{moment // 10**6 % 1000:03d}"
-        trace.export(Path(dir_name) / f"{worker}_{stamp}_ascend_pt" / "ASCEND_PROFILER_OUTPUT")
-
-    return handle
+def file_stem(worker_name: str | None) -> str:
+    """WORKER_TIME: `worker_name` (or the host and the process), and the moment in UTC down to milliseconds."""
+    moment = time.time_ns()
+    stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime(moment // 10**9)) + f"{moment // 10**6 % 1000:03d}"
+    return f"{worker_name or f'{socket.gethostname()}_{os.getpid()}'}_{stamp}"
