@@ -23,27 +23,34 @@ struct Pairs {
     const int64_t whole = std::min(depth, valid / 2);
     const bool words = k_stride == 1 && line_stride % 2 == 0 &&
                        uintptr_t(src) % 4 == 0;  // pairs lie in memory as they are wanted
-    if (words && lines > 1)
-      pack_across<std::max(kRows, kCols<Pairs>)>(reinterpret_cast<const uint32_t*>(src), line_stride / 2,
-                                                 lines, whole, dst, pitch);
+    const auto* in_words = reinterpret_cast<const uint32_t*>(src);
+    if (words && lines > 1 && pitch <= kRows)
+      pack_across<kRows>(in_words, line_stride / 2, lines, whole, dst, pitch);
+    else if (words && lines > 1)
+      pack_across<kCols<Pairs>>(in_words, line_stride / 2, lines, whole, dst, pitch);
     else
-      for (int64_t s = 0; s < whole; s++)
-        interleave(src + 2 * s * k_stride, src + (2 * s + 1) * k_stride, line_stride, lines, dst + s * pitch,
-                   pitch);
+      interleave(src, line_stride, k_stride, lines, whole, dst, pitch);
     if (whole < depth) {
       for (int i = 0; i < pitch; i++)
         dst[whole * pitch + i] = i < lines ? src[i * line_stride + 2 * whole * k_stride].bits : 0;
     }
   }
 
-  static void interleave(const bfloat16* low, const bfloat16* high, int64_t stride, int lines, uint32_t* dst,
-                         int pitch) {
-    if (stride == 1) {
-      for (int i = 0; i < lines; i++) dst[i] = low[i].bits | uint32_t(high[i].bits) << 16;
-    } else {
-      for (int i = 0; i < lines; i++) dst[i] = low[i * stride].bits | uint32_t(high[i * stride].bits) << 16;
+  // Lines side by side are laced by whole vectors, as long as what these read beyond the lines belongs to a later step.
+  static void interleave(const bfloat16* src, int64_t line_stride, int64_t k_stride, int lines, int64_t depth, uint32_t* dst, int pitch) {
+    constexpr int width = Lanes<uint32_t>::width;
+    const int whole = (lines + width - 1) / width * width;
+    int64_t s = 0;
+    if (line_stride == 1 && lines == pitch && k_stride + lines >= whole)
+      for (const int64_t end = whole == lines ? depth : depth - 1; s < end; s++, src += 2 * k_stride, dst += pitch)
+        for (int i = 0; i < whole; i += width) store(dst + i, widened(src + i) | widened(src + k_stride + i) << 16);
+    for (; s < depth; s++, src += 2 * k_stride, dst += pitch) {
+      for (int i = 0; i < lines; i++) dst[i] = src[i * line_stride].bits | uint32_t(src[i * line_stride + k_stride].bits) << 16;
+      for (int i = lines; i < pitch; i++) dst[i] = 0;
     }
-    for (int i = lines; i < pitch; i++) dst[i] = 0;
+  }
+  static AL_INLINE Vec<uint32_t> widened(const bfloat16* p) {
+    return __builtin_convertvector(*reinterpret_cast<const HalfLoad*>(p), Vec<uint32_t>);
   }
 };
 
