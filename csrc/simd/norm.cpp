@@ -1,6 +1,5 @@
-// layer_norm and rms_norm over the last n elements: forward in one pass over a row in L1, backward in one
-// pass over the gradient, with the gradients of weight and bias summed per block of rows. Blocks depend on
-// the shape only.
+// layer_norm and rms_norm over the last n elements: forward a row at a time, in L1; backward some rows at a time, in L2, so that weights
+// and the sums of their gradients are loaded once for all of them. These sums are taken per block of rows, which depend on the shape only.
 #include <cmath>
 
 #include "rows.h"
@@ -20,22 +19,56 @@ template <class A> struct Operand {
     if (copy.data) reduce::loader<A>(v->dtype)(v->data, 1, copy.data, numel(*v));
     data = copy.data ? copy.data : ptr<A>(*v);
   }
-  const A* from(int64_t first) const { return data ? data + first : nullptr; }
 };
 
-template <class A> void scale_row(const A* x, A* y, int64_t n, A mean, A rstd, const A* weight,
-                                  const A* bias) {
-  if (weight && bias) {
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean) * rstd * weight[i] + bias[i];
-  } else if (weight) {
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean) * rstd * weight[i];
-  } else {
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean) * rstd + (bias ? bias[i] : A(0));
-  }
+// A place in memory that is asked for while others are worked on, a line with every vector: memory drops what it is asked for faster than
+// it answers.
+struct Next {
+  const char* from;
+  int64_t item;  // bytes of an element
+
+  void ask(int64_t i) const { __builtin_prefetch(from + i * item, 0, 2); }
+  Next after(int64_t n) const { return {from + n * item, item}; }
+};
+// The row after x, where both fit the near cache; otherwise the row itself.
+template <class T> Next row_after(const T* x, int64_t n) {
+  const T* next = next_row(x, n);
+  return {(const char*)(next ? next : x), sizeof(T)};
 }
+
+// Results leave in the ordinary way, or past the caches, to aligned places.
+template <bool kStreams, class A> AL_INLINE void put(A* to, Vec<A> v) {
+  if constexpr (kStreams) stream::put(reinterpret_cast<float*>(to), (Vec<float>)v);
+  else store(to, v);
+}
+template <bool kStreams, class A> AL_INLINE void put(A* to, A v) { *to = v; }
+// Whether rows of n can be streamed vector by vector.
+template <class T> bool aligned_rows(const T* to, int64_t n) {
+  return !is_half<T> && stream::until_aligned((const char*)to) == 0 && n * int64_t(sizeof(T)) % 64 == 0;
+}
+
+template <class A> struct Scaling {
+  A mean, rstd;
+  const A *weight, *bias;
+
+  template <bool kWeight, bool kBias, bool kStreams> void run_as(const A* x, A* y, int64_t first, int64_t n, Next next) const {
+    const A centre = mean, scale = rstd, *w = kWeight ? weight + first : weight, *b = kBias ? bias + first : bias;
+    reduce::sweep<A>(n, [=]<class V>(int64_t i, Type<V>) {
+      next.ask(i);
+      V v = (reduce::get<V>(x + i) - centre) * scale;
+      if constexpr (kWeight) v = v * reduce::get<V>(w + i);
+      if constexpr (kBias) v = v + reduce::get<V>(b + i);
+      put<kStreams>(y + i, v);
+    });
+  }
+  // Elements [first, first + n) of a row.
+  template <bool kStreams> void run(const A* x, A* y, int64_t first, int64_t n, Next next) const {
+    if (weight && bias) run_as<true, true, kStreams>(x, y, first, n, next);
+    else if (weight) run_as<true, false, kStreams>(x, y, first, n, next);
+    else if (bias) run_as<false, true, kStreams>(x, y, first, n, next);
+    else run_as<false, false, kStreams>(x, y, first, n, next);
+  }
+};
 
 // Outputs: y, mean, 1 / deviation. Inputs: x, weight, bias. ints: row length, whether to subtract the mean;
 // floats: eps.
@@ -47,7 +80,7 @@ void norm_forward(const Call& c) {
   dispatch_floats(x.dtype, [&]<class T>(Type<T>) {
     using A = compute_t<T>;
     Operand<A> weight(c.views[4]), bias(c.views[5]);
-    const bool streams = stream::pays(numel(y) * sizeof(T));
+    const bool streams = stream::pays(numel(y) * sizeof(T)), past = streams && aligned_rows(ptr<T>(y), n);
     parallel_for(rows, row_grain(n), [&](int64_t b, int64_t e) {
       Scratch<A> buffer(stage_size<T>(n));
       for (int64_t r = b; r < e; r++) {
@@ -57,10 +90,15 @@ void norm_forward(const Call& c) {
         A rstd = A(1) / std::sqrt(square + A(eps));
         ptr<A>(means)[r] = mean;
         ptr<A>(rstds)[r] = rstd;
-        const T* next = next_row(ptr<T>(x) + r * n, n);
+        const Next next = row_after(ptr<T>(x) + r * n, n);
+        const Scaling<A> scaling{mean, rstd, weight.data, bias.data};
+        if constexpr (!is_half<T>)
+          if (past) {
+            scaling.template run<true>(in, ptr<T>(y) + r * n, 0, n, next);
+            continue;
+          }
         write_row(ptr<T>(y) + r * n, n, streams, [&](int64_t first, int64_t m, A* out) {
-          ask_row(next, first, m);
-          scale_row(in + first, out, m, mean, rstd, weight.from(first), bias.from(first));
+          scaling.template run<false>(in + first, out, first, m, next.after(first));
         });
       }
       stream::fence();
@@ -109,21 +147,27 @@ template <class A> struct RowGradient {
     }
   }
   // Elements [first, first + n): adds to the partial sums of weight and bias, where these are wanted, and writes dx.
-  template <bool kWeight, bool kDWeight, bool kDBias> void write_as(int64_t first, int64_t n, const A* weight, A* dweight, A* dbias, A* dx) const {
+  template <bool kWeight, bool kDWeight, bool kDBias, bool kStreams>
+  void write_as(int64_t first, int64_t n, const A* weight, A* dweight, A* dbias, A* dx) const {
     const A *gs = g + first, *xs = x + first, centre = mean, scale = rstd, level = shift, tilt = slope;
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) {
-      const A u = (xs[i] - centre) * scale;
-      if constexpr (kDWeight) dweight[first + i] += gs[i] * u;
-      if constexpr (kDBias) dbias[first + i] += gs[i];
-      const A s = kWeight ? gs[i] * weight[first + i] : gs[i];
-      dx[i] = scale * (s - level - u * tilt);
-    }
+    if constexpr (kWeight) weight += first;
+    if constexpr (kDWeight) dweight += first;
+    if constexpr (kDBias) dbias += first;
+    reduce::sweep<A>(n, [=]<class V>(int64_t i, Type<V>) {
+      using reduce::get;
+      const V from = get<V>(gs + i), u = (get<V>(xs + i) - centre) * scale;
+      if constexpr (kDWeight) reduce::put<V>(dweight + i, get<V>(dweight + i) + from * u);
+      if constexpr (kDBias) reduce::put<V>(dbias + i, get<V>(dbias + i) + from);
+      V s = from;
+      if constexpr (kWeight) s = s * get<V>(weight + i);
+      put<kStreams>(dx + i, (s - level - u * tilt) * scale);
+    });
   }
-  auto writer(bool weight, bool dweight, bool dbias) const {
-    if (!weight) return dbias ? &RowGradient::write_as<false, false, true> : &RowGradient::write_as<false, false, false>;
-    if (!dweight) return dbias ? &RowGradient::write_as<true, false, true> : &RowGradient::write_as<true, false, false>;
-    return dbias ? &RowGradient::write_as<true, true, true> : &RowGradient::write_as<true, true, false>;
+  template <bool kStreams> static auto writer(bool weight, bool dweight, bool dbias) {
+    using Row = RowGradient;
+    if (!weight) return dbias ? &Row::write_as<false, false, true, kStreams> : &Row::write_as<false, false, false, kStreams>;
+    if (!dweight) return dbias ? &Row::write_as<true, false, true, kStreams> : &Row::write_as<true, false, false, kStreams>;
+    return dbias ? &Row::write_as<true, true, true, kStreams> : &Row::write_as<true, true, false, kStreams>;
   }
 };
 
@@ -148,34 +192,47 @@ template <class A> void sum_blocks(const View& out, const A* partial, int64_t bl
   });
 }
 
-// What the backward pass of some rows shares. dweight and dbias may be null.
+// What the backward pass of all rows shares. dweight and dbias may be null.
 template <class T> struct Backward {
   using A = compute_t<T>;
+  static constexpr int64_t kFirstCache = 32 << 10;  // bytes
+  static constexpr int64_t kTogether = 8;           // rows, at most,
+  static constexpr int64_t kColumns = 512;          // and columns of all of them, for which weights and sums stay in L1
   int64_t n;
   bool centred, streams;
   const T *g, *x;
   T* dx;
   const A *weight, *mean, *rstd;
 
+  // Rows that are read again from the near cache. Short ones, beside all sums, do not leave L1.
+  int64_t together() const {
+    const int64_t bytes = n * int64_t(sizeof(A));
+    return is_half<T> || 5 * bytes <= kFirstCache ? 1 : std::clamp<int64_t>(kNearBytes / 2 / (2 * bytes), 1, kTogether);
+  }
+  int64_t stage_items() const { return 2 * stage_size<T>(together() * n); }
   void rows(int64_t begin, int64_t end, A* dweight, A* dbias, A* stage) const {
-    using reduce::kBlock;
-    alignas(64) A block[kBlock];
-    for (int64_t r = begin; r < end; r++) {
-      const int64_t at = r * n;
-      RowGradient<A> row{stage_row(g + at, stage, n), stage_row(x + at, stage + stage_size<T>(n), n), mean[r], rstd[r]};
-      row.add_up(n, centred, weight);
-      const auto write = row.writer(weight, dweight, dbias);
-      const T *next_g = next_row(g + at, n), *next_x = next_row(x + at, n);
-      for (int64_t b = 0; b < n; b += kBlock) {
-        const int64_t m = std::min(kBlock, n - b);
-        T* to = dx + at + b;
-        A* out = streams ? block : result_row(to, block);
-        ask_row(next_g, b, m), ask_row(next_x, b, m);
-        (row.*write)(b, m, weight, dweight, dbias, out);
-        if ((void*)out != (void*)to) store_block(out, to, m, streams);
-      }
-    }
+    const int64_t step = together();
+    for (int64_t r = begin; r < end; r += step) some(r, std::min(step, end - r), dweight, dbias, stage);
     stream::fence();
+  }
+
+  void some(int64_t first, int64_t count, A* dweight, A* dbias, A* stage) const {
+    const bool past = streams && aligned_rows(dx, n), direct = !is_half<T> && (past || !streams);
+    const A *gs = stage_row(g + first * n, stage, count * n), *xs = stage_row(x + first * n, stage + stage_size<T>(count * n), count * n);
+    RowGradient<A> row[kTogether];
+    for (int64_t r = 0; r < count; r++) {
+      row[r] = {gs + r * n, xs + r * n, mean[first + r], rstd[first + r]};
+      row[r].add_up(n, centred, weight);
+    }
+    const auto write = past ? row->template writer<true>(weight, dweight, dbias) : row->template writer<false>(weight, dweight, dbias);
+    alignas(64) A block[kColumns];
+    for (int64_t b = 0; b < n; b += kColumns)
+      for (int64_t r = 0; r < count; r++) {
+        const int64_t m = std::min(kColumns, n - b);
+        T* const to = dx + (first + r) * n + b;
+        (row[r].*write)(b, m, weight, dweight, dbias, direct ? (A*)to : block);
+        if (!direct) store_block(block, to, m, streams);
+      }
   }
 };
 
@@ -193,7 +250,7 @@ void norm_backward(const Call& c) {
                            ptr<A>(*c.views[6]), ptr<A>(*c.views[7])};
     Scratch<A> dweight(wants_weight ? blocks * n : 0), dbias(wants_bias ? blocks * n : 0);
     parallel_for(blocks, std::max<int64_t>(1, reduce::kGrain / std::max<int64_t>(1, per_block * n)), [&](int64_t b, int64_t e) {
-      Scratch<A> stage(2 * stage_size<T>(n));
+      Scratch<A> stage(pass.stage_items());
       for (int64_t k = b; k < e; k++) {
         A *dw = wants_weight ? dweight.data + k * n : nullptr, *db = wants_bias ? dbias.data + k * n : nullptr;
         if (dw) std::fill(dw, dw + n, A(0));
