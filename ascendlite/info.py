@@ -8,6 +8,7 @@ import platform
 import sys
 
 from ascendlite import _native, backends, cpu
+from ascendlite.errors import AscendLiteError
 
 _DEPENDENCIES = ("numpy", "safetensors", "scipy-openblas32", "rich", "matplotlib", "torch")
 
@@ -31,6 +32,18 @@ def _gib(n: int) -> str:
     return f"{n / 2**30:.2f} GiB"
 
 
+def _npu() -> str:
+    """The emulated dies, or why there are none."""
+    from ascendlite.npu.runtime import device
+
+    try:
+        chip = device.get_device_properties(0)
+    except AscendLiteError as error:
+        return f"no npu ({error})"
+    dies = ", ".join(f"npu:{k}" for k in range(device.device_count()))
+    return f"{dies}: emulated {chip.product} ({chip.name}), {chip.hbm_bytes / 2**30:.0f} GiB, {chip.aic} cube and {chip.aiv} vector cores each"
+
+
 def rows() -> list[tuple[str, str]]:
     """The report as (name, value) pairs."""
     memory = cpu.memory_stats()
@@ -46,7 +59,7 @@ def rows() -> list[tuple[str, str]]:
         ("kernels", str(len(_native.kernel_names()))),
         ("threads", f"{_native.get_num_threads()} in use, {_native.usable_cores()} cores usable"),
         ("memory", f"{_gib(memory['allocated_bytes'])} in tensors, {_gib(memory['reserved_bytes'])} reserved, limit {_gib(memory['limit_bytes'])}"),
-        ("devices", "cpu, meta (shapes only)"),
+        ("devices", f"cpu; {_npu()}; meta (shapes only)"),
         *((f"  {name}", _version_of(name)) for name in _DEPENDENCIES),
     ]
 

@@ -211,3 +211,9 @@ def test_the_report_names_the_build() -> None:
     text = info.report()
     for wanted in ("ascendlite", backends.instruction_set, "threads", "memory", "devices"):
         assert wanted in text
+
+
+@pytest.mark.parametrize(("chip", "wanted"), [("910c", "npu:0, npu:1: emulated Atlas A3 (910C)"), ("910b2", "npu:0: emulated"), ("910z", "no npu (chip: '910z' is not known")])
+def test_the_report_names_the_emulated_device(chip: str, wanted: str) -> None:
+    done = run_python("from ascendlite import info; print(info.report())", ASCENDLITE_NPU=chip)
+    assert wanted in done.stdout, done.stdout + done.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -107,8 +107,8 @@ class Chip:
     ub_banks: int
     ub_bank_groups: int
     transfer_align_bytes: int  # start of a global transfer for full rate
-    figures: Mapping[str, Figure]  # everything above as stated, with units, sources and conflicts
-    sources: Mapping[str, str]
+    figures: Mapping[str, Figure] = field(repr=False)  # everything above as stated, with units, sources and conflicts
+    sources: Mapping[str, str] = field(repr=False)
 
     def cube_flops_per_s(self, dtype: str = "float16") -> float:
         """Peak of all cube cores, 2 operations a multiply-add."""
