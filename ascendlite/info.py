@@ -34,9 +34,9 @@ def _gib(n: int) -> str:
 
 def _npu() -> str:
     """The emulated dies, or why there are none."""
-    from ascendlite.npu.runtime import device
-
     try:
+        from ascendlite.npu.runtime import device
+
         chip = device.get_device_properties(0)
     except AscendLiteError as error:
         return f"no npu ({error})"
