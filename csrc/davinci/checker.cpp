@@ -10,12 +10,6 @@
 namespace al::davinci {
 namespace {
 
-// Arguments of an instruction that the check reads, by its meaning (ascendlite/npu/lang declares them).
-struct Known {
-  std::string_view meaning;
-  int unit_flag;
-};
-constexpr Known kUnitFlags[] = {{"mmad", 4}, {"fixpipe", 6}};
 // Vector instructions some of whose operands may start at any element: alignment is theirs to check as they are traced.
 constexpr std::string_view kAnyAlignment[] = {"reduce_repeat", "block_reduce", "reduce_all", "pair_reduce", "brcb"};
 // Whose operands advance alike from repeat to repeat.
@@ -35,8 +29,7 @@ std::vector<Traits> traits_of(const Program& program) {
   std::vector<Traits> all;
   for (const Declaration& d : program.declarations) {
     Traits t;
-    for (const Known& k : kUnitFlags)
-      if (d.meaning == k.meaning) t.unit_flag = k.unit_flag;
+    t.unit_flag = d.unit_argument();
     t.mmad = d.meaning == "mmad";
     t.vector = d.pipe == kV && d.sync == kNoSync && d.meaning != "copy";
     t.elementwise = listed(d.meaning, kElementwise);

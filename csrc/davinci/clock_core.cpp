@@ -7,7 +7,7 @@ namespace al::davinci {
 namespace {
 
 const char* const kPipeNames[] = {"S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX"};
-constexpr int kMmadInit = 3, kMmadUnit = 4, kFixpipeUnit = 6;
+constexpr int kMmadInit = 3;
 
 }  // namespace
 
@@ -171,9 +171,10 @@ bool CoreClock::push(const Instr& i) {
   if (i.sync == kNoSync) {
     op.cost = costs_.of(i);
     if (op.cost.region >= 0) op.global = i.regions[op.cost.region];
-    const bool mmad = i.pipe == kM && i.nargs > kMmadUnit, fix = i.pipe == kFIX && i.nargs > kFixpipeUnit;
-    op.unit = static_cast<int8_t>(mmad ? i.args[kMmadUnit] : fix ? i.args[kFixpipeUnit] : 0);
+    const int at = costs_.unit_argument(i);
+    op.unit = static_cast<int8_t>(at >= 0 && at < i.nargs ? i.args[at] : 0);
     if (op.unit) {
+      const bool mmad = i.pipe == kM, fix = !mmad;
       op.unit_base = i.regions[mmad ? 0 : 1].base;
       UnitState& u = units_[op.unit_base];
       op.fresh = mmad && i.args[kMmadInit] != 0;

@@ -43,12 +43,13 @@ Costs::Costs(const Program& program, const Model& model) : m_(model), entries_(p
   };
   for (size_t k = 0; k < entries_.size(); ++k) {
     const Declaration& d = program.declarations[k];
+    entries_[k].unit_argument = d.unit_argument();
     auto v = model.vector.find(d.cost);
     auto f = formulas.find(d.cost);
     if (f != formulas.end()) {
       entries_[k].formula = f->second;
     } else if (v != model.vector.end()) {
-      entries_[k] = {&Costs::vector, &v->second};
+      entries_[k].formula = &Costs::vector, entries_[k].vector = &v->second;
     } else {
       throw std::invalid_argument("clock: " + d.name + " costs \"" + d.cost + "\", which costs.toml does not have for this generation; add it there with its source");
     }

@@ -54,6 +54,7 @@ class Costs {
   // Raises std::invalid_argument when a declaration names a cost that the model does not have.
   Costs(const Program& program, const Model& model);
   Cost of(const Instr& instr) const;
+  int unit_argument(const Instr& instr) const { return entries_[instr.opcode].unit_argument; }  // of its arguments; -1: it has no unit flag
   double bytes_of(const Region& region) const;     // that the region names
   double fetched_bytes(const Region& region, bool& whole_lines) const;  // that memory moves for them
   double unaligned(const Region& region, int64_t base) const;            // share of its runs that take more parts of transfer_align than they need
@@ -63,6 +64,7 @@ class Costs {
   struct Entry {
     Formula formula = nullptr;
     const VectorCost* vector = nullptr;
+    int unit_argument = -1;
   };
   Cost vector(const Instr& i) const;
   Cost copy(const Instr& i) const;

@@ -46,6 +46,9 @@ struct Declaration {
   uint8_t pipe;
   uint8_t sync;
   bool computes = false;  // the walker itself does it: "scalar_math", args: slot, ScalarMath; floats: its operands
+
+  // Index of the unit flag among the arguments of Mmad and Fixpipe (ascendlite/npu/lang declares them); else -1.
+  int unit_argument() const { return meaning == "mmad" ? 4 : meaning == "fixpipe" ? 6 : -1; }
 };
 
 enum ScalarMath : int64_t { kAddReals, kSubReals, kMulReals, kDivReals, kMinReals, kMaxReals, kSqrtReal, kNumScalarMath };

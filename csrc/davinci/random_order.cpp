@@ -24,9 +24,6 @@ bool overwrites_source(const Instr& later, const Instr& earlier) {
   return false;
 }
 
-// Index of the unit flag among the arguments of Mmad and Fixpipe, or -1.
-int unit_argument(const std::string& meaning) { return meaning == "mmad" ? 4 : meaning == "fixpipe" ? 6 : -1; }
-
 }  // namespace
 
 RandomOrder::RandomOrder(const Program& program, const Numerics& numerics, int64_t blocks, const std::vector<int64_t>& pointers, uint64_t seed,
@@ -213,13 +210,13 @@ bool RandomOrder::finish_one(RandomCore& core, int pipe, size_t which) {
 
 // unitFlag: the cube waits until its part of L0C was taken (0), Fixpipe until it was made (1); value 3 flips, 2 keeps.
 bool RandomOrder::unit_ready(RandomCore& core, const Instr& i) {
-  const int at = unit_argument(program_.declarations[i.opcode].meaning);
+  const int at = program_.declarations[i.opcode].unit_argument();
   if (at < 0 || i.args[at] == 0) return true;
   const Region& c = i.regions[at == 4 ? 0 : 1];
   return core.unit[c.base] == (at != 4);
 }
 void RandomOrder::unit_done(RandomCore& core, const Instr& i) {
-  const int at = unit_argument(program_.declarations[i.opcode].meaning);
+  const int at = program_.declarations[i.opcode].unit_argument();
   if (at >= 0 && i.args[at] == 3) core.unit[i.regions[at == 4 ? 0 : 1].base] = at == 4;
 }
 
