@@ -162,7 +162,7 @@ class Kernel(Generic[P]):
         look = None if kwargs else plain_look(args, floats)
         if look is None:
             return self._program(blocks, chip, args, kwargs)[0]
-        seen = self._seen.setdefault((blocks, chip.name, look, self._surroundings()), Variants())
+        seen = self._seen.setdefault((blocks, chip, look, self._surroundings()), Variants())
         known = seen.get(floats)
         if known is None:
             call, looked = self._program(blocks, chip, args, kwargs)
@@ -184,7 +184,7 @@ class Kernel(Generic[P]):
         given = frozenset(bound.arguments)
         bound.apply_defaults()
         count = cores(self.kind, chip) if blocks is None else blocks
-        call = CallArguments(key=[chip.name, count]).take(bound.arguments, given)
+        call = CallArguments(key=[chip, count]).take(bound.arguments, given)
         variants = self._programs.setdefault((*call.key, self._surroundings()), Variants())
         found = variants.get(call.floats.values)
         if found is None:

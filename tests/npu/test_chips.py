@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import ascendlite.npu as npu
 from ascendlite.errors import ArgumentError, FileFormatError
 from ascendlite.npu import chips
 
@@ -119,7 +121,9 @@ def test_a_file_that_was_edited_is_read_again(tmp_path: Path) -> None:
         ('unit = "MHz"', 'unit = "GHz"', "clock has the unit 'GHz'; it must be MHz"),
         ('hbm = { value = 1, unit = "GiB", source = "paper" }', "", "hbm missing; a chip states every figure"),
         ('aic = { value = 2, unit = "cores", source = "paper" }', "aic = 2", "aic is 2; write { value"),
-        ("value = 4", 'value = "four"', "aiv has the value 'four'; it must be a number of cores"),
+        ("value = 4", 'value = "four"', "aiv has the value 'four'; it must be a number of cores, 1 or more"),
+        ("value = 4", "value = 0", "aiv has the value 0; it must be a number of cores, 1 or more"),
+        ("value = 1000", "value = inf", "clock has the value inf; it must be a number of MHz"),
         ('source = "paper" }\nl2', 'source = "rumour" }\nl2', "hbm has the source 'rumour'; name tags of"),
         ('family = "2201"', 'family = "2200"', "family is '2200'; there are 1001, 2201, 3510"),
         ("aic =", "aicc =", "unknown aicc; figures are aic, aiv"),
@@ -133,3 +137,28 @@ def test_a_wrong_file_says_what_to_write(tmp_path: Path, old: str, new: str, mes
     path.write_text(OWN.replace(old, new))
     with pytest.raises(FileFormatError, match=message):
         chips.load(path)
+
+
+def test_chips_of_one_name_do_not_share_programs(tmp_path: Path) -> None:
+    import ascendlite.npu.ascendc as ac
+
+    @npu.kernel
+    def fills(x: np.ndarray) -> None:
+        t = ac.LocalMemAllocator(ac.Hardware.UB).Alloc(npu.f32, 30 * 1024)  # 120 KiB
+        ac.Duplicate(t, 1.0, 30 * 1024)
+        ac.SetFlag(ac.HardEvent.V_MTE3, 0)
+        ac.WaitFlag(ac.HardEvent.V_MTE3, 0)
+        ac.DataCopy(ac.GlobalTensor(x), t, 8)
+
+    x = np.zeros(8, np.float32)
+    times = []
+    for number, clock in enumerate((1000, 500)):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(OWN.replace("value = 1000", f"value = {clock}"))
+        with npu.on_chip(chips.load(path)):
+            times.append(fills[1].time(x).us)
+    assert times[0] < times[1]
+    path.write_text(OWN + '[memory]\nUB = { value = 64, unit = "KiB", source = "paper" }\n')
+    os.utime(path, ns=(1, 1))
+    with npu.on_chip(chips.load(path)), pytest.raises(npu.KernelError, match="120.0 KiB live, 56.0 KiB available"):
+        fills[1].check(x)

@@ -57,6 +57,7 @@ FIGURES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 OPTIONAL: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {f"cube.{dtype}": ("MAC/cycle",) for dtype in ("float16", "bfloat16", "float32", "hf32", "int8", "int4", "float8", "hifloat8", "mxfp8", "mxfp4")}
 )
+_MAY_LACK: Final = ("memory.BT", "memory.FB")  # 0: the generation has none
 _TEXTS: Final = ("name", "soc", "product", "generation")
 GENERATIONS: Final = ("1001", "2201", "3510")
 
@@ -147,8 +148,9 @@ def _figure(path: Path, name: str, entry: object, units: tuple[str, ...], source
     if unknown:
         raise FileFormatError(f"{where} has {', '.join(sorted(unknown))}; a figure has value, unit, source and note")
     value, unit, source = entry.get("value"), entry.get("unit"), entry.get("source")
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-        raise FileFormatError(f"{where} has the value {value!r}; it must be a number of {' or '.join(units)}, 0 or more")
+    least = 0 if name in _MAY_LACK else 1
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < float("inf"):
+        raise FileFormatError(f"{where} has the value {value!r}; it must be a number of {' or '.join(units)}, {least} or more")
     if unit not in units:
         raise FileFormatError(f"{where} has the unit {unit!r}; it must be {' or '.join(units)}")
     missing = [tag for tag in str(source or "").split() if tag not in sources]

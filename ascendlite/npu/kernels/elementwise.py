@@ -205,7 +205,7 @@ def _look(name: str, output: Tensor, args: Sequence[Any], compute: DType) -> tup
     shape = output.shape
     if not output.is_contiguous():
         return None
-    look: list[Any] = [name, compute, output.dtype, shape, state.chip.name, state.numerics]
+    look: list[Any] = [name, compute, output.dtype, shape, state.chip, state.numerics]
     for x in args:
         if isinstance(x, Tensor):
             if x.shape != shape or not x.is_contiguous():

@@ -28,7 +28,7 @@ def launch(kernel: Kernel[Any], *args: Any, blocks: int | None = None, name: str
     """Launch a kernel on contiguous tensors of the device (or of meta) and numbers, on the current stream; gives its program."""
     tensors: list[Tensor] = []
     floats: list[float] = []
-    key = (kernel, blocks, state.chip.name, *[_look(x, tensors, floats) for x in args])
+    key = (kernel, blocks, state.chip, *[_look(x, tensors, floats) for x in args])
     variants = _PROGRAMS.get(key) or _PROGRAMS.setdefault(key, Variants())
     traced = variants.get(floats)
     if traced is None:
