@@ -155,23 +155,27 @@ def _profile(options: argparse.Namespace) -> int:
     from ascendlite.npu.timeline import timed
 
     seen: dict[int, Any] = {}
+    broken: dict[tuple[int, Any], Any] = {}
 
     def launch(traced: Any, sharing: Any) -> bool:
-        clean = proof.proof(traced, sharing).clean
-        if id(traced) not in seen:
+        found = proof.proof(traced, sharing)
+        if not found.clean and (id(traced), sharing) not in broken:
+            broken[id(traced), sharing] = found
+            print(f"{found}\n   not timed and not run: it breaks a rule", end="\n\n")
+        if found.clean and id(traced) not in seen:
             seen[id(traced)] = traced
             timeline = timed(traced)
             print(timeline.report(), end="\n\n")
             if options.out is not None:
                 _pictures(timeline, options.out, len(seen))
-        return clean
+        return bool(found.clean)
 
     failed = _run_file(options, launch)
-    if not seen and not failed:
+    if not seen and not broken and not failed:
         failed = f"{options.file} launches no kernel, so nothing was timed; call one, as kernel[blocks](tensors, ...)"
     if failed:
         print(failed, file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if failed or broken else 0
 
 
 def _pictures(timeline: Any, folder: Path, number: int) -> None:

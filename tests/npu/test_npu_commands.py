@@ -55,7 +55,20 @@ def test_a_kernel_that_stands_still_is_named(tmp_path: Path, capsys: pytest.Capt
     path = tmp_path / "kernels.py"
     path.write_text(FILE.format(wait="ac.WaitFlag(ac.HardEvent.MTE2_V, 1)"))
     assert main(["npu", "profile", str(path)]) == 1
-    assert "V waits for flag 1 of MTE2" in capsys.readouterr().err
+    shown = capsys.readouterr().out
+    assert shown.count("error[R18]: deadlock in `double`") == 1 and "waits WaitFlag(MTE2_V, 1)" in shown
+    assert "not timed" in shown and "busy us" not in shown
+
+
+def test_a_broken_kernel_is_told_and_the_next_one_timed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "kernels.py"
+    whole = FILE.format(wait="ac.WaitFlag(ac.HardEvent.MTE2_V, 0)")
+    races = whole.replace("    ac.WaitFlag(ac.HardEvent.V_MTE3, 0)\n", "    ac.WaitFlag(ac.HardEvent.V_MTE3, 0)\n    ac.Adds(t, t, 1.0, n)\n")
+    path.write_text(races + whole.split("\n\n\n", 1)[1].replace("double", "sound"))
+    assert main(["npu", "profile", str(path)]) == 1
+    shown = capsys.readouterr().out
+    assert shown.count("error[R16]") == 1 and "double on" not in shown
+    assert shown.count("sound on") == 1
 
 
 def test_calibrate_prints_every_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
