@@ -39,7 +39,7 @@ _HOMES = {
     "runtime.graph": ("NPUGraph", "graph", "is_current_stream_capturing"),
     "runtime.late": ("AsyncError", "set_launch_blocking", "restart_device"),
     "dry": ("estimate", "Estimate", "KernelRow"),
-    "runtime.modes": ("numerics", "get_numerics"),
+    "runtime.modes": ("numerics", "get_numerics", "saturation"),
     "runtime.hf32": ("matmul", "conv"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ascendlite.errors import ArgumentError
 from ascendlite.npu.arguments import address
 from ascendlite.npu.errors import Site
 from ascendlite.npu.lang.dtypes import as_dtype
-from ascendlite.npu.programs import Launch
+from ascendlite.npu.programs import Kernel, Launch, Traced, check_writable, sharing
+from ascendlite.npu.proof import may_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +35,16 @@ class PrecisionReport:
     lines: tuple[ErrorLine, ...]
 
     def __str__(self) -> str:
-        rows = [f"{'read':>9} {'written':>9} {'growth':>9}  line"]
+        rows = ["largest relative error against the same instructions in double: of what a line reads, of what it writes, and what it adds", f"{'read':>9} {'written':>9} {'growth':>9}  line"]
         rows += [f"{e.error_in:9.1e} {e.error_out:9.1e} {e.growth:9.1e}  {e.site.place}  {e.site.text}" for e in self.lines]
         return "\n".join(rows)
 
 
-def shadow(launch: Launch[Any], *args: Any, options: int = 0) -> PrecisionReport:
-    """Runs a launch on host arrays, and beside it in double; tells where the two part.
+def shadow(launch: Kernel[Any] | Launch[Any], *args: Any) -> PrecisionReport:
+    """Runs `kernel` or `kernel[blocks]` on its arguments, and beside it the same instructions in double; tells where the two part.
 
-    The arrays end as an ordinary run leaves them. What is below 1e-6 in double is compared by its difference over 1e-6.
+    The kernel is checked first, as for any launch, and the tensors end as an ordinary run leaves them. What is below 1e-6 in double is compared
+    by its difference over 1e-6.
 
     >>> import numpy as np, ascendlite.npu as npu, ascendlite.npu.ascendc as ac
     >>> @npu.kernel(kind="aiv")
@@ -56,8 +59,32 @@ def shadow(launch: Launch[Any], *args: Any, options: int = 0) -> PrecisionReport
     >>> npu.shadow(third[1], x, y, 16).lines[0].name
     'Muls'
     """
+    from ascendlite.npu.runtime.device import state
+
+    launch = launch if isinstance(launch, Launch) else Launch(launch, None, None)
     traced, tensors, parameters = launch.call(*args)
+    if not may_run(traced, sharing(tensors)):
+        return PrecisionReport(())
+    _settle(traced, tensors)
     formats = [as_dtype(t.dtype).code for t in tensors]
-    found = traced.executor.run_shadow(traced.blocks, [address(t) for t in tensors] + parameters, formats, options)
+    found = traced.executor.run_shadow(traced.blocks, [address(t) for t in tensors] + parameters, formats, int(state.saturate))
     lines = [ErrorLine(traced.sites[site], traced.names[opcode], before, after, growth, n) for site, opcode, before, after, growth, n in found]
     return PrecisionReport(tuple(sorted(lines, key=lambda e: -e.growth)))
+
+
+def _settle(traced: Traced, tensors: list[Any]) -> None:
+    """Tensors of the device hold what its work so far makes, and autograd learns what is written. Raises where there are no values in the card's formats."""
+    from ascendlite.core import _core
+    from ascendlite.npu import wide
+    from ascendlite.npu.runtime.device import state
+
+    check_writable(traced, tensors)
+    if any(getattr(t, "is_meta", False) for t in tensors):
+        raise ArgumentError(f"shadow: kernel {traced.name} has tensors of meta, which hold no values; pass arrays or tensors with data")
+    if not any(getattr(t, "is_npu", False) for t in tensors):
+        return
+    if state.numerics != "device":
+        raise ArgumentError(f"shadow: the numerics mode is {state.numerics!r}, in which tensors of the device are not held in the card's formats; use 'device'")
+    wide.settle()
+    for k in traced.written:
+        _core.note_write(tensors[k], traced.name)

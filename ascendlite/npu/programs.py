@@ -232,8 +232,11 @@ class Launch(Generic[P]):
         if not may_run(traced, sharing(tensors)):
             return
         if self.stream is None and not any(getattr(t, "is_npu", False) or getattr(t, "is_meta", False) for t in tensors):
+            from ascendlite.npu.runtime.device import state
+
             check_writable(traced, tensors)
-            traced.run([address(t) for t in tensors] + parameters)
+            if traced.run([address(t) for t in tensors] + parameters, options=int(state.saturate)):
+                state.overflow = True
             return
         from ascendlite.npu.runtime.launch import launch_own
 

@@ -35,5 +35,5 @@ def test_the_tutorial_runs_and_prints_what_it_shows(tmp_path: Path) -> None:
             assert without_numbers(printed) == without_numbers(text)
         else:
             assert printed == text
-    assert programs == 6
+    assert programs == 7
     assert (tmp_path / "vector_add.png").stat().st_size > 10_000

@@ -1,4 +1,4 @@
-"""Numerics modes: as the card computes, or the same programs with every float widened."""
+"""Numerics modes: as the card computes, saturating or not, or the same programs with every float widened."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class numerics:
 
     def __init__(self, mode: str) -> None:
         if mode not in MODES:
-            raise ArgumentError(f"numerics: there is no mode {mode!r}; known: {', '.join(MODES)}")
+            raise ArgumentError(f"numerics: there is no mode {mode!r}; known: {', '.join(MODES)}; npu.shadow(kernel[blocks], ...) shows by line where a "
+                                "kernel's error grows")
         self._former = state.numerics
         _set(mode)
 
@@ -57,3 +58,30 @@ class numerics:
             _set(self._former)
         except RuntimeError as busy:
             error.add_note(f"npu.numerics: the mode stays {state.numerics!r}: {busy}, then call al.npu.numerics({self._former!r})")
+
+
+class saturation:
+    """Let floats of 16 bits overflow to their largest number, and raise the overflow flag, from here on or inside a `with`.
+
+    The card does so in its saturation mode; in INF/NAN mode (False, the default) they become infinite, and no flag is raised. The variable
+    INF_NAN_MODE_ENABLE=0 starts in saturation mode, as on the card.
+
+    >>> x = al.full((1,), 60000.0, dtype=al.float16, device="npu")
+    >>> with al.npu.saturation():
+    ...     (x + x).item(), al.npu.get_npu_overflow_flag()
+    (65504.0, True)
+    >>> al.npu.clear_npu_overflow_flag()
+    >>> (x + x).item(), al.npu.get_npu_overflow_flag()
+    (inf, False)
+    """
+
+    def __init__(self, on: bool = True) -> None:
+        if not isinstance(on, bool):
+            raise ArgumentError(f"saturation: expected True or False, got {on!r}")
+        self._former, state.saturate = state.saturate, on
+
+    def __enter__(self) -> saturation:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        state.saturate = self._former
