@@ -44,6 +44,7 @@ Costs::Costs(const Program& program, const Model& model) : m_(model), entries_(p
   for (size_t k = 0; k < entries_.size(); ++k) {
     const Declaration& d = program.declarations[k];
     entries_[k].unit_argument = d.unit_argument();
+    if (d.meaning == "select") entries_[k].mask = 1;
     auto v = model.vector.find(d.cost);
     auto f = formulas.find(d.cost);
     if (f != formulas.end()) {
@@ -94,18 +95,19 @@ double Costs::unaligned(const Region& r, int64_t base) const {
 double Costs::beat_conflict(const Instr& i, int64_t repeat) const {
   const int groups = static_cast<int>(m_.bank_groups);
   const int64_t third = static_cast<int64_t>(m_.bank_bytes) * groups, mode = i.args[kMode];
-  const int operands = std::min<int>(3, i.nregions);
-  int widest = 1;
-  for (int k = 0; k < operands; ++k) widest = std::max(widest, dtype_bytes(i.regions[k].dtype));
+  const Region* regions[3];
+  int operands = 0, widest = 1;
+  for (int k = 0; k < i.nregions && operands < 3; ++k)
+    if (k != entries_[i.opcode].mask) regions[operands++] = &i.regions[k], widest = std::max(widest, dtype_bytes(i.regions[k].dtype));
   int reads[32] = {}, writes[32] = {};
   uint32_t mask[3] = {};
   int64_t bank[3] = {-1, -2, -3};
   for (int k = 0; k < operands; ++k) {
-    if (i.regions[k].memory != kUB) continue;
-    const int size = dtype_bytes(i.regions[k].dtype), full = 8 * size / widest;  // blocks of a whole repeat
+    if (regions[k]->memory != kUB) continue;
+    const int size = dtype_bytes(regions[k]->dtype), full = 8 * size / widest;  // blocks of a whole repeat
     const int64_t step = mode == 0 ? 1 : i.args[kDstBlock + k], rep = mode == 0 ? full : i.args[kDstRep + k];
     const int64_t some = mode == 1 ? std::min<int64_t>(full, (i.args[kCount] * size + 31) / 32) : full;
-    const int64_t first = i.regions[k].base / 32 + repeat * rep;
+    const int64_t first = regions[k]->base / 32 + repeat * rep;
     bank[k] = first * 32 / third;
     for (int64_t b = 0; b < (step ? some : 1); ++b) {
       const int64_t group = (first + b * step) % groups;

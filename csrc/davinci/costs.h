@@ -65,6 +65,7 @@ class Costs {
     Formula formula = nullptr;
     const VectorCost* vector = nullptr;
     int unit_argument = -1;
+    int mask = -1;  // operand that holds bits, which come beside the numbers
   };
   Cost vector(const Instr& i) const;
   Cost copy(const Instr& i) const;
