@@ -69,8 +69,8 @@ def sync_groups(traced: Traced) -> list[SyncGroup]:
     """The flags and barriers of a kernel, grouped as they belong together.
 
     A set belongs to the waits that took it as blocks run, these to whatever else they took, and so on; and what one line does with one flag
-    belongs together. Flags that none of these blocks reaches, or that data may take on another way, belong to all flags of their event and id;
-    where the id is an expression, any may be meant.
+    belongs together. Where data decide the flow, blocks run on the ways that the check follows. Flags that none of these blocks reaches belong
+    to all flags of their event and id; where the id is an expression, any may be meant.
     """
     rows = [_Row(*row) for row in _davinci.sync_statements(traced.program)]
     chains = _chains(traced, rows)
@@ -116,7 +116,7 @@ def _chains(traced: Traced, rows: Sequence[_Row]) -> dict[tuple[int, int], tuple
     pairs = _davinci.flag_pairs(traced.program, traced.blocks)
     for core, set_, wait in pairs:
         join((core, set_), (core, wait))
-    reached = set() if traced.program.reads_scalars else {(core, one) for core, *both in pairs for one in both}
+    reached = {(core, one) for core, *both in pairs for one in both}
     alike: dict[object, tuple[int, int]] = {}
     for row in flags:
         one = row.core, row.statement

@@ -1,5 +1,7 @@
 #include "davinci/mutate.h"
 
+#include "davinci/checker_range.h"
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -26,12 +28,12 @@ void remove(Code& code, std::vector<int> which) {
 constexpr int64_t kMostWalked = 1 << 20;  // instructions of one core; loops have paired their flags long before
 
 // Flags are waited for in the order in which they are set: the n-th wait of an event's id takes its n-th set.
-void pair_flags(const Program& program, CoreKind core, int64_t block, int64_t sub_block, std::set<FlagPair>& pairs) {
+void pair_flags(const Program& program, CoreKind core, int64_t block, int64_t sub_block, Taken taken, std::set<FlagPair>& pairs) {
   std::map<std::tuple<int64_t, int64_t, int64_t>, std::pair<std::vector<int>, std::vector<int>>> flags;  // (source, target, id): sets and waits
   Walker walker(program, core, block, sub_block);
   Instr i;
   for (int64_t n = 0; n < kMostWalked && walker.next(i); ++n) {
-    if (i.sync == kGetValue) walker.set_scalar(static_cast<int>(i.args[0]), typical_value(i), 0);
+    if (i.sync == kGetValue) walker.set_scalar(static_cast<int>(i.args[0]), taken_value(i, taken), 0);
     if (i.sync != kSetFlag && i.sync != kWaitFlag) continue;
     const int statement = static_cast<int>(&walker.last() - walker.code().statements.data());
     auto& [sets, waits] = flags[i.sync == kSetFlag ? std::tuple{int64_t{i.pipe}, i.args[0], i.args[1]} : std::tuple{i.args[0], int64_t{i.pipe}, i.args[1]}];
@@ -46,8 +48,11 @@ void pair_flags(const Program& program, CoreKind core, int64_t block, int64_t su
 std::vector<FlagPair> flag_pairs(const Program& program, int64_t blocks) {
   std::set<FlagPair> pairs;
   for (const int64_t block : std::set<int64_t>{0, blocks / 2, blocks - 1}) {
-    if (program.has_cube()) pair_flags(program, kAIC, block, 0, pairs);
-    for (int v = 0; v < program.vectors_per_group(); ++v) pair_flags(program, kAIV, block, v, pairs);
+    for (const Taken taken : {Taken::kTypical, Taken::kLowest, Taken::kHighest}) {
+      if (program.has_cube()) pair_flags(program, kAIC, block, 0, taken, pairs);
+      for (int v = 0; v < program.vectors_per_group(); ++v) pair_flags(program, kAIV, block, v, taken, pairs);
+      if (!program.reads_scalars) break;
+    }
   }
   return {pairs.begin(), pairs.end()};
 }

@@ -25,7 +25,8 @@ struct FlagPair {
   auto operator<=>(const FlagPair&) const = default;
 };
 
-// The pairs of the first, the middle and the last of so many blocks, each once. Data that decide the flow are what they typically are.
+// The pairs of the first, the middle and the last of so many blocks, each once, on the ways that the check follows: data that decide the flow
+// are the least and the most of what is declared, and what they typically are.
 std::vector<FlagPair> flag_pairs(const Program& program, int64_t blocks);
 
 // The program without these statements, each (core, index).

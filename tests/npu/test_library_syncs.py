@@ -281,8 +281,8 @@ CALLS: dict[str, Callable[[], None]] = {
 
 
 # Helpers that are safe wherever they are called, though the flags of these kernels' loops order them too: words of the line or of that before.
-# Numbers of a row, read or written between its parts, have flags of their own. The last one orders writes to rows that data choose: the same row twice is no hazard to the check, but another result.
-NEEDLESS = ("work.new_stat()", "in rows.number(row, ", 'ac.Cast(wide, raw, "CAST_NONE", columns)', "Duplicate(made, 0.0, self.size)", "a row that is written twice keeps what came last")
+# Numbers of a row, read or written between its parts, have flags of their own. A queue's first AllocTensor waits for what InitBuffer set. The last one orders writes to rows that data choose: the same row twice is no hazard to the check, but another result.
+NEEDLESS = ("work.new_stat()", "in rows.number(row, ", 'ac.Cast(wide, raw, "CAST_NONE", columns)', "Duplicate(made, 0.0, self.size)", "how much of a slot is written depends on data", "a row that is written twice keeps what came last")
 
 
 # Calls that launch further kernels, at sizes that need not show what these need: the modules whose syncs are looked at.

@@ -153,11 +153,14 @@ class _Search:
         self.bits, self.is_number, self.work = (scratch(t, 64) for t in (dtypes.u8, dtypes.u8, f32))
         self.ones, self.chosen, self.total, self.count = scratch(f32, 64), scratch(f32, 64), scratch(f32, 8), scratch(dtypes.i32, 8)
         self.turns = Turns()
-        self.full = take_events(ac.HardEvent.MTE2_V, 1)[0]
+        self.full, laid = (take_events(e, 1)[0] for e in (ac.HardEvent.MTE2_V, ac.HardEvent.V_MTE2))
         for room in (*self.looked, *self.values):
             ac.Duplicate(room, 0.0, room.size)
         ac.Duplicate(self.ones, 1.0, 64)
         ac.ArithProgression(self.forth, 0, 32, SAMPLES)
+        ac.SetFlag(ac.HardEvent.V_MTE2, laid)
+        ac.WaitFlag(ac.HardEvent.V_MTE2, laid)
+        barrier()
 
     def of(self, runs: _Runs, d: Any, longest: int) -> Any:
         """The number; longest: pairs of a run."""
@@ -240,20 +243,20 @@ class _Joint:
 
     def __init__(self, source: Any, target: Any, s: Merging) -> None:
         self.source, self.target, self.s = source, target, s
-        pipe = ac.TPipe()
-        self.moved_in, self.moved_out = ac.TQue(ac.TPosition.VECIN, 1), ac.TQue(ac.TPosition.VECOUT, 2)
-        pipe.InitBuffer(self.moved_in, 1, 2 * TILE * 8)
-        pipe.InitBuffer(self.moved_out, 2, 2 * TILE * 8)
+        self.given, self.full = scratch(f32, 4 * TILE), take_events(ac.HardEvent.MTE2_V, 1)[0]
+        self.moved_out = ac.TQue(ac.TPosition.VECOUT, 2)
+        ac.TPipe().InitBuffer(self.moved_out, 2, 2 * TILE * 8)
         self.used, self.more = scratch(dtypes.i32, 8), scratch(dtypes.i32, 8)
         self.place, self.place_f = scratch(dtypes.u32, TILE), scratch(f32, TILE)
         self.bits, self.turns = scratch(dtypes.u8, TILE // 8), Turns()
         ac.Duplicate(self.more, 0, 8)
         ac.Duplicate(self.place_f, 0.0, TILE)
-        for queue in (self.moved_in, self.moved_out, self.moved_out):  # how much of a slot is written depends on data
-            queue.EnQue(queue.AllocTensor(f32))
-            room = queue.DeQue()
+        ac.Duplicate(self.given, 0.0, 4 * TILE)
+        for _ in (0, 1):  # how much of a slot is written depends on data
+            self.moved_out.EnQue(self.moved_out.AllocTensor(f32))
+            room = self.moved_out.DeQue()
             ac.Duplicate(room, 0.0, room.size)
-            queue.FreeTensor(room)
+            self.moved_out.FreeTensor(room)
 
     def make(self, runs: _Runs, d: Any, begin: Any, total: Any, border: Any) -> None:
         """`total` pairs of a merge from its d-th on; border: the place of the second run's first number, counted in sorting order."""
@@ -264,14 +267,13 @@ class _Joint:
             a = ac.max(d + done - runs.lb, ac.min(ac.min(runs.la, d + done), a))  # it is; the check, which knows no data, sees it so
             b = d + done - a
             na, nb, count = ac.min(TILE, runs.la - a), ac.min(TILE, runs.lb - b), ac.min(TILE, total - done)
-            given = self.moved_in.AllocTensor(f32)
-            ac.DataCopyPad(given, self.source[(runs.first + a) * 2 :], na * 2)
-            ac.DataCopyPad(given[TILE * 2 :], self.source[(runs.second + b) * 2 :], nb * 2)
-            self.moved_in.EnQue(given)
-            given = self.moved_in.DeQue()
+            # The numbers above were read after the last tile's pairs were merged: no flag need say that `given` is free.
+            ac.DataCopyPad(self.given, self.source[(runs.first + a) * 2 :], na * 2)
+            ac.DataCopyPad(self.given[TILE * 2 :], self.source[(runs.second + b) * 2 :], nb * 2)
+            ac.SetFlag(ac.HardEvent.MTE2_V, self.full)
+            ac.WaitFlag(ac.HardEvent.MTE2_V, self.full)
             made = self.moved_out.AllocTensor(f32)
-            ac.MrgSort(made, [given, given[TILE * 2 :]], [na, nb])
-            self.moved_in.FreeTensor(given)
+            ac.MrgSort(made, [self.given, self.given[TILE * 2 :]], [na, nb])
             barrier()
             self._count(made, count, border)
             self.moved_out.EnQue(made)
