@@ -108,6 +108,31 @@ template <class A> A row_factor(const Call& c, const View& g, const View& total,
   return c.ints[0] == kMean ? value / ptr<A>(total)[0] : value;
 }
 
+// exp(x[i] - shift) * scale to y, past the caches where `kStreams`.
+template <bool kStreams, class A> void scaled_exp(const A* x, A* y, int64_t n, A shift, A scale) {
+  constexpr int W = Lanes<A>::width, K = 4;
+  Vec<A> v[K];
+  const auto compute = [&](const A* from) {
+    AL_EACH(k) v[k] = load(from + k * W) - splat(shift);
+    vm::exp_decay<K>(v);
+    AL_EACH(k) v[k] *= splat(scale);
+  };
+  const auto some = [&](int64_t count) {  // fewer than K vectors
+    alignas(64) A rest[K * W] = {};
+    std::copy(x, x + count, rest);
+    compute(rest);
+    AL_EACH(k) store(rest + k * W, v[k]);
+    std::copy(rest, rest + count, y);
+    x += count, y += count, n -= count;
+  };
+  if (kStreams) some(std::min(n, stream::until_aligned((const char*)y) / int64_t(sizeof(A))));
+  for (; n >= K * W; x += K * W, y += K * W, n -= K * W) {
+    compute(x);
+    AL_EACH(k) put<kStreams>(y + k * W, v[k]);
+  }
+  some(n);
+}
+
 // Output: dlogits. Inputs: gradient, logits, target, weight, total weight, logsumexp.
 void cross_entropy_backward(const Call& c) {
   const View &d = *c.views[0], &g = *c.views[1], &x = *c.views[2];
@@ -133,6 +158,12 @@ void cross_entropy_backward(const Call& c) {
         const A factor = row_factor<A>(c, g, *c.views[5], i), hit = (1 - t.smoothing) * t.weight(k) * factor;
         const A spread = t.smoothing / A(n) * factor, scale = hit + spread * all_weights, shift = lse[i];
         const A* w = weights.data;
+        if constexpr (!is_half<T>)
+          if (spread == 0) {
+            (streams ? scaled_exp<true, A> : scaled_exp<false, A>)(row, to, n, shift, scale);
+            to[k] -= hit;
+            continue;
+          }
         write_row(to, n, streams, [=](int64_t first, int64_t m, A* out) {
           exp_block(row + first, out, m, shift, (const char*)(row + first + reduce::kBlock));
 #pragma GCC ivdep

@@ -36,17 +36,6 @@ template <class T> Next row_after(const T* x, int64_t n) {
   return {(const char*)(next ? next : x), sizeof(T)};
 }
 
-// Results leave in the ordinary way, or past the caches, to aligned places.
-template <bool kStreams, class A> AL_INLINE void put(A* to, Vec<A> v) {
-  if constexpr (kStreams) stream::put(reinterpret_cast<float*>(to), (Vec<float>)v);
-  else store(to, v);
-}
-template <bool kStreams, class A> AL_INLINE void put(A* to, A v) { *to = v; }
-// Whether rows of n can be streamed vector by vector.
-template <class T> bool aligned_rows(const T* to, int64_t n) {
-  return !is_half<T> && stream::until_aligned((const char*)to) == 0 && n * int64_t(sizeof(T)) % 64 == 0;
-}
-
 template <class A> struct Scaling {
   A mean, rstd;
   const A *weight, *bias;

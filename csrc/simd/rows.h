@@ -116,6 +116,26 @@ template <class A> A exp_row(const A* x, A* e, int64_t n, A top, const char* nex
   return tree.result(A(0));
 }
 
+// The maximum of the numbers, -infinity if there are none: exponentials tell of NaN.
+template <class A> A top_row(const A* x, int64_t n) {
+  constexpr int W = Lanes<A>::width, K = 8;
+  A top = -std::numeric_limits<A>::infinity();
+  int64_t i = 0;
+  if (n >= W) {
+    Vec<A> tops[K];
+    AL_EACH(k) tops[k] = splat(top);
+    for (; i + K * W <= n; i += K * W) AL_EACH(k) tops[k] = vm::larger(load(x + i + k * W), tops[k]);
+    for (; i + W <= n; i += W) tops[0] = vm::larger(load(x + i), tops[0]);
+    for (int half = K / 2; half; half /= 2)
+      for (int k = 0; k < half; k++) tops[k] = vm::larger(tops[k + half], tops[k]);
+    A lanes[W];
+    store(lanes, tops[0]);
+    for (A lane : lanes) top = lane > top ? lane : top;
+  }
+  for (; i < n; i++) top = x[i] > top ? x[i] : top;
+  return top;
+}
+
 // The maximum of a row and the sum of exp(x[i] - maximum), in one pass: each block against its own maximum. A maximum that is
 // infinite counts as 0.
 template <class A> struct TopSum { A top, sum; };
@@ -124,11 +144,12 @@ template <class A> TopSum<A> sum_exp_row(const A* x, int64_t n) {
   A top = -std::numeric_limits<A>::infinity(), sum = 0;
   for (int64_t b = 0; b < n; b += kBlock) {
     const int64_t m = std::min(kBlock, n - b);
-    const A best = reduce::reduce_block<reduce::Max, A>(x + b, m, A(0));
-    if (best == -std::numeric_limits<A>::infinity()) continue;
-    if (!(std::abs(best) < std::numeric_limits<A>::infinity())) return {best == best ? A(0) : best, exp_row<A>(x, nullptr, n, A(0))};
-    const A part = exp_block<A>(x + b, nullptr, m, best, (const char*)(x + b + kBlock));
-    sum = best > top ? sum * std::exp(top - best) + part : sum + part * std::exp(best - top);
+    const A best = top_row(x + b, m);
+    if (best == std::numeric_limits<A>::infinity()) return {A(0), exp_row<A>(x, nullptr, n, A(0))};
+    const bool none = best == -std::numeric_limits<A>::infinity();
+    const A part = exp_block<A>(x + b, nullptr, m, none ? A(0) : best, (const char*)(x + b + kBlock));
+    if (none) sum += part;  // nothing, or NaN
+    else sum = best > top ? sum * std::exp(top - best) + part : sum + part * std::exp(best - top);
     top = std::max(top, best);
   }
   return {std::isinf(top) ? A(0) : top, sum};
@@ -153,6 +174,17 @@ template <class T> void store_block(const compute_t<T>* from, T* to, int64_t n, 
   }
 }
 
+// Results leave in the ordinary way, or past the caches, to aligned places.
+template <bool kStreams, class A> AL_INLINE void put(A* to, Vec<A> v) {
+  if constexpr (kStreams) stream::put(reinterpret_cast<float*>(to), (Vec<float>)v);
+  else store(to, v);
+}
+template <bool kStreams, class A> AL_INLINE void put(A* to, A v) { *to = v; }
+// Whether rows of n can be streamed vector by vector.
+template <class T> bool aligned_rows(const T* to, int64_t n) {
+  return !is_half<T> && stream::until_aligned((const char*)to) == 0 && n * int64_t(sizeof(T)) % 64 == 0;
+}
+
 // A row in blocks: make(begin, count, out) gives elements [begin, begin + count). Who streams calls stream::fence() at the end.
 template <class T, class F> void write_row(T* y, int64_t n, bool streams, F&& make) {
   using A = compute_t<T>;
@@ -169,6 +201,18 @@ template <class T, class F> void write_row(T* y, int64_t n, bool streams, F&& ma
     make(b, m, static_cast<A*>(block));
     store_block(block, y + b, m, streams);
   }
+}
+
+// A row vector by vector: make(i, Type<V>{}) gives those from i on as V, a vector or a number of the compute type.
+template <class T, class F> void write_vectors(T* y, int64_t n, bool streams, F&& make) {
+  using A = compute_t<T>;
+  if constexpr (!is_half<T>) {
+    if (!streams) return reduce::sweep<A>(n, [=]<class V>(int64_t i, Type<V> type) { put<false>(y + i, make(i, type)); });
+    if (aligned_rows(y, n)) return reduce::sweep<A>(n, [=]<class V>(int64_t i, Type<V> type) { put<true>(y + i, make(i, type)); });
+  }
+  write_row(y, n, streams, [=](int64_t b, int64_t m, A* out) {
+    reduce::sweep<A>(m, [=]<class V>(int64_t i, Type<V> type) { put<false>(out + i, make(b + i, type)); });
+  });
 }
 
 }  // namespace al

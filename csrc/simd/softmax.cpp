@@ -20,19 +20,16 @@ template <bool is_log, class T> void forward_row(const T* x, T* y, int64_t n, bo
   if constexpr (is_log) {
     const auto both = sum_exp_row(in, n);
     const A top = both.top, log_sum = A(std::log(both.sum));  // apart: top may dwarf it
-    write_row(y, n, streams, [=](int64_t b, int64_t m, A* out) {
-      ask_row(next, b, m);
-#pragma GCC ivdep
-      for (int64_t i = 0; i < m; i++) out[i] = in[b + i] - top - log_sum;
+    const T* asked = next ? next : x;
+    write_vectors(y, n, streams, [=]<class V>(int64_t i, Type<V>) {
+      __builtin_prefetch(asked + i, 0, 2);
+      return reduce::get<V>(in + i) - top - log_sum;
     });
   } else {
-    const A top = finite_or_zero(reduce_row<reduce::Max, A>(in, n));
+    const A top = finite_or_zero(top_row(in, n));
     A* e = streams ? buffer : result_row(y, buffer);
     const A scale = A(1) / exp_row(in, e, n, top, is_half<T> ? nullptr : (const char*)next);
-    write_row(y, n, streams, [=](int64_t b, int64_t m, A* out) {
-#pragma GCC ivdep
-      for (int64_t i = 0; i < m; i++) out[i] = e[b + i] * scale;
-    });
+    write_vectors(y, n, streams, [=]<class V>(int64_t i, Type<V>) { return reduce::get<V>(e + i) * scale; });
   }
 }
 
@@ -41,13 +38,17 @@ void backward_row(const T* g, const T* y, T* d, int64_t n, bool streams, compute
   using A = compute_t<T>;
   const A *grad = stage_row(g, buffer, n), *in = stage_row(y, buffer + stage_size<T>(n), n);
   const A sum = is_log ? reduce_row<reduce::Sum, A>(grad, n) : dot_row(grad, in, n);
-  const T *next_g = next_row(g, n), *next_y = next_row(y, n);
-  write_row(d, n, streams, [=](int64_t b, int64_t m, A* out) {
-    ask_row(next_g, b, m), ask_row(next_y, b, m);
-    if (is_log) exp_block(in + b, out, m, A(0));
+  if constexpr (is_log) {
+    const T *next_g = next_row(g, n), *next_y = next_row(y, n);
+    write_row(d, n, streams, [=](int64_t b, int64_t m, A* out) {
+      ask_row(next_g, b, m), ask_row(next_y, b, m);
+      exp_block(in + b, out, m, A(0));
 #pragma GCC ivdep
-    for (int64_t i = 0; i < m; i++) out[i] = is_log ? grad[b + i] - out[i] * sum : (grad[b + i] - sum) * in[b + i];
-  });
+      for (int64_t i = 0; i < m; i++) out[i] = grad[b + i] - out[i] * sum;
+    });
+  } else {
+    write_vectors(d, n, streams, [=]<class V>(int64_t i, Type<V>) { return (reduce::get<V>(grad + i) - sum) * reduce::get<V>(in + i); });
+  }
 }
 
 // Strips: every step is a loop over w columns; rows lie `inner` elements apart.
