@@ -7,6 +7,9 @@
 namespace al {
 namespace {
 
+constexpr int64_t kAhead = 2;          // rows: what no prefetcher can foresee is asked for
+constexpr int64_t kAskBytes = 1 << 10;  // of them; the rest follows in order
+
 // Output: rows. Inputs: table (V, D), indices.
 void embedding(const Call& c) {
   const View &y = *c.views[0], &table = *c.views[1], &ids = *c.views[2];
@@ -18,6 +21,7 @@ void embedding(const Call& c) {
         return fail(c, kIndexError, "index out of range in self: index %lld, the table has %lld rows",
                     (long long)id[i], (long long)size);
       }
+      if (i + kAhead < e) stream::ask(table.data + id[i + kAhead] * row, std::min(row, kAskBytes));
       std::memcpy(y.data + i * row, table.data + id[i] * row, row);
     }
   });
@@ -50,15 +54,23 @@ void embedding_backward(const Call& c) {
     const bool streams = stream::pays(numel(d) * sizeof(T));
     parallel_for(rows * stripes, row_grain(std::min(n, kStripe)), [&](int64_t b, int64_t e) {
       alignas(64) A sum[kStripe], item[kStripe];
+      char *zeros = nullptr, *end_of_zeros = nullptr;  // where nothing is added: cleared in one go, while the next gradient comes
+      const auto clear = [&] {
+        if (streams) stream::clear(zeros, end_of_zeros - zeros);
+        else std::memset(zeros, 0, size_t(end_of_zeros - zeros));
+        zeros = end_of_zeros = nullptr;
+      };
       for (int64_t t = b; t < e; t++) {
         int64_t v = t / stripes, column = t % stripes * kStripe, w = std::min(kStripe, n - column);
         int64_t begin = buckets.first[v], end = v == padding ? begin : buckets.first[v + 1];
         T* to = ptr<T>(d) + v * n + column;
         if (begin == end) {
-          if (streams) stream::clear((char*)to, w * sizeof(T));
-          else std::memset((void*)to, 0, w * sizeof(T));
+          if (!zeros) zeros = (char*)to;
+          end_of_zeros = (char*)(to + w);
           continue;
         }
+        stream::ask(ptr<T>(g) + buckets.positions[begin] * n + column, w * int64_t(sizeof(T)));
+        if (zeros) clear();
         for (int64_t j = 0; j < w; j++) sum[j] = 0;
         for (int64_t k = begin; k < end; k++) {
           const A* x = stage_row(ptr<T>(g) + buckets.positions[k] * n + column, item, w);
@@ -69,6 +81,7 @@ void embedding_backward(const Call& c) {
         for (int64_t j = 0; j < w; j++) sum[j] *= scale;
         store_block(sum, to, w, streams);
       }
+      if (zeros) clear();
       stream::fence();
     });
   });
