@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import operator
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, overload
@@ -200,23 +200,24 @@ def trace(function: Callable[..., None], kind: str, blocks: int, chip: Chip, bou
     if not 1 <= blocks <= MOST_BLOCKS:
         raise ArgumentError(f"kernel {function.__name__}: {blocks} blocks; it takes 1 to {MOST_BLOCKS}, as kernel[blocks](...)")
     tracer = Tracer(chip, blocks, kind, call.floats)
-    buffers: dict[str, tuple[Buffer, ...]] = {}
+    buffers: dict[str, Iterable[Buffer]] = {}
     constants = ", ".join(f"{n}={v}" for n, v in call.values.items() if isinstance(v, int))
 
     def body() -> None:
         with located():
             function(*bound.args, **bound.kwargs)
         check_capacity(tracer, function.__name__, constants)
-        buffers[tracer.core] = named(tracer.buffers)
+        buffers[tracer.core] = tracer.buffers
 
     kinds = ("aic", "aiv") if kind == "mix" else (kind,)
     with tracing(tracer):
         code = {core: tracer.classes(core, body) for core in kinds}
+    pieces = {core: named(found) for core, found in buffers.items()}
     code_words = {"expressions": tuple(tracer.table.words), **{core: tuple(w) for core, w in code.items()}}
     program = _davinci.Program(function.__name__, KINDS[kind], tracer.declarations(), tracer.table.words, code.get("aic", []), code.get("aiv", []),
                                call.sizes, tracer.deepest_loops, tracer.deepest_scalars)
-    program.tell([f"{site.place}   {site.text}" for site in tracer.sites], [b.name for b in buffers.get("aiv", ())])
-    return Traced(program, _davinci.Executor(program), function.__name__, kind, blocks, chip, tuple(tracer.sites), buffers, tuple(call.names), code_words,
+    program.tell([f"{site.place}   {site.text}" for site in tracer.sites], [b.name for b in pieces.get("aiv", ())])
+    return Traced(program, _davinci.Executor(program), function.__name__, kind, blocks, chip, tuple(tracer.sites), pieces, tuple(call.names), code_words,
                   tuple(tracer.opcodes), tuple(sorted(tracer.past_l2)), tuple(sorted(tracer.written)), tuple(call.floats.recipes), call.floats.looked)
 
 

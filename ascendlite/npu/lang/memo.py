@@ -15,6 +15,7 @@ from ascendlite.npu.lang.tensors import GlobalTensor, LocalTensor
 from ascendlite.npu.lang.trace import Tracer, current
 
 P = ParamSpec("P")
+_PLAIN = frozenset((int, str, bool, tuple, type(None)))  # stand for themselves; most arguments are
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,9 @@ def remembered(function: Callable[P, None]) -> Callable[P, None]:
         window: GlobalTensor | None = None
         for a in args if not kwargs else (*args, *kwargs, *kwargs.values()):
             kind = type(a)
-            if kind is LocalTensor or kind is Sym:
+            if kind in _PLAIN:
+                key.append(a)
+            elif kind is LocalTensor or kind is Sym:
                 key.append(a.key())  # type: ignore[attr-defined]
             elif kind is GlobalTensor:
                 window = a  # type: ignore[assignment]

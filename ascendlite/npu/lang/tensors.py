@@ -230,6 +230,8 @@ Tensor = LocalTensor | GlobalTensor
 
 def _window(key: slice | Index, size: Index) -> tuple[Index | None, Index]:
     """Start and size of a window."""
+    if type(key) is slice and key.stop is None and key.step is None and type(key.start) is int and key.start >= 0:  # most windows: t[n:]
+        return key.start, size - key.start
     if not isinstance(key, slice):
         return (start := _start(key)), size - start
     if key.step is not None and key.step != 1:

@@ -125,12 +125,12 @@ class Tracer:
 
     def _join(self, parts: list[tuple[NDArray[np.bool_], Words]], subs: int) -> Words:
         """An if chain over the classes, each a set of places."""
-        code = parts[-1][1]
         self.table.single = False
         place = self.block_index() if subs == 1 else self.block_index() * 2 + self.sub_block_index()
-        for mask, words in reversed(parts[:-1]):
-            code = [_IF, self.table.node(_among(place, mask)), *words, _ELSE, *code, _END]
-        return code
+        code: Words = []
+        for mask, words in parts[:-1]:
+            code += (_IF, self.table.node(_among(place, mask)), *words, _ELSE)
+        return [*code, *parts[-1][1], *(_END,) * (len(parts) - 1)]
 
     def block_index(self) -> Index:
         """The block, of the group in a mixed kernel."""
