@@ -320,6 +320,7 @@ from ascendlite.ops.linear_algebra import pca_lowrank as pca_lowrank
 from ascendlite.core._core import permute as permute
 from ascendlite.ops.pieces import permute_copy as permute_copy
 from ascendlite.ops.linear_algebra import pinverse as pinverse
+from ascendlite.ops.draw import poisson as poisson
 from ascendlite.ops.gamma import polygamma as polygamma
 from ascendlite.ops.special import positive as positive
 from ascendlite.ops.arithmetic import pow as pow

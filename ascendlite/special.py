@@ -8,7 +8,7 @@ from typing import Any
 from ascendlite.absent import absent as _absent
 from ascendlite.core import FUNCTIONS, Tensor, deliver, get_default_dtype
 from ascendlite.ops import bessel as _bessel
-from ascendlite.ops.gamma import _i0e, _i1, _i1e
+from ascendlite.ops.gamma import _i0e, _i1, _i1e, _ndtri
 from ascendlite.ops.gamma import zeta as zeta
 
 digamma = psi = FUNCTIONS["digamma"]
@@ -95,7 +95,7 @@ def log_ndtr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 def ndtri(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The point up to which the normal density has the area x."""
-    result: Tensor = deliver(math.sqrt(2) * erfinv(2 * _float("ndtri", input) - 1), out)
+    result: Tensor = deliver(_ndtri(_float("ndtri", input)), out)
     return result
 
 

@@ -157,3 +157,28 @@ def test_mistakes_are_named_with_their_values(call, text):
 def test_filling_a_leaf_that_requires_grad_is_refused():
     with pytest.raises(RuntimeError, match="leaf Variable"):
         al.zeros(3, requires_grad=True).normal_()
+
+
+@pytest.mark.parametrize("rate", (0.02, 0.7, 5.0, 90.5, 2000.0))
+def test_poisson_variates_follow_the_poisson_distribution(rate):
+    scipy_stats = pytest.importorskip("scipy.stats")
+    drawn = al.poisson(al.full((N,), rate, dtype=al.float64), generator(4)).numpy()
+    for at in {math.floor(rate + sigmas * math.sqrt(rate)) for sigmas in (-2, -1, 0, 1, 2)}:
+        share = scipy_stats.poisson.cdf(at, rate)
+        assert abs((drawn <= at).mean() - share) < 5 * math.sqrt(share * (1 - share) / N) + 1e-9
+
+
+def test_poisson_takes_a_rate_and_a_number_of_the_generator_an_element():
+    rates = al.tensor([0.0, 3.0, 1e9, 0.0, 4.0], dtype=al.float64, requires_grad=True)
+    whole = al.poisson(rates, generator(5))
+    assert whole[0].item() == whole[3].item() == 0
+    assert abs(whole[2].item() - 1e9) < 8 * math.sqrt(1e9)
+    assert al.equal(whole[:2], al.poisson(rates[:2], generator(5)))
+    whole.sum().backward()
+    assert rates.grad.tolist() == [0.0] * 5
+
+
+@pytest.mark.parametrize("rate", (-0.5, math.nan, math.inf))
+def test_poisson_refuses_what_is_no_rate(rate):
+    with pytest.raises(RuntimeError, match="invalid Poisson rate"):
+        al.poisson(al.tensor([1.0, rate]))

@@ -129,3 +129,9 @@ def test_xlog1py_has_a_slope_where_x_is_0() -> None:
     (slope,) = al.autograd.grad(value.sum(), x)
     np.testing.assert_array_equal(value.detach().numpy(), [0.0, 0.0, 0.0, 0.0, np.nan])
     np.testing.assert_array_equal(slope.numpy(), [np.log(2.0), 0.0, 0.0, 0.0, np.nan])
+
+
+@pytest.mark.parametrize("dtype, rtol", [(al.float64, 1e-14), (al.float32, 1e-7)])
+def test_ndtri_reaches_into_the_tail(dtype: al.dtype, rtol: float) -> None:
+    p = al.tensor([0.0, 1e-300, 1e-30, 1e-5, 0.3, 0.5, 0.7, 1 - 1e-6, 1.0, -0.1, 1.5], dtype=dtype)
+    np.testing.assert_allclose(S.ndtri(p).double().numpy(), scipy.special.ndtri(p.double().numpy()), rtol=rtol, atol=1e-15)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ascendlite.core import Generator, Op, Tensor, deliver, doubles_on_npu, empty, float64, full, function, int64
+from ascendlite.core import Generator, Op, Tensor, deliver, doubles_on_npu, empty, float64, full, function, int64, next_philox, zeros_like
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
 from ascendlite.ops.random import EXPONENTIAL, UNIFORM, drawn, float_only, like_of
 from ascendlite.ops.search import searchsorted
@@ -17,6 +17,22 @@ def bernoulli(
     """Ones with the probabilities that the input holds (or with probability p, in its shape); else zeros."""
     chances = float_only(input, "bernoulli").detach().contiguous() if p is None else chance_of(p, "bernoulli", input)
     return deliver(drawn(BERNOULLI, like_of(input, None, None), generator, inputs=(chances,)), out)
+
+
+# The gradient is torch's: none reaches the rates.
+_POISSON = Op("philox_poisson", inputs=1, infer=lambda rates, seed, offset: rates, vjp=(lambda g, _y, rates, seed, offset: zeros_like(rates),))
+
+
+@function()
+def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Poisson variates with the rates that the input holds, in its dtype; rates reach from 0 to 1e9.
+
+    >>> al.poisson(al.zeros(3))
+    tensor([0., 0., 0.])
+    """
+    rates = float_only(input, "poisson").contiguous()
+    seed, offset = (0, 0) if input.device.type == "meta" else next_philox(generator, input.numel())
+    return _POISSON(rates, seed, offset)
 
 
 @doubles_on_npu()

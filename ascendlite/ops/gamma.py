@@ -43,6 +43,7 @@ digamma = pointwise("digamma", FLOAT, vjp=(lambda g, _y, x: g * _trigamma(x),))
 _trigamma = pointwise("trigamma", FLOAT, inputs=1, vjp=(lambda g, _y, x: g * polygamma(2, x),), public=False)
 i0 = pointwise("i0", FLOAT, vjp=(lambda g, _y, x: g * _i1(x),))
 _i1 = pointwise("i1", FLOAT, vjp=(lambda g, y, x: g * where(x == 0, 0.5, i0(x) - y / _apart(x)),), public=False)
+_ndtri = pointwise("ndtri", FLOAT, vjp=(lambda g, y, _x: g * exp(y * y * 0.5) * math.sqrt(2 * math.pi),), public=False)
 _i0e = pointwise("i0e", FLOAT, vjp=(lambda g, y, x: g * (_i1e(x) - sign(x) * y),), public=False)
 _i1e = pointwise("i1e", FLOAT, vjp=(lambda g, y, x: g * where(x == 0, 0.5, _i0e(x) - y * (sign(x) + 1 / _apart(x))),), public=False)
 

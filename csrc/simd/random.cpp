@@ -219,6 +219,45 @@ void bernoulli(const Call& call) {
   }
 }
 
+// A Poisson variate of a rate: values are visited from the mode outwards, and the one on which `u` in [0, 1) comes to lie is drawn.
+// So a value takes one number of the generator and some 2 sqrt(rate) steps.
+double poisson_of(double rate, double u) {
+  const double mode = std::floor(rate);
+  int sign;  // std::lgamma writes a global
+  const double peak = rate == 0 ? 1 : std::exp(mode * std::log(rate) - rate - lgamma_r(mode + 1, &sign));
+  double above = mode, below = mode, rising = peak, falling = peak;
+  u -= peak;
+  while (u >= 0) {
+    rising *= rate / ++above;
+    if ((u -= rising) < 0) return above;
+    if (below > 0) {
+      falling *= below-- / rate;
+      if ((u -= falling) < 0) return below;
+    } else if (rising < 0x1p-60) return above;  // what rounding left of u
+    if (rising < 0x1p-60 && falling < 0x1p-60) return mode;
+  }
+  return mode;
+}
+
+// y, rates.
+void poisson(const Call& call) {
+  const View &y = *call.views[0], &rates = *call.views[1];
+  const Key key(call);
+  with_float(call, "poisson", y.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    for_groups<2 * kLanes>(numel(y), key.offset, [&](uint64_t group, int skip, int64_t begin, int64_t count) {
+      Words words;
+      philox(key.seed, group, kStream64, words);
+      for (int64_t i = 0; i < count; i++) {
+        const double rate = double(Compute<T>(ptr<T>(rates)[begin + i]));
+        if (!(rate >= 0 && rate <= 1e9))
+          return fail(call, kRuntimeError, "poisson: invalid Poisson rate, expected rates from 0 to 1e9: got %g; clamp them first", rate);
+        ptr<T>(y)[begin + i] = rounded<T>(poisson_of(rate, unit(word64(words, skip + int(i)))));
+      }
+    });
+  });
+}
+
 // y, x. floats: p. Zero with probability p, else x / (1 - p). The same call on a gradient is the backward
 // pass: no mask is kept.
 void dropout(const Call& call) {
@@ -271,6 +310,7 @@ AL_KERNEL("philox_normal", normal);
 AL_KERNEL("philox_exponential", exponential);
 AL_KERNEL("philox_integers", integers);
 AL_KERNEL("philox_bernoulli", bernoulli);
+AL_KERNEL("philox_poisson", poisson);
 AL_KERNEL("dropout", dropout);
 AL_KERNEL("randperm", randperm);
 

@@ -54,6 +54,8 @@ CASES = [
     like("randint_like", within(-2, 9, (8, 50)), lambda: al.randint_like(INTEGERS, 0), "from=0 >= to=0", args=(-2, 9)),
     Case("bernoulli", None, [rand(8, 50)], law=within(0, 2, (8, 50)), grad=False, layouts=False, method=False,
          errors=[raises(lambda: al.bernoulli(al.tensor([2.0])), RuntimeError, r"in \[0, 1\]: got 2")]),
+    Case("poisson", None, [rand(8, 50)], law=within(0, 40, (8, 50)), dtypes=FLOATS, grad=False, layouts=False, method=False,
+         errors=[raises(lambda: al.poisson(al.tensor([-1.0])), RuntimeError, "invalid Poisson rate, expected rates from 0 to 1e9: got -1")]),
     Case("multinomial", None, [rand(8, 5, low=0.1)], law=within(0, 5, (8, 3)), args=(3,), grad=False, layouts=False, meta=False, method=False,
          dtypes=FLOATS, errors=[
              raises(lambda: al.multinomial(al.zeros(3), 1), RuntimeError, "sum of probabilities <= 0"),
