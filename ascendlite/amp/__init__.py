@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ascendlite.amp.custom import custom_bwd as custom_bwd, custom_fwd as custom_fwd
-from ascendlite.core import DType, Tensor, bfloat16, float16, no_grad, set_autocast
+from ascendlite.core import DType, Tensor, bfloat16, float16, get_autocast, no_grad, set_autocast
 from ascendlite.ops import fused_optim
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ R = TypeVar("R")
 
 # what a device runs in when no dtype is named; the cards take bf16 and fp16, and torch_npu defaults to fp16
 DEFAULT_DTYPES: dict[str, DType] = {"cpu": bfloat16, "npu": float16, "meta": bfloat16}
-
+# devices of torch that are not here: there is nothing of theirs to cast, as on any machine without them
+_ELSEWHERE = ("cuda", "xpu", "mps", "hpu", "xla", "mtia", "maia", "ipu", "privateuseone")
 
 
 def is_autocast_available(device_type: str) -> bool:
@@ -52,12 +54,16 @@ class autocast:
         if not isinstance(device_type, str):
             raise ValueError(f"autocast: device_type is {device_type!r}; pass a name such as 'cpu' or 'npu'")
         kind = device_type.partition(":")[0]
-        if kind not in DEFAULT_DTYPES:
+        if kind in _ELSEWHERE:
+            if enabled:
+                warnings.warn(f"autocast: there is no device {kind!r} here, so nothing is cast; use one of {sorted(DEFAULT_DTYPES)}", stacklevel=2)
+            enabled = False
+        elif kind not in DEFAULT_DTYPES:
             raise RuntimeError(
                 f"autocast: device_type {device_type!r} is unknown; use one of {sorted(DEFAULT_DTYPES)}"
             )
         self.device_type = kind
-        self.fast_dtype = DEFAULT_DTYPES[kind] if dtype is None else dtype
+        self.fast_dtype = DEFAULT_DTYPES.get(kind, float16) if dtype is None else dtype
         if enabled and self.fast_dtype not in (bfloat16, float16):
             raise ValueError(
                 f"autocast: dtype {self.fast_dtype} is not a 16-bit floating type; use bfloat16 or float16"
@@ -66,6 +72,9 @@ class autocast:
         self._previous: list[tuple[bool, DType | None]] = []
 
     def __enter__(self) -> autocast:
+        if self.device_type in _ELSEWHERE:
+            self._previous.append(get_autocast())
+            return self
         self._previous.append(set_autocast(self.enabled, self.fast_dtype if self.enabled else None))
         return self
 

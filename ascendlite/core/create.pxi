@@ -296,10 +296,10 @@ def as_tensor(data, dtype=None, device=None):
     return place(converted(t, dtype_code(dtype, (<Tensor>t).v.dtype)), device)
 
 
-def asarray(obj, *, dtype=None, device=None, copy=None, bint requires_grad=False):
-    """The data as a tensor without history: sharing memory where that can be, always a copy with `copy=True`, never with `copy=False`.
+def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=None):
+    """The data as a tensor: sharing memory where that can be, always a copy with `copy=True`, never with `copy=False`.
 
-    With `requires_grad=True` a tensor keeps its history.
+    A tensor keeps its history, unless `requires_grad=False`.
     """
     cdef Tensor t = <Tensor>as_tensor(obj, dtype=dtype, device=device)
     cdef bint shared = t is obj
@@ -311,7 +311,7 @@ def asarray(obj, *, dtype=None, device=None, copy=None, bint requires_grad=False
         t = t.clone()
     if requires_grad:
         return t.requires_grad_()
-    return t.detach() if t.requires_grad else t
+    return t if requires_grad is None or not t.requires_grad else t.detach()
 
 
 cdef dict TYPESTR = {"b1": kBool, "u1": kUInt8, "i1": kInt8, "i2": kInt16, "i4": kInt32, "i8": kInt64, "f2": kFloat16, "f4": kFloat32, "f8": kFloat64}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ..core import Device, DType, Tensor, empty
 from . import init
+from .attention_backends import SDPBackend as SDPBackend
+from .attention_backends import sdpa_kernel as sdpa_kernel
 from .attention_function import multi_head_attention_forward
 from .linear import Linear
 from .module import Module

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from ascendlite.core import DType, Op, Tensor, broadcast_shapes, deliver, function
+from ascendlite.core import DType, Op, Tensor, broadcast_shapes, can_cast, check_writable, deliver, function, overwrite
 from ascendlite.core import bool as bool_
 from ascendlite.errors import DTypeError, ShapeError
 from ascendlite.ops.einsum import einsum
@@ -333,7 +333,20 @@ def baddbmm(
     return deliver(_add_product(input, batch1, batch2, beta, alpha), out)
 
 
-@function(methods=("addbmm",), inplace=True)
+def _addbmm_in_place(
+    self: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
+    """In-place form of addbmm; a tensor that broadcasts to the product takes its shape, as in torch."""
+    check_writable(self, "addbmm_")
+    result = addbmm(self, batch1, batch2, beta=beta, alpha=alpha)
+    if not can_cast(result.dtype, self.dtype):
+        raise DTypeError(f"addbmm_: result type {result.dtype.name} can't be cast to the desired output type {self.dtype.name}")
+    if result.shape != self.shape:
+        self.resize_(result.shape)
+    return overwrite(self, result, "addbmm_")
+
+
+@function(methods=("addbmm",), inplace=_addbmm_in_place)
 def addbmm(
     input: Tensor,
     batch1: Tensor,

@@ -27,9 +27,16 @@ Dims = int | tuple[int, ...] | list[int] | None
 
 
 class VarMean(NamedTuple):
-    """A variance (or standard deviation) and the mean it is about."""
+    """A variance and the mean it is about."""
 
     var: Tensor
+    mean: Tensor
+
+
+class StdMean(NamedTuple):
+    """A standard deviation and the mean it is about."""
+
+    std: Tensor
     mean: Tensor
 
 
@@ -366,9 +373,9 @@ def std_mean(
     keepdim: bool = False,
     *,
     correction: float | None = None,
-) -> VarMean:
+) -> StdMean:
     """The standard deviation and the mean over dims."""
-    return _moments("std_mean", input, dim, unbiased, keepdim, correction, True)
+    return StdMean(*_moments("std_mean", input, dim, unbiased, keepdim, correction, True))
 
 
 # ---- logsumexp ----

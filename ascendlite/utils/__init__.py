@@ -1,4 +1,4 @@
-"""Names of `torch.utils` that people look for: `utils.checkpoint`, `utils.data`, `utils.dlpack`."""
+"""Names of `torch.utils` that people look for: `utils.checkpoint`, `utils.data`, `utils.dlpack`, `utils._pytree`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ascendlite.utils import checkpoint
 
 __all__ = ["checkpoint", "data", "dlpack"]
 
+_LAZY = ("_pytree", "data", "dlpack")
+
 
 def __getattr__(name: str) -> Any:
-    if name == "data":
-        return importlib.import_module("ascendlite.data")
-    if name == "dlpack":
-        return importlib.import_module("ascendlite.utils.dlpack")
+    if name in _LAZY:
+        return importlib.import_module(f"ascendlite.utils.{name}")
     raise _absent("utils", name)
