@@ -182,3 +182,17 @@ def test_poisson_takes_a_rate_and_a_number_of_the_generator_an_element():
 def test_poisson_refuses_what_is_no_rate(rate):
     with pytest.raises(RuntimeError, match="invalid Poisson rate"):
         al.poisson(al.tensor([1.0, rate]))
+
+
+def test_randint_takes_its_bounds_as_torch_spells_them():
+    calls = [
+        lambda g: al.randint(10, (2, 3), generator=g), lambda g: al.randint(10, size=(2, 3), generator=g),
+        lambda g: al.randint(high=10, size=(2, 3), generator=g), lambda g: al.randint(0, 10, (2, 3), generator=g),
+        lambda g: al.randint(0, high=al.tensor(10), size=(2, 3), generator=g), lambda g: al.randint(low=0, high=10, size=(2, 3), generator=g),
+    ]  # fmt: skip
+    first, *others = [call(generator(6)) for call in calls]
+    assert first.shape == (2, 3) and all(al.equal(first, other) for other in others)
+    assert al.equal(al.randint_like(first, high=10, generator=generator(6)), first)
+    for wrong in (lambda: al.randint(5), lambda: al.randint(2, 5), lambda: al.randint(size=(2,)), lambda: al.randint(0, 2.5, (3,)), lambda: al.randint(True, (3,))):
+        with pytest.raises(TypeError):
+            wrong()

@@ -130,6 +130,13 @@ def exact_integers(dtype: DType) -> tuple[int, int]:
     return -most, most
 
 
+def _bound(value: object) -> int:
+    """A bound of randint as an integer; a 0-d tensor is one, too."""
+    if isinstance(value, (bool, float)):
+        raise TypeError(f"randint(): bounds must be int, not {type(value).__name__} ({value})")
+    return int(value)  # type: ignore[call-overload, no-any-return]  # what is no number is refused by int()
+
+
 @function()
 def randint(
     low: int | None = None,
@@ -147,15 +154,13 @@ def randint(
     >>> al.randint(10, (2, 3)).shape
     (2, 3)
     """
-    bounds: tuple[int, int] | None
-    if low is None:
-        low = 0
-    if size is None and not isinstance(high, int):
-        bounds, size = (0, int(low)), high
-    else:
-        bounds = None if high is None else (int(low), int(high))  # type: ignore[arg-type]  # a sequence is refused by int()
-    if bounds is None or size is None:
+    if size is None and not isinstance(high, int):  # randint(high, size)
+        low, high, size = None, low, high
+    elif high is None:  # randint(high, size=size)
+        low, high = None, low
+    if high is None or size is None:
         raise TypeError("randint: missing size; call randint(high, size) or randint(low, high, size)")
+    bounds = _bound(0 if low is None else low), _bound(high)
     dtype = dtype or (out.dtype if out is not None else int64)
     new = empty(tuple(size), dtype=dtype, device=device)
     return _finish(
@@ -216,7 +221,7 @@ def randn_like(
 @function()
 def randint_like(
     input: Tensor,
-    low: int,
+    low: int | None = None,
     high: int | None = None,
     *,
     generator: Generator | None = None,
@@ -225,7 +230,9 @@ def randint_like(
     requires_grad: bool = False,
 ) -> Tensor:
     """Integers in [low, high), or in [0, low), in the shape of a tensor."""
-    low, high = (0, low) if high is None else (low, high)
+    low, high = (0, low) if high is None else (0 if low is None else low, high)
+    if high is None:
+        raise TypeError("randint_like(): missing argument 'high'")
     new = like_of(input, dtype, device)
     return _finish(
         drawn(INTEGERS, new, generator, *range_of(low, high, new.dtype, "randint_like")), requires_grad, None
