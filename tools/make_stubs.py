@@ -45,7 +45,7 @@ TYPES = {
     "get_default_dtype": "DType", "promote_types": "DType", "result_type": "DType", "can_cast": "bool", "is_grad_enabled": "bool",
     "is_inference_mode_enabled": "bool", "is_anomaly_enabled": "bool", "is_plain": "bool", "kept": "bool", "get_default_device": "Device", "broadcast_shapes": "tuple[int, ...]",
     "set_default_dtype": "None", "set_default_device": "None", "dtype_of_name": "DType", "normalize_dim": "int", "normalize_dims": "tuple[int, ...]",
-    "next_philox": "tuple[int, int]", "add_method": "None", "add_listener": "Any", "pointwise": "Op", "exchange_grad": "bool", "exchange_inference": "bool",
+    "next_philox": "tuple[int, int]", "watch_meta": "tuple[str, int, int]", "rewatch_meta": "int", "add_method": "None", "add_listener": "Any", "pointwise": "Op", "exchange_grad": "bool", "exchange_inference": "bool",
     "exchange_anomaly": "bool", "get_autocast": "Any", "set_autocast": "Any", "run_backward": "Any",
     "exchange_capturing": "bool", "class_contents": "dict[str, Any]",
     "split_views": "tuple[Tensor, ...]", "unbind_views": "tuple[Tensor, ...]", "manual_seed": "Generator",

@@ -16,7 +16,10 @@ cdef class Storage:
     cdef int64_t capture_id  # of the recording that it was made in
 
     def __dealloc__(self):
-        if self.owned and self.ptr != NULL:
+        global META_BYTES
+        if self.owned and self.device == META:
+            META_BYTES -= self.nbytes
+        elif self.owned and self.ptr != NULL:
             if self.device >= NPU:
                 npu_free(self.device - NPU, self.ptr)
             else:
@@ -32,6 +35,37 @@ cdef class Storage:
         return f"Storage({self.nbytes} bytes on {DEVICES[self.device]})"
 
 
+# What tensors on meta would take: bytes now and at most, and how many there may be (0: any number).
+cdef int64_t META_BYTES = 0, META_PEAK = 0, META_LIMIT = 0
+cdef str META_NAME = ""
+
+cdef hold_on_meta(size_t nbytes):
+    global META_BYTES, META_PEAK
+    if META_LIMIT and META_BYTES + <int64_t>nbytes > META_LIMIT:
+        raise OutOfMemoryError(f"{META_NAME}: out of memory: tried to allocate {nbytes} bytes ({nbytes / 2**30:.2f} GiB); tensors on meta hold "
+                               f"{META_BYTES / 2**30:.2f} GiB of {META_LIMIT / 2**30:.2f} GiB; use smaller shapes or dtypes, or free tensors earlier")
+    META_BYTES += nbytes
+    META_PEAK = max(META_PEAK, META_BYTES)
+
+def watch_meta(str name not None, int64_t limit):
+    """Begin a new peak of the bytes of tensors on meta, and refuse to hold more than `limit` (0: no limit) in the name of `name`.
+
+    Returns the former (name, limit, peak), which `rewatch_meta` takes.
+    """
+    global META_NAME, META_LIMIT, META_PEAK
+    former = (META_NAME, META_LIMIT, META_PEAK)
+    META_NAME, META_LIMIT, META_PEAK = name, limit, META_BYTES
+    return former
+
+def rewatch_meta(tuple former not None):
+    """Go back to what was watched; returns the peak since `watch_meta`."""
+    global META_NAME, META_LIMIT, META_PEAK
+    peak = META_PEAK
+    META_NAME, META_LIMIT = former[0], former[1]
+    META_PEAK = max(<int64_t>former[2], peak)
+    return peak
+
+
 cdef inline Storage new_storage(size_t nbytes, int device):
     cdef Storage s = bare_storage()
     s.nbytes = nbytes
@@ -41,6 +75,9 @@ cdef inline Storage new_storage(size_t nbytes, int device):
         if s.ptr == NULL:
             raise OutOfMemoryError(f"cpu: can't allocate memory: you tried to allocate {nbytes} bytes "
                                    f"({nbytes / 2**30:.2f} GiB); use a smaller shape or dtype")
+        s.owned = True
+    elif device == META and nbytes:
+        hold_on_meta(nbytes)
         s.owned = True
     elif device >= NPU and nbytes:
         s.ptr = allocate_on_npu(device, nbytes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Estimate:
     chip: Chip
     rows: tuple[KernelRow, ...]
     host_us: float
+    peak_bytes: int = field(compare=False)  # of all tensors on meta while it ran, those that were there before among them
 
     @property
     def device_us(self) -> float:
@@ -51,7 +52,8 @@ class Estimate:
         return {name: (int(n), us) for name, (n, us) in sorted(total.items(), key=lambda item: -item[1][1])}
 
     def __str__(self) -> str:
-        lines = [f"{self.chip.name}: {self.device_us:.1f} us on the device, {self.host_us:.1f} us on the host, {len(self.rows)} tasks"]
+        lines = [f"{self.chip.name}: {self.device_us:.1f} us on the device, {self.host_us:.1f} us on the host, {len(self.rows)} tasks; "
+                 f"memory {self.peak_bytes / 2**30:.2f} of {self.chip.hbm_bytes / 2**30:.0f} GiB"]
         lines.append(f"{'task':24}{'us':>10}  {'bound':12}{'dtype':10}shapes")
         for row in self.rows:
             shapes = " ".join("x".join(map(str, s)) or "()" for s in row.shapes)
@@ -100,11 +102,12 @@ def _row(task: stream.Task, chip: Chip) -> KernelRow:
     return KernelRow(task.name, task.kind, shapes, task.tensors[0][1] if task.tensors else "", task.duration_us, cycles, bound)
 
 
-def estimate(fn: Callable[..., Any], *inputs: Any, chip: str | Path | Chip | None = None) -> Estimate:
-    """Runs `fn` on meta tensors of the inputs' shapes and says what it would take: `.device_us`, `.host_us`, `.rows`.
+def estimate(fn: Callable[..., Any], *inputs: Any, chip: str | Path | Chip | None = None, limit_memory: bool = False) -> Estimate:
+    """Runs `fn` on meta tensors of the inputs' shapes and says what it would take: `.device_us`, `.host_us`, `.peak_bytes`, `.rows`.
 
     Inputs may be of any size: nothing is computed and no device memory is used. Tensors that fn brings itself (parameters) must be on
-    meta, too. chip: a name or a chip file (default: the device's).
+    meta, too. chip: a name or a chip file (default: the device's). `limit_memory`: OutOfMemoryError, at the line that asks for it, when all
+    tensors on meta together would need more than the chip's HBM.
 
     >>> import ascendlite as al
     >>> x = al.empty(4096, 4096, dtype=al.float16, device="meta")
@@ -113,10 +116,14 @@ def estimate(fn: Callable[..., Any], *inputs: Any, chip: str | Path | Chip | Non
     (['add'], True)
     """
     wanted = load(chip) if chip is not None else state.chip
-    given = _on_meta(inputs)
     tasks: list[stream.Task] = []
     before = stream.host.now_us
-    with _dry(wanted, tasks):
-        fn(*given)
-        host_us = stream.host.now_us - before
-    return Estimate(wanted, tuple(_row(task, wanted) for task in tasks), host_us)
+    former, peak = _core.watch_meta(wanted.name, wanted.hbm_bytes if limit_memory else 0), 0
+    try:
+        given = _on_meta(inputs)
+        with _dry(wanted, tasks):
+            fn(*given)
+            host_us = stream.host.now_us - before
+    finally:
+        peak = _core.rewatch_meta(former)
+    return Estimate(wanted, tuple(_row(task, wanted) for task in tasks), host_us, peak)

@@ -91,3 +91,23 @@ def test_draws_and_filled_tensors_are_counted_and_take_no_numbers() -> None:
     before = al.get_rng_state()
     assert [row.name for row in al.npu.estimate(made).rows] == ["uniform", "normal", "copy", "fill", "linspace"]
     assert al.equal(al.get_rng_state(), before)
+
+
+def test_memory_is_told_and_limited_where_asked() -> None:
+    x = half(1 << 14, 1 << 14)  # 512 MiB
+    told = al.npu.estimate(lambda a: a * 2 + 1, x, chip="910b2")
+    assert 3 * x.nbytes <= told.peak_bytes < 3 * x.nbytes + (64 << 20)
+    assert al.npu.estimate(lambda a: (a * 2).sum(), x, chip="910b2").peak_bytes < 3 * x.nbytes
+    assert "of 64 GiB" in str(told)
+
+    def forward(a: Tensor) -> Tensor:
+        kept = [a]
+        for _ in range(200):
+            kept.append(kept[-1] + 1)
+        return kept[-1]
+
+    assert al.npu.estimate(forward, x, chip="910b2").peak_bytes > 64 << 30
+    with pytest.raises(al.OutOfMemoryError, match=r"910b2: out of memory: tried to allocate 536870912 bytes .* of 64.00 GiB"):
+        al.npu.estimate(forward, x, chip="910b2", limit_memory=True)
+    assert al.npu.estimate(al.add, x, x, chip="910b2", limit_memory=True).rows
+    half(1 << 20, 1 << 20)  # no limit outside
