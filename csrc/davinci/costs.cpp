@@ -125,9 +125,20 @@ double Costs::conflict_slope(const Instr& i, double repeats) const {
   const int groups = static_cast<int>(m_.bank_groups);
   if (groups <= 0 || groups > 32 || i.nregions < 2 || i.nargs <= kSrc1Rep) return 0;
   const int64_t n = std::min<int64_t>(16, std::max<int64_t>(1, static_cast<int64_t>(repeats)));
-  double slope = 0;
-  for (int64_t r = 0; r < n; ++r) slope += beat_conflict(i, r);
-  return slope / static_cast<double>(n);
+  const int operands = std::min<int>(3, i.nregions);
+  Conflict now;
+  now.of[0] = operands, now.of[1] = n, now.of[2] = i.args[kMode], now.of[3] = i.args[kMode] == 1 ? i.args[kCount] : 0;
+  for (int k = 0; k < operands; ++k) now.of[4 + k] = i.regions[k].base, now.of[7 + k] = int64_t{i.regions[k].memory} << 8 | i.regions[k].dtype;
+  std::copy_n(i.args + kDstBlock, 6, now.of.begin() + 10);
+  uint64_t hash = 0;
+  for (const int64_t word : now.of) hash = (hash ^ static_cast<uint64_t>(word)) * 0x9E3779B97F4A7C15u, hash ^= hash >> 32;
+  if (conflicts_.empty()) conflicts_.resize(kConflicts);
+  Conflict& known = conflicts_[hash % kConflicts];
+  if (known.of == now.of) return known.slope;
+  for (int64_t r = 0; r < n; ++r) now.slope += beat_conflict(i, r);
+  now.slope /= static_cast<double>(n);
+  known = now;
+  return now.slope;
 }
 
 Cost Costs::vector(const Instr& i) const {

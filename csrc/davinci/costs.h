@@ -1,6 +1,7 @@
 // What each instruction costs when nothing holds it up, and which copies share the memories. All constants come from outside
 // (ascendlite/npu/costs.toml and the chip's file); the formulas are here.
 #pragma once
+#include <array>
 #include <map>
 #include <string>
 #include <vector>
@@ -80,8 +81,16 @@ class Costs {
   double conflict_slope(const Instr& i, double repeats) const;
   double beat_conflict(const Instr& i, int64_t repeat) const;
 
+  // The rounds of a loop place the same operands again and again: what they lose to conflicts is kept with all that it depends on.
+  struct Conflict {
+    std::array<int64_t, 16> of{};
+    double slope = 0;
+  };
+  static constexpr size_t kConflicts = 1 << 12;
+
   const Model& m_;
   std::vector<Entry> entries_;  // by opcode
+  mutable std::vector<Conflict> conflicts_;
 };
 
 int dtype_bytes(int dtype);
