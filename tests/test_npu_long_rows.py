@@ -3,6 +3,7 @@
 import pytest
 
 import ascendlite as al
+from ascendlite.npu.kernels import longrows
 
 F = al.nn.functional
 ROWS = ((3, 20000, "float32"), (2, 50257, "float16"), (5, 8200, "bfloat16"), (3, 8192, "float32"), (2, 7168, "float16"), (2, 9216, "float16"), (5, 2000, "float32"), (4, 1999, "bfloat16"))
@@ -82,3 +83,22 @@ def test_sums_over_rows_of_many_columns_run_on_the_cores(rows, dtype):
         got = x.npu().sum(0)
     assert not [t.name for t in p.tasks if t.kind == "AI_CPU"]
     assert (got.float().cpu() - x.float().sum(0)).abs().max().item() <= {"float32": 1e-5, "float16": 1e-2}[dtype]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(7, 20000), (2, 20000), (7, 300)])
+def test_losses_of_more_elements_than_a_position_names_are_picked_by_runs_of_rows(rows, columns, monkeypatch):
+    target = al.arange(rows) * 37 % columns
+    (want, dwant), _ = both(F.cross_entropy, (rows, columns), "float32", target)
+    monkeypatch.setattr(longrows, "MOST", 3 * columns)  # as if positions ended there
+    with al.npu.profiler.profile() as p:
+        _, (got, dgot) = both(F.cross_entropy, (rows, columns), "float32", target)
+    assert not [t.name for t in p.tasks if t.kind == "AI_CPU"]
+    for g, w in ((got, want), (dgot, dwant)):
+        assert (g - w).abs().max().item() <= 2e-5 * w.abs().max().item()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1 << 21, 2048), (1 << 15, 131072), (2, 1 << 30)])
+def test_losses_of_billions_of_logits_run_on_the_cores(rows, columns):
+    x, target = al.empty(rows, columns, dtype=al.float16, device="meta").requires_grad_(), al.empty(rows, dtype=al.int64, device="meta")
+    told = al.npu.estimate(lambda x, t: al.autograd.grad(F.cross_entropy(x, t), x), x, target, chip="910b2")
+    assert not [row.name for row in told.rows if row.kind == "AI_CPU"]

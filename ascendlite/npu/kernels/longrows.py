@@ -6,12 +6,14 @@ them in its memory.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from ascendlite.core import Tensor, _core, no_grad
 from ascendlite.npu.kernels import streams
 from ascendlite.npu.kernels.elementwise import blocks_for
 from ascendlite.npu.runtime.launch import launch
+from ascendlite.ops.movement import cat
 
 Tensors = tuple[Any, ...]
 _FLOAT32, _INT32 = _core.DTYPE_NAMES["float32"], _core.DTYPE_NAMES["int32"]
@@ -124,6 +126,22 @@ def _places(target: Tensor, classes: int) -> Tensor:
     return starts + target.to(_INT32).clamp(0, classes - 1)
 
 
+def _parts(rows: int, columns: int) -> Iterator[tuple[int, int]]:
+    """(first, count) of runs of rows whose elements int32 positions can name."""
+    step = max(1, MOST // columns)
+    return ((first, min(step, rows - first)) for first in range(0, rows, step))
+
+
+def _picked(x: Tensor, target: Tensor) -> Tensor:
+    """The logit of each row's class."""
+    rows, columns = x.shape
+    found = [
+        x.narrow(0, first, count).reshape(-1, 1).index_select(0, _places(target.narrow(0, first, count), columns)).reshape(-1)
+        for first, count in _parts(rows, columns)
+    ]
+    return found[0] if len(found) == 1 else cat(found)
+
+
 def row_losses(each: Tensor, lse: Tensor, x: Tensor, target: Tensor) -> None:
     """log sum exp of each row, and that less the logit of the row's class."""
     size = streamed(x, x.shape[-1]) if lse.is_contiguous() else None
@@ -135,8 +153,7 @@ def row_losses(each: Tensor, lse: Tensor, x: Tensor, target: Tensor) -> None:
         else:
             peak = v.amax(-1, keepdim=True)
             logs = (v - peak).exp().sum(-1).log() + peak.reshape(-1)
-        picked = v.reshape(-1, 1).index_select(0, _places(target, x.shape[1])).reshape(-1)
-        _deliver((None if size else lse, each), (logs, logs - picked.to(_FLOAT32)))
+        _deliver((None if size else lse, each), (logs, logs - _picked(v, target).to(_FLOAT32)))
 
 
 def row_gradients(dx: Tensor, x: Tensor, target: Tensor, lse: Tensor, factor: Tensor) -> None:
@@ -150,5 +167,7 @@ def row_gradients(dx: Tensor, x: Tensor, target: Tensor, lse: Tensor, factor: Te
     with no_grad():
         each = factor.reshape(-1, 1)
         p = (x.detach().to(_FLOAT32) - lse.detach().reshape(-1, 1)).exp() * each
-        p.reshape(-1, 1).index_add_(0, _places(target, x.shape[1]), -each)
+        for first, count in _parts(*x.shape):
+            places = _places(target.narrow(0, first, count), x.shape[1])
+            p.narrow(0, first, count).reshape(-1, 1).index_add_(0, places, -each.narrow(0, first, count))
         _deliver((dx,), (p,))

@@ -150,7 +150,7 @@ def row_marks(target: Any, factor: Any, dx: Any, r: Rows) -> None:
 
 def _plain(x: Tensor, target: Tensor, weight: Tensor | None, smoothing: float) -> bool:
     known = weight is None and smoothing == 0.0 and x.ndim == 2 and x.dtype.name in FLOATS and target.dtype.name == "int64"
-    return known and 0 < x.numel() <= longrows.MOST
+    return known and x.numel() > 0 and x.shape[1] <= longrows.MOST
 
 
 def _layout(x: Tensor, target: Tensor, work: int) -> Rows | None:
