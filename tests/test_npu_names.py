@@ -113,7 +113,7 @@ def test_former_names_and_names_of_all_dies() -> None:
         assert al.npu.current_device() == 1
     x.record_stream(al.npu.current_stream(1))
     assert al.npu.memory_cached(1) == al.npu.memory_reserved(1) > 0
-    assert al.npu.memory_stats_as_nested_dict(1)["allocated_bytes"]["current"] == al.npu.memory_allocated(1)
+    assert al.npu.memory_stats_as_nested_dict(1)["allocated_bytes"]["all"]["current"] == al.npu.memory_allocated(1)
     states = al.npu.get_rng_state_all()
     drawn = al.rand(3, device="npu").tolist()
     al.npu.set_rng_state_all(states)
@@ -127,3 +127,35 @@ def test_a_name_that_is_not_here_says_what_to_use() -> None:
     for name, text in (("FloatTensor", "al.tensor"), ("make_graphed_callables", "al.compile"), ("hccl_allreduce", "one process")):
         with pytest.raises(AttributeError, match=f"'ascendlite.npu' has no attribute '{name}': .*{text}"):
             getattr(al.npu, name)
+
+
+def test_a_table_of_kernels_parts_what_is_read_from_what_is_written() -> None:
+    with profiler.profile() as trace:
+        al.ones(64, 32, device="npu") @ al.ones(32, 16, device="npu")
+        al.randperm(7, device="npu")
+    product, drawn = trace.op_summary()[-2:]
+    assert (product["Input Shapes"], product["Output Shapes"], product["Output Formats"]) == ("64,32;32,16", "64,16", "ND")
+    assert (drawn["Task Type"], drawn["Input Shapes"], drawn["Output Shapes"], drawn["Output Data Types"]) == ("AI_CPU", "", "7", "INT64")
+
+
+def test_a_kernel_of_vector_cores_takes_no_time_of_the_cube_cores() -> None:
+    with profiler.profile() as trace:
+        x = al.ones(64, 64, device="npu")
+        (x @ x).exp()
+    rows = {row["Op Name"]: row for row in trace.op_summary()}
+    assert float(rows["matmul"]["aicore_time(us)"]) > 0 == float(rows["matmul"]["aiv_time(us)"])
+    assert float(rows["exp"]["aiv_time(us)"]) > 0 == float(rows["exp"]["aicore_time(us)"])
+    assert rows["exp"]["aiv_total_cycles"] > 0 == rows["exp"]["aic_total_cycles"]
+
+
+def test_what_a_program_asks_of_devices_and_streams() -> None:
+    seen, side = al.npu.get_device_properties(), al.npu.Stream(priority=-1)
+    assert (seen.total_memory, seen.L2_cache_size, seen.cube_core_num, seen.vector_core_num) == (64 << 30, 192 << 20, 24, 48)
+    assert side.device == al.device("npu:0") and side.priority == -1 and side.npu_stream != al.npu.default_stream().npu_stream
+    assert al.npu.memory_stats()["allocated_bytes.all.current"] == al.npu.memory_allocated()
+    assert al.npu.memory.memory_reserved() == al.npu.memory_reserved() and al.npu.streams.Stream is al.npu.Stream
+    assert al.npu.is_support_inf_nan()
+    with pytest.raises(al.npu.OutOfMemoryError, match="Tried to allocate 131072.00 MiB on npu:0"):
+        al.empty(1 << 36, dtype=al.float16, device="npu")
+    with pytest.raises(AttributeError, match="use restart_device"):
+        al.npu.stop_device  # noqa: B018

@@ -24,7 +24,7 @@ _HOMES = {
     ),
     "runtime.device": (
         "chip", "set_chip", "is_available", "device_count", "current_device", "set_device", "device", "get_device_name", "get_device_properties",
-        "get_npu_overflow_flag", "clear_npu_overflow_flag", "utilization", "smi", "init", "is_initialized", "is_bf16_supported", "can_device_access_peer",
+        "get_npu_overflow_flag", "is_support_inf_nan", "clear_npu_overflow_flag", "utilization", "smi", "init", "is_initialized", "is_bf16_supported", "can_device_access_peer",
     ),
     "runtime.stream": ("Stream", "Event", "StreamContext", "stream", "set_stream", "current_stream", "default_stream", "synchronize", "StreamOrderError"),
     "runtime.memory": (
@@ -44,6 +44,7 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("calibration", "clock", "chips", "lang", "ascendc", "runtime", "kernels", "backend", "profiler")
+_PARTS = {"memory": "runtime.memory", "random": "runtime.random", "streams": "runtime.stream", "graphs": "runtime.graph"}  # torch.npu's modules
 
 _ABOVE = {"amp": "ascendlite.amp.npu"}  # stands on more than the device, and is found under its name
 
@@ -55,10 +56,14 @@ def __getattr__(name: str) -> Any:
         return value
     if name in _MODULES:
         return importlib.import_module(f"ascendlite.npu.{name}")
+    if name in _PARTS:
+        return importlib.import_module(f"ascendlite.npu.{_PARTS[name]}")
+    if name == "OutOfMemoryError":
+        return importlib.import_module("ascendlite.errors").OutOfMemoryError
     if name in _ABOVE:
         return importlib.import_module(_ABOVE[name])
     raise absent("npu", name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF, *_MODULES, *_ABOVE})
+    return sorted({*globals(), *_HOME_OF, *_MODULES, *_PARTS, *_ABOVE, "OutOfMemoryError"})

@@ -42,10 +42,11 @@ def task_us(work: float) -> float:
     return start + work / (c["cores"] * c["work"])
 
 
-def _submit(name: str, work: float, tensors: tuple[Any, ...]) -> None:
+def _submit(name: str, work: float, tensors: tuple[Any, ...], written: int = 1) -> None:
     index = next((t.device.index or 0 for t in tensors if isinstance(t, Tensor) and t.is_npu), 0)
     queue = stream.current_stream(index)
-    queue.submit(stream.Task(name, "AI_CPU", task_us(work), queue.stream_id, index, tensors=shapes(tensors) if stream.host.listeners else ()))
+    seen, outputs = (shapes(tensors), len(shapes(tensors[:written]))) if stream.host.listeners else ((), 0)
+    queue.submit(stream.Task(name, "AI_CPU", task_us(work), queue.stream_id, index, tensors=seen, written=outputs))
 
 
 def _work(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...], outputs: tuple[Any, ...]) -> float:
@@ -66,7 +67,7 @@ def _narrowed(tensors: tuple[Any, ...]) -> tuple[Any, ...]:
 def launch(op: Op, outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...], attrs: tuple[Any, ...], dry: bool) -> None:
     """Run an op's native kernel on the card's memory."""
     tensors = (*outputs, *inputs)
-    _submit(op.name, _work(op, inputs, attrs, outputs) + _bytes(tensors), tensors)
+    _submit(op.name, _work(op, inputs, attrs, outputs) + _bytes(tensors), tensors, len(outputs))
     if dry:
         return
     seen = tuple(wide.on_host(t) for t in outputs)

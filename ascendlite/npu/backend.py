@@ -60,7 +60,7 @@ class Backend:
         if stream.several(state.current):
             stream.check_order(stream.current_stream(), op.name, inputs, outputs)
         kernel = KERNELS.get(op.name)
-        state.operands = (*outputs, *inputs)
+        state.operands, state.written = (*outputs, *inputs), len(outputs)
         try:
             taken = kernel is not None and kernel(outputs, inputs, attrs) is not NotImplemented
         finally:
@@ -73,7 +73,7 @@ class Backend:
         if stream.several(state.current):
             stream.check_order(stream.current_stream(), op.name, args, (output,))
         kernel = POINTWISE.get(op.name)
-        state.operands = (output, *args)
+        state.operands, state.written = (output, *args), 1
         try:
             taken = kernel is not None and kernel(output, args, compute) is not NotImplemented
         finally:

@@ -213,7 +213,7 @@ class profile:
             events.append({"ph": "M", "name": "process_name", "pid": device, "args": {"name": f"Ascend Hardware npu:{device}"}})
             events.append({"ph": "M", "name": "thread_name", "pid": device, "tid": number, "args": {"name": f"Stream {number}"}})
         for t in self.tasks:
-            args = {"Task Type": t.kind, "Input Shapes": _shapes(t), **({} if t.timing is None else dict(t.timing.pipes_us))}
+            args = {"Task Type": t.kind, "Input Shapes": _shapes(_read(t)), **({} if t.timing is None else dict(t.timing.pipes_us))}
             events.append({"ph": "X", "name": t.name, "pid": t.device, "tid": t.stream, "ts": t.start_us, "dur": t.duration_us, "args": args})
         return events
 
@@ -222,12 +222,17 @@ class profile:
         rows: list[dict[str, Any]] = []
         for t in self._kernels():
             timing = t.timing or Timing(t.duration_us)
+            vector = t.kind == "AI_VECTOR_CORE"
+            aic_us, aiv_us = (0.0 if vector or t.kind == "AI_CPU" else timing.core_us), (timing.core_us if vector or t.kind == "MIX_AIC" else 0.0)
             row: dict[str, Any] = {
                 "Device_id": t.device, "Model ID": 4294967295, "Task ID": len(rows), "Stream ID": t.stream, "Op Name": t.name, "OP Type": t.name, "Task Type": t.kind,
                 "Task Start Time(us)": f"{t.start_us:.3f}", "Task Duration(us)": f"{t.duration_us:.3f}", "Task Wait Time(us)": f"{max(0.0, t.start_us - t.dispatched_us):.3f}",
                 "Block Num": timing.blocks, "Mix Block Num": 2 * timing.blocks if t.kind == "MIX_AIC" else 0,
-                "Input Shapes": _shapes(t), "Input Data Types": _dtypes(t), "Input Formats": "ND", "aicore_time(us)": f"{timing.core_us:.3f}",
-                "aic_total_cycles": round(timing.core_us * state.chip.clock_hz / 1e6),
+                "Input Shapes": _shapes(_read(t)), "Input Data Types": _dtypes(_read(t)), "Input Formats": _formats(_read(t)),
+                "Output Shapes": _shapes(_written(t)), "Output Data Types": _dtypes(_written(t)), "Output Formats": _formats(_written(t)),
+                "aicore_time(us)": f"{aic_us:.3f}",
+                "aic_total_cycles": round(aic_us * state.chip.clock_hz / 1e6), "aiv_time(us)": f"{aiv_us:.3f}",
+                "aiv_total_cycles": round(aiv_us * state.chip.clock_hz / 1e6),
             }
             for pipe, column in {**{f"aic.{k}": v for k, v in _AIC.items()}, **{f"aiv.{k}": v for k, v in _AIV.items()}}.items():
                 busy = timing.pipes_us.get(pipe, 0.0)
@@ -243,7 +248,8 @@ class profile:
             {
                 "Step Id": step.number, "Name": t.name, "Type": t.name, "Accelerator Core": t.kind, "Start Time(us)": f"{t.start_us:.3f}",
                 "Duration(us)": f"{t.duration_us:.3f}", "Wait Time(us)": f"{max(0.0, t.start_us - t.dispatched_us):.3f}",
-                "Block Num": t.timing.blocks if t.timing else 0, "Input Shapes": _shapes(t), "Input Data Types": _dtypes(t),
+                "Block Num": t.timing.blocks if t.timing else 0, "Input Shapes": _shapes(_read(t)), "Input Data Types": _dtypes(_read(t)),
+                "Output Shapes": _shapes(_written(t)), "Output Data Types": _dtypes(_written(t)),
             }
             for step in self.steps for t in step.tasks if t.kind in _KERNELS
         ]
@@ -291,12 +297,27 @@ def tensorboard_trace_handler(dir_name: str | Path, worker_name: str | None = No
     return handle
 
 
-def _shapes(task: Task) -> str:
-    return ";".join(",".join(map(str, shape)) for shape, _ in task.tensors)
+Operands = tuple[tuple[tuple[int, ...], str], ...]  # shapes and dtypes
 
 
-def _dtypes(task: Task) -> str:
-    return ";".join(dtype.upper() for _, dtype in task.tensors)
+def _read(task: Task) -> Operands:
+    return task.tensors[task.written :]
+
+
+def _written(task: Task) -> Operands:
+    return task.tensors[: task.written]
+
+
+def _shapes(operands: Operands) -> str:
+    return ";".join(",".join(map(str, shape)) for shape, _ in operands)
+
+
+def _dtypes(operands: Operands) -> str:
+    return ";".join(dtype.upper() for _, dtype in operands)
+
+
+def _formats(operands: Operands) -> str:
+    return ";".join("ND" for _ in operands)
 
 
 def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -36,9 +36,9 @@ void configure(int die, int64_t capacity, int wide) {
 py::dict stats(int die) {
   HeapStats s = checked(die).stats();
   py::dict d;
-  d["allocated_bytes.current"] = s.allocated, d["allocated_bytes.peak"] = s.peak_allocated;
-  d["reserved_bytes.current"] = s.reserved, d["reserved_bytes.peak"] = s.peak_reserved;
-  d["active.current"] = s.blocks, d["allocation.allocated"] = s.allocations, d["num_ooms"] = s.failures;
+  d["allocated_bytes.all.current"] = s.allocated, d["allocated_bytes.all.peak"] = s.peak_allocated;
+  d["reserved_bytes.all.current"] = s.reserved, d["reserved_bytes.all.peak"] = s.peak_reserved;
+  d["active.all.current"] = s.blocks, d["allocation.all.allocated"] = s.allocations, d["num_ooms"] = s.failures;
   return d;
 }
 

@@ -111,6 +111,26 @@ class Chip:
     figures: Mapping[str, Figure] = field(repr=False)  # everything above as stated, with units, sources and conflicts
     sources: Mapping[str, str] = field(repr=False)
 
+    @property
+    def total_memory(self) -> int:
+        """Bytes of HBM, by the name that `torch.npu.get_device_properties` gives them; so the next three."""
+        return self.hbm_bytes
+
+    @property
+    def L2_cache_size(self) -> int:  # the vendor's spelling
+        """Bytes."""
+        return self.l2_bytes
+
+    @property
+    def cube_core_num(self) -> int:
+        """Cube cores."""
+        return self.aic
+
+    @property
+    def vector_core_num(self) -> int:
+        """Vector cores."""
+        return self.aiv
+
     def cube_flops_per_s(self, dtype: str = "float16") -> float:
         """Peak of all cube cores, 2 operations a multiply-add."""
         if dtype not in self.cube:

@@ -24,6 +24,7 @@ class _State:
     saturate: bool = os.environ.get("INF_NAN_MODE_ENABLE", "1") == "0"  # CANN's name: float16 overflows to its largest number and raises the flag
     blocking: bool = os.environ.get("ASCEND_LAUNCH_BLOCKING", "1") != "0"  # errors are raised at the call that makes them
     operands: tuple[Any, ...] = ()  # of the op that runs now: what a profiler shows of its kernels
+    written: int = 0  # how many of them, the first ones, it writes
 
 
 state = _State()
@@ -143,8 +144,13 @@ def get_device_properties(device: Any = None) -> Chip:
     return state.chip
 
 
+def is_support_inf_nan() -> bool:
+    """Whether an overflow gives inf (the default). With INF_NAN_MODE_ENABLE=0 it gives the largest number and raises the flag."""
+    return not state.saturate
+
+
 def get_npu_overflow_flag() -> bool:
-    """Whether a float operation on the device overflowed since the flag was cleared."""
+    """Whether a float operation on the device overflowed since the flag was cleared; where it gives inf, look for inf instead."""
     _settle()
     return state.overflow
 

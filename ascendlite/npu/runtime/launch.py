@@ -99,10 +99,15 @@ def _run(traced: Traced, pointers: list[int], mode: int) -> None:
 
 
 def _submit(traced: Traced, operands: Iterable[Any], queue: stream.Stream, name: str | None = None) -> None:
+    shapes: Any = ()
+    written = 0
+    if stream.host.listeners:
+        shapes = stream.shapes(operands)
+        written = len(stream.shapes(state.operands[: state.written]))
     queue.submit(
         stream.Task(
             name or traced.name, TASK_KINDS[traced.kind], partial(timing, traced), queue.stream_id, queue.device_index,
-            tensors=stream.shapes(operands) if stream.host.listeners else (), program=traced,
+            tensors=shapes, program=traced, written=written,
         )
     )
 

@@ -20,22 +20,22 @@ def memory_stats(device: Any = None) -> dict[str, int]:
 
 def memory_allocated(device: Any = None) -> int:
     """Bytes that live tensors occupy."""
-    return memory_stats(device)["allocated_bytes.current"]
+    return memory_stats(device)["allocated_bytes.all.current"]
 
 
 def max_memory_allocated(device: Any = None) -> int:
     """The most bytes that live tensors occupied since the start or the last reset."""
-    return memory_stats(device)["allocated_bytes.peak"]
+    return memory_stats(device)["allocated_bytes.all.peak"]
 
 
 def memory_reserved(device: Any = None) -> int:
     """Bytes that the allocator took from the die, its free blocks included."""
-    return memory_stats(device)["reserved_bytes.current"]
+    return memory_stats(device)["reserved_bytes.all.current"]
 
 
 def max_memory_reserved(device: Any = None) -> int:
     """The most bytes that the allocator held since the start or the last reset."""
-    return memory_stats(device)["reserved_bytes.peak"]
+    return memory_stats(device)["reserved_bytes.all.peak"]
 
 
 memory_cached, max_memory_cached = memory_reserved, max_memory_reserved  # their former names
@@ -44,7 +44,7 @@ memory_cached, max_memory_cached = memory_reserved, max_memory_reserved  # their
 def memory_stats_as_nested_dict(device: Any = None) -> dict[str, Any]:
     """`memory_stats` with a dict for each part of a key between dots.
 
-    >>> al.npu.memory_stats_as_nested_dict()["allocated_bytes"]["current"] == al.npu.memory_allocated()
+    >>> al.npu.memory_stats_as_nested_dict()["allocated_bytes"]["all"]["current"] == al.npu.memory_allocated()
     True
     """
     nested: dict[str, Any] = {}
@@ -108,13 +108,13 @@ def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
     free, total = mem_get_info(index)
     rows = [
         ("total", total, total),
-        ("reserved", stats["reserved_bytes.current"], stats["reserved_bytes.peak"]),
-        ("allocated", stats["allocated_bytes.current"], stats["allocated_bytes.peak"]),
+        ("reserved", stats["reserved_bytes.all.current"], stats["reserved_bytes.all.peak"]),
+        ("allocated", stats["allocated_bytes.all.current"], stats["allocated_bytes.all.peak"]),
         ("free for others", free, total),
     ]
     lines = [f"npu:{index} ({state.chip.name})  {'MiB now':>14} {'MiB at most':>14}"]
     lines += [f"  {name:<18}{now / 2**20:>14.1f} {most / 2**20:>14.1f}" for name, now, most in rows]
-    lines.append(f"  {stats['active.current']} blocks in use, {stats['allocation.allocated']} handed out, {stats['num_ooms']} refused")
+    lines.append(f"  {stats['active.all.current']} blocks in use, {stats['allocation.all.allocated']} handed out, {stats['num_ooms']} refused")
     if not abbreviated:
         lines += [f"  {line}" for line in largest(index)]
     return "\n".join(lines)
@@ -136,8 +136,8 @@ def raise_out_of_memory(index: int, nbytes: int) -> None:
     total = state.chip.hbm_bytes
     raise OutOfMemoryError(
         f"NPU out of memory. Tried to allocate {nbytes / 2**20:.2f} MiB on npu:{index} ({state.chip.name}, {total / 2**30:.0f} GiB): "
-        f"{stats['allocated_bytes.current'] / 2**20:.2f} MiB are held by tensors, {stats['reserved_bytes.current'] / 2**20:.2f} MiB are reserved, "
-        f"{(total - stats['reserved_bytes.current']) / 2**20:.2f} MiB are free. Held by:\n"
+        f"{stats['allocated_bytes.all.current'] / 2**20:.2f} MiB are held by tensors, {stats['reserved_bytes.all.current'] / 2**20:.2f} MiB are reserved, "
+        f"{(total - stats['reserved_bytes.all.current']) / 2**20:.2f} MiB are free. Held by:\n"
         + "\n".join(largest(index))
         + "\nUse smaller batches, checkpointing, a smaller dtype, or delete tensors."
     )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ascendlite.core import Tensor
+from ascendlite.core import Tensor, _core
 from ascendlite.errors import ArgumentError, DeviceError
 from ascendlite.npu import wide
 
@@ -51,6 +51,7 @@ class Task:
     timing: Timing | None = None
     tensors: tuple[tuple[tuple[int, ...], str], ...] = ()  # shapes and dtypes, for a profiler
     program: Any = None  # of a kernel: what was timed
+    written: int = 0  # how many of `tensors`, the first ones, are outputs; of a kernel launched by itself, not known: 0
 
 
 @dataclass(slots=True)
@@ -117,6 +118,16 @@ class Stream:
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # at exit the module may be gone
             self.settle()
+
+    @property
+    def device(self) -> Any:
+        """The die whose work it queues."""
+        return _core.Device(f"npu:{self.device_index}")
+
+    @property
+    def npu_stream(self) -> int:
+        """A number that no other stream of the process has; the runtime's handle on a card."""
+        return self.serial
 
     def __repr__(self) -> str:
         return f"<ascendlite.npu.Stream device=npu:{self.device_index} stream_id={self.stream_id}>"
