@@ -152,7 +152,9 @@ def test_asarray_shares_copies_or_refuses() -> None:
     al.asarray(array, copy=True)[0] = 7.0
     al.asarray(array, copy=False)[1] = 2.0
     assert array.tolist() == [0.0, 2.0]
-    assert al.asarray([1.0], requires_grad=True).requires_grad and not al.asarray(al.ones(1, requires_grad=True)).requires_grad
+    x = al.ones(1, requires_grad=True)
+    assert al.asarray([1.0], requires_grad=True).requires_grad and al.asarray(x) is x
+    assert al.asarray(x, copy=True).grad_fn is not None and not al.asarray(x, requires_grad=False).requires_grad
     for source, options in (([1.0], {}), (array, {"dtype": al.float64})):
         with pytest.raises(ValueError, match="copy=False"):
             al.asarray(source, copy=False, **options)
