@@ -11,6 +11,7 @@ import pytest
 import ascendlite as al
 from ascendlite import nn
 from ascendlite.profiler import ProfilerActivity, profile, record_function, schedule, tensorboard_trace_handler
+from ascendlite.profiler.record import _RECORDING
 
 
 def row(p, key):
@@ -146,6 +147,9 @@ def test_wrong_use_is_refused():
     with pytest.raises(ValueError, match="started already"):
         p.start()
     p.stop()
+    with pytest.raises(ValueError, match="not recording"):
+        p.step()
+    assert not _RECORDING
 
 
 def test_kernels_of_the_npu_stand_beside_their_ops():

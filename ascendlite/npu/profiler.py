@@ -19,7 +19,7 @@ from ascendlite.npu.runtime import stream
 from ascendlite.npu.runtime.device import state
 from ascendlite.npu.runtime.stream import Task, Timing
 from ascendlite.npu.timeline import timed
-from ascendlite.profiler.schedule import ProfilerAction, ProfilerActivity, file_stem, schedule
+from ascendlite.profiler.schedule import Cycles, ProfilerAction, ProfilerActivity, file_stem, schedule
 
 __all__ = ["Operator", "ProfilerAction", "ProfilerActivity", "Step", "profile", "schedule", "tensorboard_trace_handler"]
 
@@ -50,7 +50,7 @@ class Operator:
     bound: str
 
 
-class profile:
+class profile(Cycles):
     """Profile what runs inside, or between `start()` and `stop()`; `step()` tells where a training step ends.
 
     `folder`: the files are written there at the end. `schedule` (of the step's number) chooses the steps that are recorded;
@@ -78,48 +78,21 @@ class profile:
             raise ArgumentError(f"profile: {', '.join(wanted)} is not recorded on this device; leave it out (kernels, their shapes and their pipes are)")
         if activities is not None and ProfilerActivity.NPU not in (listed := list(activities)):
             raise ArgumentError(f"profile: activities {listed} leave out the device; add ProfilerActivity.NPU")
+        super().__init__(schedule)
         self.folder = None if folder is None else Path(folder)
         self.tasks: list[Task] = []
         self.steps: list[Step] = []
-        self.step_num = 0
         self._on_trace_ready = on_trace_ready
-        self._schedule = schedule or (lambda step: ProfilerAction.RECORD)
-        self._action = ProfilerAction.NONE
-
-    def start(self) -> None:
-        """Begin to record."""
-        if self._action is not ProfilerAction.NONE:
-            raise ArgumentError("profile: it was started already; stop() it first")
-        self.tasks, self.steps, self.step_num = [], [], 0
-        self._settle()
-        self._turn(self._schedule(0))
-
-    def step(self) -> None:
-        """Say that a training step ends here."""
-        self._settle()
-        self._close_step()
-        if self._action is ProfilerAction.RECORD_AND_SAVE:
-            self._save()
-        self.step_num += 1
-        self._turn(self._schedule(self.step_num))
 
     def stop(self) -> None:
         """End the recording; writes the files and calls `on_trace_ready` if something was recorded since it was last called."""
-        self._settle()
-        self._close_step()
-        unsaved = self._action.records
-        self._turn(ProfilerAction.NONE)
-        if unsaved:
-            self._save()
+        super().stop()
         if self.folder is not None:
             self.export(self.folder)
 
-    def __enter__(self) -> profile:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
+    def _clear(self) -> None:
+        self._settle()
+        self.tasks, self.steps = [], []
 
     def _turn(self, action: ProfilerAction) -> None:
         if action.records != self._action.records:
@@ -143,7 +116,8 @@ class profile:
         for index in range(state.chip.dies):
             stream.synchronize(index)
 
-    def _close_step(self) -> None:
+    def _close_step(self, last: bool = False) -> None:
+        self._settle()
         if self._action.records:
             self.steps[-1].end_us = stream.host.now_us
 

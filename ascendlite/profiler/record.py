@@ -18,7 +18,7 @@ from ascendlite.core import Op, Tensor, add_listener
 from ascendlite.errors import ArgumentError
 from ascendlite.meta import op_flops
 from ascendlite.profiler.averages import EventList, FunctionEventAvg, Shapes, average
-from ascendlite.profiler.schedule import ProfilerAction, ProfilerActivity, file_stem
+from ascendlite.profiler.schedule import Cycles, ProfilerAction, ProfilerActivity, file_stem
 
 if TYPE_CHECKING:
     from ascendlite.npu.profiler import profile as npu_profile
@@ -39,7 +39,7 @@ class Event(NamedTuple):
     flops: int = 0
 
 
-class profile:
+class profile(Cycles):
     """Profile what runs inside, or between `start()` and `stop()`; `step()` tells where a training step ends.
 
     An op's time is that of the whole call, from its entry to its end; it is the device's own only where the device is the CPU. NPU kernels are
@@ -72,52 +72,17 @@ class profile:
         self.activities = None if activities is None else set(activities)
         if self.activities is not None and not (self.activities and all(isinstance(a, ProfilerActivity) for a in self.activities)):
             raise ArgumentError(f"profile: activities {self.activities or 'are empty'}: use ProfilerActivity.CPU, ProfilerActivity.NPU or both")
+        super().__init__(schedule)
         self.events: list[Event] = []
-        self.dropped = self.step_num = 0
+        self.dropped = 0
         self.npu: npu_profile | None = None
         self._done = False
         self._shapes, self._flops, self._most = record_shapes, with_flops, max_events
         self._on_trace_ready = on_trace_ready
-        self._schedule = schedule or (lambda step: ProfilerAction.RECORD)
-        self._action = ProfilerAction.NONE
         self._step_began = 0
         self._remove: Callable[[], None] | None = None
 
     # -- when
-
-    def start(self) -> None:
-        """Begin to record."""
-        if self._action is not ProfilerAction.NONE:
-            raise ArgumentError("profile: it was started already; stop() it first")
-        self._clear()
-        self.step_num = 0
-        self._turn(self._schedule(0))
-
-    def step(self) -> None:
-        """Say that a training step ends here."""
-        self._close_step()
-        if self._action is ProfilerAction.RECORD_AND_SAVE:
-            self._save()
-        self.step_num += 1
-        self._turn(self._schedule(self.step_num))
-
-    def stop(self) -> None:
-        """End the recording; calls `on_trace_ready` if something was recorded since it was last called."""
-        if self.step_num:
-            self._close_step()
-        unsaved = self._action.records
-        self._turn(ProfilerAction.NONE)
-        if self.dropped:
-            warnings.warn(self._note(), stacklevel=2)
-        if unsaved:
-            self._save()
-
-    def __enter__(self) -> profile:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
 
     def _clear(self) -> None:
         self.events, self.dropped, self.npu, self._done = [], 0, None, False
@@ -148,6 +113,8 @@ class profile:
             _RECORDING.remove(self)
         if self.npu is not None:
             self.npu.stop()
+        if self.dropped:
+            warnings.warn(self._note(), stacklevel=5)
 
     def _npu_wanted(self) -> bool:
         return "ascendlite.npu.runtime.stream" in sys.modules if self.activities is None else ProfilerActivity.NPU in self.activities
@@ -160,8 +127,8 @@ class profile:
         self._on_trace_ready(self)
         self._done = True  # what was recorded stays readable until the next cycle
 
-    def _close_step(self) -> None:
-        if self._remove is not None:
+    def _close_step(self, last: bool = False) -> None:
+        if self._remove is not None and (self.step_num or not last):  # a program that names no steps has none
             self._add(Event(f"ProfilerStep#{self.step_num}", self._step_began, perf_counter_ns(), threading.get_native_id(), True))
 
     # -- what is heard
