@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ascendlite.core import Tensor, _core, no_grad
 from ascendlite.npu import ascendc as ac
-from ascendlite.npu.kernels import kernel_for, longpicks, longrows, tables
+from ascendlite.npu.kernels import elements, kernel_for, longpicks, longrows, tables
 from ascendlite.npu.kernels.elementwise import UB_BUDGET, blocks_for
 from ascendlite.npu.kernels.rowwise import FLOATS, Rows, Work, f32, rows_of
 from ascendlite.npu.lang import dtypes
@@ -183,8 +183,9 @@ def _gather_long(y: Tensor, x: Tensor, index: Tensor, dim: int) -> Any:
     if n >= longpicks.EXACT:
         return NotImplemented
     if each * FEW <= n and x.numel() < longrows.MOST:
-        starts = _core.arange(0, x.numel(), n, dtype=index.dtype, device=x.device).reshape(*x.shape[:-1], 1)
-        found = x.reshape(-1, 1).index_select(0, (index + starts).reshape(-1)).reshape(index.shape)
+        if x.numel() > n:
+            index = index + _core.arange(0, x.numel(), n, dtype=index.dtype, device=x.device).reshape(*x.shape[:-1], 1)
+        found = x.reshape(-1, 1).index_select(0, index.reshape(-1)).reshape(index.shape)
     elif x.dtype.name in (*FLOATS, "int16"):
         found = _core.empty(tuple(index.shape), dtype=_FLOAT32, device=x.device)
         longpicks.gather(x.to(_FLOAT32), index, found)
@@ -244,29 +245,58 @@ def _scatter(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
     x, index, values = (t.detach() for t in inputs)
     dim, mode = attrs
     y = outputs[0].detach()
-    if mode not in (SET, SUM) or x.dtype.name not in FLOATS or values.dtype is not x.dtype or not index.numel() or index.dtype.name != "int64":
+    if mode not in (SET, SUM) or values.dtype is not x.dtype or not index.numel() or index.dtype.name != "int64":
         return NotImplemented
-    each = index.shape[dim]
-    if x.ndim == 1 and MOST_SCATTERED < each <= MOST_BY_ONE and tables.not_negative(index):
-        y.copy_(x)
-        return tables.put(y, values.narrow(0, 0, each), index, 1, x.shape[0], 1, "scatter", add=mode == SUM)
-    if each > MOST_SCATTERED or any(d != dim and x.shape[d] != index.shape[d] for d in range(x.ndim)):
-        return NotImplemented
-    if not tables.not_negative(index) or not tables.in_range(index, x.shape[dim]):
+    if not tables.not_negative(index) or not tables.in_range(index, x.shape[dim] if x.ndim else 1):
         return NotImplemented
     with no_grad():
-        for d in range(x.ndim):
-            if values.shape[d] != index.shape[d]:
-                values = values.narrow(d, 0, index.shape[d])
-        x, index, values = (t.transpose(dim, -1).contiguous() for t in (x, index, values))
-        r = rows_of(x.numel() // x.shape[-1], x.shape[-1], x.itemsize, 2, 4 + -(-30 * each // (4 * x.shape[-1])))
-        if r is None or r.pitch > 2040:
-            return NotImplemented
-        last = dim == y.ndim - 1 and y.is_contiguous()
-        found = y if last else _core.empty(tuple(x.shape), dtype=y.dtype, device=y.device)
-        launch(scatter_rows, x, index, values, found, r, each, mode == SUM, blocks=blocks_for(x.nbytes), name="scatter")
-        if not last:
-            y.copy_(found.transpose(dim, -1))
+        if x.ndim == 1 and x.dtype.name in FLOATS and MOST_SCATTERED < index.numel() <= MOST_BY_ONE:
+            y.copy_(x)
+            return tables.put(y, values.narrow(0, 0, index.numel()), index, 1, x.shape[0], 1, "scatter", add=mode == SUM)
+        if _scatter_rows(y, x, index, values, dim, mode == SUM) is not NotImplemented:
+            return None
+        return _scatter_elements(y, x, index, values, dim, mode == SUM)
+
+
+def _scatter_rows(y: Tensor, x: Tensor, index: Tensor, values: Tensor, dim: int, add: bool) -> Any:
+    """Few elements of each row, in float32."""
+    each = index.shape[dim] if x.ndim else 1
+    if x.dtype.name not in FLOATS or not x.ndim or each > MOST_SCATTERED or any(d != dim and x.shape[d] != index.shape[d] for d in range(x.ndim)):
+        return NotImplemented
+    x, index, values = (t.transpose(dim, -1).contiguous() for t in (x, index, _corner(values, index)))
+    r = rows_of(x.numel() // x.shape[-1], x.shape[-1], x.itemsize, 2, 4 + -(-30 * each // (4 * x.shape[-1])))
+    if r is None or r.pitch > 2040:
+        return NotImplemented
+    last = dim == y.ndim - 1 and y.is_contiguous()
+    found = y if last else _core.empty(tuple(x.shape), dtype=y.dtype, device=y.device)
+    launch(scatter_rows, x, index, values, found, r, each, add, blocks=blocks_for(x.nbytes), name="scatter")
+    if not last:
+        y.copy_(found.transpose(dim, -1))
+    return None
+
+
+def _corner(t: Tensor, like: Tensor) -> Tensor:
+    """The first elements of each dim, as many as `like` has."""
+    for d in range(t.ndim):
+        if t.shape[d] != like.shape[d]:
+            t = t.narrow(d, 0, like.shape[d])
+    return t
+
+
+def _scatter_elements(y: Tensor, x: Tensor, index: Tensor, values: Tensor, dim: int, add: bool) -> Any:
+    """Each element by a transfer of its own, where the cores share enough rows that this is faster than the AI CPU."""
+    if not x.ndim or not elements.takes(y, index.numel() // index.shape[dim], index.shape[dim], add):
+        return NotImplemented
+    y.copy_(x)
+    part = y
+    for d in range(y.ndim):
+        if d != dim and y.shape[d] != index.shape[d]:
+            part = part.narrow(d, 0, index.shape[d])
+    turned = part.transpose(dim, -1)
+    found = turned.contiguous()
+    elements.put(found, _corner(values, index).transpose(dim, -1), index.transpose(dim, -1), add=add, name="scatter")
+    if not turned.is_contiguous():
+        turned.copy_(found)
     return None
 
 

@@ -18,8 +18,8 @@ from ascendlite.npu.runtime.launch import launch
 
 ROOM: Final = 128 * 1024  # bytes of UB for rows
 IDS: Final = 256  # indices at a time: 2 KiB of int64
-_MOVED: Final = ("float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
-_ADDED: Final = ("float32", "float16", "bfloat16", "int32", "int16", "int8")  # by atomics
+MOVED: Final = ("float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
+ADDED: Final = ("float32", "float16", "bfloat16", "int32", "int16", "int8")  # by atomics
 
 
 class Ids:
@@ -171,9 +171,9 @@ def _parted(table: Tensor, cores: int, part: int) -> Tensor:
 
 def takes(table: Tensor, ids: Tensor, columns: int, add: bool = False) -> bool:
     """Whether rows of such a table can be moved, or added to."""
-    if add and table.dtype.name not in _ADDED:
+    if add and table.dtype.name not in ADDED:
         return False
-    return table.dtype.name in _MOVED and ids.dtype.name in ("int64", "int32") and ids.numel() > 0 and columns > 0 and _group(columns, table.itemsize) > 0
+    return table.dtype.name in MOVED and ids.dtype.name in ("int64", "int32") and ids.numel() > 0 and columns > 0 and _group(columns, table.itemsize) > 0
 
 
 def in_range(ids: Tensor, rows: int) -> bool:
