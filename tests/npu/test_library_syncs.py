@@ -127,7 +127,11 @@ def long_rows() -> None:
         x.std(1)
         x.argmax(1)
         x.requires_grad_()
-        al.nn.functional.cross_entropy(x, tensor(150, dtype=al.int64)).backward()
+        target = tensor(150, dtype=al.int64)
+        al.nn.functional.cross_entropy(x, target).backward()
+        for options in ({}, {"weight": weight}):
+            al.nn.functional.cross_entropy(x, target, label_smoothing=0.1, **options).backward()
+        al.nn.functional.nll_loss(x, target, weight).backward()
         al.autograd.grad(al.log_softmax(x, 1), x, al.zeros_like(x))
         al.autograd.grad(al.softmax(x, 1), x, al.zeros_like(x))
         weight.requires_grad_()
@@ -150,9 +154,12 @@ def reductions() -> None:
 
 def losses() -> None:
     x, target = tensor(3000, 900), tensor(3000, dtype=al.int64)
-    al.nn.functional.cross_entropy(x, target)
+    weight = tensor(900)
     x.requires_grad_()
-    al.nn.functional.nll_loss(x, target, tensor(900)).backward()
+    for options in ({}, {"label_smoothing": 0.1}, {"label_smoothing": 0.1, "weight": weight}):
+        al.nn.functional.cross_entropy(x, target, **options).backward()
+    al.nn.functional.cross_entropy(x, target, weight.half(), label_smoothing=0.1).backward()
+    al.nn.functional.nll_loss(x, target, weight).backward()
     al.nn.functional.nll_loss(tensor(3000, 900, dtype=al.float16).requires_grad_(), target, tensor(900, dtype=al.float16)).backward()
 
 
@@ -166,6 +173,10 @@ def tables() -> None:
     weight.gather(1, places)
     weight.scatter(1, places, tensor(9000, 6))
     weight.scatter_add(1, places, tensor(9000, 6))
+    numbers = tensor(16000, 90, dtype=al.int64)
+    numbers.scatter(1, tensor(16000, 1, dtype=al.int64), 1)
+    numbers.scatter(1, tensor(16000, 6, dtype=al.int64), 1)
+    numbers.int().scatter_add(1, tensor(16000, 6, dtype=al.int64), tensor(16000, 6, dtype=al.int32))
 
 
 def optimizers() -> None:
@@ -282,12 +293,12 @@ CALLS: dict[str, Callable[[], None]] = {
 
 # Helpers that are safe wherever they are called, though the flags of these kernels' loops order them too: words of the line or of that before.
 # Numbers of a row, read or written between its parts, have flags of their own. A queue's first AllocTensor waits for what InitBuffer set. The last one orders writes to rows that data choose: the same row twice is no hazard to the check, but another result.
-NEEDLESS = ("work.new_stat()", "in rows.number(row, ", 'ac.Cast(wide, raw, "CAST_NONE", columns)', "Duplicate(made, 0.0, self.size)", "how much of a slot is written depends on data", "a row that is written twice keeps what came last")
+NEEDLESS = ("work.new_stat()", "in rows.number(row, ", 'ac.Cast(wide, raw, "CAST_NONE", columns)', "Duplicate(made, 0.0, self.size)", "how much of a slot is written depends on data", "that is written twice keeps what came last")
 
 
 # Calls that launch further kernels, at sizes that need not show what these need: the modules whose syncs are looked at.
 BY_DATA = ("groups", "long_ranks")  # data decide the flow: checked along the ends of what is declared and a typical value, and never called proved
-ONLY = {"choices": ("nonzeros",), "long_ranks": ("longsort", "longpicks"), "scans": ("scan_tiles",), "long_rows": ("row_parts", "streams", "tiles"), "groups": ("grouped",), "channels": ("channels",), "filters": ("filter_gradient",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
+ONLY = {"choices": ("nonzeros",), "long_ranks": ("longsort", "longpicks"), "scans": ("scan_tiles",), "long_rows": ("row_parts", "streams", "tiles", "longlosses", "elements"), "groups": ("grouped",), "channels": ("channels",), "filters": ("filter_gradient",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
 
 
 def lines_at(site: Site) -> str:

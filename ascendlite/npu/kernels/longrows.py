@@ -1,4 +1,4 @@
-"""Softmax, norms and cross-entropy of rows that do not fit the unified buffer: a core streams a row in parts.
+"""Softmax and norms of rows that do not fit the unified buffer: a core streams a row in parts.
 
 A few very long rows, and gradients of norms, are reductions and element-wise passes in float32: each a kernel of the device, the values between
 them in its memory.
@@ -6,17 +6,15 @@ them in its memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 from ascendlite.core import Tensor, _core, no_grad
 from ascendlite.npu.kernels import streams
 from ascendlite.npu.kernels.elementwise import blocks_for
 from ascendlite.npu.runtime.launch import launch
-from ascendlite.ops.movement import cat
 
 Tensors = tuple[Any, ...]
-_FLOAT32, _INT32 = _core.DTYPE_NAMES["float32"], _core.DTYPE_NAMES["int32"]
+_FLOAT32: Final = _core.DTYPE_NAMES["float32"]
 MOST: Final = (1 << 31) - 1  # elements that int32 positions can name
 LEAST_PART: Final = 1024  # columns that are worth a pass
 LEAST_ROWS: Final = 3  # that are streamed, one by a core: fewer are faster by passes of all cores
@@ -117,57 +115,3 @@ def row_norm_backward(outputs: Tensors, g: Tensor, x: Tensor, weight: Tensor | N
         dweight = (g * unit).sum(0) if outputs[1].numel() else None
         dbias = g.sum(0) if outputs[2].numel() else None
         _deliver(outputs, (dx * scale, dweight, dbias))
-
-
-def _places(target: Tensor, classes: int) -> Tensor:
-    """Where the logit of each row's class lies, counted over the whole matrix; that of an ignored class, within its row."""
-    rows = target.shape[0]
-    starts = _core.arange(0, rows * classes, classes, dtype=_INT32, device=target.device)
-    return starts + target.to(_INT32).clamp(0, classes - 1)
-
-
-def _parts(rows: int, columns: int) -> Iterator[tuple[int, int]]:
-    """(first, count) of runs of rows whose elements int32 positions can name."""
-    step = max(1, MOST // columns)
-    return ((first, min(step, rows - first)) for first in range(0, rows, step))
-
-
-def _picked(x: Tensor, target: Tensor) -> Tensor:
-    """The logit of each row's class."""
-    rows, columns = x.shape
-    found = [
-        x.narrow(0, first, count).reshape(-1, 1).index_select(0, _places(target.narrow(0, first, count), columns)).reshape(-1)
-        for first, count in _parts(rows, columns)
-    ]
-    return found[0] if len(found) == 1 else cat(found)
-
-
-def row_losses(each: Tensor, lse: Tensor, x: Tensor, target: Tensor) -> None:
-    """log sum exp of each row, and that less the logit of the row's class."""
-    size = streamed(x, x.shape[-1]) if lse.is_contiguous() else None
-    with no_grad():
-        v = x.detach() if size else x.detach().to(_FLOAT32)
-        if size:
-            logs = lse.detach()
-            launch(streams.lse_parts, v.contiguous(), logs, *size, streams.part_of(x.itemsize, 4), blocks=blocks_of(x, size[1]), name="logsumexp")
-        else:
-            peak = v.amax(-1, keepdim=True)
-            logs = (v - peak).exp().sum(-1).log() + peak.reshape(-1)
-        _deliver((None if size else lse, each), (logs, logs - _picked(v, target).to(_FLOAT32)))
-
-
-def row_gradients(dx: Tensor, x: Tensor, target: Tensor, lse: Tensor, factor: Tensor) -> None:
-    """factor (softmax - one at the row's class)."""
-    size = streamed(x, x.shape[-1])
-    if size and dx.is_contiguous():
-        inputs = [t.detach().contiguous() for t in (x, target, lse, factor)]
-        part = streams.part_of(2 * x.itemsize, 12)
-        launch(streams.loss_gradient_parts, *inputs, dx.detach(), *size, part, blocks=blocks_of(x, size[1]), name="cross_entropy_backward")
-        return
-    with no_grad():
-        each = factor.reshape(-1, 1)
-        p = (x.detach().to(_FLOAT32) - lse.detach().reshape(-1, 1)).exp() * each
-        for first, count in _parts(*x.shape):
-            places = _places(target.narrow(0, first, count), x.shape[1])
-            p.narrow(0, first, count).reshape(-1, 1).index_add_(0, places, -each.narrow(0, first, count))
-        _deliver((dx,), (p,))

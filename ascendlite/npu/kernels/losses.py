@@ -7,7 +7,7 @@ from typing import Any
 from ascendlite.core import Tensor, _core, no_grad
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu import wide
-from ascendlite.npu.kernels import kernel_for, longrows
+from ascendlite.npu.kernels import copies, elements, kernel_for, longlosses, longrows
 from ascendlite.npu.kernels.elementwise import blocks_for
 from ascendlite.npu.kernels.rowwise import FLOATS, Rows, Work, f32, rows_of, shared_row
 from ascendlite.npu.lang import dtypes
@@ -48,12 +48,13 @@ class _Picked:
 
 
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
-def row_losses(x: Any, target: Any, loss: Any, lse: Any, r: Rows) -> None:
-    """lse = log of the sum of exponentials of each row, loss = lse - x[target]."""
+def row_losses(x: Any, target: Any, weight: Any, loss: Any, lse: Any, rest: Any, r: Rows) -> None:
+    """lse = log of the sum of exponentials of each row, loss = lse - x[target], and where it is asked for rest = the sum of weight (x - lse)."""
     work, picked = Work(r), _Picked(r)
     w, e, stat, peak, value = work.tile(), work.tile(), work.new_stat(), work.new_stat(), work.new_stat()
+    table = None if weight is None else shared_row(weight, r.columns, r.pitch)
     ac.Duplicate(w, 0.0, work.size)
-    outs = tuple(Items(t, 1, 1) for t in (loss, lse))
+    outs = tuple(Items(t, 1, 1) for t in (loss, lse, rest) if t is not None)
     for t in pipeline(r.rows, r.tile, ins=(x, Items(target, 1, 1)), outs=outs, width=r.columns, pitch=r.pitch, align=8, slots=r.slots):
         if t.ins[0].dtype is f32:
             ac.Adds(w, t.ins[0], 0.0, t.count * r.pitch)
@@ -69,22 +70,34 @@ def row_losses(x: Any, target: Any, loss: Any, lse: Any, r: Rows) -> None:
         ac.Add(t.outs[1], stat, peak, t.count)
         barrier()
         ac.Sub(t.outs[0], t.outs[1], value, t.count)
+        if rest is not None:
+            ac.Adds(peak, t.outs[1], 0.0, t.count)
+            barrier()
+            work.combine(ac.Sub, e, w, peak, t.count)
+            if table is not None:
+                work.across(ac.Mul, e, e, table, t.count)
+            work.reduce("SUM", t.outs[2], e, t.count)
 
 
-@kernel(kind="aiv")
-def row_gradients(x: Any, target: Any, lse: Any, factor: Any, dx: Any, r: Rows) -> None:
-    """dx = (e^(x - lse) - onehot(target)) factor, by rows. The vector unit has no scatter: |column - target|, cut at 1, less 1 is -onehot."""
+@kernel(kind="aiv")  # type: ignore[untyped-decorator]
+def row_gradients(x: Any, target: Any, lse: Any, factor: Any, marks: Any, table: Any, dx: Any, r: Rows, smooth: bool, keep: float, share: float) -> None:
+    """dx = (e^(x - lse) - keep onehot(target) - share) factor, by rows; with marks (one of either a row) and a table (one a column),
+    dx = (marks[0] e^(x - lse) - marks[1] onehot(target) - share table) factor. Not smooth: keep is 1, share 0.
+
+    The vector unit has no scatter: |column - target|, cut at 1, less 1 is -onehot.
+    """
     work = Work(r)
     w, hit, columns = work.tile(), work.tile(), work.tile()
     most = -(-r.tile // 8) * 8
     whole, place = scratch(dtypes.i32, most), work.new_stat()
-    line = scratch(f32, r.pitch)
+    line, less = scratch(f32, r.pitch), None if table is None else shared_row(table, r.columns, r.pitch)
     ac.CreateVecIndex(line, 0.0, r.pitch)
     barrier()
     for k in range(r.tile):
         ac.Adds(columns[k * r.pitch :], line, 0.0, r.pitch)
-    barrier()
-    ins = (x, *(Items(t, 1, 1) for t in (target, lse, factor)))
+    if less is not None:
+        ac.Muls(less, less, share, r.columns)
+    ins = (x, *(Items(t, 1, 1) for t in (target, lse, factor, *(marks or ()))))
     for t in pipeline(r.rows, r.tile, ins=ins, outs=(dx,), width=r.columns, pitch=r.pitch, align=8, slots=r.slots):
         ac.Cast(whole, t.ins[1], "CAST_NONE", t.count)
         barrier()
@@ -94,7 +107,15 @@ def row_gradients(x: Any, target: Any, lse: Any, factor: Any, dx: Any, r: Rows) 
         work.combine(ac.Sub, hit, columns, place, t.count)
         work.each(ac.Abs, hit, hit, rows=t.count)
         work.each(ac.Mins, hit, hit, 1.0, rows=t.count)
-        work.each(ac.Adds, hit, hit, -1.0, rows=t.count)
+        if smooth and less is None:
+            work.each(ac.Muls, hit, hit, keep, rows=t.count)
+            work.each(ac.Adds, hit, hit, -keep - share, rows=t.count)
+        else:
+            work.each(ac.Adds, hit, hit, -1.0, rows=t.count)
+        if less is not None:
+            work.combine(ac.Mul, hit, hit, t.ins[5], t.count)
+            work.combine(ac.Mul, w, w, t.ins[4], t.count)
+            work.across(ac.Sub, w, w, less, t.count)
         work.each(ac.Add, w, w, hit, rows=t.count)
         work.combine(ac.Mul, w, w, t.ins[3], t.count)
         work.narrow(t.outs[0], w, t.count)
@@ -148,43 +169,60 @@ def row_marks(target: Any, factor: Any, dx: Any, r: Rows) -> None:
         work.narrow(t.outs[0], w, t.count)
 
 
-def _plain(x: Tensor, target: Tensor, weight: Tensor | None, smoothing: float) -> bool:
-    known = weight is None and smoothing == 0.0 and x.ndim == 2 and x.dtype.name in FLOATS and target.dtype.name == "int64"
+def _taken(x: Tensor, target: Tensor, weight: Tensor | None) -> bool:
+    known = x.ndim == 2 and x.dtype.name in FLOATS and target.dtype.name == "int64" and (weight is None or weight.dtype.name in FLOATS)
     return known and x.numel() > 0 and x.shape[1] <= longrows.MOST
 
 
-def _layout(x: Tensor, target: Tensor, work: int) -> Rows | None:
-    return rows_of(x.shape[0], x.shape[1], x.itemsize, 2, work, single=True) if _plain(x, target, None, 0.0) else None
+def _layout(x: Tensor, moved: int, work: int) -> Rows | None:
+    return rows_of(x.shape[0], x.shape[1], x.itemsize, moved, work, single=True)
 
 
-def _counts(target: Tensor, ignore: int) -> Tensor:
-    """1 for rows that count, 0 for those of the ignored class."""
-    counted: Tensor = (target.to(_INT32) != ignore).to(_FLOAT32)  # int64 has no comparison on the vector core
+def _counted(target: Tensor, ignore: int) -> Tensor:
+    """Whether a row counts: its class is not the ignored one."""
+    counted: Tensor = target.to(_INT32) != ignore  # int64 has no comparison on the vector core
     return counted
+
+
+def _weights(weight: Tensor | None, target: Tensor, counted: Tensor) -> Tensor:
+    """What each row counts: the weight of its class, or 1; 0 if it is ignored."""
+    used: Tensor = counted.to(_FLOAT32)
+    if weight is None:
+        return used
+    return used * weight.to(_FLOAT32).gather(0, target.clamp(0, weight.shape[0] - 1))
+
+
+def _reduced(each: Tensor, total: Tensor, reduction: int) -> Tensor:
+    if reduction == NONE:
+        return each
+    return each.sum() / total if reduction == MEAN else each.sum()
 
 
 @kernel_for("cross_entropy")
 def _cross_entropy(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...], attrs: tuple[Any, ...]) -> Any:
-    x, target, weight = inputs
+    x, target, weight = (None if t is None else t.detach() for t in inputs)
     reduction, ignore, smoothing = attrs
     assert x is not None and target is not None
-    x, target = x.detach(), target.detach()
-    if not _plain(x, target, weight, smoothing) or not _legal(target, ignore, x.shape[1]):
+    if not _taken(x, target, weight) or not _legal(target, ignore, x.shape[1]):
         return NotImplemented
-    r = rows_of(x.shape[0], x.shape[1], x.itemsize, 2, 3, single=True)
+    n, columns = x.shape
     loss, total, lse = outputs
-    each: Tensor = _core.empty((x.shape[0],), dtype=_FLOAT32, device=x.device)
-    if r is None:
-        longrows.row_losses(each, lse, x, target)
-    else:
-        launch(row_losses, x.contiguous(), target.contiguous(), each, lse, r, blocks=blocks_for(x.nbytes), name="cross_entropy")
+    table = weight.contiguous() if smoothing and weight is not None else None
+    each: Tensor = _core.empty((n,), dtype=_FLOAT32, device=x.device)
+    rest: Tensor | None = _core.empty((n,), dtype=_FLOAT32, device=x.device) if smoothing else None
+    r = _layout(x, 2, 3 + (table is not None))
     with no_grad():
-        counts = _counts(target, ignore)
-        total.copy_(counts.sum())
-        each = each * counts
-        if reduction != NONE:
-            each = each.sum() / total if reduction == MEAN else each.sum()
-        loss.copy_(each)
+        if r is None:
+            longlosses.row_losses(each, lse, rest, x, target, table)
+        else:
+            launch(row_losses, x.contiguous(), target.contiguous(), table, each, lse, rest, r, blocks=blocks_for(x.nbytes), name="cross_entropy")
+        counted = _counted(target, ignore)
+        weights = _weights(weight, target, counted)
+        total.copy_(weights.sum())
+        each = each * weights
+        if rest is not None:
+            each = each * (1.0 - smoothing) - rest * (smoothing / columns)
+        loss.copy_(_reduced(where(counted, each, 0.0), total, reduction))  # what is ignored may be infinite
     return None
 
 
@@ -193,16 +231,23 @@ def _cross_entropy_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | 
     g, x, target, weight, total, lse = (None if t is None else t.detach() for t in inputs)
     reduction, ignore, smoothing = attrs
     assert g is not None and x is not None and target is not None and total is not None and lse is not None
-    if not _plain(x, target, weight, smoothing):
+    if not _taken(x, target, weight):
         return NotImplemented
-    r = rows_of(x.shape[0], x.shape[1], x.itemsize, 2, 4, single=True)
+    keep, share, marks, table = 1.0 - smoothing, smoothing / x.shape[1], None, None
     with no_grad():
-        factor = _counts(target, ignore) * g.to(_FLOAT32)
+        counted = _counted(target, ignore)
+        factor = (counted.to(_FLOAT32) if smoothing else _weights(weight, target, counted)) * g.to(_FLOAT32)
         if reduction == MEAN:
             factor = factor / total
-    if r is None:
-        return longrows.row_gradients(outputs[0], x, target, lse, factor)
-    launch(row_gradients, x.contiguous(), target.contiguous(), lse, factor.contiguous(), outputs[0], r, blocks=blocks_for(x.nbytes), name="cross_entropy_backward")
+        if smoothing and weight is not None:
+            table, mark = weight.contiguous(), _weights(weight, target, counted) * keep
+            marks = (mark + weight.to(_FLOAT32).sum() * share, mark)
+        r = _layout(x, 2, 4 + (table is not None))
+        if r is None:
+            longlosses.row_gradients(outputs[0], x, target, lse, factor, marks, table, smoothing > 0, keep, share)
+        else:
+            launch(row_gradients, x.contiguous(), target.contiguous(), lse, factor.contiguous(), marks, table, outputs[0], r, smoothing > 0, keep, share,
+                   blocks=blocks_for(x.nbytes), name="cross_entropy_backward")
     return None
 
 
@@ -219,18 +264,20 @@ def _nll_loss(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...], at
     x, target, weight = (None if t is None else t.detach() for t in inputs)
     reduction, ignore = attrs
     assert x is not None and target is not None
-    r = _layout(x, target, 4)
-    if r is None or (weight is not None and weight.dtype.name not in FLOATS) or not _legal(target, ignore, x.shape[1]):
+    if not _taken(x, target, weight) or not _legal(target, ignore, x.shape[1]):
         return NotImplemented
     loss, total = outputs
     with no_grad():
-        picked, *weights = _picks(x, target, weight, r)
-        each = _counts(target, ignore) * weights[0] if weights else _counts(target, ignore)
+        counted = _counted(target, ignore)
+        r = _layout(x, 2, 4)
+        if r is None:
+            picked, each = longlosses.picked(x, target).to(_FLOAT32), _weights(weight, target, counted)
+        else:
+            picked, *weights = _picks(x, target, weight, r)
+            each = counted.to(_FLOAT32) * weights[0] if weights else counted.to(_FLOAT32)
         total.copy_(each.sum())
         found = where(each == 0.0, 0.0, picked * each) * -1.0  # what is ignored may be infinite
-        if reduction != NONE:
-            found = found.sum() / total if reduction == MEAN else found.sum()
-        loss.copy_(found)
+        loss.copy_(_reduced(found, total, reduction))
     return None
 
 
@@ -239,16 +286,23 @@ def _nll_loss_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None,
     g, target, weight, total = (None if t is None else t.detach() for t in inputs)
     dx, (reduction, ignore) = outputs[0], attrs[:2]
     assert g is not None and target is not None and total is not None
-    r = _layout(dx, target, 4)
-    if r is None or (weight is not None and weight.dtype.name not in FLOATS):
+    if not _taken(dx, target, weight):
         return NotImplemented
+    r = _layout(dx, 2, 4)
     with no_grad():
-        factor = _counts(target, ignore) * g.to(_FLOAT32) * -1.0
-        if weight is not None:
-            factor = factor * _picks(None, target, weight, r)[0]
+        counted = _counted(target, ignore)
+        factor = g.to(_FLOAT32) * -1.0
+        if weight is not None and r is not None:
+            factor = factor * counted.to(_FLOAT32) * _picks(None, target, weight, r)[0]
+        else:
+            factor = factor * _weights(weight, target, counted)
         if reduction == MEAN:
             factor = factor / total
-    launch(row_marks, target.contiguous(), factor.contiguous(), dx, r, blocks=blocks_for(dx.nbytes), name="nll_loss_backward")
+        if r is None:
+            copies.fill(dx, 0.0)
+            elements.put(dx, factor.to(dx.dtype).reshape(-1, 1), target.clamp(0, dx.shape[1] - 1).reshape(-1, 1), add=False, name="nll_loss_backward")
+        else:
+            launch(row_marks, target.contiguous(), factor.contiguous(), dx, r, blocks=blocks_for(dx.nbytes), name="nll_loss_backward")
     return None
 
 

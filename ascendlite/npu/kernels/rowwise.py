@@ -115,7 +115,8 @@ class Work(RowWise):
 def shared_row(g: Any, columns: int, pitch: int) -> Any:
     """A row that all tiles need, in float32 in UB."""
     event = take_events(HardEvent.MTE2_V, 1)[0]
-    raw = scratch(g.dtype, pitch)
+    per_block = 32 // g.dtype.itemsize
+    raw = scratch(g.dtype, -(-pitch // per_block) * per_block)
     ac.DataCopyPad(raw, ac.GlobalTensor(g), columns)
     SetFlag(HardEvent.MTE2_V, event)
     WaitFlag(HardEvent.MTE2_V, event)

@@ -1,4 +1,4 @@
-"""Softmax, norms, cross-entropy and extremes of rows that do not fit the unified buffer: they pass through it in parts, two or three times.
+"""Softmax, norms and extremes of rows that do not fit the unified buffer: they pass through it in parts, two or three times.
 
 A running maximum and sum for each of 64 lanes makes one pass of softmax's two (Milakov and Gimelshein, 2018, arXiv 1805.02867).
 """
@@ -11,7 +11,7 @@ from typing import Any, Final
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels.elementwise import UB_BUDGET
 from ascendlite.npu.lang import dtypes
-from ascendlite.npu.lang.row_parts import RowParts, Stream, Totals, add_to_gm, fold, lanes, narrowed, relu_less, spread, widened
+from ascendlite.npu.lang.row_parts import RowParts, Stream, Totals, add_to_gm, fold, lanes, narrowed, spread, widened
 from ascendlite.npu.lang.rows import LANES, barrier
 from ascendlite.npu.lang.tiles import scratch
 from ascendlite.npu.programs import kernel
@@ -27,7 +27,7 @@ def part_of(moved: int, work: int, held: int = 0) -> int:
     return min(LARGEST_PART, (UB_BUDGET - 8192 - held) // (2 * moved + work) // 512 * 512)
 
 
-class _Exponentials:
+class Exponentials:
     """The maximum of a row and the sum of its exponentials, lane by lane, in one pass."""
 
     def __init__(self, part: int) -> None:
@@ -71,7 +71,7 @@ class _Exponentials:
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
 def softmax_parts(x: Any, y: Any, n: int, columns: int, part: int, log: bool) -> None:
     """y = softmax of the rows of x, or its logarithm."""
-    rows, source, target, e = RowParts(n, columns, part), Stream((x,), (), part, passes=2), Stream((), (y,), part), _Exponentials(part)
+    rows, source, target, e = RowParts(n, columns, part), Stream((x,), (), part, passes=2), Stream((), (y,), part), Exponentials(part)
     for row in rows:
         e.of(rows, row, source)
         if log:
@@ -86,19 +86,6 @@ def softmax_parts(x: Any, y: Any, n: int, columns: int, part: int, log: bool) ->
                 barrier()
                 spread(ac.Div, e.w, e.w, e.sum, t.count)
             narrowed(o.outs[0], e.w, t.count)
-    rows.close(source, target)
-
-
-@kernel(kind="aiv")  # type: ignore[untyped-decorator]
-def lse_parts(x: Any, lse: Any, n: int, columns: int, part: int) -> None:
-    """lse = the logarithm of the sum of exponentials of each row; an infinite maximum is that sum."""
-    rows, source, target, e = RowParts(n, columns, part), Stream((x,), (), part), Stream((), (lse,), 1), _Exponentials(part)
-    for row in rows:
-        e.of(rows, row, source)
-        ac.Ln(e.sum, e.sum, LANES)
-        barrier()
-        for o in rows.number(row, target):
-            ac.Add(o.outs[0], e.peak, e.sum, 1)
     rows.close(source, target)
 
 
@@ -131,41 +118,6 @@ def softmax_backward_parts(g: Any, y: Any, dx: Any, n: int, columns: int, part: 
             barrier()
             narrowed(o.outs[0], b, t.count)
     rows.close(source, target)
-
-
-@kernel(kind="aiv")  # type: ignore[untyped-decorator]
-def loss_gradient_parts(x: Any, target: Any, lse: Any, factor: Any, dx: Any, n: int, columns: int, part: int) -> None:
-    """dx = (e^(x - lse) - onehot(target)) factor; 1 - |column - target|, cut at 0, is the one-hot row."""
-    rows, source, to = RowParts(n, columns, part), Stream((x,), (), part), Stream((), (dx,), part)
-    picks, numbers = Stream((target,), (), 1), Stream((lse, factor), (), 1)
-    w, hit, column, totals = scratch(f32, part), scratch(f32, part), scratch(f32, part), Totals()
-    logs, scale, place, one, whole = lanes(), lanes(), lanes(), lanes(1.0), scratch(dtypes.i32, 8)
-    ac.CreateVecIndex(column, 0.0, part)
-    for row in rows:
-        for t in rows.number(row, picks):
-            ac.Cast(whole, t.ins[0], "CAST_NONE", 1)
-            barrier()
-            ac.Cast(totals.stat, whole, "CAST_NONE", 1)
-            barrier()
-            totals.every(place)
-        for t in rows.number(row, numbers):
-            for k, to_lanes in enumerate((logs, scale)):
-                ac.Adds(totals.stat, t.ins[k], 0.0, 1)
-                barrier()
-                totals.every(to_lanes)
-        for t, o in rows.parts(row, 0, source, to):
-            spread(ac.Sub, w, widened(w, t.ins[0], t.count), logs, t.count)
-            ac.Exp(w, w, t.count)
-            spread(ac.Sub, hit, column, place, t.count)
-            ac.Abs(hit, hit, t.count)
-            barrier()
-            spread(relu_less, hit, hit, one, t.count)
-            ac.Sub(w, w, hit, t.count)
-            ac.Adds(place, place, -float(part), LANES)
-            barrier()
-            spread(ac.Mul, w, w, scale, t.count)
-            narrowed(o.outs[0], w, t.count)
-    rows.close(source, to, picks, numbers)
 
 
 class _Moments:

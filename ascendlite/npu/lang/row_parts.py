@@ -115,15 +115,16 @@ def fold(op: Op, into: LocalTensor, src: LocalTensor, count: Index) -> None:
         barrier()
 
 
-def spread(op: Op, dst: LocalTensor, src: LocalTensor, by: LocalTensor, count: Index) -> None:
-    """dst[i] = op(src[i], by[i % 64])."""
+def spread(op: Op, dst: LocalTensor, src: LocalTensor, by: LocalTensor, count: Index, *, settled: bool = True) -> None:
+    """dst[i] = op(src[i], by[i % 64]). Not settled: a barrier follows anyway before it is read."""
     assert isinstance(count, int)
     whole = count // LANES
     for c in range(0, whole, MOST_REPEATS):
         op(dst[c * LANES :], src[c * LANES :], by, LANES, min(MOST_REPEATS, whole - c), (1, 1, 1, 8, 8, 0))
     if rest := count % LANES:
         op(dst[whole * LANES :], src[whole * LANES :], by, rest, 1, (1, 1, 1, 8, 8, 0))
-    barrier()
+    if settled:
+        barrier()
 
 
 def relu_less(dst: LocalTensor, src: LocalTensor, row: LocalTensor, count: Index, repeats: Index | None = None, strides: tuple[Index, ...] | None = None) -> None:
