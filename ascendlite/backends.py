@@ -52,3 +52,17 @@ def get_gemm() -> str:
     from ascendlite.ops import gemm_backend
 
     return gemm_backend.get_gemm()
+
+
+def set_convolution(form: str) -> None:
+    """Choose how convolutions are summed on the CPU: "auto" (`conv2d` says when Winograd's form is taken) or "direct"."""
+    from ascendlite.ops import conv_backend
+
+    conv_backend.set_convolution(form)
+
+
+def get_convolution() -> str:
+    """How convolutions are summed."""
+    from ascendlite.ops import conv_backend
+
+    return conv_backend.get_convolution()

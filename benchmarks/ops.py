@@ -182,6 +182,11 @@ def _convolution_flops(batch: int, channels: int, outputs: int, size: int, strid
     return 3 * 2.0 * batch * (-(-size // stride)) ** 2 * outputs * (channels // groups) * 9
 
 
+def _convolution_products(stride: int = 1, groups: int = 1, **sizes: Any) -> float:
+    """FLOPs that are needed: 16 products make four outputs of 3x3 taps at unit stride (Winograd's F(2x2, 3x3)), not 36."""
+    return _convolution_flops(stride=stride, groups=groups, **sizes) / (2.25 if stride == groups == 1 else 1)
+
+
 def _gemm(name: str, m: int, k: int, n: int, **more: Any) -> Workload:
     bound = {"float32": "fma", "bfloat16": "dot_bf16", "int8": "dot_int8"}[more.get("dtype", "float32")]
     return Workload(name, "GFLOP/s", product, lambda m, k, n, dtype="float32": 2.0 * m * k * n, {"m": m, "k": k, "n": n, **more},
@@ -241,6 +246,6 @@ OPS = [
              lambda batch, heads, length, size: 7.0 * batch * heads * length * length * size),
     *(Workload(f"conv3x3_{name}_fb", "GFLOP/s", convolution, _convolution_flops, {"batch": 16, "size": 56, **sizes},
                {"batch": 1, "channels": 4, "outputs": 4, "size": 8, "groups": min(sizes.get("groups", 1), 4)},
-               "fma" if sizes.get("groups", 1) == 1 else None)
+               "fma" if sizes.get("groups", 1) == 1 else None, _convolution_products)
       for name, sizes in CONVOLUTIONS.items()),
 ]

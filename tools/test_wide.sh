@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$PWD/build/wide prefix=$PWD/build/wide/installed
-[ $# -gt 0 ] || set -- tests/test_ops.py tests/test_gemm.py tests/test_conv_small.py tests/test_random_ops.py tests/test_invariance.py
+[ $# -gt 0 ] || set -- tests/test_ops.py tests/test_gemm.py tests/test_conv_small.py tests/test_conv_winograd.py tests/test_random_ops.py tests/test_invariance.py
 [ -f "$build/build.ninja" ] || meson setup "$build" --prefix="$prefix" -Dpython.install_env=prefix -Dinstruction_sets=avx2 \
   -Dcpp_args=-DAL_WIDE_BY_HALVES
 ninja -C "$build"

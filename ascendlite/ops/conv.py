@@ -276,6 +276,11 @@ def conv2d(
 ) -> Tensor:
     """Convolution over (N, C, H, W) or (C, H, W) with weight (O, C / groups, KH, KW); padding may be "same" or "valid".
 
+    On the CPU, sums in float32 over 3x3 taps at unit stride and dilation, of one group and 16 channels or more, go by Winograd's F(2x2, 3x3)
+    where that is faster, gradients too. An output still depends on what it reads alone. With X the largest input that it reads, W the sum of
+    the |weights| that it is multiplied by and u = 2^-24, its error is below 16 (C + 12) u X W; that of direct sums is below 9 C u X W.
+    On normal numbers both are some 3e-7 of the outputs. `al.backends.set_convolution("direct")` asks for direct sums.
+
     >>> al.conv2d(al.ones(1, 3, 8, 8), al.ones(4, 3, 3, 3), padding=1, stride=2).shape
     (1, 4, 4, 4)
     """

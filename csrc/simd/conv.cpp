@@ -5,6 +5,7 @@
 #include "simd/conv_depthwise.h"
 #include "simd/conv_small.h"
 #include "simd/conv_tile.h"
+#include "simd/conv_winograd_forward.h"
 
 namespace al::conv {
 namespace {
@@ -276,12 +277,33 @@ void transposed(const Geometry& g, const Operands<T>& o) {
       }
 }
 
+// A 3x3 convolution and its input gradient by Winograd's form; images whose results are not finite are made directly.
+void forward_winograd(const Geometry& g, const Operands<float>& o) {
+  const winograd::Shape s{g.batch, g.in_channels, g.out_channels, g.in[1], g.in[2], g.out[1], g.out[2], g.pad[1], g.pad[2]};
+  winograd::Convolution(s).run(o.in, {o.weight, 9 * g.in_channels, 9, false}, o.bias, o.out, [&](int64_t first, int64_t last) {
+    Geometry some = g;
+    some.batch = last - first;
+    forward(some, Operands<float>{o.in + first * g.in_channels * g.in_size(), o.weight, o.bias, o.out + first * g.out_channels * g.out_size()});
+  });
+}
+
+void transposed_winograd(const Geometry& g, const Operands<float>& o) {
+  const winograd::Shape s{g.batch, g.out_channels, g.in_channels, g.out[1], g.out[2], g.in[1], g.in[2], 2 - g.pad[1], 2 - g.pad[2]};
+  winograd::Convolution(s).run(o.in, {o.weight, 9, 9 * g.in_channels, true}, o.bias, o.out, [&](int64_t first, int64_t last) {
+    Geometry some = g;
+    some.batch = last - first;
+    transposed(some, Operands<float>{o.in + first * g.out_channels * g.out_size(), o.weight, o.bias, o.out + first * g.in_channels * g.in_size()});
+  });
+}
+
 // conv: y; x, w, bias.
 void conv_kernel(const Call& call) {
   const View &y = *call.views[0], &x = *call.views[1], &w = *call.views[2];
   const Geometry g = geometry(call, x, w, y);
   in_compute_type(call, y.dtype, [&](auto* out, const auto* in, const auto* weight, const auto* bias) {
     using T = std::remove_pointer_t<decltype(out)>;
+    if constexpr (std::is_same_v<T, float>)
+      if (winograd::suits_forward(g)) return forward_winograd(g, {in, weight, bias, out});
     if (is_depthwise(g)) Depthwise<T>(g).forward(in, weight, bias, out);
     else if (is_small(g, kSmallOutput)) SmallPlanes<T>(g).forward(in, weight, bias, out);
     else forward(g, Operands<T>{in, weight, bias, out});
@@ -294,13 +316,19 @@ void conv_input_kernel(const Call& call) {
   const Geometry g = geometry(call, x, w, y);
   in_compute_type(call, x.dtype, [&](auto* out, const auto* in, const auto* weight, const auto* bias) {
     using T = std::remove_pointer_t<decltype(out)>;
+    if constexpr (std::is_same_v<T, float>)
+      if (winograd::suits_input(g)) return transposed_winograd(g, {in, weight, bias, out});
     if (is_depthwise(g)) Depthwise<T>(g).input_gradient(in, weight, bias, out);
     else if (is_small(g, kSmallOutput)) SmallPlanes<T>(g).input_gradient(in, weight, bias, out);
     else transposed(g, Operands<T>{in, weight, bias, out});
   });
 }
 
+// ints: whether convolutions may go by Winograd's form.
+void conv_backend(const Call& call) { winograd::allowed = call.ints[0] != 0; }
+
 AL_KERNEL("conv", conv_kernel);
+AL_KERNEL("conv_backend", conv_backend);
 AL_KERNEL("conv_input", conv_input_kernel);
 
 }  // namespace

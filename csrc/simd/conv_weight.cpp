@@ -5,6 +5,7 @@
 #include "simd/conv_depthwise.h"
 #include "simd/conv_small.h"
 #include "simd/conv_tile.h"
+#include "simd/conv_winograd_weight.h"
 
 namespace al::conv {
 namespace {
@@ -199,12 +200,19 @@ void weight_gradient(const Geometry& g, const T* x, const T* grad, T* dw) {
   sum_chunks(g, l, partial.data, dw);
 }
 
+bool weight_winograd(const Geometry& g, const float* x, const float* grad, float* dw) {
+  const winograd::Shape s{g.batch, g.in_channels, g.out_channels, g.in[1], g.in[2], g.out[1], g.out[2], g.pad[1], g.pad[2]};
+  return winograd::WeightGradient(s).run(x, grad, dw);
+}
+
 // conv_weight: w; x, y.
 void conv_weight_kernel(const Call& call) {
   const View &w = *call.views[0], &x = *call.views[1], &y = *call.views[2];
   const Geometry g = geometry(call, x, w, y);
   in_compute_type(call, w.dtype, [&](auto* out, const auto* in, const auto* grad, const auto*) {
     using T = std::remove_pointer_t<decltype(out)>;
+    if constexpr (std::is_same_v<T, float>)
+      if (winograd::suits_weight(g) && weight_winograd(g, in, grad, out)) return;
     if (is_depthwise(g)) Depthwise<T>(g).weight_gradient(in, grad, out);
     else if (is_small(g, kSmallOutputWeight) && g.batch > 0) SmallPlanes<T>(g).weight_gradient(in, grad, out);
     else weight_gradient(g, in, grad, out);

@@ -61,8 +61,8 @@ def conv_transpose(x, w, b=None, stride=1, padding=0, output_padding=0, groups=1
     return y if b is None else y + b.reshape(-1, *(1,) * n)
 
 
-def row(name: str, shapes: list[tuple[int, ...]], form: str = "", errors: tuple[Raises, ...] = (), **options: Any) -> Case:
-    """A convolution with these options against its reference."""
+def row(name: str, shapes: list[tuple[int, ...]], form: str = "", errors: tuple[Raises, ...] = (), gradients: bool = True, **options: Any) -> Case:
+    """A convolution with these options against its reference; `gradients` by central differences."""
     reference = conv_transpose if "transpose" in name else conv
     fn = FUNCTIONS[name]
     return Case(
@@ -71,6 +71,7 @@ def row(name: str, shapes: list[tuple[int, ...]], form: str = "", errors: tuple[
         [randn(*s) for s in shapes],
         fn=lambda *a: fn(*a, **options),
         errors=errors,
+        grad=gradients,
         tol=4,  # sums of up to 60 products of normal numbers, so results and their roundings are larger than the terms
     )
 
@@ -122,12 +123,16 @@ CASES = [
     row("conv2d", [(1, 9, 12, 12), (17, 9, 3, 3)], "tiles", padding=1),
     row("conv2d", [(1, 2, 9, 9), (3, 2, 2, 2)], "stride over kernel", stride=3),
     row("conv2d", [(3, 8, 5, 6), (16, 8, 3, 3), (16,)], "small planes", stride=2, padding=(1, 2), dilation=(2, 1)),
+    row("conv2d", [(2, 17, 5, 6), (19, 17, 3, 3), (19,)], "3x3 taps of many channels", gradients=False, padding=1),
+    row("conv2d", [(9, 18, 4, 7), (16, 18, 3, 3)], "3x3 taps of many channels, wide padding", gradients=False, padding=(3, 0)),
+    row("conv2d", [(1, 20, 6, 93), (33, 20, 3, 3), (33,)], "3x3 taps of many channels, long rows", gradients=False),
     Case("conv2d:unbatched", lambda x, w: conv(x[None], w)[0], [randn(3, 4, 5), randn(2, 3, 2, 2)], fn=al.conv2d, tol=4),
     row("conv3d", [(1, 2, 4, 5, 3), (3, 2, 2, 3, 2), (3,)], errors=SMALL3, stride=(1, 2, 1), padding=1),
     row("conv3d", [(2, 6, 3, 3, 2), (16, 6, 2, 3, 2)], "small planes", padding=(0, 1, 1)),
     row("conv_transpose1d", [(2, 4, 5), (4, 3, 3), (6,)], errors=TRANSPOSE_ERROR, stride=2, padding=1, output_padding=1, groups=2),
     row("conv_transpose2d", [(2, 3, 4, 3), (3, 2, 3, 2), (2,)], errors=TRANSPOSE_ERROR, stride=(2, 3), padding=1, output_padding=(1, 2)),
     row("conv_transpose2d", [(2, 16, 3, 2), (16, 8, 3, 3), (8,)], "small planes", stride=2, padding=1, output_padding=1),
+    row("conv_transpose2d", [(2, 18, 4, 5), (18, 21, 3, 3), (21,)], "3x3 taps of many channels", gradients=False, padding=1),
     row("conv_transpose2d", [(1, 2, 3, 3), (2, 3, 2, 2)], "dilated", dilation=2),
     row("conv_transpose2d", [(2, 2, 4, 19), (2, 1, 3, 3), (2,)], "depthwise", stride=2, padding=1, output_padding=1, groups=2),
     row("conv_transpose3d", [(1, 2, 2, 3, 2), (2, 3, 2, 2, 3)], errors=TRANSPOSE_ERROR, stride=2),

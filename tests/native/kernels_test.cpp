@@ -7,6 +7,8 @@
 
 #include "runtime/runtime.h"
 #include "simd/conv_small.h"
+#include "simd/conv_winograd_forward.h"
+#include "simd/conv_winograd_weight.h"
 #include "simd/gemm_block.h"
 
 namespace al {
@@ -74,6 +76,27 @@ void small_planes() {
   check(y[0] == 16 && sums[0] == sums[1] && sums[0] == sums[2], "a convolution and its gradients count the same taps");
 }
 
+// Ones, odd sizes and channels: the same law, and a number that is not finite is told.
+void winograd_planes() {
+  namespace form = al::conv::winograd;
+  const form::Shape s{3, 17, 70, 5, 47, 7, 45, 2, 0}, back{3, 70, 17, 7, 45, 5, 47, 0, 2};
+  std::vector<float> x(3 * 17 * 5 * 47, 1), w(17 * 70 * 9, 1), grad(3 * 70 * 7 * 45, 1), y(grad.size()), dx(x.size()), dw(w.size());
+  const auto none = [](int64_t, int64_t) { check(false, "finite results are not made again"); };
+  form::Convolution(s).run(x.data(), {w.data(), 17 * 9, 9, false}, nullptr, y.data(), none);
+  form::Convolution(back).run(grad.data(), {w.data(), 9, 17 * 9, true}, nullptr, dx.data(), none);
+  check(form::WeightGradient(s).run(x.data(), grad.data(), dw.data()), "a finite gradient is told to be so");
+  double sums[3] = {};
+  for (float v : y) sums[0] += v;
+  for (float v : dx) sums[1] += v;
+  for (float v : dw) sums[2] += v;
+  check(y[0] == 17 * 3 && sums[0] == sums[1] && sums[0] == sums[2], "Winograd's form and its gradients count the same taps");
+  x.back() = __builtin_inff();
+  int64_t images = 0;
+  form::Convolution(s).run(x.data(), {w.data(), 17 * 9, 9, false}, nullptr, y.data(), [&](int64_t first, int64_t last) { images += 10 * first + last; });
+  check(images == 23, "the last image is made again");
+  check(!form::WeightGradient(s).run(x.data(), grad.data(), dw.data()), "an infinite gradient is told to be so");
+}
+
 }  // namespace
 
 int main() {
@@ -83,6 +106,7 @@ int main() {
     al::runtime = services;
     products();
     small_planes();
+    winograd_planes();
   }
   std::puts("kernels_test: passed");
 }
