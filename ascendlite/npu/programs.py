@@ -26,6 +26,7 @@ from ascendlite.npu.lang.capacity import check_capacity
 from ascendlite.npu.lang.mistakes import located
 from ascendlite.npu.lang.real import Recipe, Variants, words
 from ascendlite.npu.lang.trace import Tracer, tracing
+from ascendlite.npu.lang.unrolled import with_unrolling
 from ascendlite.npu.proof import may_run, proof, sharing_of
 from ascendlite.npu.surroundings import Surroundings
 
@@ -162,7 +163,7 @@ class Kernel(Generic[P]):
         look = None if kwargs else plain_look(args, floats)
         if look is None:
             return self._program(blocks, chip, args, kwargs)[0]
-        seen = self._seen.setdefault((blocks, chip, look, self._surroundings()), Variants())
+        seen = self._seen.setdefault((blocks, chip, look, self._surroundings().values()), Variants())
         known = seen.get(floats)
         if known is None:
             call, looked = self._program(blocks, chip, args, kwargs)
@@ -173,11 +174,11 @@ class Kernel(Generic[P]):
         traced, at = known
         return Call(traced, [args[i] for i in at], words(traced.parameters, floats))
 
-    def _surroundings(self) -> tuple[object, ...]:
-        """What the kernel's global and enclosing variables hold now."""
+    def _surroundings(self) -> Surroundings:
+        """The kernel's global and enclosing variables."""
         if self._outside is None:
             self._outside = Surroundings(self.function)
-        return self._outside.values()
+        return self._outside
 
     def _program(self, blocks: int | None, chip: Chip, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, set[int]]:
         bound = self.signature.bind(*args, **kwargs)
@@ -185,28 +186,43 @@ class Kernel(Generic[P]):
         bound.apply_defaults()
         count = cores(self.kind, chip) if blocks is None else blocks
         call = CallArguments(key=[chip, count]).take(bound.arguments, given)
-        variants = self._programs.setdefault((*call.key, self._surroundings()), Variants())
+        variants = self._programs.setdefault((*call.key, self._surroundings().values()), Variants())
         found = variants.get(call.floats.values)
         if found is None:
             with _LOCK:
                 bound.arguments.update(call.values)
-                found = trace(self.function, self.kind, count, chip, bound, call)
+                found = trace(self.function, self.kind, count, chip, bound, call, self._surroundings().written)
                 variants.put(call.floats.values, found.looked, found)
         return Call(found, call.tensors, words(found.parameters, call.floats.values)), found.looked
 
 
-def trace(function: Callable[..., None], kind: str, blocks: int, chip: Chip, bound: inspect.BoundArguments, call: CallArguments) -> Traced:
-    """Runs the function for each kind of core and class of blocks and makes its program."""
+def trace(function: Callable[..., None], kind: str, blocks: int, chip: Chip, bound: inspect.BoundArguments, call: CallArguments,
+          writes: bool) -> Traced:
+    """Runs the function for each kind of core and class of blocks and makes its program. writes: it assigns to global variables.
+
+    A range of Python's over what depends on the block has expressions as its indices. Where the function does not get on with them (it divides them
+    by `/`, say), it is traced again with integers, for each block of its own.
+    """
     if not 1 <= blocks <= MOST_BLOCKS:
         raise ArgumentError(f"kernel {function.__name__}: {blocks} blocks; it takes 1 to {MOST_BLOCKS}, as kernel[blocks](...)")
     tracer = Tracer(chip, blocks, kind, call.floats)
+    try:
+        return _traced(tracer, function.__name__, function if writes else with_unrolling(function), bound, call)
+    except Exception:
+        if not tracer.unrolled:
+            raise
+    return _traced(Tracer(chip, blocks, kind, call.floats), function.__name__, function, bound, call)
+
+
+def _traced(tracer: Tracer, name: str, function: Callable[..., None], bound: inspect.BoundArguments, call: CallArguments) -> Traced:
+    kind = tracer.kind
     buffers: dict[str, Iterable[Buffer]] = {}
     constants = ", ".join(f"{n}={v}" for n, v in call.values.items() if isinstance(v, int))
 
     def body() -> None:
         with located():
             function(*bound.args, **bound.kwargs)
-        check_capacity(tracer, function.__name__, constants)
+        check_capacity(tracer, name, constants)
         buffers[tracer.core] = tracer.buffers
 
     kinds = ("aic", "aiv") if kind == "mix" else (kind,)
@@ -214,10 +230,10 @@ def trace(function: Callable[..., None], kind: str, blocks: int, chip: Chip, bou
         code = {core: tracer.classes(core, body) for core in kinds}
     pieces = {core: named(found) for core, found in buffers.items()}
     code_words = {"expressions": tuple(tracer.table.words), **{core: tuple(w) for core, w in code.items()}}
-    program = _davinci.Program(function.__name__, KINDS[kind], tracer.declarations(), tracer.table.words, code.get("aic", []), code.get("aiv", []),
+    program = _davinci.Program(name, KINDS[kind], tracer.declarations(), tracer.table.words, code.get("aic", []), code.get("aiv", []),
                                call.sizes, tracer.deepest_loops, tracer.deepest_scalars)
     program.tell([f"{site.place}   {site.text}" for site in tracer.sites], [b.name for b in pieces.get("aiv", ())])
-    return Traced(program, _davinci.Executor(program), function.__name__, kind, blocks, chip, tuple(tracer.sites), pieces, tuple(call.names), code_words,
+    return Traced(program, _davinci.Executor(program), name, kind, tracer.blocks, tracer.chip, tuple(tracer.sites), pieces, tuple(call.names), code_words,
                   tuple(tracer.opcodes), tuple(sorted(tracer.past_l2)), tuple(sorted(tracer.written)), tuple(call.floats.recipes), call.floats.looked)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dis
 import types
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
 _OURS: Final = "ascendlite"
+_ASSIGN: Final = dis.opmap["STORE_GLOBAL"]
 _PLAIN: Final = (int, float, complex, str, bytes, bool, type(None))
 Reader = Callable[[], object]
 
@@ -45,12 +47,13 @@ def frozen(value: object, depth: int = 3) -> object:
 class Surroundings:
     """The variables that a function and the functions it calls read, found once; `values()` is what they hold now.
 
-    The library's own kernels read constants only: for them it is empty.
+    `written`: one of them assigns to a global variable. The library's own kernels read constants only: for them there is nothing.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._readers: list[Reader] = []
         self._known: set[object] = set()
+        self.written = False
         if function.__module__.partition(".")[0] != _OURS:
             self._add(function)
 
@@ -62,10 +65,11 @@ class Surroundings:
         if not isinstance(function, types.FunctionType) or function in self._known or str(function.__module__).partition(".")[0] == _OURS:
             return
         self._known.add(function)
+        self.written |= any(_ASSIGN in code.co_code[::2] for code in _codes(function.__code__))
         for cell in function.__closure__ or ():
             self._follow(partial(_content, cell))
         names = function.__globals__
-        for name in dict.fromkeys(_names(function.__code__)):
+        for name in dict.fromkeys(name for code in _codes(function.__code__) for name in code.co_names):
             if name in names and (id(names), name) not in self._known:
                 self._known.add((id(names), name))
                 self._follow(partial(names.get, name))
@@ -84,9 +88,9 @@ def _content(cell: types.CellType) -> object:
         return None
 
 
-def _names(code: types.CodeType) -> Iterator[str]:
-    """The names that a function and those within it look up."""
-    yield from code.co_names
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    """Of a function and of those within it."""
+    yield code
     for one in code.co_consts:
         if isinstance(one, types.CodeType):
-            yield from _names(one)
+            yield from _codes(one)

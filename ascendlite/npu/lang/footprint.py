@@ -192,9 +192,12 @@ def _repeats(dtype: DType, lanes: Lanes, strides: tuple[int, int], width: int) -
 def check_overlap(tracer: Tracer, instruction: Instruction, dst: LocalTensor, src: LocalTensor, lanes: Lanes, width: int,
                   dst_strides: tuple[int, int], src_strides: tuple[int, int], second: bool) -> None:
     """R11: within a repeat dst and a source are the same bytes or disjoint; no repeat reads what an earlier one wrote."""
-    base, other = dst.base, src.base
-    if isinstance(base, Sym) or isinstance(other, Sym):
-        return
+    for base, other in tracer.places(dst.base, src.base):
+        _check_overlap(tracer, instruction, dst, src, lanes, width, dst_strides, src_strides, second, base, other)
+
+
+def _check_overlap(tracer: Tracer, instruction: Instruction, dst: LocalTensor, src: LocalTensor, lanes: Lanes, width: int,
+                   dst_strides: tuple[int, int], src_strides: tuple[int, int], second: bool, base: int, other: int) -> None:
     same_size = dst.dtype.itemsize == src.dtype.itemsize
     moving = lanes.mode == 0 or dst_strides[1] or (isinstance(lanes.repeat, int) and lanes.repeat == 1)
     if base == other and same_size and dst_strides == src_strides and moving:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec
@@ -15,7 +15,7 @@ from ascendlite.npu.lang.tensors import GlobalTensor, LocalTensor
 from ascendlite.npu.lang.trace import Tracer, current
 
 P = ParamSpec("P")
-_PLAIN = frozenset((int, str, bool, tuple, type(None)))  # stand for themselves; most arguments are
+_PLAIN = frozenset((int, str, bool, type(None)))  # stand for themselves; most arguments are
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ def remembered(function: Callable[P, None]) -> Callable[P, None]:
                 key.append(a)
             elif kind is LocalTensor or kind is Sym:
                 key.append(a.key())  # type: ignore[attr-defined]
+            elif kind is tuple or kind is list:
+                key.append(_items(a))  # type: ignore[arg-type]
             elif kind is GlobalTensor:
                 window = a  # type: ignore[assignment]
                 key.append((window.argument.index, window.dtype.code, window.size.__class__))  # type: ignore[union-attr]
@@ -53,9 +55,7 @@ def remembered(function: Callable[P, None]) -> Callable[P, None]:
             elif kind is float:
                 key.append(a.hex())  # type: ignore[attr-defined]  # -0.0 equals 0.0, and is another number
             elif isinstance(a, Params):
-                key.append(a.key())
-            elif kind is list:
-                key.append(tuple(a))  # type: ignore[arg-type]
+                key.append(_items(a.key()))
             else:
                 key.append(a)
         try:
@@ -76,6 +76,11 @@ def remembered(function: Callable[P, None]) -> Callable[P, None]:
         return None
 
     return issue
+
+
+def _items(given: Sequence[Any]) -> tuple[Any, ...]:
+    """A sequence as a part of a key. An expression within it would be asked for its value."""
+    return tuple([one.key() if type(one) is Sym else one for one in given])
 
 
 def _fits(known: Known, window: GlobalTensor) -> bool:

@@ -185,8 +185,10 @@ class Sym:
     def __index__(self) -> int:
         return self.table.owner.decide(self)
 
+    def __hash__(self) -> int:
+        return hash(self.table.owner.decide(self))
+
     __int__ = __index__
-    __hash__ = object.__hash__
 
     def __neg__(self) -> int | Sym:
         return combine(SUB, 0, self)

@@ -94,6 +94,7 @@ class Tracer:
         self._pairs, self._mask = np.zeros((0, 2), np.int64), np.zeros(0, bool)
         self._arrays: dict[int, NDArray[np.int64]] = {}
         self.witness = (0, 0)
+        self.unrolled = False  # a range of Python's had expressions as its indices
 
     # -- classes of blocks
 
@@ -152,6 +153,25 @@ class Tracer:
             self._mask &= self.array(value.node) == known
             self.table.single = bool(self._mask.sum() == 1)
         return known
+
+    def narrowed(self, value: Index) -> Index:
+        """An expression of the block's index with the bounds that it has in the blocks of this class."""
+        if not isinstance(value, Sym):
+            return value
+        held = self.array(value.node)[self._mask]
+        low, high = int(held.min()), int(held.max())
+        return low if low == high else Sym(self.table, value.node, low, high, value.value)
+
+    def places(self, first: Index, second: Index) -> list[tuple[int, int]]:
+        """What two addresses are in the blocks of this class, one pair for each distance between them; none where a loop or memory decides."""
+        both = [one for one in (first, second) if isinstance(one, Sym)]
+        if not both:
+            return [(first, second)]  # type: ignore[list-item]
+        if any(one.value is None for one in both):
+            return []
+        a, b = (self.array(one.node)[self._mask] if isinstance(one, Sym) else np.full(self._mask.sum(), one) for one in (first, second))
+        chosen = np.unique(b - a, return_index=True)[1]
+        return list(zip(a[chosen].tolist(), b[chosen].tolist(), strict=True))
 
     def array(self, node: int) -> NDArray[np.int64]:
         """The value of an expression for every block (and sub-block) of this kind of core."""
