@@ -1,4 +1,4 @@
-"""Convolutions with a road of their own: planes with few pixels, as products of patches, chunk by chunk; depthwise ones, plane by plane."""
+"""Convolutions with a road of their own: planes with few pixels, as products of pixels, chunk by chunk; depthwise ones, plane by plane."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 import ascendlite as al
 from ascendlite.nn import functional as F
 
-IMAGES = 40  # more than one chunk: a chunk holds 1 Mi numbers of patches, an image 25 x 1,152
+IMAGES = 90  # more than one chunk: a chunk holds 2,048 pixels, an image 25 or 36
 
 
 def gradients(x: al.Tensor, w: al.Tensor, g: al.Tensor) -> list[np.ndarray]:
     x, w = x.detach().requires_grad_(), w.detach().requires_grad_()
-    y = F.conv2d(x, w, padding=1, groups=x.shape[1] // w.shape[1])
+    y = F.conv2d(x, w, padding=1, stride=-(-x.shape[-1] // g.shape[-1]), groups=x.shape[1] // w.shape[1])
     y.backward(g)
     return [y.detach().numpy(), x.grad.numpy(), w.grad.numpy()]
 
@@ -25,8 +25,14 @@ def example() -> tuple[al.Tensor, al.Tensor, al.Tensor]:
     return al.randn(IMAGES, 128, 5, 5), al.randn(32, 128, 3, 3), al.randn(IMAGES, 32, 5, 5)
 
 
-def test_an_image_does_not_depend_on_the_images_beside_it() -> None:
-    x, w, g = example()
+def strided() -> tuple[al.Tensor, al.Tensor, al.Tensor]:
+    al.manual_seed(5)
+    return al.randn(IMAGES, 18, 6, 6), al.randn(35, 18, 3, 3), al.randn(IMAGES, 35, 3, 3)
+
+
+@pytest.mark.parametrize("make", [example, strided])
+def test_an_image_does_not_depend_on_the_images_beside_it(make: Callable[[], tuple[al.Tensor, al.Tensor, al.Tensor]]) -> None:
+    x, w, g = make()
     y, dx, dw = gradients(x, w, g)
     total = np.zeros(dw.shape)
     for i in range(IMAGES):
@@ -42,7 +48,7 @@ def depthwise() -> tuple[al.Tensor, al.Tensor, al.Tensor]:
     return al.randn(5, 6, 9, 21), al.randn(6, 1, 3, 3), al.randn(5, 6, 9, 21)
 
 
-@pytest.mark.parametrize("make", [example, depthwise])
+@pytest.mark.parametrize("make", [example, strided, depthwise])
 def test_the_number_of_threads_does_not_change_a_bit(make: Callable[[], tuple[al.Tensor, al.Tensor, al.Tensor]]) -> None:
     before = al.get_num_threads()
     try:

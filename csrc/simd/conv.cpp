@@ -303,9 +303,9 @@ void conv_kernel(const Call& call) {
   in_compute_type(call, y.dtype, [&](auto* out, const auto* in, const auto* weight, const auto* bias) {
     using T = std::remove_pointer_t<decltype(out)>;
     if constexpr (std::is_same_v<T, float>)
-      if (winograd::suits_forward(g)) return forward_winograd(g, {in, weight, bias, out});
+      if (winograd::suits(g, g.out)) return forward_winograd(g, {in, weight, bias, out});
     if (is_depthwise(g)) Depthwise<T>(g).forward(in, weight, bias, out);
-    else if (is_small(g, kSmallOutput)) SmallPlanes<T>(g).forward(in, weight, bias, out);
+    else if (is_small(g)) SmallPlanes<T>(g).forward(in, weight, bias, out);
     else forward(g, Operands<T>{in, weight, bias, out});
   });
 }
@@ -317,9 +317,9 @@ void conv_input_kernel(const Call& call) {
   in_compute_type(call, x.dtype, [&](auto* out, const auto* in, const auto* weight, const auto* bias) {
     using T = std::remove_pointer_t<decltype(out)>;
     if constexpr (std::is_same_v<T, float>)
-      if (winograd::suits_input(g)) return transposed_winograd(g, {in, weight, bias, out});
+      if (winograd::suits(g, g.in)) return transposed_winograd(g, {in, weight, bias, out});
     if (is_depthwise(g)) Depthwise<T>(g).input_gradient(in, weight, bias, out);
-    else if (is_small(g, kSmallOutput)) SmallPlanes<T>(g).input_gradient(in, weight, bias, out);
+    else if (is_small(g)) SmallPlanes<T>(g).input_gradient(in, weight, bias, out);
     else transposed(g, Operands<T>{in, weight, bias, out});
   });
 }

@@ -212,9 +212,9 @@ void conv_weight_kernel(const Call& call) {
   in_compute_type(call, w.dtype, [&](auto* out, const auto* in, const auto* grad, const auto*) {
     using T = std::remove_pointer_t<decltype(out)>;
     if constexpr (std::is_same_v<T, float>)
-      if (winograd::suits_weight(g) && weight_winograd(g, in, grad, out)) return;
+      if (winograd::suits(g, g.out) && weight_winograd(g, in, grad, out)) return;
     if (is_depthwise(g)) Depthwise<T>(g).weight_gradient(in, grad, out);
-    else if (is_small(g, kSmallOutputWeight) && g.batch > 0) SmallPlanes<T>(g).weight_gradient(in, grad, out);
+    else if (is_small(g)) SmallPlanes<T>(g).weight_gradient(in, grad, out);
     else weight_gradient(g, in, grad, out);
   });
 }

@@ -18,7 +18,7 @@ struct Filters {
 class Convolution {
  public:
   explicit Convolution(const Shape& shape)
-      : s(shape), lanes(whole_vectors(s.out_channels)), in_pitch(tile_pitch(s.in_channels)), out_pitch(tile_pitch(s.out_channels)),
+      : s(shape), lanes(whole_vectors(s.out_channels)), in_pitch(row_pitch<float>(s.in_channels)), out_pitch(row_pitch<float>(s.out_channels)),
         blocks(s, tiles_at_once()) {}
 
   // out of in, filters and bias (may be null); afterwards `again(first, last)` makes images that have to be made directly.
@@ -36,7 +36,7 @@ class Convolution {
         const Block b = blocks[i];
         transform_inputs(s, planes, b, 0, s.in_channels, picture.data, in_pitch, b.tiles() * in_pitch, v.data);
         for (int place = 0; place < kPlaces; place++)
-          multiply(b.tiles(), lanes, s.in_channels, {v.data + place * b.tiles() * in_pitch, in_pitch, 1},
+          multiply<float>(b.tiles(), lanes, s.in_channels, {v.data + place * b.tiles() * in_pitch, in_pitch, 1},
                    u.data + place * lanes * s.in_channels, 0, kPanel * s.in_channels, m.data + place * b.tiles() * out_pitch, out_pitch,
                    false);
         transform_outputs(b, m.data, bias, picture.data, out, spoiled.data());
@@ -69,9 +69,9 @@ class Convolution {
         const int64_t k = item % groups * kWidth, first = item / groups * kFilterRun, count = std::min(kFilterRun, s.in_channels - first);
         const float *from = w.data + k * w.out_stride + first * w.in_stride, *last = w.data + s.in_channels * s.out_channels * 9;
         const Turn turn{w.out_stride, std::min(kWidth, s.out_channels - k), 9 * count, 9 * count};
-        if (w.in_stride == 9) spread(turn, from, 9 * count, last, taps.data);
+        if (w.in_stride == 9) spread<float>(turn, from, 9 * count, last, taps.data);
         for (int64_t c = 0; w.in_stride != 9 && c < count; c++)
-          spread({w.out_stride, turn.lanes, 9, 9}, from + c * w.in_stride, 9, last, taps.data + c * 9 * kWidth);
+          spread<float>({w.out_stride, turn.lanes, 9, 9}, from + c * w.in_stride, 9, last, taps.data + c * 9 * kWidth);
         const int64_t panel = k / kPanel * kPanel, step = std::min(kPanel, lanes - panel);
         float* to = u + panel * s.in_channels + first * step + k - panel;
         for (int64_t c = 0; c < count; c++, to += step) transform_filter(taps.data + c * 9 * kWidth, w.turned, places, to);
@@ -114,9 +114,9 @@ class Convolution {
         if (finite.spoils()) __atomic_store_n(spoiled + b.image + n, 1, __ATOMIC_RELAXED);
         float* plane = out + ((b.image + n) * s.out_channels + k) * turn.stride + y * s.out_w + x;
         if (width == s.out_w) {
-          collect(turn, picture, height * width, plane);
+          collect<float>(turn, picture, height * width, plane);
         } else {
-          for (int64_t i = 0; i < height; i++) collect(turn, picture + i * cols * kWidth, width, plane + i * s.out_w);
+          for (int64_t i = 0; i < height; i++) collect<float>(turn, picture + i * cols * kWidth, width, plane + i * s.out_w);
         }
       }
     }

@@ -7,14 +7,16 @@
 namespace al::conv::winograd {
 
 constexpr int64_t kSide = 64;          // sums of a task: 16 x 64 x 64 x 4 B = 256 KiB of 1 MiB L2
-constexpr int64_t kWeightTiles = 42;   // with 16 x 42 x 2 x 80 x 4 B = 420 KiB beside them
+constexpr int64_t kWeightTiles = 56;   // with 16 x 56 x 2 x 80 x 4 B = 560 KiB beside them
 constexpr int64_t kWeightTasks = 16;   // wanted
+constexpr int64_t kRunTiles = 128;     // that a run has at least: its sums go to memory and back
 
 class WeightGradient {
  public:
   explicit WeightGradient(const Shape& shape)
       : s(shape), in_parts(ceil_div(s.in_channels, kSide)), out_parts(ceil_div(s.out_channels, kSide)), blocks(s, kWeightTiles),
-        runs(std::clamp<int64_t>(kWeightTasks / (in_parts * out_parts), 1, blocks.count())) {}
+        runs(std::clamp<int64_t>(s.batch * blocks.tile_rows * blocks.tile_cols / kRunTiles, 1,
+                                 std::clamp<int64_t>(kWeightTasks / (in_parts * out_parts), 1, blocks.count()))) {}
 
   // dw (O, C, 3, 3) of in and the gradient of out; false where something is not finite, and dw has to be made directly.
   bool run(const float* in, const float* grad, float* dw) const {
@@ -68,7 +70,7 @@ class WeightGradient {
     transform_inputs(s, planes, b, part.in, part.ins, space.picture.data, kPitch, places, space.v.data);
     transform_gradients(grads, b, part.out, part.outs, space.picture.data, places, space.w.data);
     for (int place = 0; place < kPlaces; place++)
-      multiply(part.ins, whole_vectors(part.outs), b.tiles(), {space.v.data + place * places, 1, kPitch}, space.w.data + place * places,
+      multiply<float>(part.ins, whole_vectors(part.outs), b.tiles(), {space.v.data + place * places, 1, kPitch}, space.w.data + place * places,
                kPitch, kPanel, sums + place * kSide * kSide, kSide, add);
   }
 
@@ -105,7 +107,7 @@ class WeightGradient {
       Finite finite;
       for (int64_t c = 0; c < part.ins; c++) finish_filter(sums + c * kSide + k, parts, taps + c * 9 * kWidth, finite);
       if (finite.spoils()) __atomic_store_n(&spoiled, true, __ATOMIC_RELAXED);
-      collect({s.in_channels * 9, std::min(kWidth, part.outs - k), run, run}, taps, run, dw + ((part.out + k) * s.in_channels + part.in) * 9);
+      collect<float>({s.in_channels * 9, std::min(kWidth, part.outs - k), run, run}, taps, run, dw + ((part.out + k) * s.in_channels + part.in) * 9);
     }
   }
   void finish_filter(const float* from, int64_t parts, float* taps, Finite& finite) const {
