@@ -69,3 +69,15 @@ def test_calls_that_had_crashed_are_refused_or_empty() -> None:
 def test_hostile_calls_are_told_what_is_wrong(call, error, text) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_max_pool_takes_the_first_of_equals_and_the_last_nan(step: int) -> None:
+    row = [-INF, -INF, 1.0, 1.0, -INF, math.nan, math.nan, 2.0, 2.0, 2.0] * 4
+    y, at = F.max_pool1d(al.tensor([row]), 3, step, 1, return_indices=True)
+    for o, (value, place) in enumerate(zip(y[0].tolist(), at[0].tolist(), strict=True)):
+        window = [i for i in range(o * step - 1, o * step + 2) if 0 <= i < len(row)]
+        nans = [i for i in window if math.isnan(row[i])]
+        largest = max((row[i] for i in window if i not in nans), default=-INF)
+        assert place == (nans[-1] if nans else next(i for i in window if row[i] == largest))
+        assert (math.isnan(value) and nans) or value == largest

@@ -14,6 +14,7 @@ struct Span {  // inputs begin, begin + step, ... < end; count: what an average 
 
 struct Windows {
   int64_t in[3], out[3], step[3];
+  int64_t kernel, first, stride;  // taps of every window along a row, where the first one begins and how they follow; 0: they differ
   std::vector<Span> spans[3];
   int64_t in_size() const { return in[0] * in[1] * in[2]; }
   int64_t out_size() const { return out[0] * out[1] * out[2]; }
@@ -41,6 +42,7 @@ inline Windows fixed_windows(const Call& call, const View& x, const View& y, boo
     const auto at = [&](int list, int64_t missing) { return k < 0 ? missing : call.ints[list * (nd + 1) + 1 + k]; };
     const int64_t kernel = at(0, 1), stride = at(1, 1), pad = at(2, 0), step = dilated ? at(3, 1) : 1;
     w.step[d] = step;
+    if (d == 2) w.kernel = kernel, w.first = -pad, w.stride = stride;
     for (int64_t o = 0; o < w.out[d]; o++) {
       const int64_t first = o * stride - pad, last = std::min(first + (kernel - 1) * step + 1, w.in[d] + pad);
       const int64_t begin = first < 0 ? first + (-first + step - 1) / step * step : first;

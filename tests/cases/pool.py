@@ -112,6 +112,17 @@ CASES = [
         fn=lambda x: F.max_pool2d(x, 2, return_indices=True)[1],
         grad=False,
     ),
+    *(
+        Case(
+            f"max_pool2d:rows of vectors, {form}",
+            lambda x, s=step, reduce=reduce: reduce(x, [fixed(5, 3, s, 1), fixed(37, 3, s, 1)]),
+            [distinct(2, 5, 37)],
+            fn=lambda x, s=step, k=k: F.max_pool2d(x[None], 3, s, 1, return_indices=True)[k][0],
+            grad=False,
+        )
+        for step in (1, 2)
+        for k, form, reduce in ((0, f"step {step}", lambda x, w: pooled(x, w, largest)), (1, f"places, step {step}", positions))
+    ),
     Case("max_pool3d", lambda x: pooled(x, [fixed(4, 2, 2)] * 3, largest), [distinct(1, 2, 4, 4, 4)], fn=lambda x: F.max_pool3d(x, 2), errors=WIDE_ERROR3),
     Case("avg_pool1d", lambda x: pooled(x, [fixed(9, 3, 2)], average), [randn(2, 3, 9)], fn=lambda x: F.avg_pool1d(x, 3, 2), errors=AVG_ERROR),
     Case(
