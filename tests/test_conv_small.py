@@ -9,6 +9,7 @@ import pytest
 
 import ascendlite as al
 from ascendlite.nn import functional as F
+from tests.cases.conv import conv_transpose
 
 IMAGES = 90  # more than one chunk: a chunk holds 2,048 pixels, an image 25 or 36
 
@@ -41,6 +42,13 @@ def test_an_image_does_not_depend_on_the_images_beside_it(make: Callable[[], tup
         np.testing.assert_array_equal(dx1[0], dx[i])
         total += dw1
     np.testing.assert_allclose(dw, total, atol=1e-3)  # sums of 1,000 products of normal numbers
+
+
+def test_a_strided_gradient_of_a_larger_plane_equals_sums_of_taps() -> None:
+    al.manual_seed(6)
+    x, w, g = al.randn(3, 16, 46, 43), al.randn(17, 16, 3, 3), al.randn(3, 17, 23, 22)
+    expected = conv_transpose(g.double().numpy(), w.double().numpy(), stride=2, padding=1, output_padding=(1, 0))
+    np.testing.assert_allclose(gradients(x, w, g)[1], expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 
 def depthwise() -> tuple[al.Tensor, al.Tensor, al.Tensor]:

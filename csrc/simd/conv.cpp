@@ -319,7 +319,7 @@ void conv_input_kernel(const Call& call) {
     if constexpr (std::is_same_v<T, float>)
       if (winograd::suits(g, g.in)) return transposed_winograd(g, {in, weight, bias, out});
     if (is_depthwise(g)) Depthwise<T>(g).input_gradient(in, weight, bias, out);
-    else if (is_small(g)) SmallPlanes<T>(g).input_gradient(in, weight, bias, out);
+    else if (is_small_input(g)) SmallPlanes<T>(g).input_gradient(in, weight, bias, out);
     else transposed(g, Operands<T>{in, weight, bias, out});
   });
 }

@@ -12,17 +12,21 @@ namespace al::conv {
 //   256 -> 512, 4x4, 3, 2, 16: 1.5 1.4 1.2   64 -> 128, 16x16, 3, 2, 16: 1.4 1.6 2.0   64 -> 128, 28x28, 3, 2, 16: 1.3 1.5 1.3
 //   256 -> 64, 14x14, 1, 1, 16: 1.2 1.0 1.4  32 -> 32, 14x14, 5, 1, 16:  1.3 1.3 1.8   16 -> 16, 20x20, 3, 2, 16:  1.9 2.5 1.7
 //   64 -> 128, 56x56, 3, 2, 16: 0.8 1.5 0.8  64 -> 64, 28x28, 1, 1, 16:  0.9 0.9 1.8   8 -> 16, 20x20, 5, 1, 16:   1.0 0.7 1.3
-constexpr int64_t kSmallOutput = 400;  // pixels of a plane
+// Flat pixels of a strided input's gradient are a convolution a residue, so that larger planes go this way: 64 -> 128, 56x56, stride 2: 1.5;
+// 128 -> 128, 112x112, stride 2, batch 2: 1.3.
+constexpr int64_t kSmallOutput = 400, kSmallStrided = 3136;  // pixels of a plane
 constexpr int64_t kLeastChannels = 16;
 constexpr int64_t kPanelDepth = 2304;  // (channel, tap) of a panel of weights or sums: 2304 x 32 x 4 B = 288 KiB of 512 KiB L2
 constexpr int64_t kRowsAtOnce = 2048;  // of a task: 2048 x 32 x 4 B = 256 KiB of sums
 constexpr int64_t kRowsAtLeast = 64;   // for which a panel of weights is worth its packing
 constexpr int64_t kMostTaps = 27;      // so that panels hold enough channels
 
-inline bool is_small(const Geometry& g) {
-  return g.groups == 1 && g.batch > 0 && g.out_size() > 0 && g.out_size() <= kSmallOutput && g.taps() <= kMostTaps &&
+inline bool is_small(const Geometry& g, int64_t pixels = kSmallOutput) {
+  return g.groups == 1 && g.batch > 0 && g.out_size() > 0 && g.out_size() <= pixels && g.taps() <= kMostTaps &&
          std::min(g.in_channels, g.out_channels) >= kLeastChannels;
 }
+
+inline bool is_small_input(const Geometry& g) { return is_small(g, g.stride[1] > 1 && g.stride[2] > 1 ? kSmallStrided : kSmallOutput); }
 
 template <class T>
 class SmallPlanes {
