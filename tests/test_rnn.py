@@ -69,3 +69,12 @@ def test_states_and_weights_that_do_not_fit_are_refused() -> None:
         sequence("LSTM", x, (h, h[:1]), *weights)
     with pytest.raises(RuntimeError, match="unknown mode 'CNN'"):
         sequence("CNN", x, (h,), *weights)
+
+
+def test_the_last_cell_alone_has_a_gradient() -> None:
+    net, x = al.nn.LSTM(3, 4), al.randn(5, 2, 3, requires_grad=True)
+    y, (_, c) = net(x)
+    (alone,) = al.autograd.grad(c.sum(), x, retain_graph=True)
+    (beside,) = al.autograd.grad(c.sum() + 0 * y.sum(), x)
+    assert alone.abs().max().item() > 0
+    assert al.equal(alone, beside)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ascendlite.core import Op, Tensor, float32, grad, is_grad_enabled
+from ascendlite.core import Op, Tensor, float32, grad, is_grad_enabled, zeros
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
 from ascendlite.ops.activation import relu
 from ascendlite.ops.matmul import linear
@@ -88,6 +88,8 @@ def _gradient(g, y, given, w, b, h0, c0, mode, reverse, *, needs):
     if is_grad_enabled():
         return _differentiable_gradient(g, (given, w, b, h0, c0), mode, reverse, needs)
     out, cells, kept = y
+    if g[0] is None:  # only the last cell was used
+        g = (zeros(out.shape, dtype=out.dtype, device=out.device), g[1])
     dgiven, dhidden, dh, dc = _sequence_backward(g[0], g[1], out, cells, kept, w, h0, c0, mode, reverse)
     dhidden = dhidden if mode == _GRU else dgiven
     dw = None
