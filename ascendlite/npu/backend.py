@@ -33,6 +33,7 @@ from ascendlite.npu.kernels import (  # noqa: F401  # some only register themsel
     products,
     random,
     ranks,
+    recurrent,
     reductions,
     rotary,
     rowwise,

@@ -29,8 +29,6 @@ MISSING: Final[dict[str, str]] = {
     "mantissa": "no operator of CANN (frexp); bits of a float are not there in wide modes",
     "fp4_decode": "the 910 family has no fp4", "fp4_encode": "the 910 family has no fp4", "i1": "no kernel yet; the AI CPU runs it as it does BesselI0",
     **dict.fromkeys(("panels", "panel_linear", "panel_gated"), "an order of weights for the CPU's caches: reading_weights leaves those on a card as they are"),
-    "rnn_sequence": "no kernel yet: CANN's DynamicRNN and DynamicGRUV2 run on the cores",
-    "rnn_sequence_backward": "no kernel yet: CANN's DynamicRNNGrad and DynamicGRUV2Grad run on the cores",
     "sparse_attention_mass": "no kernel yet: the weights of the chosen rows, summed over heads",
 }  # fmt: skip
 

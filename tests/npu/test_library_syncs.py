@@ -285,9 +285,17 @@ def scans() -> None:
             al.cummax(x.detach(), dim)
 
 
+def recurrent_layers() -> None:
+    for layer in (al.nn.LSTM, al.nn.GRU, al.nn.RNN):
+        for batch, hidden in ((100, 600), (900, 44)):
+            net = layer(16, hidden, device="npu")
+            y = net(tensor(2, batch, 16))[0]
+            al.autograd.grad(y, list(net.parameters()), y.detach())
+
+
 CALLS: dict[str, Callable[[], None]] = {
     f.__name__: f for f in (pointwise, spreads, products, convolutions, filters, channels, pools, copies, rows, long_rows, reductions, losses, tables, optimizers, attention, rotary,
-                            draws, ranks, long_ranks, choices, scans, chosen_rows, matrices, groups)
+                            draws, ranks, long_ranks, choices, scans, chosen_rows, matrices, groups, recurrent_layers)
 }
 
 
@@ -298,7 +306,7 @@ NEEDLESS = ("work.new_stat()", "in rows.number(row, ", 'ac.Cast(wide, raw, "CAST
 
 # Calls that launch further kernels, at sizes that need not show what these need: the modules whose syncs are looked at.
 BY_DATA = ("groups", "long_ranks")  # data decide the flow: checked along the ends of what is declared and a typical value, and never called proved
-ONLY = {"choices": ("nonzeros",), "long_ranks": ("longsort", "longpicks"), "scans": ("scan_tiles",), "long_rows": ("row_parts", "streams", "tiles", "longlosses", "elements"), "groups": ("grouped",), "channels": ("channels",), "filters": ("filter_gradient",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
+ONLY = {"choices": ("nonzeros",), "long_ranks": ("longsort", "longpicks"), "scans": ("scan_tiles",), "long_rows": ("row_parts", "streams", "tiles", "longlosses", "elements"), "groups": ("grouped",), "recurrent_layers": ("recurrent",), "channels": ("channels",), "filters": ("filter_gradient",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
 
 
 def lines_at(site: Site) -> str:
