@@ -6,7 +6,7 @@ from typing import Any
 
 from ascendlite.core import Tensor, _core
 from ascendlite.npu import wide
-from ascendlite.npu.kernels import elementwise, strided
+from ascendlite.npu.kernels import elementwise, gathers, strided
 from ascendlite.npu.runtime import stream
 
 # A host-device copy crosses the NPU-CPU link: 151 GB/s read and 110 GB/s write inside a node, 1.0 us (CloudMatrix384, arXiv 2506.12708, table 1).
@@ -36,13 +36,27 @@ def transfer(target: Tensor, source: Tensor, dry: bool) -> None:
 def on_device(target: Tensor, source: Tensor) -> Any:
     """Between tensors of one die."""
     if target.dtype is source.dtype and not (target.is_contiguous() and source.is_contiguous()):
-        return strided.copy(target, source)
+        ways = (strided.copy, gathers.repeat, _spread_bytes)
+        return None if any(way(target, source) is not NotImplemented for way in ways) else NotImplemented
     if not source.is_contiguous():
         source = source.detach().contiguous()
     if target.is_contiguous():
         return elementwise.convert(target, source)
     fresh = _core.empty(tuple(target.shape), dtype=target.dtype, device=target.device)
     return NotImplemented if elementwise.convert(fresh, source) is NotImplemented else strided.copy(target, fresh)
+
+
+def _spread_bytes(target: Tensor, source: Tensor) -> Any:
+    """Bytes that stand still along the target's rows: as integers of 16 bits, for which there is a kernel."""
+    if target.dtype.name not in ("bool", "int8", "uint8") or not target.is_contiguous():
+        return NotImplemented
+    small = source.detach()
+    for d, step in enumerate(source.stride()):
+        small = small.narrow(d, 0, 1) if step == 0 and small.shape[d] else small
+    wide_ = _core.empty(tuple(target.shape), dtype=_core.DTYPE_NAMES["int16"], device=target.device)
+    if strided.copy(wide_, small.to(wide_.dtype).expand(target.shape)) is NotImplemented:
+        return NotImplemented
+    return elementwise.convert(target, wide_)
 
 
 def fill(target: Tensor, value: float) -> Any:

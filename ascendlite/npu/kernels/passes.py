@@ -10,13 +10,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ascendlite.core import Tensor, _core, no_grad
-from ascendlite.npu.kernels import COMPOSITES, Launcher, kernel_for, longrows, scans, streams
+from ascendlite.npu.kernels import COMPOSITES, Launcher, gathers, kernel_for, longrows, scans, streams
 from ascendlite.npu.runtime.launch import launch
 
 Tensors = tuple[Tensor, ...]
 FLOATS: Final = ("float32", "float16", "bfloat16")
 LEAST_STREAMED: Final = 512  # columns of a row that is worked on by itself: shorter ones take passes over many rows at once
 EXACT: Final = 1 << 24  # whole numbers that float32 holds
+LEAST_WHOLE: Final = 1 << 17  # 64-bit integers whose running products and extremes are worth passes: the AI CPU is faster at fewer
 _FLOAT32, _INT64 = _core.DTYPE_NAMES["float32"], _core.DTYPE_NAMES["int64"]
 
 
@@ -265,14 +266,19 @@ def _dot(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
 # -- layouts
 
 
-@passes_for("flip", dtypes=ANY)
 def _flip(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
-    """Rows by number, from the last on."""
-    x = inputs[0]
-    for d in attrs[0] if x.ndim else ():
+    """One pass; where there is no kernel for such rows, by number, from the last on."""
+    x, dims = inputs[0].contiguous(), tuple(attrs[0]) if inputs[0].ndim else ()
+    out = outputs[0]
+    if out.is_contiguous() and gathers.flip(out, x, dims) is not NotImplemented:
+        return
+    for d in dims:
         last = x.shape[d] - 1
         x = x.index_select(d, _core.tensor([last - i for i in range(last + 1)], dtype=_INT64, device=x.device))
-    outputs[0].copy_(x)
+    out.copy_(x)
+
+
+kernels_for("flip", dtypes=ANY)(_flip)
 
 
 @passes_for("roll", dtypes=ANY)

@@ -32,6 +32,7 @@ class Layout:
 
     outer: tuple[Dim, ...]
     inner: tuple[Any, ...]  # one or two Dims
+    base: int = 0  # where the source begins
 
     @property
     def count(self) -> int:
@@ -41,7 +42,7 @@ class Layout:
     def place(self, piece: Index) -> tuple[Index, Index]:
         """Where a piece begins in the target and in the source."""
         target: Index = 0
-        source: Index = 0
+        source: Index = self.base
         after = 1
         for size, to, of in reversed(self.outer):
             at = piece // after % size if after > 1 or len(self.outer) > 1 else piece
@@ -99,7 +100,7 @@ class _Turns:
         self.stored = scratch(dtype, size) if middle else self.loaded
         self.middle = middle
         if middle:  # vector work takes whole blocks, and short tiles do not fill them
-            plain = self.loaded if dtype.itemsize > 1 else self.loaded.ReinterpretCast(dtypes.u16)
+            plain = self.loaded if dtype.itemsize in (2, 4) else self.loaded.ReinterpretCast(dtypes.u16)
             ac.Duplicate(plain, 0, size * dtype.itemsize // plain.dtype.itemsize)
         self.events: tuple[HardEvent, ...] = (HardEvent.V_MTE2, HardEvent.MTE2_V, HardEvent.MTE3_V, HardEvent.V_MTE3) if middle else (HardEvent.MTE3_MTE2, HardEvent.MTE2_MTE3)
         self.ids = {e: take_events(e, 1)[0] for e in self.events}
@@ -245,7 +246,7 @@ def copy_columns(target: Any, source: Any, layout: Layout, rows: int, width: int
 # -- which one
 
 
-def _flat(t: Tensor) -> Tensor:
+def flat(t: Tensor) -> Tensor:
     room = len(t.untyped_storage()) // t.itemsize - t.storage_offset()
     return t.detach().as_strided((room,), (1,), t.storage_offset())
 
@@ -261,7 +262,7 @@ def copy(target: Tensor, source: Tensor) -> Any:
     if picked is None or target.dtype.name.startswith("float4"):
         return NotImplemented
     function, *arguments = picked
-    launch(function, _flat(target), _flat(source), *arguments, blocks=blocks_for(target.nbytes), name="copy" if function is not transpose else "transpose")
+    launch(function, flat(target), flat(source), *arguments, blocks=blocks_for(target.nbytes), name="copy" if function is not transpose else "transpose")
     return None
 
 
@@ -273,7 +274,7 @@ def _pick(target: Tensor, source: Tensor) -> tuple[Any, ...] | None:
     """The kernel for such a copy and what it is launched with."""
     size = target.itemsize
     dims = _cut(coalesced(target, source), ROOM // size)
-    return _rows(dims, size) or (_transposed(dims, size) or _columns(dims, size) if size <= 4 else None) or _elements(dims, size)
+    return _rows(dims, size) or (_transposed(dims, size) or columns(dims, size) if size <= 4 else None) or _elements(dims, size)
 
 
 def _cut(dims: list[Dim], most: int) -> list[Dim]:
@@ -327,7 +328,7 @@ def _transposed(dims: list[Dim], size: int) -> tuple[Any, ...] | None:
     return transpose, Layout(outer, ((height, to_row, 1), (width, 1, of_column))), rows, columns
 
 
-def _columns(dims: list[Dim], size: int) -> tuple[Any, ...] | None:
+def columns(dims: list[Dim], size: int) -> tuple[Any, ...] | None:
     length, to, of = dims[-1]
     if to != 1 or of != 0 or size == 1:
         return None
