@@ -7,6 +7,7 @@ from ascendlite.core import (
     Op,
     Tensor,
     deliver,
+    float32,
     function,
     int64,
     normalize_dim,
@@ -153,7 +154,7 @@ def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tenso
 
 def _running_extremum(op: Op, x: Tensor, dim: int) -> Ranked:
     dim = normalize_dim(dim, x.ndim, op.name)
-    wide = x if x.dtype.is_floating_point else x.to(int64)
+    wide = x if x.dtype.is_floating_point else x.to(float32 if x.dtype.itemsize <= 2 else int64)  # float32 holds narrow integers
     values, indices = op(wide if x.ndim else wide.reshape(1), dim)
     return Ranked(values.reshape(x.shape).to(x.dtype), indices.reshape(x.shape))
 

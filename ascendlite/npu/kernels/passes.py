@@ -80,24 +80,34 @@ def _exclusive(y: Tensor, dim: int, reverse: bool, start: float) -> Tensor:
 
 
 def _running(name: str, kind: str, start: float) -> Launcher:
-    def run(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
+    def run(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
+        x, y = inputs[0], outputs[0]
         dim, reverse, exclusive = int(attrs[0]), bool(attrs[1]), bool(attrs[2]) if len(attrs) > 2 else False
-        y = _core.empty(tuple(inputs[0].shape), dtype=_FLOAT32, device=inputs[0].device) if exclusive else outputs[0]
-        scans.run(y, inputs[0], dim, kind, reverse, name)
+        if x.dtype is _INT64 and not (gathers.pairs_taken(x) and (kind == "add" or x.numel() >= LEAST_WHOLE)):
+            return NotImplemented
+        if exclusive:
+            y = _core.empty(tuple(x.shape), dtype=x.dtype if x.dtype is _INT64 else _FLOAT32, device=x.device)
+        if x.dtype is _INT64 and kind == "mul":
+            y.copy_(_scanned([x], dim, reverse, lambda far, near: (far[0] * near[0],))[0])
+        else:
+            scans.run(y, x, dim, kind, reverse, name)
         if exclusive:
             _put(outputs[0], _exclusive(y, dim, reverse, start))
+        return None
 
     return run
 
 
-kernels_for("cumsum")(_running("cumsum", "add", 0.0))
-kernels_for("cumprod")(_running("cumprod", "mul", 1.0))
+kernels_for("cumsum", dtypes=(*FLOATS, "int64"))(_running("cumsum", "add", 0.0))
+kernels_for("cumprod", dtypes=(*FLOATS, "int64"))(_running("cumprod", "mul", 1.0))
 kernels_for("logcumsumexp")(_running("logcumsumexp", "logaddexp", -math.inf))
 
 
 def _running_extreme(kind: str) -> Launcher:
     def run(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
         x, dim = inputs[0], int(attrs[0])
+        if x.dtype is _INT64:
+            return _whole_extreme(outputs, x, dim, kind) if gathers.pairs_taken(x) and x.numel() >= LEAST_WHOLE else NotImplemented
         if x.shape[dim] >= EXACT or not all(t.is_contiguous() for t in outputs):
             return NotImplemented
         scans.run_extremes(outputs[0], outputs[1], x, dim, kind)
@@ -106,8 +116,18 @@ def _running_extreme(kind: str) -> Launcher:
     return run
 
 
-kernels_for("cummax")(_running_extreme("maximum"))
-kernels_for("cummin")(_running_extreme("minimum"))
+def _whole_extreme(outputs: Tensors, x: Tensor, dim: int, kind: str) -> None:
+    """Of int64, and its last place: the far one stays where the near one is not as good."""
+    join, better = (Tensor.maximum, Tensor.ge) if kind == "maximum" else (Tensor.minimum, Tensor.le)
+    place = counted(x.shape[dim], x.device) if x.shape[dim] < EXACT else _core.arange(x.shape[dim], dtype=_INT64, device=x.device)
+    places = place.reshape(*[x.shape[dim] if d == dim else 1 for d in range(x.ndim)]).expand(x.shape).contiguous()
+    found = _scanned([x, places], dim, False, lambda far, near: (join(near[0], far[0]), near[1].where(better(near[0], far[0]), far[1])))
+    for out, value in zip(outputs, found, strict=True):
+        _put(out, value)
+
+
+kernels_for("cummax", dtypes=(*FLOATS, "int64"))(_running_extreme("maximum"))
+kernels_for("cummin", dtypes=(*FLOATS, "int64"))(_running_extreme("minimum"))
 
 
 @passes_for("linear_scan")

@@ -105,10 +105,10 @@ class _Join:
 class _Scan:
     """Scans tiles of one sequence after the other; `carry` holds the end of the last tile."""
 
-    def __init__(self, s: Sequences, kind: str, start: float) -> None:
-        self.s, self.start = s, start
+    def __init__(self, s: Sequences, kind: str, start: float, dtype: Any = f32) -> None:
+        self.s, self.start, self.nothing = s, start, -0.0 if dtype is f32 else 0
         self.join = _Join(kind, max(s.height // SEGMENT, SEGMENT) * LANES if s.width == LANES else s.width)
-        self.carry = scratch(f32, s.width)
+        self.carry = scratch(dtype, s.width)
 
     def begin(self) -> None:
         """A new sequence."""
@@ -116,6 +116,16 @@ class _Scan:
 
     def tile(self, v: Any) -> None:
         """v[p] = the join of everything up to position p."""
+        self.join_up(v)
+        self.keep(v)
+
+    def keep(self, v: Any) -> None:
+        """The next tile begins with the end of this one."""
+        last = v[(0 if self.s.reverse else self.s.height - 1) * self.s.width :]
+        ac.Adds(self.carry, last, self.nothing, self.s.width)  # read after the barrier of what follows
+
+    def join_up(self, v: Any) -> None:
+        """The tile, without keeping its end."""
         s, n, w = self.s, self.s.height, self.s.width
         back = s.reverse
 
@@ -128,7 +138,6 @@ class _Scan:
         else:
             for p in range(1, n):
                 self.join.row(row(p), row(p - 1), row(p), w)
-        ac.Adds(self.carry, row(n - 1), -0.0, w)  # read after the barrier of what follows
 
     def _segments(self, v: Any, segments: int, back: bool) -> None:
         block, step = LANES // 8, -1 if back else 1

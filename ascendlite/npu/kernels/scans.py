@@ -12,11 +12,12 @@ from typing import Any, Final
 from ascendlite.core import Tensor, _core
 from ascendlite.npu.kernels import elementwise
 from ascendlite.npu.kernels.scan_tiles import SEGMENT, START, Sequences, extremes, scan
+from ascendlite.npu.kernels.scan_words import scan_words
 from ascendlite.npu.lang.rows import LANES
 from ascendlite.npu.runtime.device import state
 from ascendlite.npu.runtime.launch import launch
 
-_FLOAT32: Final = _core.DTYPE_NAMES["float32"]
+_FLOAT32, _INT64 = _core.DTYPE_NAMES["float32"], _core.DTYPE_NAMES["int64"]
 _NAMES: Final = {"maximum": "cummax", "minimum": "cummin"}
 TILE: Final = 8192  # elements: 20 bytes each; of extremes with their places, which take 56, a quarter of it
 LEAST_CUT: Final = 1024  # positions of a sequence that is worth cutting
@@ -58,8 +59,10 @@ def _empty(shape: tuple[int, ...], like: Tensor, dtype: Any = _FLOAT32) -> Tenso
 
 
 def _once(y: Tensor, x: Tensor, outer: int, n: int, lanes: int, kind: str, reverse: bool, name: str) -> None:
-    s = _layout(outer, n, lanes, TILE, reverse)
-    launch(scan, x, y, s, kind, blocks=min(elementwise.blocks_for(x.nbytes), _tasks(outer, lanes, s.width)), name=name)
+    whole = x.dtype is _INT64
+    s = _layout(outer, n, lanes, TILE // 4 if whole else TILE, reverse)
+    run, more = (scan_words, ()) if whole else (scan, (kind,))
+    launch(run, x, y, s, *more, blocks=min(elementwise.blocks_for(x.nbytes), _tasks(outer, lanes, s.width)), name=name)
 
 
 def _split(x: Tensor, dim: int) -> tuple[int, int, int]:
@@ -87,7 +90,8 @@ def _before(ends: Tensor, parts: int, begin: float, reverse: bool) -> Tensor:
 
 
 def run(out: Tensor, x: Tensor, dim: int, kind: str, reverse: bool, name: str) -> None:
-    """out = the scan of a tensor of floats that has elements."""
+    """out = the scan of a tensor of floats that has elements, or of int64 that is added up."""
+    wide = _INT64 if x.dtype is _INT64 else _FLOAT32  # of what is joined in memory
     x, begin = x.contiguous(), -math.inf if kind == "logaddexp" else START[kind]
     outer, n, lanes = sizes = _split(x, dim)
     parts = _cut(*sizes)
@@ -102,13 +106,13 @@ def run(out: Tensor, x: Tensor, dim: int, kind: str, reverse: bool, name: str) -
         _once(y, x, *sizes, kind, reverse, name)
     else:
         long = n // parts
-        part = _empty((outer, parts, long, lanes), x)
+        part = _empty((outer, parts, long, lanes), x, wide)
         _once(part, x, outer * parts, long, lanes, kind, reverse, name)
         ends = part.select(2, 0 if reverse else long - 1).narrow(1, 1 if reverse else 0, parts - 1).contiguous()
         run(ends, ends, 1, kind, reverse, name)
-        direct = direct and out.dtype is _FLOAT32
-        y = out if direct else _empty(tuple(x.shape), x)
-        elementwise.run(kind, y.reshape(outer, parts, long, lanes), (_before(ends, parts, begin, reverse), part), _FLOAT32)
+        direct = direct and out.dtype is wide
+        y = out if direct else _empty(tuple(x.shape), x, wide)
+        elementwise.run(kind, y.reshape(outer, parts, long, lanes), (_before(ends, parts, begin, reverse), part), wide)
     if not direct:
         out.copy_(y.reshape(out.shape))
 
