@@ -257,14 +257,15 @@ def _along(largest: bool) -> Launcher:
         n = x.shape[1]
         if n >= EXACT:
             return NotImplemented
-        size = longrows.streamed(x, n)
+        whole = x.dtype.name not in FLOATS
+        size = None if whole else longrows.streamed(x, n)
         if size and n >= LEAST_STREAMED and all(t.is_contiguous() for t in outputs):
             part = streams.part_of(x.itemsize, 9)
             launch(streams.extreme_parts, x, *outputs, *size, part, "MAX" if largest else "MIN", blocks=longrows.blocks_of(x, n), name="argmax" if largest else "argmin")
             return None
-        x = x.to(_FLOAT32)
+        x = x if whole and x.itemsize > 2 else x.to(_FLOAT32)
         best = x.amax(1, keepdim=True) if largest else x.amin(1, keepdim=True)
-        found = (x == best).logical_or(x.isnan())
+        found = x == best if whole else (x == best).logical_or(x.isnan())
         place = counted(n, x.device).expand(x.shape[0], n).where(found, _core.full((), float(n), dtype=_FLOAT32, device=x.device)).amin(1)
         _put(outputs[0], best)
         _put(outputs[1], place)
@@ -273,8 +274,8 @@ def _along(largest: bool) -> Launcher:
     return run
 
 
-passes_for("max_dim")(_along(True))
-passes_for("min_dim")(_along(False))
+passes_for("max_dim", dtypes=ANY)(_along(True))
+passes_for("min_dim", dtypes=ANY)(_along(False))
 
 
 @passes_for("dot")
@@ -314,15 +315,14 @@ def _roll(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
     outputs[0].copy_(x)
 
 
-@passes_for("triangle")
+@passes_for("triangle", dtypes=ANY)
 def _triangle(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> None:
     """Columns compared with rows."""
     x = inputs[0]
     diagonal, upper = int(attrs[0]), bool(attrs[1])
     height, width = x.shape[-2], x.shape[-1]
     ahead = counted(width, x.device).unsqueeze(0) - counted(height, x.device).unsqueeze(1)
-    kept = ahead >= float(diagonal) if upper else ahead <= float(diagonal)
-    outputs[0].copy_(x.where(kept, _core.zeros((), dtype=x.dtype, device=x.device)))
+    outputs[0].copy_(x.masked_fill(ahead < float(diagonal) if upper else ahead > float(diagonal), 0))
 
 
 @passes_for("diag_embed", dtypes=ANY)

@@ -159,14 +159,14 @@ def _gather_layout(rows: int, columns: int, each: int, size: int) -> Rows | None
 def _gather(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
     x, index, dim = inputs[0].detach(), inputs[1].detach(), int(attrs[0])
     y = outputs[0].detach()
-    if x.dtype.name not in _GATHERED or not index.numel() or not x.numel() or not tables.not_negative(index) or not tables.in_range(index, x.shape[dim]):
+    if x.dtype.name not in tables.MOVED or not index.numel() or not x.numel() or not tables.not_negative(index) or not tables.in_range(index, x.shape[dim]):
         return NotImplemented
     with no_grad():
         for d in range(x.ndim):
             if d != dim and x.shape[d] != index.shape[d]:
                 x = x.narrow(d, 0, index.shape[d])
         x, index = (t.transpose(dim, -1).contiguous() for t in (x, index))
-        r = _gather_layout(index.numel() // index.shape[-1], x.shape[-1], index.shape[-1], x.itemsize)
+        r = _gather_layout(index.numel() // index.shape[-1], x.shape[-1], index.shape[-1], x.itemsize) if x.dtype.name in _GATHERED else None
         if r is None:
             return _gather_long(y, x, index, dim)
         last = dim == y.ndim - 1 and y.is_contiguous()
@@ -178,15 +178,16 @@ def _gather(outputs: Tensors, inputs: Tensors, attrs: tuple[Any, ...]) -> Any:
 
 
 def _gather_long(y: Tensor, x: Tensor, index: Tensor, dim: int) -> Any:
-    """Picks from rows that do not fit: few of each row one by one, many from parts of it. The dim is the last one of x and index."""
+    """Picks from rows that do not fit, or of formats that Gather does not know: few of each row one by one, many from parts of it.
+
+    The dim is the last one of x and index.
+    """
     n, each = x.shape[-1], index.shape[-1]
-    if n >= longpicks.EXACT:
-        return NotImplemented
-    if each * FEW <= n and x.numel() < longrows.MOST:
+    if (each * FEW <= n or x.dtype.name not in _GATHERED) and x.numel() < longrows.MOST:
         if x.numel() > n:
             index = index + _core.arange(0, x.numel(), n, dtype=index.dtype, device=x.device).reshape(*x.shape[:-1], 1)
         found = x.reshape(-1, 1).index_select(0, index.reshape(-1)).reshape(index.shape)
-    elif x.dtype.name in (*FLOATS, "int16"):
+    elif x.dtype.name in (*FLOATS, "int16") and n < longpicks.EXACT:
         found = _core.empty(tuple(index.shape), dtype=_FLOAT32, device=x.device)
         longpicks.gather(x.to(_FLOAT32), index, found)
     else:
