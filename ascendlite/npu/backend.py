@@ -22,6 +22,7 @@ from ascendlite.npu.kernels import (  # noqa: F401  # some only register themsel
     composites,
     conv,
     copies,
+    draw_integers,
     elementwise,
     grouped,
     losses,

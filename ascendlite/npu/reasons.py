@@ -15,7 +15,7 @@ OPERATORS: Final[dict[str, str]] = {
     "bincount": "Bincount", "bitwise_left_shift": "LeftShift", "bitwise_right_shift": "RightShift", "col2im": "Col2im",
     "digamma": "Digamma", "gcd": "Gcd", "histc": "Histogram", "i0": "BesselI0", "i0e": "BesselI0e", "i1e": "BesselI1e", "igamma": "Igamma", "igammac": "Igammac", "im2col": "Im2col",
     "lcm": "Lcm", "linspace": "LinSpace", "logspace": "LogSpace", "ndtri": "Ndtri", "number_runs": "UniqueConsecutive",
-    "philox_integers": "UniformInt", "philox_poisson": "RandomPoisson", "plane_gather": "MaxUnpool2D", "plane_scatter": "MaxUnpool2D", "randperm": "StatelessRandperm",
+    "philox_poisson": "RandomPoisson", "plane_gather": "MaxUnpool2D", "plane_scatter": "MaxUnpool2D", "randperm": "StatelessRandperm",
     "searchsorted": "SearchSorted", "sort_rows": "Unique", "triangle_indices": "TrilIndices", "trigamma": "Polygamma", "zeta": "Zeta",
 }  # fmt: skip
 # Op -> why there is no kernel yet.

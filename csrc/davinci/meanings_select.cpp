@@ -151,7 +151,7 @@ struct MadeStep {
   Lanes lanes;
   Elements dst[1];
   int64_t first, step;  // integers, or the bits of doubles
-  int32_t format, integer, per_repeat;
+  int32_t format, integer, per_repeat;  // integer: of random words, their stream
 };
 
 void run_arange(Core& core, const MadeStep& s) {
@@ -167,7 +167,7 @@ void run_arange(Core& core, const MadeStep& s) {
 
 void run_philox(Core& core, const MadeStep& s) {
   for_runs(core, s.lanes, s.dst, false, [&](char* const* data, int64_t r, int64_t begin, int64_t n) {
-    const int64_t sizes[] = {s.first, s.step + r * s.per_repeat + begin};
+    const int64_t sizes[] = {s.first, s.step + r * s.per_repeat + begin, s.integer};
     s.loop(data, sizes, n);
   });
 }
@@ -197,7 +197,7 @@ void philox(Building& b) {
   MadeStep s = made(b);
   if (s.dst[0].item != 4) b.refuse(std::string("random words are uint32, not ") + format_name(b.region(0).dtype));
   s.loop = find_loop("davinci.philox", 0);
-  s.first = b.arg(kHeadEnd), s.step = b.arg(kHeadEnd + 1);
+  s.first = b.arg(kHeadEnd), s.step = b.arg(kHeadEnd + 1), s.integer = int32_t(b.arg(kHeadEnd + 2));
   if (s.lanes.repeats > 0 && s.lanes.lanes > 0) b.add<run_philox>(s);
 }
 

@@ -105,13 +105,13 @@ struct Select {
   template <class T> AL_INLINE T operator()(bool flag, T a, T b) const { return flag ? a : b; }
 };
 
-// data: words; size: seed, number of the first element.
+// data: words; size: seed, number of the first element, stream.
 void philox_words(char* const* data, const int64_t* size, int64_t n) {
   auto* to = reinterpret_cast<uint32_t*>(data[0]);
   Words words;
   for (int64_t i = 0; i < n;) {
     const uint64_t element = uint64_t(size[1] + i), within = element % 64;
-    philox(uint64_t(size[0]), element / 64, kStream32, words);
+    philox(uint64_t(size[0]), element / 64, Stream(size[2]), words);
     const int64_t some = std::min<int64_t>(n - i, int64_t(64 - within));
     std::memcpy(to + i, words.w + within, size_t(some) * 4);
     i += some;

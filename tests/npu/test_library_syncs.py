@@ -105,6 +105,8 @@ def copies() -> None:
     x[1:, ::2].contiguous()
     x[:, :1].expand(9000, 500).contiguous()
     tensor(3, 40, 6, 300, 64, dtype=al.float16).permute(1, 3, 0, 2, 4).contiguous()
+    for columns in (6, 900):
+        tensor(3000, 2, dtype=al.int64)[:, :1].expand(3000, columns).contiguous()
 
 
 def rows() -> None:
@@ -228,6 +230,8 @@ def draws() -> None:
     al.dropout(x, 0.5)
     al.rand(7, device="cpu")
     al.randn(700, 1100, device="npu")
+    for dtype, range_ in ((al.int64, 100), (al.int64, 1 << 20), (al.int32, 100)):
+        al.core.OPS["philox_integers"].launch((tensor(1200, 1100, dtype=dtype),), (), (0, range_, 7, 64))
 
 
 def ranks() -> None:
@@ -283,19 +287,28 @@ def scans() -> None:
             al.cumsum(x, dim).sum().backward()
             al.logcumsumexp(x.detach(), dim)
             al.cummax(x.detach(), dim)
+        al.cumsum(tensor(*shape, dtype=al.int64), dim)
+    al.core.OPS["cumsum"](tensor(700, 300, dtype=al.int64), 1, True, False)
+
+
+def flips() -> None:
+    for dtype in (al.float32, al.float16, al.int64):
+        tensor(60, 40, 300, dtype=dtype).flip(0, 2)
+        tensor(900, 20000, dtype=dtype).flip(1)
+    tensor(300, 5000).flip(0)
 
 
 def recurrent_layers() -> None:
     for layer in (al.nn.LSTM, al.nn.GRU, al.nn.RNN):
         for batch, hidden in ((100, 600), (900, 44)):
-            net = layer(16, hidden, device="npu")
+            net = layer(16, hidden).to("npu")
             y = net(tensor(2, batch, 16))[0]
             al.autograd.grad(y, list(net.parameters()), y.detach())
 
 
 CALLS: dict[str, Callable[[], None]] = {
     f.__name__: f for f in (pointwise, spreads, products, convolutions, filters, channels, pools, copies, rows, long_rows, reductions, losses, tables, optimizers, attention, rotary,
-                            draws, ranks, long_ranks, choices, scans, chosen_rows, matrices, groups, recurrent_layers)
+                            draws, ranks, long_ranks, choices, scans, chosen_rows, matrices, groups, recurrent_layers, flips)
 }
 
 
@@ -306,7 +319,7 @@ NEEDLESS = ("work.new_stat()", "in rows.number(row, ", 'ac.Cast(wide, raw, "CAST
 
 # Calls that launch further kernels, at sizes that need not show what these need: the modules whose syncs are looked at.
 BY_DATA = ("groups", "long_ranks")  # data decide the flow: checked along the ends of what is declared and a typical value, and never called proved
-ONLY = {"choices": ("nonzeros",), "long_ranks": ("longsort", "longpicks"), "scans": ("scan_tiles",), "long_rows": ("row_parts", "streams", "tiles", "longlosses", "elements"), "groups": ("grouped",), "recurrent_layers": ("recurrent",), "channels": ("channels",), "filters": ("filter_gradient",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
+ONLY = {"choices": ("nonzeros",), "long_ranks": ("longsort", "longpicks"), "scans": ("scan_tiles", "scan_words"), "long_rows": ("row_parts", "streams", "tiles", "longlosses", "elements"), "groups": ("grouped",), "recurrent_layers": ("recurrent",), "channels": ("channels",), "filters": ("filter_gradient",), "pools": ("pools", "resizing"), "attention": ("flash",), "chosen_rows": ("flash", "sparse")}
 
 
 def lines_at(site: Site) -> str:

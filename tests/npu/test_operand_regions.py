@@ -80,7 +80,7 @@ FORMS = {
     "select: same bits": Form("select", [Operand(UB, "float32", 512), Operand(UB, "uint8", 8), *ub("float32", 512, 512)], [*head(1, 64, repeat=2), 0]),
     "select: or a number": Form("select", [Operand(UB, "float32", 80), Operand(UB, "uint8", 3), *ub("float32", 80)], [*head(0, 20), 1], [1.0]),
     "arange": Form("arange", ub("float32", 32), [*head(0, 8), 0, 0], [0.0, 1.0]),
-    "philox": Form("philox", ub("uint32", 32), [*head(0, 8), 1, 0]),
+    "philox": Form("philox", ub("uint32", 32), [*head(0, 8), 1, 0, 0]),
     "reduce_repeat": Form("reduce_repeat", ub("float32", 12, 768), [*head(1, 64, repeat=3, reps=(1, 8, 0)), 0, 2]),
     "reduce_repeat: pairs": Form("reduce_repeat", ub("float16", 12, 768), [*head(1, 128, repeat=3, reps=(1, 8, 0)), 1, 0]),
     "reduce_repeat: indices": Form("reduce_repeat", ub("float16", 12, 768), [*head(1, 128, repeat=3, reps=(1, 8, 0)), 1, 3]),

@@ -66,7 +66,7 @@ def test_arithmetic_progressions(dtype: str, mode: int) -> None:
 
 def test_philox_gives_the_words_of_the_library() -> None:
     n, offset = 1000, 37
-    got, _ = through_ub("Philox", "philox", [], (np.zeros(n, np.uint32), "uint32"), [*head(0, n), 42, offset])
+    got, _ = through_ub("Philox", "philox", [], (np.zeros(n, np.uint32), "uint32"), [*head(0, n), 42, offset, 0])
     al.manual_seed(42)
     unit = al.rand(n + offset).numpy()[offset:]  # 24 bits of each word
     np.testing.assert_array_equal(unit, (got >> 8).astype(np.float32) * np.float32(2.0**-24))

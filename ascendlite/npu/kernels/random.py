@@ -1,7 +1,7 @@
 """Random numbers by Philox on the vector core: the CPU's words for the same seed and offset, so that both give the same numbers.
 
 Uniform and Bernoulli draws and dropout have the same bits as on the CPU. Normal and exponential ones pass through the core's logarithm, which
-differs from the CPU's in the last bits. Whole numbers (randint) take 64-bit words, and permutations go element by element: AI CPU.
+differs from the CPU's in the last bits. A permutation is made by swaps of which each reads what the last ones wrote: AI CPU.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _dropout(word: Value, x: Value, p: float, store: str) -> Value:
 RULES: Final[dict[str, Formula]] = {"uniform": _uniform, "exponential": _exponential, "bernoulli": _bernoulli, "dropout": _dropout}
 
 
-def _key(key: Any) -> tuple[Any, Any]:
+def read_key(key: Any) -> tuple[Any, Any]:
     """Seed and offset of this launch."""
     window_ = ac.GlobalTensor(key)
     return ac.GetValue(window_, 0, _LEAST, _MOST), ac.GetValue(window_, 1, 0, _MOST)
@@ -125,7 +125,7 @@ def draw_numbers(draw: Draw, n: int, key: Any, out: Any, x: Any = None) -> None:
     """out = rule(random words, x)."""
     plan = draw.plan()
     tile = tile_of(plan, (*draw.loads, draw.store), made=4)
-    seed, offset = _key(key)
+    seed, offset = read_key(key)
     words = scratch(dtypes.u32, tile)
 
     def made(start: Any, count: Any) -> Any:
@@ -169,7 +169,7 @@ def _normal_plans(mean: str, std: str, store: str) -> tuple[Plan, Plan, Plan]:
 def draw_normal(n: int, skip: int, mean: str, std: str, store: str, key: Any, out: Any) -> None:
     """out[i] = the number at offset + i, where the offset is `skip` past a pair of 16 radii and 16 angles."""
     plans = _normal_plans(mean, std, store)
-    seed, offset = _key(key)
+    seed, offset = read_key(key)
     target = ac.GlobalTensor(out)
     tile, blocks = 2048, target.dtype.itemsize // 2  # blocks of 32 bytes in 16 numbers
     half = tile // 2
@@ -221,7 +221,7 @@ class _Shift:
 # -- the ops
 
 
-def _key_of(like: Tensor, seed: int, offset: int) -> Tensor:
+def key_of(like: Tensor, seed: int, offset: int) -> Tensor:
     """Seed and offset in the card's memory, which the host fills in as it launches: arguments of a launch travel with it."""
     made: Tensor = _core.empty((2,), dtype=_INT64, device=like.device)
     if not like.is_meta:
@@ -229,15 +229,16 @@ def _key_of(like: Tensor, seed: int, offset: int) -> Tensor:
     return made
 
 
-def _fits(y: Tensor, seed: int, offset: int) -> bool:
-    return y.dtype.name in FLOATS and y.is_contiguous() and 0 < y.numel() and _LEAST <= seed <= _MOST and 0 <= offset < _MOST - y.numel()
+def fits(y: Tensor, seed: int, offset: int) -> bool:
+    """Whether a draw of y's size can be made in its place, with such a key."""
+    return y.is_contiguous() and 0 < y.numel() and _LEAST <= seed <= _MOST and 0 <= offset < _MOST - y.numel()
 
 
 def _draw(y: Tensor, rule: str, numbers: tuple[float, ...], key: tuple[int, int], name: str, *x: Tensor) -> Any:
-    if not _fits(y, *key) or any(t.dtype.name not in FLOATS for t in x) or not all(map(math.isfinite, numbers)):
+    if y.dtype.name not in FLOATS or not fits(y, *key) or any(t.dtype.name not in FLOATS for t in x) or not all(map(math.isfinite, numbers)):
         return NotImplemented
     draw = Draw(rule, tuple(exact(float(v)) for v in numbers), tuple(LOADS[t.dtype.name] for t in x), LOADS[y.dtype.name])
-    launch(draw_numbers, draw, y.numel(), _key_of(y, *key), y, *(t.detach().contiguous() for t in x), blocks=blocks_for(4 * y.numel()), name=name)
+    launch(draw_numbers, draw, y.numel(), key_of(y, *key), y, *(t.detach().contiguous() for t in x), blocks=blocks_for(4 * y.numel()), name=name)
     return None
 
 
@@ -280,8 +281,8 @@ def _run_dropout(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs:
 def _philox_normal(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
     y = outputs[0]
     mean, std, seed, offset = attrs
-    if not _fits(y, seed, offset) or not math.isfinite(mean) or not math.isfinite(std):
+    if y.dtype.name not in FLOATS or not fits(y, seed, offset) or not math.isfinite(mean) or not math.isfinite(std):
         return NotImplemented
-    launch(draw_normal, y.numel(), offset % _PAIR, exact(float(mean)), exact(float(std)), LOADS[y.dtype.name], _key_of(y, seed, offset), y,
+    launch(draw_normal, y.numel(), offset % _PAIR, exact(float(mean)), exact(float(std)), LOADS[y.dtype.name], key_of(y, seed, offset), y,
            blocks=blocks_for(4 * y.numel()), name="normal")
     return None

@@ -141,9 +141,9 @@ def Copy(dst: LocalTensor, src: LocalTensor, mask: Mask, repeat: Index, params: 
 
 
 @remembered
-def Philox(dst: LocalTensor, seed: Index, offset: Index, count: Index) -> None:
-    """dst[i] = random word of element offset + i, the same bits as on the CPU device."""
-    elementwise("Philox", dst, (), Lanes(0, count, 0, 1), None, extra=(seed, offset))
+def Philox(dst: LocalTensor, seed: Index, offset: Index, count: Index, stream: int = 0) -> None:
+    """dst[i] = random word of element offset + i, the same bits as on the CPU device; stream 1 has words of 64-bit draws: 16 low ones, 16 high ones."""
+    elementwise("Philox", dst, (), Lanes(0, count, 0, 1), None, extra=(seed, offset, stream))
 
 
 # -- masks

@@ -158,8 +158,8 @@ SELECTION = (
            "dst[i] = scalar + i * step (step_kind 0: floats[1]; 1: the integer in step)", extra="step_kind step", floats="scalar step"),
     vector("Copy", "vector_copy", (DST, SRC), by_generation("i16 u16 f16 i32 u32 f32", "i16 u16 f16 bf16 i32 u32 f32"), "dst = src, lanes off the mask stay", cost="duplicate", max_block_stride=65535),
     vector("Philox", "philox", (DST,), by_generation("u32", "u32"),
-           "dst[i] = word of element offset + i of the library's Philox4x32-10 numbering (csrc/simd/philox.h, 32-bit stream) at that seed."
-           " Ours: the cards offer it as a library function", extra="seed offset"),
+           "dst[i] = word of element offset + i of the library's Philox4x32-10 numbering (csrc/simd/philox.h) at that seed; stream 0: of 32-bit draws, 1: of 64-bit ones."
+           " Ours: the cards offer it as a library function", extra="seed offset stream"),
 )
 REDUCTIONS = tuple(
     r for op, word in enumerate(REDUCE_OPS) for r in (
