@@ -169,6 +169,11 @@ def shifted(x: Value, bits: int) -> Value:
     return Value("shift", x.format, (x,), bits)
 
 
+def as_bits(x: Value, format: str) -> Value:
+    """The bits of 32-bit numbers, taken as another format of 32 bits. Not in fp64 numerics, where a double holds a float32's number."""
+    return Value("bits", format, (x,))
+
+
 def fma(a: Value, b: Value | Scalar, c: Value) -> Value:
     """a b + c, rounded once."""
     return Value("fma", c.format, (a, b, c)) if isinstance(b, Value) else Value("fmas", c.format, (a, c), b)
@@ -316,6 +321,7 @@ _ISSUE: Final[dict[str, Callable[[Value, Any, list[Any], Any], None]]] = {
     "duplicate": lambda node, dst, src, count: ac.Duplicate(dst, node.scalar, count),
     "compare": lambda node, dst, src, count: _issue_compare(node, dst, src, count),
     "select": _issue_select,
+    "bits": lambda node, dst, src, count: ac.Adds(dst.ReinterpretCast(dtypes.i32), src[0].ReinterpretCast(dtypes.i32), 0, count),
     "shift": _issue_shift, "low": _issue_word, "high": _issue_word, "pair": _issue_pair, "join": _issue_join,
     **dict.fromkeys(("fma", "fmas"), _issue_fma),
     "cast": lambda node, dst, src, count: ac.Cast(dst, src[0], node.mode, count),

@@ -1,12 +1,14 @@
 """Random numbers by Philox on the vector core: the CPU's words for the same seed and offset, so that both give the same numbers.
 
-Uniform and Bernoulli draws and dropout have the same bits as on the CPU. Normal and exponential ones pass through the core's logarithm, which
-differs from the CPU's in the last bits. A permutation is made by swaps of which each reads what the last ones wrote: AI CPU.
+They have the same bits as on the CPU: logarithm, sine and cosine are the CPU's steps in float32 (csrc/simd/philox.h). In fp64 numerics, normal
+and exponential draws take the logarithm in double instead, and differ from the CPU's in a float32's last bits. A permutation is made by swaps of
+which each reads what the last ones wrote: AI CPU.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -16,11 +18,12 @@ from ascendlite.npu import ascendc as ac
 from ascendlite.npu import wide
 from ascendlite.npu.kernels import copies, kernel_for
 from ascendlite.npu.kernels.elementwise import BANK_SHIFT, LOADS, blocks_for, exact, number, stored, stream_plan, tile_of, widened, window
-from ascendlite.npu.kernels.expression import Plan, Value, absolute, cast, constant, eq, ln, maximum, minimum, rint, shifted, sqrt, where
+from ascendlite.npu.kernels.expression import Plan, Value, absolute, as_bits, cast, constant, eq, ln, maximum, minimum, rint, shifted, sqrt, where
 from ascendlite.npu.kernels.formulas import Formula, polynomial
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.tiles import my_tiles, scratch
 from ascendlite.npu.programs import kernel
+from ascendlite.npu.runtime.device import state
 from ascendlite.npu.runtime.launch import launch
 
 FLOATS: Final = ("float32", "float16", "bfloat16")
@@ -63,8 +66,30 @@ def _open_unit(word: Value) -> Value:
     return cast(shifted(word, -1), "f32", "CAST_RINT") * 2.0**-31 + 2.0**-33
 
 
-def _exponential(word: Value, scale: float, store: str) -> Value:
-    return ln(_open_unit(word)) * scale
+_HALF_ROOT: Final = 0x3F3504F3  # the bits of sqrt(1/2)
+_LOG: Final = (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1,
+               3.3333331174e-1)  # fmt: skip
+
+
+def _log(x: Value) -> Value:
+    """The natural logarithm of a normal number up to 1: x = 2^e (1 + m) with 1 + m in [sqrt(1/2), sqrt(2)); the polynomial is Cephes'."""
+    bits = as_bits(x, "i32")
+    above = shifted(bits + ((64 << 23) - _HALF_ROOT), -23)  # e + 64, not below 0: zeros come in from the left
+    e = cast(above, "f32", "CAST_RINT") - 64.0
+    m = as_bits(bits - shifted(above, 23) + (64 << 23), "f32") - 1.0
+    z = m * m
+    return m + (polynomial(m, _LOG) * m * z + (e * -2.12194440e-4 - z * 0.5)) + e * 0.693359375
+
+
+_LOGARITHMS: Final[dict[bool, Callable[[Value], Value]]] = {True: _log, False: ln}  # by whether a float32 has its own bits
+
+
+def _has_bits() -> bool:
+    return bool(state.numerics != "fp64")
+
+
+def _exponential(log: Callable[[Value], Value]) -> Formula:
+    return lambda word, scale, store: log(_open_unit(word)) * scale
 
 
 def _if_below(word: Value, chance: Value | float, yes: Value, no: Value) -> Value:
@@ -111,7 +136,8 @@ def _dropout(word: Value, x: Value, p: float, store: str) -> Value:
     return _chosen(word, limit, zero, kept) if limit > 0 else _if_below(word, 0.0, zero, kept)
 
 
-RULES: Final[dict[str, Formula]] = {"uniform": _uniform, "exponential": _exponential, "bernoulli": _bernoulli, "dropout": _dropout}
+RULES: Final[dict[str, Formula]] = {"uniform": _uniform, "bernoulli": _bernoulli, "dropout": _dropout,
+                                    "exponential": _exponential(_log), "exponential in double": _exponential(ln)}  # fmt: skip
 
 
 def read_key(key: Any) -> tuple[Any, Any]:
@@ -139,8 +165,8 @@ def draw_numbers(draw: Draw, n: int, key: Any, out: Any, x: Any = None) -> None:
 # -- normal draws: Box and Muller
 
 
-def _radius(word: Value, std: float) -> Value:
-    return sqrt(ln(_open_unit(word)) * -2.0) * std
+def _radius(word: Value, std: float, bits: bool) -> Value:
+    return sqrt(_LOGARITHMS[bits](_open_unit(word)) * -2.0) * std
 
 
 def _sine_cosine(word: Value) -> tuple[Value, Value]:
@@ -157,18 +183,18 @@ def _sine_cosine(word: Value) -> tuple[Value, Value]:
 
 
 @cache
-def _normal_plans(mean: str, std: str, store: str) -> tuple[Plan, Plan, Plan]:
+def _normal_plans(mean: str, std: str, store: str, bits: bool) -> tuple[Plan, Plan, Plan]:
     """Radii of words; the halves of the numbers of (words, radii)."""
     word, radius = Value("input", "i32"), Value("input", "f32")
     sine, cosine = _sine_cosine(word)
     halves = [Plan([word, radius], stored(radius * turned + number(mean), store)) for turned in (cosine, sine)]
-    return Plan([word], _radius(word, number(std))), halves[0], halves[1]
+    return Plan([word], _radius(word, number(std), bits)), halves[0], halves[1]
 
 
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
-def draw_normal(n: int, skip: int, mean: str, std: str, store: str, key: Any, out: Any) -> None:
+def draw_normal(n: int, skip: int, mean: str, std: str, store: str, bits: bool, key: Any, out: Any) -> None:
     """out[i] = the number at offset + i, where the offset is `skip` past a pair of 16 radii and 16 angles."""
-    plans = _normal_plans(mean, std, store)
+    plans = _normal_plans(mean, std, store, bits)
     seed, offset = read_key(key)
     target = ac.GlobalTensor(out)
     tile, blocks = 2048, target.dtype.itemsize // 2  # blocks of 32 bytes in 16 numbers
@@ -251,7 +277,8 @@ def _philox_uniform(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], att
 @kernel_for("philox_exponential")
 def _philox_exponential(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...]) -> Any:
     rate, *key = attrs
-    return _draw(outputs[0], "exponential", (-1.0 / rate,), (key[0], key[1]), "exponential")
+    rule = "exponential" if _has_bits() else "exponential in double"
+    return _draw(outputs[0], rule, (-1.0 / rate,), (key[0], key[1]), "exponential")
 
 
 @kernel_for("philox_bernoulli")
@@ -283,6 +310,6 @@ def _philox_normal(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], attr
     mean, std, seed, offset = attrs
     if y.dtype.name not in FLOATS or not fits(y, seed, offset) or not math.isfinite(mean) or not math.isfinite(std):
         return NotImplemented
-    launch(draw_normal, y.numel(), offset % _PAIR, exact(float(mean)), exact(float(std)), LOADS[y.dtype.name], key_of(y, seed, offset), y,
-           blocks=blocks_for(4 * y.numel()), name="normal")
+    launch(draw_normal, y.numel(), offset % _PAIR, exact(float(mean)), exact(float(std)), LOADS[y.dtype.name], _has_bits(),
+           key_of(y, seed, offset), y, blocks=blocks_for(4 * y.numel()), name="normal")
     return None
