@@ -79,7 +79,7 @@ def test_spikes_are_skipped():
 
 
 def test_the_flag_of_a_device_that_saturates_counts_as_an_overflow(monkeypatch):
-    monkeypatch.setattr(state, "saturate", True)
+    monkeypatch.setattr(state, "saturation", True)
     trainer = sft(None, fp16=True, device="npu")
     scale, weight = trainer.scale, next(iter(trainer.model.parameters()))
     for factor, overflowed in ((1.0, False), (60000.0, True), (1.0, False)):

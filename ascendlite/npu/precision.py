@@ -67,7 +67,7 @@ def shadow(launch: Kernel[Any] | Launch[Any], *args: Any) -> PrecisionReport:
         return PrecisionReport(())
     _settle(traced, tensors)
     formats = [as_dtype(t.dtype).code for t in tensors]
-    found = traced.executor.run_shadow(traced.blocks, [address(t) for t in tensors] + parameters, formats, int(state.saturate))
+    found = traced.executor.run_shadow(traced.blocks, [address(t) for t in tensors] + parameters, formats, int(state.saturates(traced.chip)))
     lines = [ErrorLine(traced.sites[site], traced.names[opcode], before, after, growth, n) for site, opcode, before, after, growth, n in found]
     return PrecisionReport(tuple(sorted(lines, key=lambda e: -e.growth)))
 

@@ -252,7 +252,7 @@ class Launch(Generic[P]):
             from ascendlite.npu.runtime.device import state
 
             check_writable(traced, tensors)
-            if traced.run([address(t) for t in tensors] + parameters, options=int(state.saturate)):
+            if traced.run([address(t) for t in tensors] + parameters, options=int(state.saturates(traced.chip))):
                 state.overflow = True
             return
         from ascendlite.npu.runtime.launch import launch_own

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -86,3 +89,37 @@ def test_saturation_holds_for_kernels_on_arrays_and_for_ops() -> None:
     al.npu.clear_npu_overflow_flag()
     with pytest.raises(al.errors.ArgumentError, match="expected True or False"):
         al.npu.saturation(1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "variable", "saturates"), [("910a", "", True), ("910c", "", False), ("950dt_9581", "", False), ("910a", "1", False),
+                                                             ("910b2", "0", True), ("910b2", "1", False)])  # fmt: skip
+def test_a_card_starts_in_its_own_mode_or_in_that_of_the_variable(name: str, variable: str, saturates: bool) -> None:
+    program = ("import ascendlite as al\nx = al.full((4,), 60000.0, dtype=al.float16, device='npu')\nprint((x + x)[0].item(), al.npu.is_support_inf_nan())\n"
+               "with al.npu.saturation(al.npu.is_support_inf_nan()): print((x + x)[0].item())")  # fmt: skip
+    environment = {k: v for k, v in os.environ.items() if k != "INF_NAN_MODE_ENABLE"} | {"ASCENDLITE_NPU": name}
+    environment |= {"INF_NAN_MODE_ENABLE": variable} if variable else {}
+    done = subprocess.run([sys.executable, "-P", "-c", program], env=environment, capture_output=True, text=True, check=True)
+    first, second = ("65504.0", "inf") if saturates else ("inf", "65504.0")
+    assert done.stdout.split() == [first, str(not saturates), second]
+
+
+def test_a_kernel_on_arrays_saturates_as_its_chip() -> None:
+    @npu.kernel(kind="aiv")
+    def double(x: Any, y: Any) -> None:
+        t = ac.LocalMemAllocator(ac.Hardware.UB).Alloc(x.dtype, 16)
+        ac.DataCopy(t, ac.GlobalTensor(x), 16)
+        ac.SetFlag(ac.HardEvent.MTE2_V, 0)
+        ac.WaitFlag(ac.HardEvent.MTE2_V, 0)
+        ac.Add(t, t, t, 16)
+        ac.SetFlag(ac.HardEvent.V_MTE3, 0)
+        ac.WaitFlag(ac.HardEvent.V_MTE3, 0)
+        ac.DataCopy(ac.GlobalTensor(y), t, 16)
+
+    x, found = np.full(16, 60000, np.float16), {}
+    for chip in ("910a", "910b1"):
+        y = np.zeros(16, np.float16)
+        with npu.on_chip(chip):
+            double[1](x, y)
+        found[chip] = float(y[0])
+    al.npu.clear_npu_overflow_flag()
+    assert found == {"910a": 65504.0, "910b1": np.inf}

@@ -99,7 +99,7 @@ def test_work_that_nobody_waited_for_ends_before_the_process_does() -> None:
 def test_overflow_is_seen_whenever_it_is_asked_for() -> None:
     from ascendlite.npu.runtime.device import state
 
-    before, state.saturate = state.saturate, True
+    before, state.saturation = state.saturation, True
     try:
         x = al.full((64,), 60000.0, dtype=al.float16, device="npu")
         for _ in range(3):  # the first launch runs at once, later ones behind
@@ -109,7 +109,7 @@ def test_overflow_is_seen_whenever_it_is_asked_for() -> None:
             assert al.npu.get_npu_overflow_flag()
             del y
     finally:
-        state.saturate = before
+        state.saturation = before
         al.npu.clear_npu_overflow_flag()
 
 

@@ -49,6 +49,7 @@ FIGURES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "ub_banks": ("count",),
         "ub_bank_groups": ("count",),
         "transfer_align": _BYTES,
+        "saturation": ("count",),
         **{f"memory.{name}": _BYTES for name in ("UB", "L1", "L0A", "L0B", "L0C", "BT", "FB")},
         **{f"align.{name}": _BYTES for name in ("UB", "L1", "L0A", "L0B", "L0C", "BT", "FB")},
     }
@@ -57,7 +58,7 @@ FIGURES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 OPTIONAL: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {f"cube.{dtype}": ("MAC/cycle",) for dtype in ("float16", "bfloat16", "float32", "hf32", "int8", "int4", "float8", "hifloat8", "mxfp8", "mxfp4")}
 )
-_MAY_LACK: Final = ("memory.BT", "memory.FB")  # 0: the generation has none
+_MAY_LACK: Final = ("memory.BT", "memory.FB", "saturation")  # 0: the generation has none
 _TEXTS: Final = ("name", "soc", "product", "generation")
 GENERATIONS: Final = ("1001", "2201", "3510")
 
@@ -108,6 +109,7 @@ class Chip:
     ub_banks: int
     ub_bank_groups: int
     transfer_align_bytes: int  # start of a global transfer for full rate
+    saturates: bool  # floats of 16 bits overflow to their largest number unless something else is asked for
     figures: Mapping[str, Figure] = field(repr=False)  # everything above as stated, with units, sources and conflicts
     sources: Mapping[str, str] = field(repr=False)
 
@@ -246,6 +248,7 @@ def _load(path: Path) -> Chip:
         ub_banks=int(base["ub_banks"]),
         ub_bank_groups=int(base["ub_bank_groups"]),
         transfer_align_bytes=int(base["transfer_align"]),
+        saturates=bool(base["saturation"]),
         figures=MappingProxyType(figures),
         sources=MappingProxyType(sources),
     )

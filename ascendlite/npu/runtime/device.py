@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # Read once, when the device is first used; `set_chip` changes it later.
 _WANTED = os.environ.get("ASCENDLITE_NPU", "910c")
+_MODES = {"0": True, "1": False}  # of CANN's variable: whether floats of 16 bits saturate
 
 
 class _State:
@@ -21,10 +22,14 @@ class _State:
     current: int = 0
     numerics: str = "device"
     overflow: bool = False
-    saturate: bool = os.environ.get("INF_NAN_MODE_ENABLE", "1") == "0"  # CANN's name: float16 overflows to its largest number and raises the flag
+    saturation: bool | None = _MODES.get(os.environ.get("INF_NAN_MODE_ENABLE", ""))  # None: as the chip does
     blocking: bool = os.environ.get("ASCEND_LAUNCH_BLOCKING", "1") != "0"  # errors are raised at the call that makes them
     operands: tuple[Any, ...] = ()  # of the op that runs now: what a profiler shows of its kernels
     written: int = 0  # how many of them, the first ones, it writes
+
+    def saturates(self, chip: Chip) -> bool:
+        """Whether floats of 16 bits overflow to their largest number on the chip, and raise the flag."""
+        return chip.saturates if self.saturation is None else self.saturation
 
 
 state = _State()
@@ -145,8 +150,11 @@ def get_device_properties(device: Any = None) -> Chip:
 
 
 def is_support_inf_nan() -> bool:
-    """Whether an overflow gives inf (the default). With INF_NAN_MODE_ENABLE=0 it gives the largest number and raises the flag."""
-    return not state.saturate
+    """Whether an overflow gives inf, as by default on all but the 910A's generation; else the largest number, and it raises the flag.
+
+    INF_NAN_MODE_ENABLE=0 or 1 and `al.npu.saturation()` choose, whatever the chip.
+    """
+    return not state.saturates(state.chip)
 
 
 def get_npu_overflow_flag() -> bool:

@@ -48,7 +48,7 @@ def start(traced: Traced, tensors: list[Any], name: str | None = None, floats: l
     _submit(traced, state.operands or tensors, stream.current_stream(lead.device.index), name)
     if not meta:
         bases = pointers if state.numerics == "device" else [wide.address(t) for t in tensors]
-        if traced.executor.enqueue(traced.blocks, bases + words(traced.parameters, floats or []), MODES[state.numerics], int(state.saturate)):
+        if traced.executor.enqueue(traced.blocks, bases + words(traced.parameters, floats or []), MODES[state.numerics], int(state.saturates(traced.chip))):
             state.overflow = True
 
 
@@ -94,7 +94,7 @@ def launch_own(traced: Traced, tensors: list[Any], queue: stream.Stream | None, 
 
 def _run(traced: Traced, pointers: list[int], mode: int) -> None:
     wide.settle()
-    if traced.run(pointers, mode, int(state.saturate)):
+    if traced.run(pointers, mode, int(state.saturates(traced.chip))):
         state.overflow = True
 
 

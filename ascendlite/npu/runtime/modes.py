@@ -63,8 +63,8 @@ class numerics:
 class saturation:
     """Let floats of 16 bits overflow to their largest number, and raise the overflow flag, from here on or inside a `with`.
 
-    The card does so in its saturation mode; in INF/NAN mode (False, the default) they become infinite, and no flag is raised. The variable
-    INF_NAN_MODE_ENABLE=0 starts in saturation mode, as on the card.
+    The card does so in its saturation mode, the 910A's generation by default; in INF/NAN mode (False, the default of the others) they become
+    infinite, and no flag is raised. The variable INF_NAN_MODE_ENABLE=0 starts in saturation mode, 1 in the other, as on the card.
 
     >>> x = al.full((1,), 60000.0, dtype=al.float16, device="npu")
     >>> with al.npu.saturation():
@@ -78,10 +78,10 @@ class saturation:
     def __init__(self, on: bool = True) -> None:
         if not isinstance(on, bool):
             raise ArgumentError(f"saturation: expected True or False, got {on!r}")
-        self._former, state.saturate = state.saturate, on
+        self._former, state.saturation = state.saturation, on
 
     def __enter__(self) -> saturation:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        state.saturate = self._former
+        state.saturation = self._former
