@@ -62,6 +62,11 @@ def multinomial(
     return deliver(_drawn_by_weight(input, num_samples, replacement, generator), out)
 
 
+def _told(answer: Tensor, on_meta: bool) -> bool:
+    """What a tensor says of values; those of meta nobody knows, and they are taken to be right."""
+    return on_meta if answer.is_meta else bool(answer)
+
+
 @doubles_on_npu()
 def _drawn_by_weight(input: Tensor, num_samples: int, replacement: bool, generator: Generator | None) -> Tensor:
     weights = input.detach().to(float64)
@@ -70,9 +75,9 @@ def _drawn_by_weight(input: Tensor, num_samples: int, replacement: bool, generat
             "multinomial: cannot sample n_sample > prob_dist.size(-1) samples without "
             f"replacement: {num_samples} of {input.shape[-1]}"
         )
-    if bool(((weights < 0) | ~weights.isfinite()).any()):
+    if _told(((weights < 0) | ~weights.isfinite()).any(), False):
         raise ArgumentError("multinomial: probability tensor contains either `inf`, `nan` or element < 0")
-    if not bool((weights.sum(-1) > 0).all()):
+    if not _told((weights.sum(-1) > 0).all(), True):
         raise ArgumentError("multinomial: invalid multinomial distribution (sum of probabilities <= 0)")
     if not replacement:
         race = drawn(EXPONENTIAL, empty(weights.shape, dtype=float64, device=input.device), generator, 1.0)

@@ -18,6 +18,7 @@ from ascendlite.core import (
 )
 from ascendlite.core import bool as bool_
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
+from ascendlite.ops.nonzero import sized_by_values
 from ascendlite.ops.sort import sort
 
 Number = int | float | bool
@@ -125,7 +126,10 @@ _histc = Op("histc", inputs=1, infer=lambda x, bins, low, high: ((bins,), x.dtyp
 
 @function(methods=("bincount",))
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
-    """How often each value of 0, 1, 2, ... occurs, or the sum of the weights where it does."""
+    """How often each value of 0, 1, 2, ... occurs, or the sum of the weights where it does.
+
+    On meta, where values are not known, they are taken to be below `minlength`, which must be given.
+    """
     if input.ndim != 1 or input.dtype.is_floating_point or input.dtype is bool_:
         raise DTypeError(
             "bincount: bincount only supports 1-d non-negative integral inputs: got "
@@ -139,12 +143,15 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
             f"{list(weights.shape)} and {list(input.shape)}"
         )
     x = input.to(int64)
-    if x.numel() and x.amin().item() < 0:
+    if x.is_meta and not minlength:
+        sized_by_values(input, "bincount", "pass minlength, which no value reaches")
+    known = x.numel() > 0 and not x.is_meta
+    if known and x.amin().item() < 0:
         raise ArgumentError(
             "bincount: bincount only supports 1-d non-negative integral inputs: the least "
             f"is {x.amin().item()}"
         )
-    bins = max(minlength, x.amax().item() + 1 if x.numel() else 0)
+    bins = max(minlength, x.amax().item() + 1 if known else 0)
     if weights is not None and weights.dtype is not float32:
         with doubles_on_npu():
             weights = weights.to(float64)

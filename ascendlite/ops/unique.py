@@ -5,6 +5,7 @@ from __future__ import annotations
 from ascendlite.core import Op, Tensor, arange, empty, function, int64, normalize_dim
 from ascendlite.errors import ArgumentError
 from ascendlite.ops.index import index_select
+from ascendlite.ops.nonzero import sized_by_values
 from ascendlite.ops.search import bincount
 
 _sort_rows = Op("sort_rows", inputs=1, infer=lambda x: ((x.shape[0],), int64))
@@ -21,6 +22,7 @@ def _rows(input: Tensor, dim: int | None) -> Tensor:
 
 def _answer(input: Tensor, dim: int | None, order: Tensor, runs: Tensor, inverse: bool, counts: bool):
     """What the flags ask for, from the order of rows and the number of each one's run."""
+    sized_by_values(input, "unique", "estimate what follows on a tensor of the expected size")
     total = int(runs[-1]) + 1 if runs.numel() else 0
     first = empty(total, dtype=int64, device=runs.device).index_put_(
         (runs.flip(0),), order.flip(0)

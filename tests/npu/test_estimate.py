@@ -6,7 +6,7 @@ import pytest
 
 import ascendlite as al
 from ascendlite.core import Tensor
-from ascendlite.errors import ArgumentError
+from ascendlite.errors import ArgumentError, DeviceError
 from ascendlite.npu.runtime import stream
 from ascendlite.npu.runtime.device import state
 
@@ -91,6 +91,23 @@ def test_draws_and_filled_tensors_are_counted_and_take_no_numbers() -> None:
     before = al.get_rng_state()
     assert [row.name for row in al.npu.estimate(made).rows] == ["uniform", "normal", "copy", "fill", "linspace"]
     assert al.equal(al.get_rng_state(), before)
+
+
+def test_draws_and_counts_need_no_values() -> None:
+    weights, classes = al.ones(4, 10, device="meta"), al.zeros(1000, dtype=al.int64, device="meta")
+    drawn = al.npu.estimate(lambda w: al.multinomial(w, 3), weights)
+    assert drawn.rows[-1].name == "topk"
+    assert al.multinomial(weights, 3).shape == (4, 3)
+    assert al.multinomial(weights, 30, replacement=True).shape == (4, 30)
+    assert [row.name for row in al.npu.estimate(lambda c: al.bincount(c, minlength=64), classes).rows] == ["bincount"]
+    assert al.bincount(classes, minlength=64).shape == (64,)
+    assert al.nonzero_static(weights, size=7).shape == (7, 2)
+
+
+@pytest.mark.parametrize("op", ["bincount", "nonzero", "unique"])
+def test_what_only_values_decide_is_refused_by_name(op: str) -> None:
+    with pytest.raises(DeviceError, match=rf"^{op}: the size of the result depends on values, and a tensor on 'meta' of shape \(8,\) has none; "):
+        al.npu.estimate(getattr(al, op), al.zeros(8, dtype=al.int64, device="meta"))
 
 
 def test_memory_is_told_and_limited_where_asked() -> None:
