@@ -43,12 +43,17 @@ class _Command:
     run: Callable[[argparse.Namespace], int]
 
 
-def _check_arguments(parser: argparse.ArgumentParser) -> None:
+def _file_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="a Python file that launches kernels")
+    rest = parser.add_argument("arguments", nargs="*", help="arguments of the file")
+    rest.required = False  # else a call without a file would be told that both are missing
+
+
+def _check_arguments(parser: argparse.ArgumentParser) -> None:
+    _file_arguments(parser)
     parser.add_argument("--chip", default=None, help="chip to check for (default: that of the device)")
     parser.add_argument("--syncs", action="store_true", help="also say which flags and barriers are not needed")
     parser.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="end a file whose Python does not (default: 120)")
-    parser.add_argument("arguments", nargs="*", help="arguments of the file")
 
 
 def _run_file(options: argparse.Namespace, launch: Callable[[Any, Any], bool]) -> str:
@@ -143,10 +148,9 @@ def _print_redundant(traced: Any, sharing: Any) -> None:
 
 
 def _profile_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a Python file that launches kernels")
+    _file_arguments(parser)
     parser.add_argument("--chip", default=None, help="chip to time for (default: that of the device)")
     parser.add_argument("--out", type=Path, default=None, help="folder for pictures: NAME.html, NAME.png, NAME.json (opens in ui.perfetto.dev)")
-    parser.add_argument("arguments", nargs="*", help="arguments of the file")
 
 
 def _profile(options: argparse.Namespace) -> int:

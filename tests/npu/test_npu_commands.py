@@ -163,3 +163,10 @@ def test_a_file_without_launches_has_nothing_to_time(tmp_path: Path, capsys: pyt
     path.write_text("import ascendlite.npu as npu")
     assert main(["npu", "profile", str(path)]) == 1
     assert "launches no kernel, so nothing was timed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["check", "profile"])
+def test_only_the_file_is_missing_where_nothing_is_given(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["npu", command])
+    assert capsys.readouterr().err.endswith("the following arguments are required: file\n")
