@@ -234,8 +234,8 @@ def load(
     missing = [name for name in wanted if not (path / f"{name}.safetensors").is_file()]
     if missing:
         raise ArgumentError(f"checkpoint.load: {path} holds no {', '.join(missing)}; it was saved without")
-    states = {name: load_file(path / f"{name}.safetensors") for name in wanted}
-    run = cast("dict[str, Value]", load_file(path / "run.safetensors"))
+    states = {name: load_file(path / f"{name}.safetensors", "cpu") for name in wanted}
+    run = cast("dict[str, Value]", load_file(path / "run.safetensors", "cpu"))
     for name, part in wanted.items():
         with understood(path / f"{name}.safetensors", f"the state of a {type(part).__name__}"):
             part.load_state_dict(cast("Mapping[str, Value]", states[name]))

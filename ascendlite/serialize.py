@@ -1,7 +1,7 @@
 """`save` and `load`: nested values with tensors in one safetensors file. No pickle; loading runs no code.
 
 Tensors are entries of the file, under the dotted path at which they stand; the structure around them is JSON in the
-file's metadata. A flat dict of tensors is thus an ordinary safetensors file, and any safetensors file loads as one.
+file's metadata, with the device of those that were not on the CPU. A flat dict of tensors is thus an ordinary safetensors file, and any safetensors file loads as one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 
 import ascendlite.safetensors.write as writer
 from ascendlite.core import Device, Tensor, dtype_of_name
-from ascendlite.errors import FileFormatError
+from ascendlite.errors import DeviceError, FileFormatError
 from ascendlite.structure import Leaf, Value, decode, encode
 
 from .interop.raw import window
@@ -64,6 +64,8 @@ class _Gathered:
         leaf: Leaf = {"requires_grad": True} if t.requires_grad else {}
         if t.dtype.name not in writer.NAMES:
             leaf["dtype"] = t.dtype.name
+        if t.device.type != "cpu":
+            leaf["device"] = str(t.device)
         key = _storage_key(t)
         if key in self.blocks:
             entry, low = self.blocks[key]
@@ -149,10 +151,22 @@ def _window_of(entry: Tensor, spec: Mapping[str, object], path: str) -> Tensor:
     return entry.as_strided(tuple(shape), tuple(stride), cast(int, offset)).detach()  # type: ignore[arg-type]
 
 
-def _rebuild(entries: dict[str, Tensor], metadata: Mapping[str, str], path: str) -> Value:
+def _rebuild(entries: dict[str, Tensor], metadata: Mapping[str, str], path: str, device: str | Device | None) -> Value:
+    """device: None puts tensors where they were when they were saved."""
     if _KEY not in metadata:
-        return cast(Value, entries)
+        return cast(Value, {name: t.to(device or "cpu") for name, t in entries.items()})
     done: dict[str, Tensor] = {}
+    moved: dict[str, Tensor] = {}  # entries on their devices: windows on one go on sharing it
+
+    def placed(t: Tensor, spec: Mapping[str, object]) -> Tensor:
+        wanted = str(device or spec.get("device", "cpu"))
+        key = json.dumps([spec["tensor"], spec.get("dtype"), wanted])
+        if key not in moved:
+            try:
+                moved[key] = t.to(wanted)
+            except DeviceError as error:
+                raise DeviceError(f"load: {path}: {spec['tensor']!r} goes to {wanted}: {error}; choose a device by map_location") from None
+        return moved[key]
 
     def tensor(spec: Mapping[str, object]) -> Tensor:
         key = json.dumps(spec)
@@ -163,6 +177,7 @@ def _rebuild(entries: dict[str, Tensor], metadata: Mapping[str, str], path: str)
             t = entries[name]
             if "dtype" in spec:
                 t = window(t.reshape(-1), dtype_of_name(cast(str, spec["dtype"])), t.shape, t.stride(), 0)
+            t = placed(t, spec)
             if "shape" in spec:
                 t = _window_of(t, spec, path)
             done[key] = t.requires_grad_() if spec.get("requires_grad") is True else t
@@ -173,6 +188,8 @@ def _rebuild(entries: dict[str, Tensor], metadata: Mapping[str, str], path: str)
         if raw["version"] != _VERSION:
             raise FileFormatError(f"load: {path}: version {raw['version']} of the format; this release reads version {_VERSION}")
         return decode(raw["root"], tensor)
+    except DeviceError:
+        raise
     except FileFormatError as error:
         if path in str(error):
             raise
@@ -182,22 +199,25 @@ def _rebuild(entries: dict[str, Tensor], metadata: Mapping[str, str], path: str)
 
 
 def load(f: FileLike, map_location: str | Device | None = None) -> Value:
-    """Read what `save` wrote, from a path or a binary file; `map_location` is the device to put tensors on."""
-    device = map_location or "cpu"
+    """Read what `save` wrote, from a path or a binary file.
+
+    `map_location` is the device to put tensors on; without it each goes to where it was when it was saved, those of other safetensors files to
+    the CPU.
+    """
     if isinstance(f, (str, os.PathLike)):
         path = os.fspath(f)
         with open(f, "rb") as file:
             _refuse_foreign(file.read(8), path)
-        with safe_open(f, device=device) as opened:
+        with safe_open(f, device="cpu") as opened:
             entries = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            return _rebuild(entries, opened.metadata(), path)
+            return _rebuild(entries, opened.metadata(), path, map_location)
     if not hasattr(f, "read"):
         raise TypeError(f"load: expected a path or a binary file, got {type(f).__name__}")
     data = f.read()
     path = str(getattr(f, "name", "<file>"))
     _refuse_foreign(data[:8], path)
     entries, metadata = from_bytes(data, path)
-    return _rebuild({name: t.to(device) for name, t in entries.items()}, metadata, path)
+    return _rebuild(entries, metadata, path, map_location)
 
 
 __all__ = ["load", "save"]

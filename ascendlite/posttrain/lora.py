@@ -168,7 +168,7 @@ def load_lora(model: nn.Module, folder: str | Path) -> LoraConfig:
     """Add the LoRA of a folder to a model that has none, or fill the one it has; returns its config."""
     root = Path(folder)
     config = _read_config(root / _CONFIG)
-    state = {name.removeprefix(_PREFIX): value for name, value in cast("dict[str, Tensor]", load(root / _WEIGHTS)).items()}
+    state = {name.removeprefix(_PREFIX): value for name, value in cast("dict[str, Tensor]", load(root / _WEIGHTS, "cpu")).items()}
     if not lora_state_dict(model):
         add_lora(model, config)
     wanted = lora_state_dict(model)
