@@ -63,6 +63,23 @@ def test_memory_is_counted_and_given_back() -> None:
     assert al.npu.memory_reserved() <= reserved + (2 << 20)
 
 
+def test_a_snapshot_accounts_for_every_byte_of_the_allocator() -> None:
+    kept, gone = al.ones(300_000, device="npu"), al.ones(700_000, device="npu")
+    address = gone.data_ptr()
+    del gone
+    segments = al.npu.memory_snapshot()
+    blocks = [b for s in segments for b in s["blocks"]]
+    assert sum(s["total_size"] for s in segments) == al.npu.memory_reserved()
+    assert sum(s["allocated_size"] for s in segments) == al.npu.memory_allocated() == sum(b["size"] for b in blocks if b["state"] == "active_allocated")
+    assert "float32[300000]" in [b["tensor"] for b in blocks]
+    for s in segments:
+        ends = [s["address"], *(b["address"] + b["size"] for b in s["blocks"])]
+        assert ends[:-1] == [b["address"] for b in s["blocks"]]
+        assert ends[-1] - ends[0] == s["total_size"]
+    base = kept.data_ptr() - next(b["address"] for b in blocks if b["tensor"] == "float32[300000]")
+    assert "inactive" in [b["state"] for b in blocks if b["address"] <= address - base < b["address"] + b["size"]]
+
+
 def test_a_full_die_names_what_holds_it() -> None:
     kept = al.empty(5, 1 << 20, dtype=al.int8, device="npu")
     with pytest.raises(al.errors.OutOfMemoryError, match=r"(?s)Tried to allocate 102400.00 MiB on npu:0.*int8\[5, 1048576\]") as caught:

@@ -68,6 +68,7 @@ void bind_heap(py::module_& m) {
   m.def("heap_configure", &configure);
   m.def("heap_stats", &stats);
   m.def("heap_live", [](int die) { return checked(die).live(); });
+  m.def("heap_cached", [](int die) { return checked(die).cached(); });
   m.def("heap_empty_cache", [](int die) { checked(die).empty_cache(); });
   m.def("heap_reset_peaks", [](int die) { checked(die).reset_peaks(); });
   m.def("extremes", &extremes);

@@ -164,6 +164,11 @@ std::vector<std::pair<int64_t, int64_t>> Heap::live() {
   return {live_.begin(), live_.end()};
 }
 
+std::vector<std::pair<int64_t, int64_t>> Heap::cached() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return {free_.all().begin(), free_.all().end()};
+}
+
 Heap& heap(int die) {
   static Heap* heaps = new Heap[kMaxDies];  // outlives every tensor
   return heaps[die];

@@ -50,7 +50,8 @@ class Heap {
   int64_t capacity() const { return capacity_; }
   int wide() const { return wide_; }
   char* base() const { return base_; }
-  std::vector<std::pair<int64_t, int64_t>> live();  // (offset, bytes)
+  std::vector<std::pair<int64_t, int64_t>> live();    // (offset, bytes)
+  std::vector<std::pair<int64_t, int64_t>> cached();  // the free ranges of what was taken from the die
 
  private:
   bool grow(int64_t bytes);

@@ -78,14 +78,40 @@ def mem_get_info(device: Any = None) -> tuple[int, int]:
 
 
 def memory_snapshot(device: Any = None) -> list[dict[str, Any]]:
-    """One record a live block: its address on the die, its bytes, and the tensor that holds it, if one is found."""
+    """The segments that the allocator took from the die, with their blocks, in torch's keys; `tensor`: what holds the block, if that is found.
+
+    Segments that touch are one, as torch's expandable ones are. Sizes as asked for are not kept: a block's is rounded up.
+
+    >>> x = al.ones(1000, device="npu")
+    >>> segments = al.npu.memory_snapshot()
+    >>> sum(s["total_size"] for s in segments) == al.npu.memory_reserved()
+    True
+    >>> "float32[1000]" in [b["tensor"] for s in segments for b in s["blocks"] if b["state"] == "active_allocated"]
+    True
+    """
     index = device_index(device)
+    segments: list[dict[str, Any]] = []
+    end = -1
+    for block in _blocks(index):
+        if block["address"] != end:
+            segments.append({"device": index, "address": block["address"], "total_size": 0, "allocated_size": 0, "active_size": 0, "stream": 0,
+                             "is_expandable": True, "blocks": []})  # fmt: skip
+        end = block["address"] + block["size"]
+        segment = segments[-1]
+        segment["blocks"].append(block)
+        segment["total_size"] += block["size"]
+        for key in ("allocated_size", "active_size"):
+            segment[key] += block["size"] if block["state"] == "active_allocated" else 0
+    return segments
+
+
+def _blocks(index: int) -> list[dict[str, Any]]:
+    """All blocks of a die by address, those that are free to be handed out again among them."""
     holders = _holders(index)
     base = _davinci.heap_base(index)
-    return [
-        {"address": offset, "size": size, "device": index, "state": "active_allocated", "tensor": holders.get(base + offset)}
-        for offset, size in _davinci.heap_live(index)
-    ]
+    live = [{"address": at, "size": size, "state": "active_allocated", "tensor": holders.get(base + at)} for at, size in _davinci.heap_live(index)]
+    cached = [{"address": at, "size": size, "state": "inactive", "tensor": None} for at, size in _davinci.heap_cached(index)]
+    return sorted(live + cached, key=lambda block: block["address"])
 
 
 def _describe(t: Tensor) -> str:
@@ -124,7 +150,7 @@ def largest(index: int, most: int = 8) -> list[str]:
     """The kinds of tensors that hold most of a die's memory, largest first, one line each."""
     held: Counter[str] = Counter()
     count: Counter[str] = Counter()
-    for block in memory_snapshot(index):
+    for block in (b for b in _blocks(index) if b["state"] != "inactive"):
         held[block["tensor"] or "saved for backward or held by no tensor"] += block["size"]
         count[block["tensor"] or "saved for backward or held by no tensor"] += 1
     return [f"{size / 2**20:10.1f} MiB  {count[name]} x {name}" for name, size in held.most_common(most)]
