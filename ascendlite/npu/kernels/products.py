@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
@@ -26,9 +26,10 @@ FORMATS: Final = {"float16": 2, "bfloat16": 2, "float32": 4}
 # (bm, bn, bk, kl1) by bytes of an element. They fit: L0A, L0B 64 KiB with two slots each, L0C 128 KiB of f32, L1 512 KiB with two slots each.
 TILES: Final = {
     2: ((128, 256, 64, 256), (256, 128, 64, 256), (128, 128, 128, 256), (64, 128, 128, 512), (64, 64, 128, 512), (16, 256, 64, 256)),
-    4: ((128, 128, 64, 128), (64, 128, 64, 256), (64, 64, 64, 256), (16, 128, 64, 256)),
+    4: ((128, 256, 32, 128), (256, 128, 32, 128), (128, 128, 64, 128), (64, 128, 64, 256), (64, 64, 64, 256), (16, 128, 64, 256)),
 }
-_CANDIDATES: Final = 3  # tile shapes that the clock compares: the first ones that leave the fewest cores idle
+_CANDIDATES: Final = {2: 3, 4: 4}  # by bytes of an element: tile shapes that the clock compares, the first ones that leave the fewest cores idle
+_CUTS: Final = 2  # ways to cut the sum that it looks at
 _FLOAT32: Final = _core.DTYPE_NAMES["float32"]
 LONGEST_ROW: Final = 65535  # elements from row to row that Nd2Nz can skip
 
@@ -83,8 +84,13 @@ def product(a: Any, b: Any, bias: Any, c: Any, s: Shape, plan: Plan) -> None:
 
 def _candidates(s: Shape, itemsize: int, chip: Chip) -> Iterator[Tiles]:
     """Tile shapes, those first whose last round leaves the fewest cores idle; larger tiles win ties, as they reuse more."""
-    able = [tiles for tiles in TILES[itemsize] if s.bias is None or s.k > tiles[2] or table_slots(tiles[1], chip.memory["BT"]) > 1]
-    yield from sorted(able, key=lambda tiles: _rounds(s, tiles, chip.aic))[:_CANDIDATES]
+    yield from sorted(_apart(s, TILES[itemsize], chip), key=lambda tiles: _rounds(s, tiles, chip.aic))[: _CANDIDATES[itemsize]]
+
+
+def _apart(s: Shape, shapes: Iterable[Tiles], chip: Chip) -> list[Tiles]:
+    """Those that have room for the bias; of several that cover a small matrix by equal tiles the last one."""
+    able = [tiles for tiles in shapes if s.bias is None or s.k > tiles[2] or table_slots(tiles[1], chip.memory["BT"]) > 1]
+    return list({(min(bm, -(-s.m // 16) * 16), min(bn, -(-s.n // 16) * 16)): (bm, bn, bk, kl1) for bm, bn, bk, kl1 in able}.values())
 
 
 def _rounds(s: Shape, tiles: Tiles, cores: int, deep: int = 1, parts: int = 1) -> tuple[float, int]:
@@ -95,10 +101,11 @@ def _rounds(s: Shape, tiles: Tiles, cores: int, deep: int = 1, parts: int = 1) -
     return work * deep, -bm * bn
 
 
-def _cuts(s: Shape, itemsize: int, cores: int) -> list[Plan]:
-    """Plans that cut the sum, the least work of a core first."""
-    plans = [cut(tiles, s.batch * -(-s.m // tiles[0]) * -(-s.n // tiles[1]), s.k, cores) for tiles in TILES[itemsize]]
-    return sorted((p for p in plans if p is not None), key=lambda p: _rounds(s, p.tiles, cores, p.deep, p.parts))[:_CANDIDATES]
+def _cuts(s: Shape, itemsize: int, chip: Chip) -> list[Plan]:
+    """Plans that cut the sum, the least work of a core first. Of equal tiles those whose steps are finest."""
+    shapes = _apart(s, reversed(TILES[itemsize]), chip)
+    plans = [cut(tiles, s.batch * -(-s.m // tiles[0]) * -(-s.n // tiles[1]), s.k, chip.aic) for tiles in shapes]
+    return sorted((p for p in plans if p is not None), key=lambda p: _rounds(s, p.tiles, chip.aic, p.deep, p.parts))[:_CUTS]
 
 
 @cache
@@ -108,7 +115,7 @@ def best_plan(s: Shape, dtype: str, out: str, chip: Chip) -> Plan:
     times = {plan: _us(s, plan, dtype, out, chip) for plan in map(Plan, _candidates(s, itemsize, chip))}
     best = min(times, key=lambda plan: times[plan])
     most = times[best] * LEAST_GAIN
-    further = _cuts(s, itemsize, chip.aic) + [replace(best, pad_a=a, pad_b=b) for a, b in product_plans.paddings(s, itemsize)]
+    further = _cuts(s, itemsize, chip) + [replace(best, pad_a=a, pad_b=b) for a, b in product_plans.paddings(s, itemsize)]
     times |= {plan: us for plan in further if (us := _us(s, plan, dtype, out, chip)) < most}
     return min(times, key=lambda plan: times[plan])
 
