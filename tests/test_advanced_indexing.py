@@ -201,3 +201,21 @@ def test_shifts_are_made_in_place() -> None:
     x <<= 3
     x >>= 1
     assert [y is x, [4, 8]] == [True, y.tolist()]
+
+
+def test_a_range_is_a_list_of_positions() -> None:
+    x = al.arange(24).view(2, 3, 4)
+    assert x[range(2)].equal(x[[0, 1]]) and x[:, range(1, 3)].equal(x[:, [1, 2]]) and x[range(0)].shape == (0, 3, 4)
+    assert x[[range(2), range(2)]].equal(x[[0, 1], [0, 1]])
+    x[0, range(2)] = -1
+    assert x[0, :, 0].tolist() == [-1, -1, 8]
+    with pytest.raises(IndexError, match="index 2 is out of bounds for dimension 0 with size 2"):
+        x[range(3)]
+
+
+def test_an_ellipsis_that_stands_for_nothing_may_come_again() -> None:
+    x = al.arange(24).view(2, 3, 4)
+    assert x[..., ...].equal(x) and x[1, ..., ...].equal(x[1]) and x[..., None, ...].equal(x[..., None])
+    assert x[0, ..., 1, ..., 2].item() == 6
+    with pytest.raises(IndexError, match="single ellipsis"):
+        x[..., ..., 0]

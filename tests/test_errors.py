@@ -30,7 +30,7 @@ CASES: dict[str, tuple[type[BaseException], str, Callable[[], object]]] = {
     "index of 0-d": (IndexError, "0-dim", lambda: al.tensor(1.0)[0]),
     "huge index": (IndexError, "64 bits", lambda: al.ones(3)[2**80]),
     "too many indices": (IndexError, "too many indices", lambda: al.ones(3)[0, 0]),
-    "two ellipses": (IndexError, "single ellipsis", lambda: al.ones(3)[..., ...]),
+    "two ellipses": (IndexError, "single ellipsis", lambda: al.ones(3, 3)[..., ..., 0]),
     "zero step": (ValueError, "step", lambda: al.ones(3)[::0]),
     "negative step": (ValueError, "greater than zero", lambda: al.ones(3)[::-1]),
     "float index": (IndexError, "valid indices", lambda: al.ones(3)[1.0]),

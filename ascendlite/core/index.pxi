@@ -30,8 +30,8 @@ cdef object index_tensor(key):
     cdef Tensor t
     if isinstance(key, Tensor):
         t = <Tensor>key
-    elif isinstance(key, (list, tuple)) or hasattr(key, "__array_interface__") or hasattr(key, "__array__"):
-        t = <Tensor>as_tensor(key)
+    elif isinstance(key, (list, tuple, range)) or hasattr(key, "__array_interface__") or hasattr(key, "__array__"):
+        t = <Tensor>as_tensor(list(key) if isinstance(key, range) else key)
         if t.count == 0 and t.is_float():
             t = converted(t, kInt64)
     else:
@@ -69,21 +69,22 @@ cdef int fills_a_mask(key) except -1:
 cdef tuple key_tuple(key):
     if isinstance(key, tuple):
         return <tuple>key
-    if isinstance(key, list) and len(key) < 32 and any([k is None or k is Ellipsis or isinstance(k, (Tensor, list, tuple, slice)) for k in key]):
+    if isinstance(key, list) and len(key) < 32 and any([k is None or k is Ellipsis or isinstance(k, (Tensor, list, tuple, range, slice)) for k in key]):
         return tuple(key)  # as torch reads a list of sequences: one index a dim
     return (key,)
 
 
 cdef object prepare_key(tuple key, int ndim):
-    # Index tensors made, Ellipsis replaced by full slices.
+    # Index tensors made, Ellipsis replaced by full slices. A second one is nothing at the end, or where the first stands for nothing.
     cdef list out = []
-    cdef int used = 0, dots = -1
+    cdef int used = 0, dots = -1, again = -1
     for k in key:
         if k is None or isinstance(k, bool):
             pass
         elif k is Ellipsis:
             if dots >= 0:
-                raise IndexError("an index can only have a single ellipsis ('...')")
+                again = len(out) if again < 0 else again
+                continue
             dots = len(out)
         elif PyLong_Check(k) or isinstance(k, slice):
             used += 1
@@ -99,6 +100,8 @@ cdef object prepare_key(tuple key, int ndim):
     if used > ndim:
         raise IndexError(f"too many indices for tensor of dimension {ndim}: {used} given")
     fill = [slice(None)] * (ndim - used)
+    if fill and 0 <= again < len(out):
+        raise IndexError("an index can only have a single ellipsis ('...') before others")
     if dots >= 0:
         out[dots:dots + 1] = fill
     return out
