@@ -56,7 +56,9 @@ def entr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([0., 0., -inf])
     """
     x = _float("entr", input)
-    result: Tensor = deliver(_where(x < 0, -math.inf, 0.0 - xlogy(x, x)), out)
+    zero = x == 0
+    at_zero = _where(zero, x + 0.0, 1.0).sqrt()  # 0 with a slope of inf, as entr has it there
+    result: Tensor = deliver(_where(x < 0, -math.inf, _where(zero, at_zero, 0.0 - xlogy(x, _where(zero, 1.0, x)))), out)
     return result
 
 
@@ -108,7 +110,7 @@ def erfcx(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     for k in range(60, 0, -1):
         ratio = t + k / ratio
     near = _where(far, 0.0, x)
-    result: Tensor = deliver(_where(far, math.sqrt(2 / math.pi) / ratio, (near * near).exp() * erfc(near)), out)
+    result: Tensor = deliver(_where(far, math.sqrt(2 / math.pi) / ratio, (near * near).exp() * erfc(near.clamp(min=-6))), out)  # 2 below -6
     return result
 
 

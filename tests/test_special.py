@@ -135,3 +135,41 @@ def test_xlog1py_has_a_slope_where_x_is_0() -> None:
 def test_ndtri_reaches_into_the_tail(dtype: al.dtype, rtol: float) -> None:
     p = al.tensor([0.0, 1e-300, 1e-30, 1e-5, 0.3, 0.5, 0.7, 1 - 1e-6, 1.0, -0.1, 1.5], dtype=dtype)
     np.testing.assert_allclose(S.ndtri(p).double().numpy(), scipy.special.ndtri(p.double().numpy()), rtol=rtol, atol=1e-15)
+
+
+def slopes(f, points: list[float], dtype: al.dtype = al.float64) -> list[float]:
+    x = al.tensor(points, dtype=dtype, requires_grad=True)
+    (slope,) = al.autograd.grad(f(x).sum(), x)
+    return slope.tolist()
+
+
+@pytest.mark.parametrize("dtype", [al.float32, al.float64, al.bfloat16])
+def test_slopes_at_the_edge_of_the_domain_are_infinite(dtype: al.dtype) -> None:
+    assert slopes(al.logit, [0.0, 1.0, -0.0], dtype) == [np.inf, np.inf, -np.inf]
+    assert slopes(S.entr, [0.0, -0.0], dtype) == [np.inf, np.inf]
+    assert S.entr(al.tensor([0.0, 1.0, -1.0], dtype=dtype)).tolist() == [0.0, 0.0, -np.inf]
+    assert slopes(S.erfcx, [-np.inf, -100.0], dtype) == [-np.inf, -np.inf]
+
+
+def test_logit_is_exact_also_near_its_ends() -> None:
+    x = np.array([1e-300, 1e-10, 0.25, 0.5, 0.75, 1 - 1e-10])
+    np.testing.assert_allclose(al.logit(al.tensor(x)).numpy(), scipy.special.logit(x), rtol=1e-12, atol=1e-15)
+    assert al.logit(al.tensor([1, 0], dtype=al.uint8)).tolist() == [np.inf, -np.inf]
+
+
+def test_the_slope_of_sinc_is_exact_near_0() -> None:
+    x = np.array([0.0, 1e-6, 1e-3, 0.0159, 0.016, 0.3])
+    a = np.longdouble(np.float32(x)) * np.longdouble(np.pi)
+    series = -np.pi * (a / 3 - a**3 / 30 + a**5 / 840 - a**7 / 45360 + a**9 / 3991680)
+    np.testing.assert_allclose(slopes(al.sinc, x.tolist(), al.float32), series.astype(np.float64), rtol=3e-4)
+
+
+@pytest.mark.parametrize("name", ["smooth_l1_loss", "huber_loss"])
+def test_a_nan_is_seen_in_the_slope_of_a_robust_loss(name: str) -> None:
+    loss = getattr(al.nn.functional, name)
+    np.testing.assert_array_equal(slopes(lambda x: loss(x, al.zeros_like(x), reduction="sum"), [np.nan, 3.0, -3.0, 0.5]), [np.nan, 1.0, -1.0, 0.5])
+
+
+def test_zeros_have_no_sign_where_none_is_due() -> None:
+    assert math.copysign(1, al.nn.functional.logsigmoid(al.tensor(np.inf)).item()) == 1
+    assert S.ndtri(al.tensor(0.5)).item() == 0

@@ -32,12 +32,12 @@ __all__ = [
 
 def _huber_slope(x, t, delta):
     d = x - t
-    return where(d.abs() <= delta, d, sign(d) * delta)
+    return where(d.abs() > delta, sign(d) * delta, d)  # NaN where d is
 
 
 def _smooth_slope(x, t, beta):
     d = x - t
-    return where(d.abs() < beta, d / beta, sign(d))
+    return where(d.abs() >= beta, sign(d), d / beta)
 
 
 _squared_error = pointwise(
@@ -164,7 +164,7 @@ def huber_loss(
 def _require_same_shape(op: str, input: Tensor, target: Tensor) -> None:
     if input.shape != target.shape:
         raise ArgumentError(
-            f"{op}: Target size ({target.shape}) must be the same as input size ({input.shape})"
+            f"{op}: Target size ({tuple(target.shape)}) must be the same as input size ({tuple(input.shape)})"
         )
 
 

@@ -16,7 +16,6 @@ from ascendlite.core import (
     pointwise,
     zeros_like,
 )
-from ascendlite.core import bool as bool_
 
 
 def zero(g: Tensor) -> Tensor:
@@ -108,6 +107,6 @@ sigmoid_backward = pointwise(
 @function(methods=("logit",), inplace=True, keeps=True)
 def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """log(x / (1 - x)), with x kept in [eps, 1 - eps] where `eps` is given."""
-    x = input.to(get_default_dtype()) if input.dtype is bool_ else input  # as integers are: their 1 - x is none of bools
+    x = input if input.dtype.is_floating_point else input.to(get_default_dtype())
     x = x if eps is None else x.clamp(eps, 1 - eps)
-    return deliver(log(x / (1 - x)), out)
+    return deliver(log(x) - log1p(-x), out)  # not of the quotient, whose slope is 0 times inf at 0 and 1

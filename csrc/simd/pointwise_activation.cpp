@@ -127,7 +127,7 @@ struct SoftplusBackward {
     return z > threshold ? g : y;
   }
 };
-struct LogSigmoid { template <class T> AL_INLINE T operator()(T x) const { return -vm::softplus(-x); } };
+struct LogSigmoid { template <class T> AL_INLINE T operator()(T x) const { return T(0) - vm::softplus(-x); } };
 
 struct Mish {  // tanh(log(1 + e^x)) = m / (m + 2), m = e^x (e^x + 2)
   template <class T> AL_INLINE T operator()(T x) const {

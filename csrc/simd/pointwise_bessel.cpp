@@ -14,7 +14,7 @@ constexpr double kInf = std::numeric_limits<double>::infinity(), kNan = std::num
 // integrand is e^-40; for x >= 0.1 they are exact to the last bits, as the integrand is analytic in a strip.
 double k_integral(double order, double x) {
   constexpr int n = 40;
-  const double step = std::acosh(1 + 40 / x) / n;
+  const double u = 40 / x, step = std::log1p(u + std::sqrt(u * (u + 2))) / n;  // acosh(1 + u), for any x
   double sum = 0.5;
   for (int i = 1; i <= n; i++) {
     const double half = std::sinh(i * step / 2);  // cosh t - 1 without cancellation

@@ -86,6 +86,7 @@ double ndtri(double p) {
   if (!(p >= 0 && p <= 1)) return std::nan("");
   const double q = std::min(p, 1 - p);
   if (q == 0) return std::copysign(std::numeric_limits<double>::infinity(), p - 0.5);
+  if (q == 0.5) return 0;
   const double t = std::sqrt(-2 * std::log(q));
   double x = (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308))) - t;
   for (int k = 0; k < 3; k++) {
