@@ -8,7 +8,7 @@ from typing import Any
 
 from ascendlite import _native, errors
 from ascendlite.core import (
-    DType, Device, Generator, Tensor, arange, as_strided, as_tensor, asarray, broadcast_shapes, can_cast, default_generator, detect_anomaly,
+    DType, Device, Generator, Size, Tensor, arange, as_strided, as_tensor, asarray, broadcast_shapes, can_cast, default_generator, detect_anomaly,
     empty, empty_like, empty_strided, enable_grad, finfo, from_numpy, full, full_like, get_default_device, get_default_dtype, iinfo, inference_mode,
     is_anomaly_enabled, is_grad_enabled, is_inference_mode_enabled, no_grad, ones, ones_like, promote_types, result_type,
     set_default_device, set_default_dtype, set_detect_anomaly, set_grad_enabled, tensor, zeros, zeros_like,
@@ -44,7 +44,7 @@ _LAZY_NAMES = {
     "save": "serialize", "load": "serialize", "from_dlpack": "interop.dlpack", "set_printoptions": "printing", "autocast": "amp",
     "load_torch": "interop.torch_file", "vmap": "func",
     **dict.fromkeys((
-        "OutOfMemoryError", "Size", "alpha_dropout_", "are_deterministic_algorithms_enabled", "clear_autocast_cache", "dropout_", "feature_alpha_dropout_", "frombuffer", "get_autocast_cpu_dtype", "get_autocast_dtype", "get_deterministic_debug_mode", "get_device",
+        "OutOfMemoryError", "alpha_dropout_", "are_deterministic_algorithms_enabled", "clear_autocast_cache", "dropout_", "feature_alpha_dropout_", "frombuffer", "get_autocast_cpu_dtype", "get_autocast_dtype", "get_deterministic_debug_mode", "get_device",
         "get_float32_matmul_precision", "get_num_interop_threads", "is_autocast_cache_enabled", "is_autocast_cpu_enabled", "set_autocast_dtype", "is_autocast_enabled", "is_conj", "is_deterministic_algorithms_warn_only_enabled",
         "is_inference", "is_neg", "is_signed", "is_storage", "is_warn_always_enabled", "layout", "memory_format",
         "range", "set_autocast_enabled", "set_deterministic_debug_mode", "set_float32_matmul_precision", "set_flush_denormal", "set_num_interop_threads", "set_warn_always", "sym_float", "sym_int", "sym_ite", "sym_max", "sym_min", "sym_not", "sym_sqrt", "sym_sum", "to_dlpack",

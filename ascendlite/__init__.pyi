@@ -1,7 +1,7 @@
 # Written by tools/make_stubs.py; do not edit.
 import builtins
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal, SupportsIndex, overload
 
 from ascendlite import _native as _native
 from ascendlite.core._core import Number as Number
@@ -37,7 +37,6 @@ from ascendlite import testing as testing
 from ascendlite import text as text
 from ascendlite import utils as utils
 from ascendlite.compat import OutOfMemoryError as OutOfMemoryError
-from ascendlite.compat import Size as Size
 from ascendlite.nn.functional import adaptive_avg_pool1d as adaptive_avg_pool1d
 from ascendlite.nn.functional import adaptive_max_pool1d as adaptive_max_pool1d
 from ascendlite.nn.functional import alpha_dropout as alpha_dropout
@@ -111,6 +110,7 @@ from typing import Any as Any
 from ascendlite.core._core import DType as DType
 from ascendlite.core._core import Device as Device
 from ascendlite.core._core import Generator as Generator
+from ascendlite.core._core import Size as Size
 from ascendlite.core._core import Tensor as Tensor
 from ascendlite.ops.arithmetic import add as add
 from ascendlite.ops.matmul import addbmm as addbmm

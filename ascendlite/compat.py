@@ -23,7 +23,6 @@ from ascendlite.core import (
 from ascendlite.errors import ArgumentError
 from ascendlite.errors import OutOfMemoryError as OutOfMemoryError
 
-Size: type = tuple
 layout = memory_format = str
 
 _deterministic = {"mode": 0}

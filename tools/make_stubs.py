@@ -20,12 +20,12 @@ from ascendlite.core import FUNCTIONAL, FUNCTIONS, METHODS, Op, _core
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = "# Written by tools/make_stubs.py; do not edit.\n"
 KNOWN = {
-    "Any", "Callable", "DType", "Device", "Generator", "Iterator", "Sequence", "Tensor", "Literal", "None",
+    "Any", "Callable", "DType", "Device", "Generator", "Iterator", "Sequence", "Size", "Tensor", "Literal", "None",
     "bool", "dict", "float", "int", "list", "object", "str", "tuple", "type", "bytes", "slice",
 }
 TYPES = {
     # attributes of Tensor
-    "shape": "tuple[int, ...]", "dtype": "DType", "device": "Device", "ndim": "int", "itemsize": "int", "nbytes": "int", "_version": "int",
+    "shape": "Size", "dtype": "DType", "device": "Device", "ndim": "int", "itemsize": "int", "nbytes": "int", "_version": "int",
     "requires_grad": "bool", "is_leaf": "bool", "retains_grad": "bool", "grad": "Tensor | None", "data": "Tensor", "T": "Tensor", "mT": "Tensor",
     "H": "Tensor", "mH": "Tensor", "is_meta": "bool", "is_cuda": "bool", "is_cpu": "bool", "names": "tuple[None, ...]", "layout": "str", "output_nr": "int",
     # what is not a Tensor among the results
@@ -43,7 +43,7 @@ TYPES = {
     "__dlpack_device__": "tuple[int, int]", "__setitem__": "None", "__reduce_ex__": "Any", "__reduce__": "Any", "__deepcopy__": "Tensor", "__complex__": "complex",
     # functions of the core
     "get_default_dtype": "DType", "promote_types": "DType", "result_type": "DType", "can_cast": "bool", "is_grad_enabled": "bool",
-    "is_inference_mode_enabled": "bool", "is_anomaly_enabled": "bool", "is_plain": "bool", "kept": "bool", "get_default_device": "Device", "broadcast_shapes": "tuple[int, ...]",
+    "is_inference_mode_enabled": "bool", "is_anomaly_enabled": "bool", "is_plain": "bool", "kept": "bool", "get_default_device": "Device", "broadcast_shapes": "Size",
     "set_default_dtype": "None", "set_default_device": "None", "dtype_of_name": "DType", "normalize_dim": "int", "normalize_dims": "tuple[int, ...]",
     "next_philox": "tuple[int, int]", "watch_meta": "tuple[str, int, int]", "rewatch_meta": "int", "add_method": "None", "add_listener": "Any", "pointwise": "Op", "exchange_grad": "bool", "exchange_inference": "bool",
     "exchange_anomaly": "bool", "get_autocast": "Any", "set_autocast": "Any", "run_backward": "Any",
@@ -66,7 +66,22 @@ SLOTS = {
 UNARY = {"__neg__", "__pos__", "__abs__", "__invert__", "__bool__", "__int__", "__float__", "__len__", "__repr__", "__str__", "__hash__", "__iter__", "__index__"}
 IGNORED = dict.fromkeys(("__eq__", "__ne__"), "  # type: ignore[override]")  # they compare element by element
 INPLACE = {f"__i{name}__" for name in ("add", "and", "floordiv", "mod", "mul", "or", "pow", "sub", "truediv", "xor", "lshift", "rshift", "matmul")}
-IMPORTS = "import builtins\nfrom collections.abc import Callable, Iterator, Sequence\nfrom typing import Any, Literal\n"
+IMPORTS = "import builtins\nfrom collections.abc import Callable, Iterable, Iterator, Sequence\nfrom typing import Any, Literal, SupportsIndex, overload\n"
+
+# A tuple written in C: its own signatures say what stays a Size.
+SIZE = '''
+class Size(tuple[builtins.int, ...]):
+    def __new__(cls, iterable: Iterable[builtins.int] = ..., /) -> Size: ...
+    def __add__(self, other: tuple[builtins.int, ...]) -> Size: ...  # type: ignore[override]
+    def __radd__(self, other: tuple[builtins.int, ...]) -> Size: ...
+    def __mul__(self, times: SupportsIndex) -> Size: ...
+    def __rmul__(self, times: SupportsIndex) -> Size: ...
+    @overload  # type: ignore[override]
+    def __getitem__(self, key: SupportsIndex) -> builtins.int: ...
+    @overload
+    def __getitem__(self, key: slice) -> Size: ...
+    def numel(self) -> builtins.int: ...
+'''
 
 
 class Qualify(ast.NodeTransformer):
@@ -165,7 +180,7 @@ def kind_of(value: object) -> str:
 def core_stub() -> str:
     number = "Number = builtins.int | builtins.float | builtins.bool  # a Python scalar among the operands of an op\n"
     classes = [v for n, v in sorted(vars(_core).items()) if isinstance(v, type) and getattr(v, "__module__", "").startswith("ascendlite.core")]
-    lines = [HEADER + IMPORTS + number]
+    lines = [HEADER + IMPORTS + number + SIZE]
     for cls in classes:
         body = list(class_lines(cls))
         lines += [*body, *(["    pass"] if len(body) == 1 else []), ""]
@@ -194,7 +209,7 @@ def package_stub() -> str:
             continue
         if isinstance(value, Op):
             later.append(f"def {name}{signature(value, name, False)}: ...")
-        elif isinstance(value, type) and name in ("Tensor", "DType", "Device", "Generator"):
+        elif isinstance(value, type) and name in ("Tensor", "DType", "Device", "Generator", "Size"):
             lines.append(f"from ascendlite.core._core import {name} as {name}")
         elif name in ("dtype", "device"):
             later.append(f"{name} = {'DType' if name == 'dtype' else 'Device'}")

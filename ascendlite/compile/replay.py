@@ -53,7 +53,7 @@ class Entry(_core.Form):
         for t, before in self._recorder.grads.values():
             if id(t) not in known:
                 if not self._recorder.is_new(t.untyped_storage()):
-                    raise CantReplay(f"it touches the gradient of a tensor of shape {t.shape} that can't be found again; pass it as an argument")
+                    raise CantReplay(f"it touches the gradient of a tensor of shape {tuple(t.shape)} that can't be found again; pass it as an argument")
                 continue
             argument = places.get(id(t), -1)
             if before is not None:

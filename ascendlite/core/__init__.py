@@ -3,7 +3,7 @@
 from ascendlite import backends as _backends  # loads the kernels before ops look for them
 from ascendlite.core._core import *  # noqa: F403
 from ascendlite.core._core import (
-    FUNCTIONS, OPS, AccumulateGrad, Contents, Node, Op, Spec, Tensor, add_listener, deliver, exchange_grad, from_pointer, get_autocast, is_capturing,
+    FUNCTIONS, OPS, AccumulateGrad, Contents, Node, Op, Size, Spec, Tensor, add_listener, deliver, exchange_grad, from_pointer, get_autocast, is_capturing,
     is_plain, make_subclass, next_philox, normalize_dim, normalize_dims, set_autocast, sum_to,
 )
 from ascendlite.core.autograd import backward, grad

@@ -1,4 +1,4 @@
-# Declarations of csrc/abi.h and host.h.
+# Declarations of csrc/abi.h, size.h and host.h.
 
 cdef extern from "abi.h" namespace "al" nogil:
     const int kMaxDims
@@ -45,6 +45,10 @@ cdef extern from "abi.h" namespace "al" nogil:
         void* (*alloc)(size_t) except +MemoryError nogil
         void (*free)(void*, size_t) noexcept nogil
         KernelEntry* (*entry)(const char*) noexcept
+
+cdef extern from "size.h" namespace "al":
+    object new_size(const int64_t*, int)
+    PyObject* make_size_type() except NULL
 
 cdef extern from "host.h" namespace "al" nogil:
     cdef struct Mode:

@@ -1,5 +1,12 @@
 # Shapes, dims and tensor headers.
 
+Size = <object>make_size_type()
+
+
+cdef inline object size_of(Tensor t):
+    return new_size(t.v.shape, t.v.ndim)  # what users see; the core itself computes with plain tuples
+
+
 cdef inline tuple shape_tuple(Tensor t):
     cdef int i
     cdef tuple out = PyTuple_New(t.v.ndim)
@@ -164,4 +171,4 @@ def broadcast_shapes(*shapes):
                 raise ShapeError(f"broadcast_shapes: Shape mismatch: shapes {' and '.join(map(str, map(tuple, shapes)))} can't be broadcast")
             if s != 1:
                 out[-i] = s
-    return tuple(out)
+    return Size(out)

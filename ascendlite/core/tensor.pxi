@@ -75,7 +75,7 @@ cdef class Tensor:
     # -- what it is
     @property
     def shape(self):
-        return shape_tuple(self)
+        return size_of(self)
 
     @property
     def dtype(self):
@@ -120,7 +120,7 @@ cdef class Tensor:
         return self.v.ndim
 
     def size(self, dim=None):
-        return shape_tuple(self) if dim is None else self.v.shape[wrap_dim(dim, self.v.ndim, "size")]
+        return size_of(self) if dim is None else self.v.shape[wrap_dim(dim, self.v.ndim, "size")]
 
     def stride(self, dim=None):
         if dim is not None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from ascendlite.core import Device, DType, Tensor, dtype_of_name, empty
+from ascendlite.core import Device, DType, Size, Tensor, dtype_of_name, empty
 from ascendlite.errors import DTypeError, FileFormatError
 
 from .machine import Machine, Safe
@@ -119,10 +119,6 @@ def _ordered_dict(items: object = ()) -> OrderedDict[object, object]:
     return OrderedDict(cast("list[tuple[object, object]]", items))
 
 
-def _size(items: object = ()) -> tuple[object, ...]:
-    return tuple(cast("tuple[object, ...]", items))
-
-
 def _encoded(text: object, encoding: object = "latin1") -> bytes:
     if type(text) is not str or encoding not in ("latin1", "latin-1"):
         raise FileFormatError("bytes in an encoding other than latin1")
@@ -139,7 +135,7 @@ _FUNCTIONS: dict[str, Callable[..., object]] = {
     "torch._utils._rebuild_tensor_v2": _tensor_v2,
     "torch._utils._rebuild_tensor_v3": _tensor_v3,
     "torch._utils._rebuild_parameter": _parameter,
-    "torch.Size": _size,
+    "torch.Size": Size,
     "torch.device": _device,
     "_codecs.encode": _encoded,
 }

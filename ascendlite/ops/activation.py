@@ -124,7 +124,7 @@ def swiglu(gate: Tensor, up: Tensor) -> Tensor:
     tensor([0., 0.])
     """
     if gate.shape != up.shape:
-        raise ShapeError(f"swiglu: shapes differ: gate is {gate.shape}, up is {up.shape}; make them equal")
+        raise ShapeError(f"swiglu: shapes differ: gate is {tuple(gate.shape)}, up is {tuple(up.shape)}; make them equal")
     if gate.dtype is not up.dtype or not gate.dtype.is_floating_point:
         raise ArgumentError(
             f"swiglu: gate and up must have one float dtype: gate is {gate.dtype.name}, up is {up.dtype.name}"

@@ -152,7 +152,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
         raise DTypeError(f"masked_fill: expected a bool mask, got {mask.dtype.name}; cast it with .bool()")
     if isinstance(value, Tensor):
         if value.ndim:
-            raise ShapeError(f"masked_fill: expected a 0-d value, got one of shape {value.shape}; use where")
+            raise ShapeError(f"masked_fill: expected a 0-d value, got one of shape {tuple(value.shape)}; use where")
         return _where(mask, value.to(input.dtype), input)
     if not input.dtype.is_floating_point:
         value = bool(value) if input.dtype is _BOOL else int(value)  # the dtype stays input's, as in torch

@@ -121,7 +121,7 @@ def _class_rows(op: str, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     if target.dtype.is_floating_point or target.ndim != max(x.ndim - 1, 0):
         raise ShapeError(
             f"{op}: expected class indices (N, d1, ...) for an input of shape (N, C, d1, ...), got target of "
-            f"shape {target.shape} and dtype {target.dtype} for input of shape {x.shape}"
+            f"shape {tuple(target.shape)} and dtype {target.dtype} for input of shape {tuple(x.shape)}"
         )
     if x.ndim == 0:
         raise ShapeError(f"{op}: expected an input of shape (C) or (N, C, ...), got a 0-d tensor")
@@ -131,7 +131,7 @@ def _class_rows(op: str, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         )
     if x.shape[2:] != target.shape[1:]:
         raise ShapeError(
-            f"{op}: size mismatch: input is {x.shape}, target is {target.shape}; d1, ... must be equal"
+            f"{op}: size mismatch: input is {tuple(x.shape)}, target is {tuple(target.shape)}; d1, ... must be equal"
         )
     classes = x.shape[1] if x.ndim > 1 else x.shape[0]
     rows = x.movedim(1, -1) if x.ndim > 2 else x
@@ -148,7 +148,7 @@ def _check_weight(op: str, x: Tensor, weight: Tensor | None) -> None:
     if weight is not None and weight.shape != (classes,):
         raise ShapeError(
             f"{op}: weight tensor should be defined either for all {classes} classes or no classes, "
-            f"but got weight of shape {weight.shape}"
+            f"but got weight of shape {tuple(weight.shape)}"
         )
 
 

@@ -63,7 +63,7 @@ def embedding(
             f"embedding: expected indices of dtype int64 or int32, got {input.dtype}; convert with .long()"
         )
     if weight.ndim != 2:
-        raise ShapeError(f"embedding: 'weight' must be 2-D, got shape {weight.shape}")
+        raise ShapeError(f"embedding: 'weight' must be 2-D, got shape {tuple(weight.shape)}")
     rows = weight.shape[0]
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise AssertedValueError(
@@ -90,7 +90,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         )
     if tensor.numel() == 0 and num_classes <= 0:
         raise ArgumentError(
-            f"one_hot: can not infer total number of classes from empty {tensor.shape}; pass num_classes"
+            f"one_hot: can not infer total number of classes from empty {tuple(tensor.shape)}; pass num_classes"
         )
     if str(tensor.device) != "meta" and tensor.numel():
         low, high = int(tensor.min()), int(tensor.max())

@@ -66,7 +66,7 @@ def _require_elements(op: str, x: Tensor, dims: tuple[int, ...]) -> None:
     for d in dims:
         if x.ndim and x.shape[d] == 0:
             raise DimensionError(
-                f"{op}(): Expected reduction dim {d} to have non-zero size, but the shape is {x.shape}; "
+                f"{op}(): Expected reduction dim {d} to have non-zero size, but the shape is {tuple(x.shape)}; "
                 f"reduce a dim that has elements"
             )
 
@@ -74,7 +74,7 @@ def _require_elements(op: str, x: Tensor, dims: tuple[int, ...]) -> None:
 def _whole(op: Op, name: str, x: Tensor, keepdim: bool = False) -> Tensor:
     if x.numel() == 0:
         raise ArgumentError(
-            f"{name}(): Expected reduction dim to be specified for input.numel() == 0, shape {x.shape}; "
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0, shape {tuple(x.shape)}; "
             f"pass dim= of a dim that has elements"
         )
     return op(x, tuple(range(x.ndim)), keepdim)
@@ -171,7 +171,7 @@ def _where_extreme(op: Op, name: str, x: Tensor, dim: int | None, keepdim: bool)
         return _along(op, name, x, dim, keepdim).indices
     if x.numel() == 0:
         raise DimensionError(
-            f"{name}(): Expected reduction dim to be specified for input.numel() == 0, shape {x.shape}; "
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0, shape {tuple(x.shape)}; "
             f"specify the reduction dim with the 'dim' argument"
         )
     index = op(x.reshape(-1), 0, False)[1]

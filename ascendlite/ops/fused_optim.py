@@ -29,7 +29,7 @@ def _check(op: str, params: Tensors, **groups: Tensors) -> None:
             )
         for k, (param, item) in enumerate(zip(params, items)):
             if item.shape != param.shape:
-                raise ShapeError(f"{op}: {name}[{k}] has shape {item.shape}, its parameter {param.shape}")
+                raise ShapeError(f"{op}: {name}[{k}] has shape {tuple(item.shape)}, its parameter {tuple(param.shape)}")
             if (item.dtype == float64) != (params[0].dtype == float64) or not item.dtype.is_floating_point:
                 raise DTypeError(f"{op}: {name}[{k}] is {item.dtype}, the first parameter {params[0].dtype}")
             if not item.is_contiguous():

@@ -329,7 +329,7 @@ def mask_of(mask: Tensor, op: str) -> Tensor:
 def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements where a mask is true, as a 1-d tensor; input and mask are broadcast together."""
     refuse_shared("masked_select", out, input, mask)
-    shape = broadcast_shapes(input.shape, mask_of(mask, "masked_select").shape)
+    shape: tuple[int, ...] = broadcast_shapes(input.shape, mask_of(mask, "masked_select").shape)
     if not shape:
         input, mask, shape = input.reshape(1), mask.reshape(1), (1,)
     picks = expand_mask(mask.expand(shape))

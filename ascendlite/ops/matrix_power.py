@@ -17,7 +17,7 @@ def matrix_power(input: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
     """
     if input.ndim < 2 or input.shape[-1] != input.shape[-2]:
         raise ShapeError(
-            f"matrix_power: input must be batches of square matrices, but its shape is {input.shape}"
+            f"matrix_power: input must be batches of square matrices, but its shape is {tuple(input.shape)}"
         )
     if n < 0:
         raise ArgumentError(f"matrix_power: n is {n}, and a negative power needs an inverse; use n >= 0")

@@ -52,7 +52,7 @@ def _quantile(
         raise ArgumentError(f"{op}() interpolation must be one of {', '.join(ways)}, but got {interpolation}")
     points = _checked_q(op, input, q)
     if input.numel() == 0:
-        raise ArgumentError(f"{op}() input tensor must be non-empty: the shape is {input.shape}")
+        raise ArgumentError(f"{op}() input tensor must be non-empty: the shape is {tuple(input.shape)}")
     axis = normalize_dim(0 if dim is None else dim, input.ndim)
     x = input.reshape(-1) if dim is None or not input.ndim else input.movedim(axis, -1)
     line = sort(x).values
@@ -112,7 +112,7 @@ def mode(
         return deliver(Ranked(input.clone(), input.new_zeros((), dtype=int64)), out)
     if input.shape[axis] == 0:
         raise DimensionError(
-            f"mode(): Expected reduction dim {axis} to have non-zero size, but the shape is {input.shape}"
+            f"mode(): Expected reduction dim {axis} to have non-zero size, but the shape is {tuple(input.shape)}"
         )
     x = input.movedim(axis, -1)
     line = sort(x.detach())

@@ -80,7 +80,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         channels = input.shape[1] if input.ndim > 1 else 1
         if weight.ndim != 1 or weight.numel() != channels:
             raise ShapeError(
-                f"prelu: weight has shape {weight.shape}, input has {channels} channels in shape {input.shape}; "
+                f"prelu: weight has shape {tuple(weight.shape)}, input has {channels} channels in shape {tuple(input.shape)}; "
                 "give one slope, or one a channel"
             )
         weight = weight.reshape((channels,) + (1,) * (input.ndim - 2))

@@ -62,7 +62,7 @@ def vector_norm(
         empty = [d for d in dims if x.ndim and x.shape[d] == 0]
         if empty:
             raise ArgumentError(
-                f"vector_norm: order {ord} is not defined over dim {empty[0]} of size 0; shape {x.shape}"
+                f"vector_norm: order {ord} is not defined over dim {empty[0]} of size 0; shape {tuple(x.shape)}"
             )
     return deliver(NORMS.get(p, _power_norm)(x, p, dims, keepdim), out)
 
