@@ -4,8 +4,9 @@
 
 namespace al::gemm {
 
-constexpr int64_t kRowBlock = 144;   // rows of a packed at once: 144 x 256 x 4 B = 144 KiB of 512 KiB L2
-constexpr int64_t kColBlock = 2048;  // columns of b packed at once: 2 x 256 x 2048 x 4 B = 4 MiB of L3
+constexpr int64_t kStage = 2;        // blocks of k whose sums are added one after the other, while c is near
+constexpr int64_t kRowBlock = 144;   // rows of a packed at once: 2 x 144 x 256 x 4 B = 288 KiB of 512 KiB L2
+constexpr int64_t kColBlock = 2048;  // columns of b packed at once: 2 x 2 x 256 x 2048 x 4 B = 8 MiB of L3
 constexpr int64_t kLeastColumns = 128;  // columns of a task: a block of a that is packed for them pays
 constexpr int64_t kTasksPerThread = 16;  // a thread that is slower for a while is helped in small parts
 constexpr int64_t kPackPanels = 4;       // panels packed at once
@@ -118,7 +119,7 @@ struct Blocks : Product<Policy, In, Out> {
   }
   int64_t depth_at(int64_t k) const { return std::min(kDepth, steps() - k); }
 
-  // A block of columns and of k: one parallel region, which also packs the part of b that the next one needs.
+  // A block of columns and up to kStage blocks of k: one parallel region, which also packs the part of b that the next one needs.
   struct Stage {
     int64_t j, n, k, depth;
     Packed* right;
@@ -131,10 +132,10 @@ struct Blocks : Product<Policy, In, Out> {
   // Many rows.
   void by_blocks() const {
     const int64_t width_n = std::min(ceil_div(p.n, cols) * cols, kColBlock);
-    Scratch<Packed> right(2 * Base::lines(kDepth) * width_n);
+    Scratch<Packed> right(2 * kStage * Base::lines(kDepth) * width_n);
     Scratch<Acc> sums(in_place ? 0 : p.m * width_n);
-    Packed* next_right = right.data + Base::lines(kDepth) * width_n;
-    Stage stage{0, width_n > p.n ? p.n : width_n, 0, depth_at(0), right.data};
+    Packed* next_right = right.data + kStage * Base::lines(kDepth) * width_n;
+    Stage stage{0, width_n > p.n ? p.n : width_n, 0, stage_at(0), right.data};
     const int64_t packs = ceil_div(stage.n, kPackPanels * cols);
     share(packs, this->work(), kParallelWork, [&](int64_t begin, int64_t end) {
       for (int64_t q = begin; q < end; q++) pack_part(stage, q, right.data);
@@ -154,19 +155,25 @@ struct Blocks : Product<Policy, In, Out> {
       stage = next;
     }
   }
+  int64_t stage_at(int64_t k) const { return std::min(kStage * kDepth, steps() - k); }
   Stage following(const Stage& s, Packed* right) const {
-    if (s.k + s.depth < steps()) return {s.j, s.n, s.k + s.depth, depth_at(s.k + s.depth), right};
+    if (s.k + s.depth < steps()) return {s.j, s.n, s.k + s.depth, stage_at(s.k + s.depth), right};
     const int64_t j = s.j + s.n;
-    return {j, std::min(kColBlock, p.n - j), 0, depth_at(0), right};
+    return {j, std::min(kColBlock, p.n - j), 0, stage_at(0), right};
   }
   void pack_part(const Stage& s, int64_t part, Packed* right) const {
     const int64_t x = part * kPackPanels * cols;
-    this->pack_panels(s.k, s.depth, s.j + x, std::min(kPackPanels * cols, s.n - x), right + x * Base::lines(s.depth));
+    for (int64_t k = 0; k < s.depth; k += kDepth)
+      this->pack_panels(s.k + k, std::min(kDepth, s.depth - k), s.j + x, std::min(kPackPanels * cols, s.n - x), panel_at(s, right, k, x));
+  }
+  // Panels of a block of k lie one behind the other, those of the next block behind them.
+  static Packed* panel_at(const Stage& s, Packed* right, int64_t k, int64_t x) {
+    return right + k / kDepth * Base::lines(kDepth) * (ceil_div(s.n, cols) * cols) + x * Base::lines(std::min(kDepth, s.depth - k));
   }
   Grid make_grid(int64_t n) const {
     const int64_t threads = this->threads();
     int64_t row_blocks = ceil_div(ceil_div(p.m, kRowBlock), threads) * threads;
-    const int64_t rows = ceil_div(ceil_div(p.m, row_blocks), kRows) * kRows;
+    const int64_t rows = ceil_div(p.m, row_blocks);
     row_blocks = ceil_div(p.m, rows);
     const int64_t wanted = threads == 1 ? 1 : ceil_div(threads * kTasksPerThread, row_blocks);
     const int64_t columns = std::max(ceil_div(ceil_div(n, wanted), cols) * cols, std::min(n, kLeastColumns));
@@ -174,18 +181,23 @@ struct Blocks : Product<Policy, In, Out> {
     return {rows, row_blocks, columns, column_blocks, row_blocks * column_blocks};
   }
   void multiply(const Stage& s, const Grid& grid, int64_t begin, int64_t end, Acc* to, int64_t ldc) const {
-    const int64_t panel = s.depth * kRows + kSlack;
-    Scratch<Packed> left((grid.rows / kRows + 1) * panel);
+    const int64_t panel = kDepth * kRows + kSlack, block = (grid.rows / kRows + 1) * panel;
+    Scratch<Packed> left(ceil_div(s.depth, kDepth) * block);
     int64_t held = -1;
     for (int64_t t = begin; t < end; t++) {
-      const int64_t block = t / grid.column_blocks, i = block * grid.rows, m = std::min(grid.rows, p.m - i);
-      const int64_t x = t % grid.column_blocks * grid.columns, n = std::min(grid.columns, s.n - x);
+      const int64_t q = t / grid.column_blocks, i = q * grid.rows, m = std::min(grid.rows, p.m - i);
+      const int64_t first = t % grid.column_blocks * grid.columns, n = std::min(grid.columns, s.n - first);
       const int tile = tile_rows(m);
-      if (held != block) this->pack_a(s.k, s.depth, i, m, tile, panel, left.data);
-      held = block;
-      const Left rows{left.data, 0, 0, true, panel, tile};
-      rows_by_panels(rows, m, s.right + x * Base::lines(s.depth), n, s.depth, to + i * ldc + x, ldc, accumulate || s.k > 0);
-      if (s.k + s.depth == steps() && (epilogue || !in_place)) this->finish(to + i * ldc + x, ldc, i, m, s.j + x, n);
+      for (int64_t k = 0; held != q && k < s.depth; k += kDepth)
+        this->pack_a(s.k + k, std::min(kDepth, s.depth - k), i, m, tile, panel, left.data + k / kDepth * block);
+      held = q;
+      for (int64_t x = first; x < first + n; x += cols)
+        for (int64_t k = 0; k < s.depth; k += kDepth) {
+          const Left rows{left.data + k / kDepth * block, 0, 0, true, panel, tile};
+          rows_by_panel(rows, m, panel_at(s, s.right, k, x), cols, int(std::min<int64_t>(cols, first + n - x)), std::min(kDepth, s.depth - k),
+                        to + i * ldc + x, ldc, accumulate || s.k + k > 0);
+        }
+      if (s.k + s.depth == steps() && (epilogue || !in_place)) this->finish(to + i * ldc + first, ldc, i, m, s.j + first, n);
     }
   }
   // Panels one behind the other.

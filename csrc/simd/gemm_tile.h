@@ -56,10 +56,11 @@ void tile(const TileArgs<Policy>& t) {
   const Packed *a = t.a, *b = t.b;
 #pragma GCC unroll 16
   for (int r = 0; r < R; r++) {
-    __builtin_prefetch(t.c + r * t.ldc, 1);
 #pragma GCC unroll 4
-    for (int v = 0; v < V; v++)
+    for (int v = 0; v < V; v++) {
+      __builtin_prefetch(t.c + r * t.ldc + v * width, 1);
       sum[r][v] = Policy::offset ? (Vec<Acc>)load(t.b + t.depth * t.b_step + v * width) : Vec<Acc>{};
+    }
   }
   const int64_t a_row = t.a_row, a_step = PackedA ? R : t.a_step, b_step = t.b_step;
 #pragma GCC unroll 4
