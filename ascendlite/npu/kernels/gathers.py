@@ -11,7 +11,7 @@ from ascendlite.npu.kernels import strided
 from ascendlite.npu.kernels.elementwise import blocks_for, window
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.rows import barrier
-from ascendlite.npu.lang.tiles import BLOCK, _Flow, _Port, my_part, scratch
+from ascendlite.npu.lang.tiles import BLOCK, Flow, Port, my_part, scratch
 from ascendlite.npu.programs import kernel
 from ascendlite.npu.runtime.device import state
 from ascendlite.npu.runtime.launch import launch
@@ -66,7 +66,7 @@ class _Backwards:
         ac.Gather(dst, src, self.offsets.ReinterpretCast(dtypes.u32), 0, words)
 
 
-class _Rows(_Port):
+class _Rows(Port):
     """Parts of rows of a tensor as words; a tile of the source begins elsewhere than that of the target."""
 
     def __init__(self, tensor: Any, elements: int) -> None:
@@ -90,7 +90,7 @@ def backwards(target: Any, source: Any, layout: strided.Layout, rows: int, part:
     to, of = _Rows(target, rows * part), _Rows(source, rows * part)
     size = to.window.dtype.itemsize
     each, word = max(1, size // 4), dtypes.u32 if size == 8 else to.window.dtype
-    turns, flow = _Backwards(rows, part, size), _Flow([of], [to], 2)
+    turns, flow = _Backwards(rows, part, size), Flow([of], [to], 2)
     groups, parts = -(-height // rows), width // part
     first, count = my_part(layout.count * groups * parts, 1)
     for i in ac.range(first, first + count):
@@ -109,7 +109,7 @@ def repeat_pairs(target: Any, source: Any, layout: strided.Layout, rows: int, wi
     """target[r, :] = source[r] of 64-bit integers: `rows` of them at a time, each spread over a row of `width`, which is stored as often as it fits."""
     to, of = ac.GlobalTensor(target), ac.GlobalTensor(source)
     (height, to_row, of_row), (length, _, _) = layout.inner
-    turns = strided._Turns(dtypes.i64, rows * max(width, BLOCK // 8), True)
+    turns = strided.Buffer(dtypes.i64, rows * max(width, BLOCK // 8), True)
     words = rows * width * 2
     number, word = scratch(dtypes.f32, words), scratch(i32, words)
     ac.CreateVecIndex(number, 0.0, words)

@@ -17,7 +17,7 @@ from ascendlite.npu.kernels.formulas import sigmoid, tanh
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.rows import barrier
 from ascendlite.npu.lang.tensors import Slots, allocate
-from ascendlite.npu.lang.tiles import _Flow, _Port, my_part, scratch
+from ascendlite.npu.lang.tiles import Flow, Port, my_part, scratch
 from ascendlite.npu.programs import kernel
 from ascendlite.npu.runtime.device import state
 from ascendlite.npu.runtime.launch import launch
@@ -104,7 +104,7 @@ class _Place:
     columns: Any = 0
 
 
-class _Part(_Port):
+class _Part(Port):
     """H columns of a tensor of `parts` times H, whose tiles pass through slots of UB in rows of `pitch`."""
 
     def __init__(self, tensor: Any, part: int, parts: int, hidden: int, size: int, pitch: int, place: _Place) -> None:
@@ -142,7 +142,7 @@ def cell(mode: int, backward: bool, batch: int, hidden: int, rows: int, ins: Any
     sources, targets = (_parts(tensors, counts, hidden, size, pitch, place) for tensors, counts in ((ins, kind.ins), (outs, kind.outs)))
     plans = list(kind.plans())
     rooms = [scratch(dtypes.u8, -(-int(size * max(sizes)) // 256) * 256) for sizes in _columns([plan.slots for plan in plans])]
-    flow, across = _Flow(sources, targets, 2), -(-hidden // width)
+    flow, across = Flow(sources, targets, 2), -(-hidden // width)
     first, count = my_part(-(-batch // rows) * across, 1)
     for i in ac.range(first, first + count):
         place.row, place.column = i // across * rows, i % across * width

@@ -16,7 +16,7 @@ from ascendlite.npu.kernels.strided import turn_tile
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.rows import LANES, barrier
 from ascendlite.npu.lang.tensors import Slots, allocate
-from ascendlite.npu.lang.tiles import _Flow, _Port, my_part, scratch
+from ascendlite.npu.lang.tiles import Flow, Port, my_part, scratch
 from ascendlite.npu.programs import kernel
 
 f32, i32 = dtypes.f32, dtypes.i32
@@ -38,7 +38,7 @@ class Sequences:
     reverse: bool
 
 
-class _Piece(_Port):
+class _Piece(Port):
     """Pieces of a tensor that pass through slots of UB: rows of `pitch` elements there, `step` elements apart in GM."""
 
     def __init__(self, tensor: Any, size: int, pitch: int, step: int) -> None:
@@ -102,7 +102,7 @@ class _Join:
         call(ac.Add, dst, (high, low), (to, 8, 8))
 
 
-class _Scan:
+class Scan:
     """Scans tiles of one sequence after the other; `carry` holds the end of the last tile."""
 
     def __init__(self, s: Sequences, kind: str, start: float, dtype: Any = f32) -> None:
@@ -152,7 +152,7 @@ class _Scan:
             self.join.rows(v[g * SEGMENT * LANES :], end, v[g * SEGMENT * LANES :], SEGMENT, (block, 0, block))
 
 
-class _Tiles:
+class SequenceTiles:
     """This core's tiles: of each task (64 or more sequences) one after the other, in the direction of the scan."""
 
     def __init__(self, s: Sequences, ins: tuple[Any, ...], outs: tuple[Any, ...]) -> None:
@@ -161,7 +161,7 @@ class _Tiles:
         self.ins, self.outs = ([_Piece(t, size, pitch, step) for t in group] for group in (ins, outs))
         self.across = 1 if s.turned else -(-s.lanes // s.width)
         self.tasks = -(-s.outer // s.width) if s.turned else s.outer * self.across
-        self.flow = _Flow(self.ins, self.outs, 2)
+        self.flow = Flow(self.ins, self.outs, 2)
         self.whole, self.rest = divmod(s.n, s.height)
 
     def __iter__(self) -> Any:
@@ -239,7 +239,7 @@ class _Shape:
             ac.Cast(tile, self.rows(v, self.stage), "CAST_RINT", self.size)
 
 
-def _fill(v: Any, s: Sequences, positions: int, start: float) -> None:
+def fill(v: Any, s: Sequences, positions: int, start: float) -> None:
     """What a backward scan meets first in a short tile: nothing."""
     if s.reverse and positions < s.height:
         ac.Duplicate(v[positions * s.width :], start, (s.height - positions) * s.width)
@@ -250,15 +250,15 @@ def _fill(v: Any, s: Sequences, positions: int, start: float) -> None:
 def scan(x: Any, y: Any, s: Sequences, kind: str) -> None:
     """y[p] = x[0] and so on up to x[p], joined; from the end on if reversed."""
     start, size = START[kind], s.height * s.width
-    v, shape, work = scratch(f32, size), _Shape(s, x.dtype is not f32 or y.dtype is not f32), _Scan(s, kind, start)
+    v, shape, work = scratch(f32, size), _Shape(s, x.dtype is not f32 or y.dtype is not f32), Scan(s, kind, start)
     bits = scratch(dtypes.u8, size // 8) if kind == "logaddexp" else None
-    tiles = _Tiles(s, (x,), (y,))
+    tiles = SequenceTiles(s, (x,), (y,))
     for task in tiles:
         barrier()
         work.begin()
         for t, _, positions in tiles.of(task):
             shape.spread(v, t.ins[0])
-            _fill(v, s, positions, start)
+            fill(v, s, positions, start)
             if bits is not None:
                 _bound(v, size)
             work.tile(v)
@@ -290,10 +290,10 @@ def extremes(x: Any, y: Any, places: Any, s: Sequences, kind: str) -> None:
     size = s.height * s.width
     v, hits, here, u = (scratch(f32, size) for _ in range(4))
     shape, bits = _Shape(s, x.dtype is not f32), [scratch(dtypes.u8, size // 8) for _ in (0, 1)]
-    values, numbers = _Scan(s, kind, START[kind]), _Scan(s, "maximum", 0.0)
+    values, numbers = Scan(s, kind, START[kind]), Scan(s, "maximum", 0.0)
     for p in range(s.height):
         ac.Duplicate(here[p * s.width :], float(p), s.width)
-    tiles = _Tiles(s, (x,), (y, places))
+    tiles = SequenceTiles(s, (x,), (y, places))
     for task in tiles:
         barrier()
         values.begin()
@@ -311,7 +311,7 @@ def extremes(x: Any, y: Any, places: Any, s: Sequences, kind: str) -> None:
             barrier()
             ac.Select(hits, bits[1], hits, u, "VSEL_TENSOR_TENSOR_MODE", size)
             barrier()
-            _fill(hits, s, positions, 0.0)
+            fill(hits, s, positions, 0.0)
             numbers.tile(hits)
             shape.gather(t.outs[0], v)
             if places.dtype is f32:

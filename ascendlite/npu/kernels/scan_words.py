@@ -6,7 +6,7 @@ from typing import Any
 
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels.expression import Turns
-from ascendlite.npu.kernels.scan_tiles import Sequences, _fill, _Scan, _Tiles, i32
+from ascendlite.npu.kernels.scan_tiles import Scan, Sequences, SequenceTiles, fill, i32
 from ascendlite.npu.kernels.strided import turn_tile
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.rows import barrier
@@ -93,15 +93,15 @@ def scan_words(x: Any, y: Any, s: Sequences) -> None:
     """y[p] = x[0] + ... + x[p]; from the end on if reversed."""
     limbs = _Limbs(s)
     planes = (limbs.low, limbs.middle, limbs.high)
-    sums = [_Scan(s, "add", 0, i32) for _ in planes]
-    tiles = _Tiles(s, (x,), (y,))
+    sums = [Scan(s, "add", 0, i32) for _ in planes]
+    tiles = SequenceTiles(s, (x,), (y,))
     for task in tiles:
         for one in sums:
             one.begin()
         for t, _, positions in tiles.of(task):
             limbs.split(t.ins[0])
             for one, plane in zip(sums, planes, strict=True):
-                _fill(plane, s, positions, 0)
+                fill(plane, s, positions, 0)
                 one.join_up(plane)
             limbs.carry()
             for one, plane in zip(sums, planes, strict=True):

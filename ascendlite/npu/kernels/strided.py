@@ -92,7 +92,7 @@ class _Slots:
             WaitFlag(HardEvent.MTE3_MTE2, self.free + slot)
 
 
-class _Turns:
+class Buffer:
     """A buffer in UB that the copy engine fills and empties, or two with vector work between; and the flags of either."""
 
     def __init__(self, dtype: Any, size: int, middle: bool) -> None:
@@ -165,7 +165,7 @@ def copy_elements(target: Any, source: Any, layout: Layout, tile: int) -> None:
     to, of = window(target), window(source)
     ((width, to_step, of_step),) = layout.inner
     size = to.dtype.itemsize
-    turns = _Turns(to.dtype, tile * BLOCK // size, False)
+    turns = Buffer(to.dtype, tile * BLOCK // size, False)
     room = turns.loaded
     groups = -(-width // tile)
     first, count = my_part(layout.count * groups, 1)
@@ -188,7 +188,7 @@ def transpose(target: Any, source: Any, layout: Layout, tile_rows: int, tile_col
     (height, to_row, _), (width, _, of_column) = layout.inner  # of the target; the source is contiguous along the target's rows
     size = to.dtype.itemsize
     per_block = BLOCK // size
-    turns = _Turns(to.dtype, tile_rows * tile_columns, True)
+    turns = Buffer(to.dtype, tile_rows * tile_columns, True)
     loaded, stored = turns.loaded, turns.stored
     down, across = -(-height // tile_rows), -(-width // tile_columns)
     first, count = my_part(layout.count * down * across, 1)
@@ -221,7 +221,7 @@ def copy_columns(target: Any, source: Any, layout: Layout, rows: int, width: int
     (height, to_row, of_row), (length, _, _) = layout.inner
     size = to.dtype.itemsize
     lanes, per_block = 256 // size, BLOCK // size
-    turns = _Turns(to.dtype, rows * max(width, per_block), True)
+    turns = Buffer(to.dtype, rows * max(width, per_block), True)
     loaded, stored = turns.loaded, turns.stored
     groups, across = -(-height // rows), -(-length // width)
     first, count = my_part(layout.count * groups, 1)

@@ -13,7 +13,7 @@ from ascendlite.npu.lang.order import SetFlag, WaitFlag, take_events
 from ascendlite.npu.lang.reorder import Brcb, ReduceRepeat
 from ascendlite.npu.lang.rows import LANES, MOST_REPEATS, barrier
 from ascendlite.npu.lang.tensors import Argument, GlobalTensor, LocalTensor
-from ascendlite.npu.lang.tiles import Tile, _Flow, _Port, my_part, scratch
+from ascendlite.npu.lang.tiles import Flow, Port, Tile, my_part, scratch
 from ascendlite.npu.lang.trace import Index
 
 Op = Callable[..., None]
@@ -24,8 +24,8 @@ class Stream:
 
     def __init__(self, sources: Sequence[Argument | GlobalTensor], targets: Sequence[Argument | GlobalTensor], part: int, *, passes: int = 1,
                  shared: bool = False) -> None:
-        ports = [[_Port(t, part, 1, 1, 2) for t in group] for group in (sources, targets)]
-        self.flow, self.passes, self.shared = _Flow(ports[0], ports[1], 2), passes, shared
+        ports = [[Port(t, part, 1, 1, 2) for t in group] for group in (sources, targets)]
+        self.flow, self.passes, self.shared = Flow(ports[0], ports[1], 2), passes, shared
 
 
 class RowParts:

@@ -82,7 +82,7 @@ class Items:
     period: int = 0  # items after which the tensor begins again, whole tiles of them; 0: it has them all
 
 
-class _Port:
+class Port:
     """A tensor whose tiles pass through slots of UB: `width` elements an item, in rows of `pitch` elements."""
 
     def __init__(self, tensor: Argument | GlobalTensor, tile: int, width: int, pitch: int, slots: int, period: int = 0) -> None:
@@ -121,10 +121,10 @@ class _Port:
             DataCopyPad(dst, src, how)
 
 
-class _Flow:
+class Flow:
     """The flags between the pipes that fill slots, work on them and empty them."""
 
-    def __init__(self, sources: Sequence[_Port], targets: Sequence[_Port], slots: int) -> None:
+    def __init__(self, sources: Sequence[Port], targets: Sequence[Port], slots: int) -> None:
         self.sources, self.targets, self.slots = sources, targets, slots
         self.free_in, self.full_in = (take_events(e, slots)[0] if sources else 0 for e in (HardEvent.V_MTE2, HardEvent.MTE2_V))
         self.free_out, self.full_out = (take_events(e, slots)[0] if targets else 0 for e in (HardEvent.MTE3_V, HardEvent.V_MTE3))
@@ -178,8 +178,8 @@ def pipeline(n: int, tile: int, ins: Sequence[Argument | GlobalTensor | Items], 
     given = [[t if isinstance(t, Items) else Items(t, width, pitch) for t in group] for group in (ins, outs)]
     smallest = min(GlobalTensor(t.tensor).dtype.itemsize for group in given for t in group)
     start, size = my_part(n, align or max(1, LINE // (width * smallest)))
-    sources, targets = ([_Port(t.tensor, tile, t.width, t.pitch, slots, t.period) for t in group] for group in given)
-    flow = _Flow(sources, targets, slots)
+    sources, targets = ([Port(t.tensor, tile, t.width, t.pitch, slots, t.period) for t in group] for group in given)
+    flow = Flow(sources, targets, slots)
     for done in order.range(0, size, tile):
         t = flow.fill(done // tile, start + done, order.min(tile, size - done))
         yield t
@@ -207,8 +207,8 @@ def pipelines(sizes: Sequence[int], tile: int, ins: Sequence[Sequence[Argument]]
             ac.Add(t.outs[0], t.ins[0], t.ins[1], t.count)
     """
     groups = [*ins, *outs]
-    ports = [_Port(group[0], tile, 1, 1, slots) for group in groups]
-    flow = _Flow(ports[: len(ins)], ports[len(ins) :], slots)
+    ports = [Port(group[0], tile, 1, 1, slots) for group in groups]
+    flow = Flow(ports[: len(ins)], ports[len(ins) :], slots)
     for k, start, size in my_segments(sizes, LINE // min(port.window.dtype.itemsize for port in ports)):
         for port, group in zip(ports, groups, strict=True):
             port.window = GlobalTensor(group[k])
