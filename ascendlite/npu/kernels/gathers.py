@@ -107,10 +107,7 @@ def backwards(target: Any, source: Any, layout: strided.Layout, rows: int, part:
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
 def repeat_pairs(target: Any, source: Any, layout: strided.Layout, rows: int, width: int) -> None:
     """target[r, :] = source[r] of 64-bit integers: `rows` of them at a time, each spread over a row of `width`, which is stored as often as it fits."""
-    to, of = ac.GlobalTensor(target), ac.GlobalTensor(source)
-    (height, to_row, of_row), (length, _, _) = layout.inner
-    turns = strided.Buffer(dtypes.i64, rows * max(width, BLOCK // 8), True)
-    words = rows * width * 2
+    buffer, words = strided.Buffer(dtypes.i64, rows * max(width, BLOCK // 8), True), rows * width * 2
     number, word = scratch(dtypes.f32, words), scratch(i32, words)
     ac.CreateVecIndex(number, 0.0, words)
     ac.CreateVecIndex(word, 0, words)
@@ -123,23 +120,11 @@ def repeat_pairs(target: Any, source: Any, layout: strided.Layout, rows: int, wi
     barrier()
     ac.Add(offsets, offsets, word, words)
     barrier()
-    groups, across = -(-height // rows), -(-length // width)
-    first, count = my_part(layout.count * groups, 1)
-    for i in ac.range(first, first + count):
-        begin_to, begin_of = layout.place(i // groups)
-        row = i % groups * rows
-        n = ac.min(rows, height - row)
-        turns.before_load()
-        ac.DataCopyPad(turns.loaded, of[begin_of + row * of_row :], ac.DataCopyExtParams(n, 8, (of_row - 1) * 8, 0))
-        turns.after_load()
-        ac.Gather(turns.stored.ReinterpretCast(dtypes.u32), turns.loaded.ReinterpretCast(dtypes.u32), offsets.ReinterpretCast(dtypes.u32), 0, n * width * 2)
-        turns.after_work()
-        for k in range(across):
-            cells = min(width, length - k * width)
-            gap = (width - -(-cells // 4) * 4) // 4
-            ac.DataCopyPad(to[begin_to + row * to_row + k * width :], turns.stored, ac.DataCopyExtParams(n, cells * 8, gap, (to_row - cells) * 8))
-        turns.after_store()
-    turns.finish()
+
+    def spread(stored: Any, loaded: Any, n: Any) -> None:
+        ac.Gather(stored.ReinterpretCast(dtypes.u32), loaded.ReinterpretCast(dtypes.u32), offsets.ReinterpretCast(dtypes.u32), 0, n * width * 2)
+
+    strided.spread_rows(ac.GlobalTensor(target), ac.GlobalTensor(source), layout, rows, width, buffer, spread)
 
 
 def pairs_taken(t: Tensor) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -165,20 +166,20 @@ def copy_elements(target: Any, source: Any, layout: Layout, tile: int) -> None:
     to, of = window(target), window(source)
     ((width, to_step, of_step),) = layout.inner
     size = to.dtype.itemsize
-    turns = Buffer(to.dtype, tile * BLOCK // size, False)
-    room = turns.loaded
+    buffer = Buffer(to.dtype, tile * BLOCK // size, False)
+    room = buffer.loaded
     groups = -(-width // tile)
     first, count = my_part(layout.count * groups, 1)
     for i in ac.range(first, first + count):
         begin_to, begin_of = layout.place(i // groups)
         column = i % groups * tile
         n = ac.min(tile, width - column)
-        turns.before_load()
+        buffer.before_load()
         ac.DataCopyPad(room, of[begin_of + column * of_step :], ac.DataCopyExtParams(n, size, (of_step - 1) * size, 0))
-        turns.after_load()
+        buffer.after_load()
         ac.DataCopyPad(to[begin_to + column * to_step :], room, ac.DataCopyExtParams(n, size, 0, (to_step - 1) * size))
-        turns.after_store()
-    turns.finish()
+        buffer.after_store()
+    buffer.finish()
 
 
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
@@ -188,22 +189,22 @@ def transpose(target: Any, source: Any, layout: Layout, tile_rows: int, tile_col
     (height, to_row, _), (width, _, of_column) = layout.inner  # of the target; the source is contiguous along the target's rows
     size = to.dtype.itemsize
     per_block = BLOCK // size
-    turns = Buffer(to.dtype, tile_rows * tile_columns, True)
-    loaded, stored = turns.loaded, turns.stored
+    buffer = Buffer(to.dtype, tile_rows * tile_columns, True)
+    loaded, stored = buffer.loaded, buffer.stored
     down, across = -(-height // tile_rows), -(-width // tile_columns)
     first, count = my_part(layout.count * down * across, 1)
     for i in ac.range(first, first + count):
         begin_to, begin_of = layout.place(i // (down * across))
         r0, c0 = i // across % down * tile_rows, i % across * tile_columns
         rows, columns = ac.min(tile_rows, height - r0), ac.min(tile_columns, width - c0)
-        turns.before_load()
+        buffer.before_load()
         ac.DataCopyPad(loaded, of[begin_of + c0 * of_column + r0 :], ac.DataCopyExtParams(columns, rows * size, (of_column - rows) * size, 0, tile_rows * size))
-        turns.after_load()
+        buffer.after_load()
         turn_tile(stored, loaded, tile_rows, tile_columns, per_block)
-        turns.after_work()
+        buffer.after_work()
         ac.DataCopyPad(to[begin_to + r0 * to_row + c0 :], stored, ac.DataCopyExtParams(rows, columns * size, 0, (to_row - columns) * size, tile_columns * size))
-        turns.after_store()
-    turns.finish()
+        buffer.after_store()
+    buffer.finish()
 
 
 def turn_tile(dst: Any, src: Any, rows: int, columns: int, per_block: int) -> None:
@@ -214,33 +215,41 @@ def turn_tile(dst: Any, src: Any, rows: int, columns: int, per_block: int) -> No
         ac.TransDataTo5HD(dst[c:], src[c * rows :], columns * size, rows * size, rows // per_block, columns * per_block * size // BLOCK, 1)
 
 
-@kernel(kind="aiv")  # type: ignore[untyped-decorator]
-def copy_columns(target: Any, source: Any, layout: Layout, rows: int, width: int) -> None:
-    """target[r, :] = source[r]: numbers are spread over rows in UB."""
-    to, of = window(target), window(source)
+def spread_rows(to: Any, of: Any, layout: Layout, rows: int, width: int, buffer: Buffer, spread: Callable[[Any, Any, Index], None]) -> None:
+    """to[r, :] = of[r], `rows` at a time: spread(stored, loaded, n) makes rows of `width` of n numbers in a block each; they are stored as often as they fit."""
     (height, to_row, of_row), (length, _, _) = layout.inner
     size = to.dtype.itemsize
-    lanes, per_block = 256 // size, BLOCK // size
-    turns = Buffer(to.dtype, rows * max(width, per_block), True)
-    loaded, stored = turns.loaded, turns.stored
     groups, across = -(-height // rows), -(-length // width)
     first, count = my_part(layout.count * groups, 1)
     for i in ac.range(first, first + count):
         begin_to, begin_of = layout.place(i // groups)
         row = i % groups * rows
         n = ac.min(rows, height - row)
-        turns.before_load()
-        ac.DataCopyPad(loaded, of[begin_of + row * of_row :], ac.DataCopyExtParams(n, size, (of_row - 1) * size, 0))  # filled up with the number itself
-        turns.after_load()
-        for c in range(0, width, lanes):
-            ac.Copy(stored[c:], loaded, min(lanes, width - c), n, (1, 0, width // per_block, 1))
-        turns.after_work()
+        buffer.before_load()
+        ac.DataCopyPad(buffer.loaded, of[begin_of + row * of_row :], ac.DataCopyExtParams(n, size, (of_row - 1) * size, 0))
+        buffer.after_load()
+        spread(buffer.stored, buffer.loaded, n)
+        buffer.after_work()
         for k in range(across):
             part = min(width, length - k * width)
             gap = (width * size - -(-part * size // BLOCK) * BLOCK) // BLOCK
-            ac.DataCopyPad(to[begin_to + row * to_row + k * width :], stored, ac.DataCopyExtParams(n, part * size, gap, (to_row - part) * size))
-        turns.after_store()
-    turns.finish()
+            ac.DataCopyPad(to[begin_to + row * to_row + k * width :], buffer.stored, ac.DataCopyExtParams(n, part * size, gap, (to_row - part) * size))
+        buffer.after_store()
+    buffer.finish()
+
+
+@kernel(kind="aiv")  # type: ignore[untyped-decorator]
+def copy_columns(target: Any, source: Any, layout: Layout, rows: int, width: int) -> None:
+    """target[r, :] = source[r]: numbers, whose blocks are filled up with the number itself, are spread over rows in UB."""
+    to, of = window(target), window(source)
+    lanes, per_block = 256 // to.dtype.itemsize, BLOCK // to.dtype.itemsize
+    buffer = Buffer(to.dtype, rows * max(width, per_block), True)
+
+    def spread(stored: Any, loaded: Any, n: Index) -> None:
+        for c in range(0, width, lanes):
+            ac.Copy(stored[c:], loaded, min(lanes, width - c), n, (1, 0, width // per_block, 1))
+
+    spread_rows(to, of, layout, rows, width, buffer, spread)
 
 
 # -- which one
