@@ -40,11 +40,14 @@ Backend backend();
 // Whether the dtypes have a product.
 bool supported(int32_t dtype, int32_t out_dtype);
 
+// Whether bfloat16 is multiplied by pairs: the machine has the instruction, or a test asks for it.
+bool by_pairs();
+bool pairs_in_hardware();
+
 // The back ends, for gemm.cpp only.
 void native_float(const Problem& problem);
 void native_half(const Problem& problem);
 void native_pairs(const Problem& problem);  // bfloat16
-bool pairs_in_hardware();
 void native_quads(const Problem& problem);  // int8
 bool quads_in_hardware();
 void native_double(const Problem& problem);

@@ -20,7 +20,7 @@ struct Blocks : Product<Policy, In, Out> {
   using typename Base::Acc;
   using typename Base::Packed;
   using Base::a, Base::accumulate, Base::add, Base::b, Base::c, Base::cols, Base::epilogue, Base::in_place, Base::p;
-  using Base::raw, Base::share, Base::steps, Base::width;
+  using Base::raw, Base::share, Base::step, Base::steps, Base::width;
   using Base::Base;
 
   void run() const {
@@ -84,12 +84,12 @@ struct Blocks : Product<Policy, In, Out> {
     }
   }
 
-  // Up to kPanelRows rows: every task packs the panels of b it multiplies. A left operand whose rows are contiguous is read
-  // where it lies; another one is packed once.
+  // Up to kPanelRows rows: every task packs the panels of b it multiplies. A left operand that can't be read where it lies is
+  // packed once. Where columns are too few for the threads, tasks take some of the rows.
   void by_panels() const {
     const int tile = tile_rows(p.m);
     const int64_t tiles = ceil_div(p.m, tile), blocks = ceil_div(steps(), kDepth), panel = kDepth * tile + kSlack;
-    const bool in_rows = raw && p.a.col == 1;
+    const bool in_rows = this->in_rows();
     Scratch<Packed> left(in_rows ? 0 : blocks * tiles * panel);
     share(in_rows ? 0 : blocks * tiles, this->work(), kParallelWork, [&](int64_t begin, int64_t end) {
       for (int64_t q = begin; q < end; q++) {
@@ -97,23 +97,28 @@ struct Blocks : Product<Policy, In, Out> {
         this->pack_a(k, depth_at(k), i, std::min<int64_t>(tile, p.m - i), tile, panel, left.data + q * panel);
       }
     });
-    const int64_t panels = ceil_div(p.n, cols);
-    const int64_t group = std::clamp<int64_t>(panels / (this->threads() * kTasksPerThread), 1, kPackPanels) * cols;
-    share(ceil_div(p.n, group), this->work(), kParallelWork, [&](int64_t begin, int64_t end) {
+    const int64_t panels = ceil_div(p.n, cols), wanted = this->threads() * kTasksPerThread;
+    const int64_t group = std::clamp<int64_t>(panels / wanted, 1, kPackPanels) * cols, groups = ceil_div(p.n, group);
+    const int64_t parts = this->threads() == 1 || blocks > 1 ? 1 : std::clamp<int64_t>(wanted / groups, 1, tiles);
+    const int64_t part = ceil_div(tiles, parts);  // tiles
+    share(groups * parts, this->work(), kParallelWork, [&](int64_t begin, int64_t end) {
       Scratch<Packed> right(Base::lines(kDepth) * group);
-      Scratch<Acc> sums(in_place ? 0 : p.m * group);
-      for (int64_t g = begin; g < end; g++) {
-        const int64_t j = g * group, n = std::min(p.n - j, group);
-        Acc* to = in_place ? (Acc*)c + j : sums.data;
-        const int64_t ldc = in_place ? p.c.row : group;
+      Scratch<Acc> sums(in_place ? 0 : part * tile * group);
+      int64_t held = -1;
+      for (int64_t t = begin; t < end; t++) {
+        const int64_t j = t / parts * group, n = std::min(p.n - j, group), first = t % parts * part, i = first * tile;
+        if (i >= p.m) continue;
+        const int64_t m = std::min(p.m - i, part * tile), ldc = in_place ? p.c.row : group;
+        Acc* to = in_place ? (Acc*)c + i * ldc + j : sums.data;
         for (int64_t k = 0; k < blocks; k++) {
           const int64_t depth = depth_at(k * kDepth);
-          this->pack_panels(k * kDepth, depth, j, n, right.data);
-          const Left rows = in_rows ? Left{(const Packed*)a + k * kDepth, p.a.row, 1, false, 0, tile}
-                                    : Left{left.data + k * tiles * panel, 0, 0, true, panel, tile};
-          rows_by_panels(rows, p.m, right.data, n, depth, to, ldc, accumulate || k > 0);
+          if (held != j || blocks > 1) this->pack_panels(k * kDepth, depth, j, n, right.data);
+          held = j;
+          const Left rows = in_rows ? Left{(const Packed*)(a + i * p.a.row) + k * kDepth, p.a.row / step, 1, false, 0, tile}
+                                    : Left{left.data + (k * tiles + first) * panel, 0, 0, true, panel, tile};
+          rows_by_panels(rows, m, right.data, n, depth, to, ldc, accumulate || k > 0);
         }
-        if (epilogue || !in_place) this->finish(to, ldc, 0, p.m, j, n);
+        if (epilogue || !in_place) this->finish(to, ldc, i, m, j, n);
       }
     });
   }

@@ -5,9 +5,8 @@
 namespace al::gemm {
 
 void native_half(const Problem& p) {
-  static const bool pairs = pairs_in_hardware();
   if (p.dtype == kFloat16) return multiply<MultiplyAdd<float>, float16, float16>(p);
-  if (pairs || backend() == kPairs) return native_pairs(p);
+  if (by_pairs()) return native_pairs(p);
   multiply<MultiplyAdd<float>, bfloat16, bfloat16>(p);
 }
 

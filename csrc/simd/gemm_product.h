@@ -10,6 +10,7 @@ namespace al::gemm {
 constexpr int64_t kDepth = 256;
 constexpr int64_t kParallelWork = 1 << 20;    // multiplications worth a thread
 constexpr int64_t kParallelStream = 1 << 15;  // the same where they wait for memory
+constexpr int64_t kPage = 4096;               // bytes: lines so far apart share a place in L1
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -22,6 +23,7 @@ struct Product {
       sizeof(Out) == sizeof(Acc) && std::is_floating_point_v<Out> == std::is_floating_point_v<Acc>;
   static constexpr bool raw =
       step == 1 && std::is_same_v<In, Packed>;  // tiles can read the operands where they lie
+  static constexpr bool raw_rows = raw || (step > 1 && sizeof(In) * step == sizeof(Packed) && !Policy::offset);  // those of a
 
   const Problem& p;
   const In *a, *b;
@@ -112,6 +114,11 @@ struct Product {
     }
     for (int64_t x = whole * cols; x < n; x += cols)
       pack_b(k, depth, j + x, int(std::min<int64_t>(cols, n - x)), to + x * lines(depth));
+  }
+  // Whether tiles read rows of a where they lie: those of whole steps, unless they compete for one place in L1.
+  bool in_rows() const {
+    if (!raw_rows || p.a.col != 1) return false;
+    return raw || (p.a.row % step == 0 && p.k % step == 0 && uintptr_t(a) % sizeof(Packed) == 0 && p.a.row * int64_t(sizeof(In)) % kPage != 0);
   }
   int64_t steps() const { return ceil_div(p.k, step); }
   // Of a panel of b.

@@ -14,7 +14,7 @@ struct Stream : Product<Policy, In, Out> {
   using typename Base::Packed;
   using Base::a, Base::accumulate, Base::b, Base::c, Base::cols, Base::p, Base::width;
   using Base::Base;
-  static constexpr int64_t kSums = 4096, kLine = 64 / sizeof(In), kPage = 4096;
+  static constexpr int64_t kSums = 4096, kLine = 64 / sizeof(In);
 
   // Rows of b are contiguous: sums of a strip of columns stay in L1. The longer the runs of b, the better memory serves them.
   void by_rows() const {
