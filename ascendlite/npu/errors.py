@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import linecache
+import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from ascendlite.errors import AscendLiteError
 
@@ -22,7 +22,7 @@ class Site:
 
     @property
     def place(self) -> str:
-        return f"{Path(self.file).name}:{self.line}"
+        return f"{os.path.basename(self.file)}:{self.line}"
 
 
 class KernelError(AscendLiteError, ValueError):

@@ -164,6 +164,38 @@ def test_python_state_carried_through_a_loop_is_refused() -> None:
         put[1].trace(np.zeros(10, np.int32))
 
 
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_python_state_is_refused_wherever_it_changes_within_nested_loops(depth: int) -> None:
+    @npu.kernel(kind="aiv")
+    def put(y):
+        slot = 0
+        for i in ac.range(8):
+            slot ^= int(depth == 0)
+            for j in ac.range(8):
+                slot ^= int(depth == 1)
+                for k in ac.range(8):
+                    ac.SetValue(ac.GlobalTensor(y), i + j + k + slot, 1)
+                    slot ^= int(depth == 2)
+
+    with pytest.raises(npu.KernelError, match="the body of ac.range does something else the second time"):
+        put[1].trace(np.zeros(30, np.int32))
+
+
+def test_a_body_within_nested_loops_runs_once_more_for_each() -> None:
+    runs = []
+
+    @npu.kernel(kind="aiv")
+    def put(y):
+        for i in ac.range(8):
+            for j in ac.range(8):
+                for k in ac.range(8):
+                    runs.append(1)
+                    ac.SetValue(ac.GlobalTensor(y), i + j + k, 1)
+
+    put[1].trace(np.zeros(30, np.int32))
+    assert len(runs) == 4
+
+
 def test_a_loop_that_is_left_early_is_refused() -> None:
     @npu.kernel(kind="aiv")
     def put(y):

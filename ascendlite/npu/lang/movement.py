@@ -13,14 +13,14 @@ from ascendlite.npu.lang.memo import remembered
 from ascendlite.npu.lang.params import DataCopyExtParams, DataCopyPadExtParams, DataCopyParams, Nd2NzParams, Nz2NdParams
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.tensors import GlobalTensor, LocalTensor, Tensor
-from ascendlite.npu.lang.trace import Index, Tracer, current
+from ascendlite.npu.lang.trace import Index, Lasting, Tracer, current
 from ascendlite.npu.lang.vector import float_words
 
 BLOCK = 32
 LARGEST_GAP = 65535  # blocks of 32 bytes, the field of DataCopy's strides
 
 
-class _Atomic:
+class _Atomic(Lasting):
     """What SetAtomic... last set in this trace, and where."""
 
     def __init__(self, tracer: Tracer) -> None:

@@ -12,7 +12,7 @@ from ascendlite.npu.lang.mistakes import whole
 from ascendlite.npu.lang.order import SetFlag, WaitFlag, free_event, take_events
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.tensors import LocalTensor, Slots, TPosition, allocate, memory_state
-from ascendlite.npu.lang.trace import Index, current
+from ascendlite.npu.lang.trace import Index, Turning, current
 
 # Who fills a queue's buffers and who empties them, by position.
 _ENDS = {
@@ -195,7 +195,7 @@ def _address(tensor: LocalTensor) -> object:
 
 
 @dataclass(slots=True)
-class _QueueState:
+class _QueueState(Turning):
     """Where a queue stands: slots handed out so far, what each is, which are enqueued; buffers that the loops around have moved on by."""
 
     slots: int = 0

@@ -21,6 +21,7 @@ _COMPUTE: Final[dict[int, Callable[[int, int], int]]] = {
     LE: lambda a, b: int(a <= b),
 }  # fmt: skip
 _CORNERS = frozenset((ADD, SUB, MUL, FLOOR_DIV, MIN, MAX, SHL, SHR))  # monotone in each operand: extremes lie at the ends
+_LOOKING = frozenset((SUB, FLOOR_DIV, MOD))  # by an expression: they look at more than their operands
 _WORST = 1 << 62
 
 
@@ -33,7 +34,7 @@ class Owner(Protocol):
 class Table:
     """The expressions of one program, four words a node, and the number of each node."""
 
-    __slots__ = ("constants", "numbers", "owner", "single", "stops", "words")
+    __slots__ = ("combined", "constants", "numbers", "owner", "single", "stops", "words")
 
     def __init__(self, owner: Owner) -> None:
         self.words: list[int] = []
@@ -41,6 +42,7 @@ class Table:
         self.constants: dict[int, int] = {}
         self.owner = owner
         self.stops: dict[int, int] = {}  # of a loop's index: the node that it stays below
+        self.combined: dict[tuple[object, ...], int | Sym] = {}  # what operands gave; its owner clears it before another block is traced
         self.single = False  # the code is for one block: what depends on the block only is a number
 
     def number(self, op: int, a: int = 0, b: int = 0, c: int = 0) -> int:
@@ -102,7 +104,27 @@ def combine(op: int, a: int | Sym, b: int | Sym) -> int | Sym:
     """`a op b`, as a number where it is the same for all blocks and iterations."""
     if not isinstance(a, Sym) and not isinstance(b, Sym):
         return _COMPUTE[op](a, b)
-    table = a.table if isinstance(a, Sym) else b.table  # type: ignore[union-attr]
+    if isinstance(a, Sym):
+        table = a.table
+        if type(b) is int:
+            key: tuple[object, ...] = (op, table.single, a.node, a.low, a.high, b)
+        elif isinstance(b, Sym) and op not in _LOOKING:
+            key = (op, table.single, a.node, a.low, a.high, b.node, b.low, b.high)
+        else:
+            return _combine(table, op, a, b)
+    else:
+        table = b.table  # type: ignore[union-attr]
+        if type(a) is not int or op in _LOOKING:
+            return _combine(table, op, a, b)
+        key = (op, a, table.single, b.node, b.low, b.high, None)  # type: ignore[union-attr]
+    found = table.combined.get(key)
+    if found is None:
+        found = table.combined[key] = _combine(table, op, a, b)
+    return found
+
+
+def _combine(table: Table, op: int, a: int | Sym, b: int | Sym) -> int | Sym:
+    """The same, where at least one is an expression of the table."""
     if op >= EQ:
         known = _known(op, a, b)
         if known is not None:
@@ -127,8 +149,7 @@ def combine(op: int, a: int | Sym, b: int | Sym) -> int | Sym:
             if 0 <= al and ah < b:
                 return a
     if op in (FLOOR_DIV, MOD) and isinstance(b, Sym):
-        b = table.owner.decide(b)
-        return combine(op, a, b)
+        return combine(op, a, table.owner.decide(b))
     va, vb = (x.value if isinstance(x, Sym) else x for x in (a, b))
     value = None if va is None or vb is None else _COMPUTE[op](va, vb)
     if table.single and value is not None:

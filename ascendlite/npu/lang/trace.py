@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,27 +41,33 @@ class Stateful(Protocol):
     def restore(self, state: object) -> None: ...
 
 
-@runtime_checkable
-class Lasting(Protocol):
+class Lasting:
     """State of the core that must not depend on which branches ran, nor on how often a loop did."""
 
-    def stays(self, state: object, where: str) -> None: ...
+    __slots__ = ()
+
+    def stays(self, state: object, where: str) -> None:
+        raise NotImplementedError
 
 
-@runtime_checkable
-class Turning(Protocol):
+class Turning:
     """What hands out slots in turn: in a loop, the next round goes on where the last one stopped."""
+
+    __slots__ = ()
 
     def branched(self, state: object, where: str) -> None:
         """Raises where a branch, which began in this state, leaves another one that matters to what follows."""
-        ...
+        raise NotImplementedError
 
     def turns(self, state: object, where: str) -> int:
         """Slots that a round, which began in this state, went on by; 0 where the next may begin at the same one. Raises where they differ in more."""
-        ...
+        raise NotImplementedError
 
-    def move_on(self, by: Index) -> None: ...
-    def turn_back(self, state: object, by: int, rounds: Index) -> None: ...
+    def move_on(self, by: Index) -> None:
+        raise NotImplementedError
+
+    def turn_back(self, state: object, by: int, rounds: Index) -> None:
+        raise NotImplementedError
 
 
 Snapshot = tuple[int, int, list[tuple[Stateful, object]]]  # loops, scalars, and what has a state
@@ -84,6 +90,7 @@ class Tracer:
         self.loops = self.scalars = self.deepest_loops = self.deepest_scalars = 0
         self.words: Words = []
         self.open: list[str] = []
+        self.again = False  # what is traced is a second look at a loop's body
         self.stateful: list[Stateful] = []
         self.at_end: list[Callable[[], None]] = []
         self.buffers: dict[Any, int] = {}  # pieces of local memory that this kind of core uses, and their numbers
@@ -122,6 +129,8 @@ class Tracer:
         return self._join(parts, subs)
 
     def _begin(self) -> None:
+        self.again = False
+        self.table.combined.clear()
         self.words, self.open, self.loops, self.scalars, self.stateful, self.at_end = [], [], 0, 0, [], []
 
     def _join(self, parts: list[tuple[NDArray[np.bool_], Words]], subs: int) -> Words:
@@ -249,7 +258,8 @@ class Tracer:
     def loop(self, start: Index, stop: Index, step: Index) -> Iterator[Index]:
         """A loop that stays one: its body is traced, and again to see that it does not depend on what an iteration leaves behind in Python.
 
-        Where a round leaves queues at another slot than it found them at, what was traced is dropped, and queues turn with the loop's index.
+        Loops within are looked at twice in the first of these traces only. Where a round leaves queues at another slot than it found them at, what
+        was traced is dropped, and queues turn with the loop's index.
         """
         if not isinstance(step, Sym) and step <= 0:
             raise refuse("trace", f"range: the step is {step}; it must be positive", self.here())
@@ -289,18 +299,21 @@ class Tracer:
             self.open.append(mark)
             yield index
             self._close(mark)
-        middle = len(self.words)
-        self._restore(first)
-        self.open.append(mark)
-        yield index
-        self._close(mark)
+        if not self.again:
+            middle = len(self.words)
+            self._restore(first)
+            self.open.append(mark)
+            self.again = True
+            yield index
+            self.again = False
+            self._close(mark)
+            if self.words[begin:middle] != self.words[middle:]:
+                raise refuse("trace", "the body of ac.range does something else the second time: a Python variable (or a queue) changes from iteration to iteration",
+                             site, "compute it from the loop's index (for example slot = i % 2 with AllocSlots), or use Python's range, which unrolls")
+            del self.words[middle:]
         rounds = sym.maximum((stop - start + step - 1) // step, 0) if turning else 0
         for one, by, state in turning:
             one.turn_back(state, by, rounds)
-        if self.words[begin:middle] != self.words[middle:]:
-            raise refuse("trace", "the body of ac.range does something else the second time: a Python variable (or a queue) changes from iteration to iteration",
-                         site, "compute it from the loop's index (for example slot = i % 2 with AllocSlots), or use Python's range, which unrolls")
-        del self.words[middle:]
         self.words.append(_END)
 
     def _stays(self, before: Snapshot, where: str) -> None:
