@@ -11,9 +11,10 @@ from ascendlite.npu.lang.declare import ALIGNMENT, ATOMIC, READ, WRITE, Memory, 
 from ascendlite.npu.lang.instructions import INSTRUCTIONS
 from ascendlite.npu.lang.memo import remembered
 from ascendlite.npu.lang.params import DataCopyExtParams, DataCopyPadExtParams, DataCopyParams, Nd2NzParams, Nz2NdParams
+from ascendlite.npu.lang.stateful import Lasting
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.tensors import GlobalTensor, LocalTensor, Tensor
-from ascendlite.npu.lang.trace import Index, Lasting, Tracer, current
+from ascendlite.npu.lang.trace import Index, Tracer, current
 from ascendlite.npu.lang.vector import float_words
 
 BLOCK = 32

@@ -10,9 +10,10 @@ from ascendlite.npu.lang.declare import Memory, Pipe
 from ascendlite.npu.lang.events import HardEvent
 from ascendlite.npu.lang.mistakes import whole
 from ascendlite.npu.lang.order import SetFlag, WaitFlag, free_event, take_events
+from ascendlite.npu.lang.stateful import Turning
 from ascendlite.npu.lang.sym import Sym
 from ascendlite.npu.lang.tensors import LocalTensor, Slots, TPosition, allocate, memory_state
-from ascendlite.npu.lang.trace import Index, Turning, current
+from ascendlite.npu.lang.trace import Index, current
 
 # Who fills a queue's buffers and who empties them, by position.
 _ENDS = {

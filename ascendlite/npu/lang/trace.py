@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from ascendlite.npu.lang import sym
 from ascendlite.npu.lang.instructions import INSTRUCTIONS, Instruction
 from ascendlite.npu.lang.mistakes import BETWEEN
 from ascendlite.npu.lang.real import Floats
+from ascendlite.npu.lang.stateful import Lasting, Stateful, Turning
 from ascendlite.npu.lang.sym import Sym, Table
 
 _INSTR, _LOOP, _IF, _ELSE, _END = range(5)
@@ -32,42 +33,6 @@ _ARRAYS: Final[dict[int, Callable[[NDArray[np.int64], NDArray[np.int64]], NDArra
     sym.MAX: np.maximum, sym.AND: np.bitwise_and, sym.OR: np.bitwise_or, sym.XOR: np.bitwise_xor, sym.SHL: np.left_shift,
     sym.SHR: np.right_shift, sym.EQ: np.equal, sym.NE: np.not_equal, sym.LT: np.less, sym.LE: np.less_equal,
 }  # fmt: skip
-
-
-class Stateful(Protocol):
-    """Something that changes while a kernel is traced and must be as before when a loop's body is traced again."""
-
-    def save(self) -> object: ...
-    def restore(self, state: object) -> None: ...
-
-
-class Lasting:
-    """State of the core that must not depend on which branches ran, nor on how often a loop did."""
-
-    __slots__ = ()
-
-    def stays(self, state: object, where: str) -> None:
-        raise NotImplementedError
-
-
-class Turning:
-    """What hands out slots in turn: in a loop, the next round goes on where the last one stopped."""
-
-    __slots__ = ()
-
-    def branched(self, state: object, where: str) -> None:
-        """Raises where a branch, which began in this state, leaves another one that matters to what follows."""
-        raise NotImplementedError
-
-    def turns(self, state: object, where: str) -> int:
-        """Slots that a round, which began in this state, went on by; 0 where the next may begin at the same one. Raises where they differ in more."""
-        raise NotImplementedError
-
-    def move_on(self, by: Index) -> None:
-        raise NotImplementedError
-
-    def turn_back(self, state: object, by: int, rounds: Index) -> None:
-        raise NotImplementedError
 
 
 Snapshot = tuple[int, int, list[tuple[Stateful, object]]]  # loops, scalars, and what has a state
