@@ -1,6 +1,6 @@
 // Attention forward: blocks of queries by blocks of keys, the softmax kept as a running maximum and sum; the
 // scores of one block are all that exists of them.
-#include "simd/attention.h"
+#include "simd/attention_pairs.h"
 
 namespace al::attention {
 
@@ -10,14 +10,17 @@ constexpr int64_t kParallelWork = 1 << 18;  // multiplications worth a thread
 constexpr int64_t kPacking = 4;  // of keys and values, in rows of queries that take as long
 
 // One thread's room.
-template <class C>
+template <class K, class C = typename K::Acc>
 struct Room {
-  Scratch<C> q, keys, panels, values, scores, out, top, sum;
+  Scratch<typename K::Word> q, keys, panels, values, stack, weights;
+  Scratch<C> scores, out, top, sum;
   explicit Room(const Problem& p)
-      : q(kQueries * round_up(p.E, kWidth<C>)),
-        keys(kKeys * round_up(p.E, kWidth<C>)),
-        panels(kKeys * p.E),
-        values(kKeys * round_up(p.V, kWidth<C>)),
+      : q(kQueries * round_up(p.E, kWidth<C>) / K::step),
+        keys(kKeys * round_up(p.E, kWidth<C>) / K::step),
+        panels(kKeys * words<K>(p.E)),
+        values(kKeys * round_up(p.V, kWidth<C>) / K::step),
+        stack((K::step - 1) * kKeys * round_up(p.V, kWidth<C>) / K::step),
+        weights((K::step - 1) * kQueries * kKeys / K::step),
         scores(kQueries * kKeys),
         out(kQueries * round_up(p.V, kWidth<C>)),
         top(kQueries),
@@ -49,35 +52,36 @@ void update_row(C* s, int64_t padded, C* top, C* sum, C* out, int64_t out_cols) 
   *sum += sum_lanes<C>(total);
 }
 
-template <class C>
+template <class K, class C = typename K::Acc>
 void add_keys(const Problem& p, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t j0, int64_t n,
-              Rows<C> q, Room<C>& room) {
-  const int64_t g = h / (p.H / p.G), cols = round_up(p.V, kWidth<C>);
-  pack_columns(rows_of(*p.k, b, g, j0, n, room.keys.data), n, p.E, room.panels.data);
-  const Rows<C> values = rows_of(*p.v, b, g, j0, n, room.values.data);
-  by_panels(rows, n, p.E, q, room.panels.data, room.scores.data, kKeys);
+              Rows<typename K::Word> q, Room<K>& room) {
+  const int64_t g = h / (p.H / p.G), cols = round_up(p.V, kWidth<C>), padded = round_up(n, kWidth<C>);
+  pack_columns(K::words_of(*p.k, b, g, j0, n, room.keys.data), n, words<K>(p.E), room.panels.data);
+  const auto values = K::stack(K::words_of(*p.v, b, g, j0, n, room.values.data), n, cols, room.stack.data);
+  by_panels<typename K::Policy>(rows, n, words<K>(p.E), q, room.panels.data, room.scores.data, kKeys);
   for (int64_t r = 0; r < rows; r++) {
     C* s = room.scores.data + r * kKeys;
     mask_row(p, b, h, i0 + r, j0, n, s);
-    update_row(s, round_up(n, kWidth<C>), &room.top[r], &room.sum[r], room.out.data + r * cols, cols);
+    update_row(s, padded, &room.top[r], &room.sum[r], room.out.data + r * cols, cols);
   }
-  by_rows(rows, cols, n, room.scores.data, kKeys, 1, values, room.out.data, cols);
+  const auto weights = K::along_rows(room.scores.data, rows, padded, room.weights.data);
+  by_rows<typename K::Policy>(rows, cols, words<K>(n), weights, values, room.out.data, cols);
 }
 
 // Queries [i0, i0 + rows) of head (b, h), to out (B, L, H, V) and lse (B, H, L), the logarithm of the
 // softmax's denominator.
-template <class C>
+template <class K, class C = typename K::Acc>
 void block(const Problem& p, int64_t b, int64_t h, int64_t i0, int64_t rows, const View& out, const View& lse,
-           Room<C>& room) {
+           Room<K>& room) {
   const int64_t cols = round_up(p.V, kWidth<C>);
   const C none = -std::numeric_limits<C>::infinity();
   std::fill(room.out.data, room.out.data + rows * cols, C(0));
   std::fill(room.sum.data, room.sum.data + rows, C(0));
   std::fill(room.top.data, room.top.data + rows, none);
-  const Rows<C> q = rows_of(*p.q, b, h, i0, rows, room.q.data);
+  const auto q = K::words_of(*p.q, b, h, i0, rows, room.q.data);
   const int64_t end = p.end_key(i0 + rows - 1);
   for (int64_t j = p.first_key(i0) / kKeys * kKeys; j < end; j += kKeys)
-    add_keys(p, b, h, i0, rows, j, std::min(kKeys, end - j), q, room);
+    add_keys<K>(p, b, h, i0, rows, j, std::min(kKeys, end - j), q, room);
   for (int64_t r = 0; r < rows; r++) {
     C top = room.top[r], sum = room.sum[r];
     C* o = room.out.data + r * cols;
@@ -102,15 +106,15 @@ void block(const Problem& p, int64_t b, int64_t h, int64_t i0, int64_t rows, con
   }
 }
 
-template <class C>
+template <class K>
 void forward(const Problem& p, const View& out, const View& lse) {
   const int64_t blocks = (p.L + kQueries - 1) / kQueries;
   const int64_t rows = std::min(p.L, kQueries), work = (rows + kPacking) * p.S * (p.E + p.V);
   parallel_for(p.B * p.H * blocks, std::max<int64_t>(1, kParallelWork / std::max<int64_t>(1, work)), [&](int64_t begin, int64_t end) {
-    Room<C> room(p);
+    Room<K> room(p);
     for (int64_t t = begin; t < end; t++) {
       const int64_t i = t % blocks * kQueries, bh = t / blocks;
-      block(p, bh / p.H, bh % p.H, i, std::min(kQueries, p.L - i), out, lse, room);
+      block<K>(p, bh / p.H, bh % p.H, i, std::min(kQueries, p.L - i), out, lse, room);
     }
   });
 }
@@ -122,10 +126,8 @@ void attention(const Call& call) {
   if (numel(lse) == 0) return;
   View queries, masks;
   if (p.L == 1 && p.H > p.G && !p.causal && !p.window && !p.sinks) p.group_heads(queries, masks);
-  if (lse.dtype == kFloat64)
-    forward<double>(p, out, lse);
-  else
-    forward<float>(p, out, lse);
+  if (lse.dtype == kFloat64) return forward<Numbers<double>>(p, out, lse);
+  with_products({p.q, p.k, p.v}, [&]<class K>(K) { forward<K>(p, out, lse); });
 }
 
 AL_KERNEL("attention", attention);

@@ -84,6 +84,13 @@ struct Rows {
   int64_t stride;
 };
 
+// A left operand: where its rows and its steps lie.
+template <class C>
+struct Left {
+  const C* data;
+  int64_t row, step;
+};
+
 inline const char* head_of(const View& x, int64_t b, int64_t h) {
   return x.data + (b * x.strides[0] + h * x.strides[1]) * kItemSize[x.dtype];
 }
@@ -128,22 +135,22 @@ void pack_columns(Rows<C> x, int64_t n, int64_t depth, C* to) {
 }
 
 // One row by V vectors of b, from the first column of a panel on: V chains of additions hide the latency of one.
-template <class C, int V>
-void row_by_vectors(int64_t depth, const C* a, int64_t a_step, const C* b, int64_t b_step, int64_t panel, C* c, bool add) {
+template <class P, int V, class Word = typename P::Packed, class C = typename P::Acc>
+void row_by_vectors(int64_t depth, const Word* a, int64_t a_step, const Word* b, int64_t b_step, int64_t panel, C* c, bool add) {
   Vec<C> sum[V] = {};
   for (int64_t k = 0; k < depth; k++, b += b_step) {
-    const Vec<C> y = splat(a[k * a_step]);
+    const Vec<Word> y = splat(a[k * a_step]);
 #pragma GCC unroll 8
-    for (int v = 0; v < V; v++) sum[v] = gemm::MultiplyAdd<C>::apply(y, load(b + v / kVecs * panel + v % kVecs * kWidth<C>), sum[v]);
+    for (int v = 0; v < V; v++) sum[v] = P::apply(y, load(b + v / kVecs * panel + v % kVecs * kWidth<C>), sum[v]);
   }
 #pragma GCC unroll 8
   for (int v = 0; v < V; v++) store(c + v * kWidth<C>, add ? load(c + v * kWidth<C>) + sum[v] : sum[v]);
 }
-template <class C>
-void row_product(int64_t n, int64_t depth, const C* a, int64_t a_step, const C* b, int64_t b_step, int64_t panel, C* c, bool add) {
+template <class P, class Word = typename P::Packed, class C = typename P::Acc>
+void row_product(int64_t n, int64_t depth, const Word* a, int64_t a_step, const Word* b, int64_t b_step, int64_t panel, C* c, bool add) {
   const auto run = [&]<int V>(std::integral_constant<int, V>) {
     for (; n >= V * kWidth<C>; n -= V * kWidth<C>, b += V / kVecs * panel, c += V * kWidth<C>)
-      row_by_vectors<C, V>(depth, a, a_step, b, b_step, panel, c, add);
+      row_by_vectors<P, V>(depth, a, a_step, b, b_step, panel, c, add);
   };
   run(std::integral_constant<int, 4 * kVecs>{});
   run(std::integral_constant<int, 2 * kVecs>{});
@@ -152,31 +159,49 @@ void row_product(int64_t n, int64_t depth, const C* a, int64_t a_step, const C* 
 }
 
 // c (m, n) = or += a (m, depth) @ b: n whole vectors; b in panels `panel` apart, steps `b_step` apart.
-template <class C>
-void product(int64_t m, int64_t n, int64_t depth, const C* a, int64_t a_row, int64_t a_step, const C* b,
-             int64_t b_step, int64_t panel, C* c, int64_t ldc, bool add) {
-  using Policy = gemm::MultiplyAdd<C>;
-  if (m == 1) return row_product(n, depth, a, a_step, b, b_step, panel, c, add);
+template <class P, class Word = typename P::Packed, class C = typename P::Acc>
+void product(int64_t m, int64_t n, int64_t depth, Left<Word> a, const Word* b, int64_t b_step, int64_t panel, C* c, int64_t ldc, bool add) {
+  if (m == 1) return row_product<P>(n, depth, a.data, a.step, b, b_step, panel, c, add);
   for (int64_t j = 0; j < n; j += kPanel<C>, b += panel) {
     const int vecs = int(std::min<int64_t>(kVecs, (n - j) / kWidth<C>));
-    gemm::TileArgs<Policy> t{depth, a, a_row, a_step, b, b_step, c + j, ldc, add};
+    gemm::TileArgs<P> t{depth, a.data, a.row, a.step, b, b_step, c + j, ldc, add};
     for (int64_t i = 0; i < m; i += kRows) {
-      gemm::run_tile<Policy, false>(int(std::min<int64_t>(kRows, m - i)), vecs, t);
-      t.a += kRows * a_row;
+      gemm::run_tile<P, false>(int(std::min<int64_t>(kRows, m - i)), vecs, t);
+      t.a += kRows * a.row;
       t.c += kRows * ldc;
     }
   }
 }
-template <class C>
-void by_panels(int64_t m, int64_t n, int64_t depth, Rows<C> a, const C* panels, C* c, int64_t ldc) {
-  product(m, round_up(n, kWidth<C>), depth, a.data, a.stride, 1, panels, kPanel<C>, kPanel<C> * depth, c, ldc,
-          false);
+template <class P, class Word = typename P::Packed, class C = typename P::Acc>
+void by_panels(int64_t m, int64_t n, int64_t depth, Rows<Word> a, const Word* panels, C* c, int64_t ldc) {
+  const Left<Word> left{a.data, a.stride, 1};
+  product<P>(m, round_up(n, kWidth<C>), depth, left, panels, kPanel<C>, kPanel<C> * depth, c, ldc, false);
 }
-template <class C>
-void by_rows(int64_t m, int64_t n, int64_t depth, const C* a, int64_t a_row, int64_t a_step, Rows<C> b, C* c,
-             int64_t ldc) {
-  product(m, n, depth, a, a_row, a_step, b.data, b.stride, kPanel<C>, c, ldc, true);
+template <class P, class Word = typename P::Packed, class C = typename P::Acc>
+void by_rows(int64_t m, int64_t n, int64_t depth, Left<Word> a, Rows<Word> b, C* c, int64_t ldc) {
+  product<P>(m, n, depth, a, b.data, b.stride, kPanel<C>, c, ldc, true);
 }
+
+// How products are made: here of numbers, each by itself; attention_pairs.h has that of pairs. A word is what one step of a sum takes.
+template <class C>
+struct Numbers {
+  using Acc = C;
+  using Word = C;
+  using Policy = gemm::MultiplyAdd<C>;
+  static constexpr int64_t step = 1;  // numbers in a word
+
+  // Rows [from, from + n) of head (b, h), as words; `room` is used unless they lie so.
+  static Rows<C> words_of(const View& x, int64_t b, int64_t h, int64_t from, int64_t n, C* room) { return rows_of(x, b, h, from, n, room); }
+  // n rows for sums over them.
+  static Rows<C> stack(Rows<C> x, int64_t, int64_t, C*) { return x; }
+  // What rows of n numbers, kKeys apart, are multiplied as: along the rows, or turned and along the columns.
+  static Left<C> along_rows(const C* x, int64_t, int64_t, C*) { return {x, kKeys, 1}; }
+  static Left<C> along_columns(const C* x, int64_t, int64_t, C*) { return {x, 1, kKeys}; }
+};
+
+// Steps of a sum over n numbers.
+template <class K>
+int64_t words(int64_t n) { return (n + K::step - 1) / K::step; }
 
 // ---- vectors ----
 

@@ -1,7 +1,7 @@
 // Attention backward: the weights of a block are made again from the logsumexp. The gradient of q is summed over blocks of
 // keys, those of k and v over blocks of queries, each in a fixed order. One task a head of k and v; where these are too few
 // for the threads, one a block of keys, then one a block of queries, which computes the scores twice. The bits are the same.
-#include "simd/attention.h"
+#include "simd/attention_pairs.h"
 
 namespace al::attention {
 
@@ -19,22 +19,29 @@ View heads_first(View x) {
   return x;
 }
 
-// One thread's room; pitches are whole vectors.
-template <class C>
+// One thread's room; pitches are whole vectors. Words are what products take, as `attention_pairs.h` says: laced rows and turned weights
+// have a place of their own where a word is no number.
+template <class K, class C = typename K::Acc>
 struct Room {
   int64_t e, v;
-  Scratch<C> q, g, out, keys, values, key_panels, value_panels, weights, slopes, dk, dv, dq, delta;
+  Scratch<typename K::Word> q, g, keys, values, key_panels, value_panels, q_stack, g_stack, key_stack, left;
+  Scratch<C> numbers, out, weights, slopes, dk, dv, dq, delta;
   // dq and delta are for so many rows.
   Room(const Problem& p, int64_t dq_rows, int64_t delta_rows)
       : e(round_up(p.E, kWidth<C>)),
         v(round_up(p.V, kWidth<C>)),
-        q(kQueries * e),
-        g(kQueries * v),
+        q(kQueries * e / K::step),
+        g(kQueries * v / K::step),
+        keys(kKeys * e / K::step),
+        values(kKeys * v / K::step),
+        key_panels(kKeys * words<K>(p.E)),
+        value_panels(kKeys * words<K>(p.V)),
+        q_stack((K::step - 1) * kQueries * e / K::step),
+        g_stack((K::step - 1) * kQueries * v / K::step),
+        key_stack((K::step - 1) * kKeys * e / K::step),
+        left((K::step - 1) * kQueries * kKeys / K::step),
+        numbers(kQueries * v),
         out(kQueries * v),
-        keys(kKeys * e),
-        values(kKeys * v),
-        key_panels(kKeys * p.E),
-        value_panels(kKeys * p.V),
         weights(kQueries * kKeys),
         slopes(kQueries * kKeys),
         dk(kKeys * e),
@@ -60,11 +67,11 @@ const C* lse_of(const Problem& p, const Gradients& d, int64_t b, int64_t h) {
 }
 
 // delta[i] = sum over v of g[i, v] * out[i, v], for all queries of head h.
-template <class C>
-void make_delta(const Problem& p, const Gradients& d, int64_t b, int64_t h, C* delta, Room<C>& room) {
+template <class K, class C = typename K::Acc>
+void make_delta(const Problem& p, const Gradients& d, int64_t b, int64_t h, C* delta, Room<K>& room) {
   for (int64_t i = 0; i < p.L; i += kQueries) {
     const int64_t rows = std::min(kQueries, p.L - i);
-    const Rows<C> g = rows_of(d.g, b, h, i, rows, room.g.data),
+    const Rows<C> g = rows_of(d.g, b, h, i, rows, room.numbers.data),
                   out = rows_of(d.out, b, h, i, rows, room.out.data);
     for (int64_t r = 0; r < rows; r++) {
       Vec<C> total{};
@@ -77,9 +84,9 @@ void make_delta(const Problem& p, const Gradients& d, int64_t b, int64_t h, C* d
 
 // weights = exp(scores - lse), slopes = weights * (slopes - delta) * scale: the gradient of the unscaled
 // scores.
-template <class C>
+template <class K, class C = typename K::Acc>
 void slope_rows(const Problem& p, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t j0, int64_t n,
-                const C* lse, const C* delta, Room<C>& room) {
+                const C* lse, const C* delta, Room<K>& room) {
   constexpr C inf = std::numeric_limits<C>::infinity();
   for (int64_t r = 0; r < rows; r++) {
     C *w = room.weights.data + r * kKeys, *s = room.slopes.data + r * kKeys;
@@ -101,18 +108,26 @@ struct Sums {
   C* dq;           // of the block's queries, or null
   bool keys;
 };
-template <class C>
+// Keys of a block as they are multiplied with slopes.
+template <class K>
+using Keys = Rows<typename K::Word>;
+
+template <class K, class C = typename K::Acc>
 void block(const Problem& p, const Gradients& d, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t j0,
-           int64_t n, Rows<C> keys, const Sums<C>& to, Room<C>& room) {
-  const Rows<C> q = rows_of(*p.q, b, h, i0, rows, room.q.data), g = rows_of(d.g, b, h, i0, rows, room.g.data);
-  by_panels(rows, n, p.E, q, room.key_panels.data, room.weights.data, kKeys);
-  by_panels(rows, n, p.V, g, room.value_panels.data, room.slopes.data, kKeys);
+           int64_t n, Keys<K> keys, const Sums<C>& to, Room<K>& room) {
+  using Policy = typename K::Policy;
+  const auto q = K::words_of(*p.q, b, h, i0, rows, room.q.data), g = K::words_of(d.g, b, h, i0, rows, room.g.data);
+  by_panels<Policy>(rows, n, words<K>(p.E), q, room.key_panels.data, room.weights.data, kKeys);
+  by_panels<Policy>(rows, n, words<K>(p.V), g, room.value_panels.data, room.slopes.data, kKeys);
   slope_rows(p, b, h, i0, rows, j0, n, lse_of<C>(p, d, b, h), to.delta, room);
+  const int64_t padded = round_up(n, kWidth<C>);
   if (to.keys) {
-    by_rows(n, room.v, rows, room.weights.data, 1, kKeys, g, room.dv.data, room.v);
-    by_rows(n, room.e, rows, room.slopes.data, 1, kKeys, q, room.dk.data, room.e);
+    const auto weights = K::along_columns(room.weights.data, rows, padded, room.left.data);
+    by_rows<Policy>(n, room.v, words<K>(rows), weights, K::stack(g, rows, room.v, room.g_stack.data), room.dv.data, room.v);
+    const auto slopes = K::along_columns(room.slopes.data, rows, padded, room.left.data);
+    by_rows<Policy>(n, room.e, words<K>(rows), slopes, K::stack(q, rows, room.e, room.q_stack.data), room.dk.data, room.e);
   }
-  if (to.dq) by_rows(rows, room.e, n, room.slopes.data, kKeys, 1, keys, to.dq, room.e);
+  if (to.dq) by_rows<Policy>(rows, room.e, words<K>(n), K::along_rows(room.slopes.data, rows, padded, room.left.data), keys, to.dq, room.e);
 }
 
 // Keys that a block of queries sees among n from j0; may be negative.
@@ -121,20 +136,19 @@ int64_t seen_keys(const Problem& p, int64_t i0, int64_t rows, int64_t j0, int64_
   return gone ? 0 : std::min(n, p.end_key(i0 + rows - 1) - j0);
 }
 
-template <class C>
-Rows<C> pack_keys(const Problem& p, int64_t b, int64_t kv, int64_t j0, int64_t n, Room<C>& room) {
-  const Rows<C> keys = rows_of(*p.k, b, kv, j0, n, room.keys.data),
-                values = rows_of(*p.v, b, kv, j0, n, room.values.data);
-  pack_columns(keys, n, p.E, room.key_panels.data);
-  pack_columns(values, n, p.V, room.value_panels.data);
-  return keys;
+template <class K>
+Keys<K> pack_keys(const Problem& p, int64_t b, int64_t kv, int64_t j0, int64_t n, Room<K>& room) {
+  const auto keys = K::words_of(*p.k, b, kv, j0, n, room.keys.data), values = K::words_of(*p.v, b, kv, j0, n, room.values.data);
+  pack_columns(keys, n, words<K>(p.E), room.key_panels.data);
+  pack_columns(values, n, words<K>(p.V), room.value_panels.data);
+  return K::stack(keys, n, room.e, room.key_stack.data);
 }
 
 // dk and dv of n keys; dq too, if given: of all heads of the group, as is delta.
-template <class C>
+template <class K, class C = typename K::Acc>
 void keys_block(const Problem& p, const Gradients& d, int64_t b, int64_t kv, int64_t j0, int64_t n,
-                const C* delta, C* dq, Room<C>& room) {
-  const Rows<C> keys = pack_keys(p, b, kv, j0, n, room);
+                const C* delta, C* dq, Room<K>& room) {
+  const Keys<K> keys = pack_keys(p, b, kv, j0, n, room);
   std::fill(room.dk.data, room.dk.data + n * room.e, C(0));
   std::fill(room.dv.data, room.dv.data + n * room.v, C(0));
   const int64_t first = p.causal ? j0 / kQueries * kQueries : 0;
@@ -149,15 +163,15 @@ void keys_block(const Problem& p, const Gradients& d, int64_t b, int64_t kv, int
 }
 
 // dq of a block of queries.
-template <class C>
+template <class K, class C = typename K::Acc>
 void queries_block(const Problem& p, const Gradients& d, int64_t b, int64_t h, int64_t i, const C* delta,
-                   Room<C>& room) {
+                   Room<K>& room) {
   const int64_t rows = std::min(kQueries, p.L - i), kv = h / (p.H / p.G);
   std::fill(room.dq.data, room.dq.data + rows * room.e, C(0));
   for (int64_t j = 0; j < p.end_key(i + rows - 1); j += kKeys) {
     const int64_t n = std::min(kKeys, p.S - j), seen = seen_keys(p, i, rows, j, n);
     if (seen <= 0) continue;
-    const Rows<C> keys = pack_keys(p, b, kv, j, n, room);
+    const Keys<K> keys = pack_keys(p, b, kv, j, n, room);
     block(p, d, b, h, i, rows, j, seen, keys, Sums<C>{delta, room.dq.data, false}, room);
   }
   store_rows(*d.dq, b, h, i, rows, room.dq.data, room.e);
@@ -177,17 +191,17 @@ C sink_slope(const Problem& p, const Gradients& d, int64_t b, int64_t h, const C
 }
 
 // delta of head h, and the gradient of its sink.
-template <class C>
-void head_sums(const Problem& p, const Gradients& d, int64_t b, int64_t h, C* delta, C* sinks, Room<C>& room) {
+template <class K, class C = typename K::Acc>
+void head_sums(const Problem& p, const Gradients& d, int64_t b, int64_t h, C* delta, C* sinks, Room<K>& room) {
   make_delta(p, d, b, h, delta, room);
   if (p.sinks) sinks[b * p.H + h] = sink_slope(p, d, b, h, delta);
 }
 
-template <class C>
+template <class K, class C = typename K::Acc>
 void by_heads(const Problem& p, const Gradients& d, C* sinks) {
   const int64_t group = p.H / p.G;
   parallel_for(p.B * p.G, 1, [&](int64_t begin, int64_t end) {
-    Room<C> room(p, group * p.L, group * p.L);
+    Room<K> room(p, group * p.L, group * p.L);
     C *dq = room.dq.data, *delta = room.delta.data;
     for (int64_t t = begin; t < end; t++) {
       const int64_t b = t / p.G, kv = t % p.G;
@@ -200,35 +214,35 @@ void by_heads(const Problem& p, const Gradients& d, C* sinks) {
   });
 }
 
-template <class C>
+template <class K, class C = typename K::Acc>
 void by_blocks(const Problem& p, const Gradients& d, C* sinks) {
   Scratch<C> delta(p.B * p.H * p.L);
   auto tasks = [&](int64_t n, auto&& task) {
     parallel_for(n, 1, [&](int64_t begin, int64_t end) {
-      Room<C> room(p, kQueries, 0);
+      Room<K> room(p, kQueries, 0);
       for (int64_t t = begin; t < end; t++) task(t, room);
     });
   };
-  tasks(p.B * p.H, [&](int64_t t, Room<C>& room) { head_sums(p, d, t / p.H, t % p.H, delta.data + t * p.L, sinks, room); });
+  tasks(p.B * p.H, [&](int64_t t, Room<K>& room) { head_sums(p, d, t / p.H, t % p.H, delta.data + t * p.L, sinks, room); });
   const int64_t key_blocks = (p.S - 1) / kKeys + 1, query_blocks = (p.L - 1) / kQueries + 1;
-  tasks(p.B * p.G * key_blocks, [&](int64_t t, Room<C>& room) {
+  tasks(p.B * p.G * key_blocks, [&](int64_t t, Room<K>& room) {
     const int64_t head = t / key_blocks, j = t % key_blocks * kKeys;
     const C* first = delta.data + head * (p.H / p.G) * p.L;
-    keys_block<C>(p, d, head / p.G, head % p.G, j, std::min(kKeys, p.S - j), first, nullptr, room);
+    keys_block<K, C>(p, d, head / p.G, head % p.G, j, std::min(kKeys, p.S - j), first, nullptr, room);
   });
-  tasks(p.B * p.H * query_blocks, [&](int64_t t, Room<C>& room) {
+  tasks(p.B * p.H * query_blocks, [&](int64_t t, Room<K>& room) {
     const int64_t head = t / query_blocks;
     queries_block(p, d, head / p.H, head % p.H, t % query_blocks * kQueries, delta.data + head * p.L, room);
   });
 }
 
-template <class C>
+template <class K, class C = typename K::Acc>
 void backward(const Problem& p, const Gradients& d) {
   Scratch<C> sinks(p.B * p.H);
   const int64_t heads = p.B * p.G, threads = runtime->num_threads(), rounds = (heads + threads - 1) / threads;
   // By blocks seven products are computed instead of five, but no thread is idle.
-  if (p.L > 0 && p.S > 0 && 5 * rounds * threads > 7 * heads) by_blocks(p, d, sinks.data);
-  else by_heads(p, d, sinks.data);
+  if (p.L > 0 && p.S > 0 && 5 * rounds * threads > 7 * heads) by_blocks<K>(p, d, sinks.data);
+  else by_heads<K>(p, d, sinks.data);
   C* total = ptr<C>(*d.dsinks);
   for (int64_t h = 0; h < p.H; h++) {
     total[h] = 0;
@@ -241,10 +255,8 @@ void attention_backward(const Call& call) {
   View* const* v = call.views;
   const Problem p(call, v + 5);
   const Gradients d{v[0], v[1], v[2], v[3], heads_first(*v[4]), heads_first(*v[10]), v[11]};
-  if (d.lse->dtype == kFloat64)
-    backward<double>(p, d);
-  else
-    backward<float>(p, d);
+  if (d.lse->dtype == kFloat64) return backward<Numbers<double>>(p, d);
+  with_products({p.q, p.k, p.v, &d.g}, [&]<class K>(K) { backward<K>(p, d); });
 }
 
 AL_KERNEL("attention_backward", attention_backward);
