@@ -166,7 +166,7 @@ void product(int64_t m, int64_t n, int64_t depth, Left<Word> a, const Word* b, i
     const int vecs = int(std::min<int64_t>(kVecs, (n - j) / kWidth<C>));
     gemm::TileArgs<P> t{depth, a.data, a.row, a.step, b, b_step, c + j, ldc, add};
     for (int64_t i = 0; i < m; i += kRows) {
-      gemm::run_tile<P, false>(int(std::min<int64_t>(kRows, m - i)), vecs, t);
+      gemm::run_tile<P, gemm::Reads::kRows>(int(std::min<int64_t>(kRows, m - i)), vecs, t);
       t.a += kRows * a.row;
       t.c += kRows * ldc;
     }

@@ -91,7 +91,7 @@ void multiply(int64_t m, int64_t n, int64_t depth, std::type_identity_t<Factor<T
   for (int64_t j = 0; j < n; j += kPanel, b += next) {
     const int vecs = int(std::min(kPanel, n - j) / kWidth);
     for (int64_t i = 0; i < m; i += tile)
-      gemm::run_tile<gemm::MultiplyAdd<T>, false>(int(std::min(tile, m - i)), vecs,
+      gemm::run_tile<gemm::MultiplyAdd<T>, gemm::Reads::kRows>(int(std::min(tile, m - i)), vecs,
                                                    {depth, a.data + i * a.row, a.row, a.step, b, b_step ? b_step : vecs * kWidth, c + i * ldc + j, ldc, add});
   }
 }

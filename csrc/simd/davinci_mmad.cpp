@@ -93,7 +93,7 @@ template <class Acc> void times_panel(const Acc* a, int64_t ld, int64_t m, const
   for (int64_t i = 0; i < m; i += tile) {
     const int rows = int(std::min<int64_t>(tile, m - i));
     for (int x = 0; x < kSide; x += step)
-      gemm::run_tile<MultiplyAdd<Acc>, false>(rows, vecs, {k, a + i * ld, ld, 1, panel + x, kSide, c + i * kSide + x, kSide, add});
+      gemm::run_tile<MultiplyAdd<Acc>, gemm::Reads::kRows>(rows, vecs, {k, a + i * ld, ld, 1, panel + x, kSide, c + i * kSide + x, kSide, add});
   }
 }
 

@@ -97,7 +97,7 @@ bool mmad_by_pairs(char* const* data, const int64_t* size) {
   for (int64_t j = 0; j < n_blocks; j++, c += m16 * 16) {
     pair_panel(data[2], size, j, panel.data);
     for (int64_t i = 0; i < m; i += tile)
-      gemm::run_tile<InOrder, false>(int(std::min<int64_t>(tile, m - i)), 1, {depth, a.data + i * ld, ld, 1, panel.data, 16, c + i * 16, 16, size[kMmadAdd] != 0});
+      gemm::run_tile<InOrder, gemm::Reads::kRows>(int(std::min<int64_t>(tile, m - i)), 1, {depth, a.data + i * ld, ld, 1, panel.data, 16, c + i * 16, 16, size[kMmadAdd] != 0});
   }
   return true;
 }

@@ -13,6 +13,10 @@ constexpr int64_t kPackPanels = 4;       // panels packed at once
 // Up to so many rows b is packed where it is used, beyond by all threads together.
 constexpr int64_t kPanelRows = 640;
 constexpr int64_t kSmall = 48 * 48 * 48;
+constexpr int64_t kWays = 8;  // lines that L1 keeps in one place
+// Bytes between rows of b, times the tiles that read them: up to so many b is read where it lies. A panel costs once what it is packed
+// for, rows far apart cost every tile.
+constexpr int64_t kApart = 1 << 15;
 
 template <class Policy, class In, class Out>
 struct Blocks : Product<Policy, In, Out> {
@@ -20,7 +24,7 @@ struct Blocks : Product<Policy, In, Out> {
   using typename Base::Acc;
   using typename Base::Packed;
   using Base::a, Base::accumulate, Base::add, Base::b, Base::c, Base::cols, Base::epilogue, Base::in_place, Base::p;
-  using Base::raw, Base::share, Base::step, Base::steps, Base::width;
+  using Base::raw, Base::raw_rows, Base::share, Base::step, Base::steps, Base::width;
   using Base::Base;
 
   void run() const {
@@ -31,13 +35,39 @@ struct Blocks : Product<Policy, In, Out> {
 
   // ---- tiles ----
 
+  // Rows of a for a row loop; next: elements from a tile of them to the next one.
   struct Left {
     const Packed* data;
-    int64_t row, step;
-    bool packed;
-    int64_t panel;
+    Reads reads;
+    int64_t row, step, next;
     int tile;
-  };  // rows of a for a row loop
+  };
+  // Columns of b: their first panel, elements from a step to the next, from a panel to the next.
+  struct Right {
+    const Packed* data;
+    int64_t step, panel;
+  };
+
+  static Left packed_left(const Packed* data, int64_t panel, int tile) { return {data, Reads::kPanel, 1, tile, panel, tile}; }
+  static Right packed_right(const Packed* data, int64_t depth) { return {data, cols, Base::lines(depth) * cols}; }
+  // Where they lie, rows from i and steps from k.
+  Left left_at(int64_t i, int64_t k, int tile) const {
+    const auto* data = (const Packed*)(a + i * p.a.row + k * step * p.a.col);
+    if (raw && p.a.row == 1) return {data, Reads::kColumns, 1, p.a.col, tile, tile};
+    return {data, Reads::kRows, p.a.row / step, step == 1 ? p.a.col : 1, tile * (p.a.row / step), tile};
+  }
+  Right right_at(int64_t k, int64_t j) const { return {(const Packed*)b + k * p.b.row + j, p.b.row, cols}; }
+
+  // Whether tiles read a where it lies: rows of whole steps, columns; unless their lines compete for few places of a cache.
+  bool left_in_place() const {
+    const auto crowded = [](int64_t stride, int64_t period) { return stride * int64_t(sizeof(In)) % period == 0; };
+    if (raw && p.a.row == 1) return !crowded(p.a.col, 2 * kPage);
+    if (!raw_rows || p.a.col != 1 || (crowded(p.a.row, kPage) && tile_rows(p.m) > kWays)) return false;
+    return raw || (p.a.row % step == 0 && p.k % step == 0 && uintptr_t(a) % sizeof(Packed) == 0);
+  }
+  bool right_in_place() const {
+    return raw && p.b.col == 1 && p.n % width == 0 && p.b.row * int64_t(sizeof(In)) * ceil_div(p.m, kRows) <= kApart;
+  }
 
   // All rows of `left` times one panel of b; n <= cols columns of c are touched.
   static void rows_by_panel(const Left& left, int64_t m, const Packed* panel, int64_t b_step, int n,
@@ -51,13 +81,22 @@ struct Blocks : Product<Policy, In, Out> {
       t.c = whole ? to + i * ldc : edge;
       t.ldc = whole ? ldc : cols;
       t.add = whole && add_to;
-      if (left.packed)
-        run_tile<Policy, true>(rows, vecs, t);
-      else
-        run_tile<Policy, false>(rows, vecs, t);
+      run(left.reads, rows, vecs, t);
       if (!whole) copy_edge(edge, to + i * ldc, ldc, rows, n, add_to);
-      t.a += left.packed ? left.panel : left.tile * left.row;
+      t.a += left.next;
     }
+  }
+  // Policies that pack have no other tiles.
+  static AL_INLINE void run(Reads reads, int rows, int vecs, const TileArgs<Policy>& t) {
+    if (raw && reads == Reads::kColumns) return run_tile<Policy, raw ? Reads::kColumns : Reads::kPanel>(rows, vecs, t);
+    if (raw_rows && reads == Reads::kRows) return run_tile<Policy, raw_rows ? Reads::kRows : Reads::kPanel>(rows, vecs, t);
+    run_tile<Policy, Reads::kPanel>(rows, vecs, t);
+  }
+  // Panels of `right`, n columns.
+  static void rows_by_panels(const Left& left, int64_t m, const Right& right, int64_t n, int64_t depth, Acc* to, int64_t ldc, bool add_to) {
+    const Packed* panel = right.data;
+    for (int64_t x = 0; x < n; x += cols, panel += right.panel)
+      rows_by_panel(left, m, panel, right.step, int(std::min<int64_t>(cols, n - x)), depth, to + x, ldc, add_to);
   }
   static void copy_edge(const Acc* edge, Acc* to, int64_t ldc, int rows, int n, bool add_to) {
     for (int r = 0; r < rows; r++, edge += cols, to += ldc)
@@ -72,7 +111,7 @@ struct Blocks : Product<Policy, In, Out> {
     if constexpr (raw && in_place) {
       alignas(64) Packed panel[kDepth * cols];
       const int64_t depth = p.k;
-      const Left left{(const Packed*)a, p.a.row, p.a.col, false, 0, tile_rows(p.m)};
+      const Left left = left_at(0, 0, tile_rows(p.m));
       for (int64_t j = 0; j < p.n; j += cols) {
         const int n = int(std::min<int64_t>(cols, p.n - j));
         const bool direct = p.b.col == 1 && n % width == 0;
@@ -89,9 +128,9 @@ struct Blocks : Product<Policy, In, Out> {
   void by_panels() const {
     const int tile = tile_rows(p.m);
     const int64_t tiles = ceil_div(p.m, tile), blocks = ceil_div(steps(), kDepth), panel = kDepth * tile + kSlack;
-    const bool in_rows = this->in_rows();
-    Scratch<Packed> left(in_rows ? 0 : blocks * tiles * panel);
-    share(in_rows ? 0 : blocks * tiles, this->work(), kParallelWork, [&](int64_t begin, int64_t end) {
+    const bool left_here = left_in_place(), right_here = right_in_place();
+    Scratch<Packed> left(left_here ? 0 : blocks * tiles * panel);
+    share(left_here ? 0 : blocks * tiles, this->work(), kParallelWork, [&](int64_t begin, int64_t end) {
       for (int64_t q = begin; q < end; q++) {
         const int64_t k = q / tiles * kDepth, i = q % tiles * tile;
         this->pack_a(k, depth_at(k), i, std::min<int64_t>(tile, p.m - i), tile, panel, left.data + q * panel);
@@ -99,7 +138,7 @@ struct Blocks : Product<Policy, In, Out> {
     });
     const int64_t panels = ceil_div(p.n, cols), wanted = this->threads() * kTasksPerThread;
     const int64_t group = std::clamp<int64_t>(panels / wanted, 1, kPackPanels) * cols, groups = ceil_div(p.n, group);
-    const int64_t parts = this->threads() == 1 || blocks > 1 ? 1 : std::clamp<int64_t>(wanted / groups, 1, tiles);
+    const int64_t parts = this->threads() == 1 || (blocks > 1 && !right_here) ? 1 : std::clamp<int64_t>(wanted / groups, 1, tiles);
     const int64_t part = ceil_div(tiles, parts);  // tiles
     share(groups * parts, this->work(), kParallelWork, [&](int64_t begin, int64_t end) {
       Scratch<Packed> right(Base::lines(kDepth) * group);
@@ -112,11 +151,10 @@ struct Blocks : Product<Policy, In, Out> {
         Acc* to = in_place ? (Acc*)c + i * ldc + j : sums.data;
         for (int64_t k = 0; k < blocks; k++) {
           const int64_t depth = depth_at(k * kDepth);
-          if (held != j || blocks > 1) this->pack_panels(k * kDepth, depth, j, n, right.data);
+          if (!right_here && (held != j || blocks > 1)) this->pack_panels(k * kDepth, depth, j, n, right.data);
           held = j;
-          const Left rows = in_rows ? Left{(const Packed*)(a + i * p.a.row) + k * kDepth, p.a.row / step, 1, false, 0, tile}
-                                    : Left{left.data + (k * tiles + first) * panel, 0, 0, true, panel, tile};
-          rows_by_panels(rows, m, right.data, n, depth, to, ldc, accumulate || k > 0);
+          const Left rows = left_here ? left_at(i, k * kDepth, tile) : packed_left(left.data + (k * tiles + first) * panel, panel, tile);
+          rows_by_panels(rows, m, right_here ? right_at(k * kDepth, j) : packed_right(right.data, depth), n, depth, to, ldc, accumulate || k > 0);
         }
         if (epilogue || !in_place) this->finish(to, ldc, i, m, j, n);
       }
@@ -141,14 +179,13 @@ struct Blocks : Product<Policy, In, Out> {
     Scratch<Acc> sums(in_place ? 0 : p.m * width_n);
     Packed* next_right = right.data + kStage * Base::lines(kDepth) * width_n;
     Stage stage{0, width_n > p.n ? p.n : width_n, 0, stage_at(0), right.data};
-    const int64_t packs = ceil_div(stage.n, kPackPanels * cols);
-    share(packs, this->work(), kParallelWork, [&](int64_t begin, int64_t end) {
+    share(parts_of(stage), this->work(), kParallelWork, [&](int64_t begin, int64_t end) {
       for (int64_t q = begin; q < end; q++) pack_part(stage, q, right.data);
     });
     while (stage.exists()) {
       const Stage next = following(stage, next_right);
       const Grid grid = make_grid(stage.n);
-      const int64_t tasks = grid.tiles + (next.exists() ? ceil_div(next.n, kPackPanels * cols) : 0);
+      const int64_t tasks = grid.tiles + parts_of(next);
       Acc* to = in_place ? (Acc*)c + stage.j : sums.data;
       const int64_t ldc = in_place ? p.c.row : width_n;
       share(tasks, double(p.m) * stage.n * stage.depth * Policy::step, kParallelWork, [&](int64_t begin, int64_t end) {
@@ -166,6 +203,8 @@ struct Blocks : Product<Policy, In, Out> {
     const int64_t j = s.j + s.n;
     return {j, std::min(kColBlock, p.n - j), 0, stage_at(0), right};
   }
+  // To be packed; nothing where b is read where it lies.
+  int64_t parts_of(const Stage& s) const { return right_in_place() ? 0 : ceil_div(s.n, kPackPanels * cols); }
   void pack_part(const Stage& s, int64_t part, Packed* right) const {
     const int64_t x = part * kPackPanels * cols;
     for (int64_t k = 0; k < s.depth; k += kDepth)
@@ -188,28 +227,25 @@ struct Blocks : Product<Policy, In, Out> {
   void multiply(const Stage& s, const Grid& grid, int64_t begin, int64_t end, Acc* to, int64_t ldc) const {
     const int64_t panel = kDepth * kRows + kSlack, block = (grid.rows / kRows + 1) * panel;
     Scratch<Packed> left(ceil_div(s.depth, kDepth) * block);
+    const bool left_here = left_in_place(), right_here = right_in_place();
     int64_t held = -1;
     for (int64_t t = begin; t < end; t++) {
       const int64_t q = t / grid.column_blocks, i = q * grid.rows, m = std::min(grid.rows, p.m - i);
       const int64_t first = t % grid.column_blocks * grid.columns, n = std::min(grid.columns, s.n - first);
       const int tile = tile_rows(m);
-      for (int64_t k = 0; held != q && k < s.depth; k += kDepth)
+      for (int64_t k = 0; !left_here && held != q && k < s.depth; k += kDepth)
         this->pack_a(s.k + k, std::min(kDepth, s.depth - k), i, m, tile, panel, left.data + k / kDepth * block);
       held = q;
       for (int64_t x = first; x < first + n; x += cols)
         for (int64_t k = 0; k < s.depth; k += kDepth) {
-          const Left rows{left.data + k / kDepth * block, 0, 0, true, panel, tile};
-          rows_by_panel(rows, m, panel_at(s, s.right, k, x), cols, int(std::min<int64_t>(cols, first + n - x)), std::min(kDepth, s.depth - k),
-                        to + i * ldc + x, ldc, accumulate || s.k + k > 0);
+          const int64_t depth = std::min(kDepth, s.depth - k);
+          const Left rows = left_here ? left_at(i, s.k + k, tile) : packed_left(left.data + k / kDepth * block, panel, tile);
+          const Right panels = right_here ? right_at(s.k + k, s.j + x) : packed_right(panel_at(s, s.right, k, x), depth);
+          rows_by_panel(rows, m, panels.data, panels.step, int(std::min<int64_t>(cols, first + n - x)), depth, to + i * ldc + x, ldc,
+                        accumulate || s.k + k > 0);
         }
       if (s.k + s.depth == steps() && (epilogue || !in_place)) this->finish(to + i * ldc + first, ldc, i, m, s.j + first, n);
     }
-  }
-  // Panels one behind the other.
-  static void rows_by_panels(const Left& left, int64_t m, const Packed* panels, int64_t n, int64_t depth, Acc* to,
-                             int64_t ldc, bool add_to) {
-    for (int64_t x = 0; x < n; x += cols)
-      rows_by_panel(left, m, panels + x * Base::lines(depth), cols, int(std::min<int64_t>(cols, n - x)), depth, to + x, ldc, add_to);
   }
 };
 

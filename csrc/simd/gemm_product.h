@@ -115,11 +115,6 @@ struct Product {
     for (int64_t x = whole * cols; x < n; x += cols)
       pack_b(k, depth, j + x, int(std::min<int64_t>(cols, n - x)), to + x * lines(depth));
   }
-  // Whether tiles read rows of a where they lie: those of whole steps, unless they compete for one place in L1.
-  bool in_rows() const {
-    if (!raw_rows || p.a.col != 1) return false;
-    return raw || (p.a.row % step == 0 && p.k % step == 0 && uintptr_t(a) % sizeof(Packed) == 0 && p.a.row * int64_t(sizeof(In)) % kPage != 0);
-  }
   int64_t steps() const { return ceil_div(p.k, step); }
   // Of a panel of b.
   static constexpr int64_t lines(int64_t depth) { return depth + Policy::offset; }

@@ -35,7 +35,7 @@ template <class Policy>
 struct TileArgs {
   int64_t depth;  // steps
   const typename Policy::Packed* a;
-  int64_t a_row, a_step;  // of an unpacked a
+  int64_t a_row, a_step;  // of an a that is no panel
   const typename Policy::Packed* b;
   int64_t b_step;
   typename Policy::Acc* c;
@@ -46,14 +46,18 @@ struct TileArgs {
 template <class Policy>
 using Tile = void (*)(const TileArgs<Policy>&);
 
-// PackedA: a holds R values a step. Otherwise it is read where it lies.
-template <class Policy, int R, int V, bool PackedA>
+// How a tile reads its rows of a: each where it lies; all of a step side by side, where they lie; a panel that holds R values a step.
+enum class Reads { kRows, kColumns, kPanel };
+
+constexpr int kAhead = 8;  // steps, of columns: further apart than what a prefetcher follows
+
+template <class Policy, int R, int V, Reads reads>
 void tile(const TileArgs<Policy>& t) {
   using Acc = typename Policy::Acc;
   using Packed = typename Policy::Packed;
   constexpr int width = Lanes<Packed>::width;
   Vec<Acc> sum[R][V];
-  const Packed *a = t.a, *b = t.b;
+  const Packed* b = t.b;
 #pragma GCC unroll 16
   for (int r = 0; r < R; r++) {
 #pragma GCC unroll 4
@@ -62,17 +66,31 @@ void tile(const TileArgs<Policy>& t) {
       sum[r][v] = Policy::offset ? (Vec<Acc>)load(t.b + t.depth * t.b_step + v * width) : Vec<Acc>{};
     }
   }
-  const int64_t a_row = t.a_row, a_step = PackedA ? R : t.a_step, b_step = t.b_step;
+  const int64_t a_row = reads == Reads::kRows ? t.a_row : 1, a_step = reads == Reads::kPanel ? R : t.a_step, b_step = t.b_step;
+  // A pointer serves as many rows as an address reaches from it: rows apart by a stride, its double and itself.
+  constexpr int reach = reads == Reads::kRows ? 3 : R;
+  const Packed* a[(R + reach - 1) / reach];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; r += reach) a[r / reach] = t.a + r * a_row;
 #pragma GCC unroll 4
-  for (int64_t k = 0; k < t.depth; k++, a += a_step, b += b_step) {
+  for (int64_t k = 0; k < t.depth; k++, b += b_step) {
     Vec<Packed> x[V];
+    if constexpr (reads == Reads::kColumns) {
+      __builtin_prefetch(a[0] + kAhead * a_step);
+      __builtin_prefetch(a[0] + kAhead * a_step + R - 1);
+    }
 #pragma GCC unroll 4
     for (int v = 0; v < V; v++) x[v] = load(b + v * width);
 #pragma GCC unroll 16
     for (int r = 0; r < R; r++) {
-      const Vec<Packed> y = splat(a[PackedA ? r : r * a_row]);
+      const Vec<Packed> y = splat(a[r / reach][r % reach * a_row]);
 #pragma GCC unroll 4
       for (int v = 0; v < V; v++) sum[r][v] = Policy::apply(y, x[v], sum[r][v]);
+    }
+#pragma GCC unroll 16
+    for (auto& rows : a) {
+      rows += a_step;
+      asm("" : "+r"(rows));  // else the compiler makes one pointer and offsets of them, which do not fit the registers
     }
   }
 #pragma GCC unroll 16
@@ -85,16 +103,16 @@ void tile(const TileArgs<Policy>& t) {
 }
 
 // Tables of the instances, by rows - 1 and vectors - 1.
-template <class Policy, bool PackedA, int... I>
+template <class Policy, Reads reads, int... I>
 constexpr auto make_tiles(std::integer_sequence<int, I...>) {
-  return std::array<Tile<Policy>, sizeof...(I)>{tile<Policy, I / kVecs + 1, I % kVecs + 1, PackedA>...};
+  return std::array<Tile<Policy>, sizeof...(I)>{tile<Policy, I / kVecs + 1, I % kVecs + 1, reads>...};
 }
-template <class Policy, bool PackedA>
-constexpr auto kTiles = make_tiles<Policy, PackedA>(std::make_integer_sequence<int, kRows * kVecs>{});
+template <class Policy, Reads reads>
+constexpr auto kTiles = make_tiles<Policy, reads>(std::make_integer_sequence<int, kRows * kVecs>{});
 
-template <class Policy, bool PackedA>
+template <class Policy, Reads reads>
 AL_INLINE void run_tile(int rows, int vecs, const TileArgs<Policy>& args) {
-  kTiles<Policy, PackedA>[(rows - 1) * kVecs + vecs - 1](args);
+  kTiles<Policy, reads>[(rows - 1) * kVecs + vecs - 1](args);
 }
 
 }  // namespace al::gemm
