@@ -12,6 +12,7 @@ from ascendlite.core import Tensor, _core
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.chips import Chip
 from ascendlite.npu.kernels import elementwise, kernel_for, product_plans, small_products
+from ascendlite.npu.kernels.product_costs import product_us
 from ascendlite.npu.kernels.product_plans import LEAST_GAIN, Outline, Plan, Tiles, cut, extent, padded, padded_row
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.cube_tiles import Product, table_slots
@@ -28,8 +29,8 @@ TILES: Final = {
     2: ((128, 256, 64, 256), (256, 128, 64, 256), (128, 128, 128, 256), (64, 128, 128, 512), (64, 64, 128, 512), (16, 256, 64, 256)),
     4: ((128, 256, 32, 128), (256, 128, 32, 128), (128, 128, 64, 128), (64, 128, 64, 256), (64, 64, 64, 256), (16, 128, 64, 256)),
 }
-_CANDIDATES: Final = {2: 3, 4: 4}  # by bytes of an element: tile shapes that the clock compares, the first ones that leave the fewest cores idle
-_CUTS: Final = 2  # ways to cut the sum that it looks at
+# Plans that the clock compares: of those that take one launch, of those that take more. The others are estimated to be no better.
+_PLAIN, _FURTHER, _NEAR = 3, 2, 1.15  # _NEAR: of the best estimate
 _FLOAT32: Final = _core.DTYPE_NAMES["float32"]
 LONGEST_ROW: Final = 65535  # elements from row to row that Nd2Nz can skip
 
@@ -82,41 +83,40 @@ def product(a: Any, b: Any, bias: Any, c: Any, s: Shape, plan: Plan) -> None:
     work.finish()
 
 
-def _candidates(s: Shape, itemsize: int, chip: Chip) -> Iterator[Tiles]:
-    """Tile shapes, those first whose last round leaves the fewest cores idle; larger tiles win ties, as they reuse more."""
-    yield from sorted(_apart(s, TILES[itemsize], chip), key=lambda tiles: _rounds(s, tiles, chip.aic))[: _CANDIDATES[itemsize]]
-
-
 def _apart(s: Shape, shapes: Iterable[Tiles], chip: Chip) -> list[Tiles]:
     """Those that have room for the bias; of several that cover a small matrix by equal tiles the last one."""
     able = [tiles for tiles in shapes if s.bias is None or s.k > tiles[2] or table_slots(tiles[1], chip.memory["BT"]) > 1]
     return list({(min(bm, -(-s.m // 16) * 16), min(bn, -(-s.n // 16) * 16)): (bm, bn, bk, kl1) for bm, bn, bk, kl1 in able}.values())
 
 
-def _rounds(s: Shape, tiles: Tiles, cores: int, deep: int = 1, parts: int = 1) -> tuple[float, int]:
-    """Products of 16 x 16 blocks that the busiest core has, times the depth of a part."""
-    bm, bn, _, _ = tiles
-    count = s.batch * -(-s.m // bm) * -(-s.n // bn) * parts
-    work = -(-count // cores) * (min(bm, s.m) + 15) // 16 * ((min(bn, s.n) + 15) // 16)
-    return work * deep, -bm * bn
-
-
-def _cuts(s: Shape, itemsize: int, chip: Chip) -> list[Plan]:
-    """Plans that cut the sum, the least work of a core first. Of equal tiles those whose steps are finest."""
-    shapes = _apart(s, reversed(TILES[itemsize]), chip)
-    plans = [cut(tiles, s.batch * -(-s.m // tiles[0]) * -(-s.n // tiles[1]), s.k, chip.aic) for tiles in shapes]
-    return sorted((p for p in plans if p is not None), key=lambda p: _rounds(s, p.tiles, chip.aic, p.deep, p.parts))[:_CUTS]
+def _further(s: Shape, itemsize: int, chip: Chip) -> Iterator[Plan]:
+    """Plans that take more launches: the sum is cut, or operands are laid out anew. Of equal tiles those whose steps are finest."""
+    for tiles in _apart(s, reversed(TILES[itemsize]), chip):
+        plan = cut(tiles, s.batch * -(-s.m // tiles[0]) * -(-s.n // tiles[1]), s.k, chip.aic)
+        if plan is not None:
+            yield plan
+    for tiles in _apart(s, TILES[itemsize], chip):
+        for a, b in product_plans.paddings(s, itemsize):
+            yield Plan(tiles, pad_a=a, pad_b=b)
 
 
 @cache
 def best_plan(s: Shape, dtype: str, out: str, chip: Chip) -> Plan:
-    """The plan that the clock finds fastest."""
+    """The plan that the clock finds fastest, of those that promise to be."""
     itemsize = FORMATS[dtype]
-    times = {plan: _us(s, plan, dtype, out, chip) for plan in map(Plan, _candidates(s, itemsize, chip))}
-    best = min(times, key=lambda plan: times[plan])
-    most = times[best] * LEAST_GAIN
-    further = _cuts(s, itemsize, chip) + [replace(best, pad_a=a, pad_b=b) for a, b in product_plans.paddings(s, itemsize)]
-    times |= {plan: us for plan in further if (us := _us(s, plan, dtype, out, chip)) < most}
+    about = {plan: product_us(s, plan, dtype, out, chip) for plan in map(Plan, _apart(s, TILES[itemsize], chip))}
+    ranked = sorted(about, key=lambda plan: about[plan])
+    times = {plan: _us(s, plan, dtype, out, chip) for plan in ranked[:_PLAIN] if about[plan] <= _NEAR * about[ranked[0]]}
+    least = min(times.values())
+    limit = max(least, about[ranked[0]])
+    longer = {}
+    for plan in _further(s, itemsize, chip):
+        us = product_us(s, plan, dtype, out, chip)
+        if us < limit and (us := us + _extra_us(s, plan, dtype, out, chip)) < limit:
+            longer[plan] = us
+    for plan in sorted(longer, key=lambda plan: longer[plan])[:_FURTHER]:
+        if (us := _us(s, plan, dtype, out, chip)) < least * LEAST_GAIN:
+            times[plan] = us
     return min(times, key=lambda plan: times[plan])
 
 
@@ -129,16 +129,22 @@ def laid_out(s: Shape, plan: Plan, itemsize: int) -> Shape:
 
 def _us(s: Shape, plan: Plan, dtype: str, out: str, chip: Chip) -> float:
     """Microseconds of all launches of a plan."""
-    extra = product_plans.joined_us(s.batch * s.m * s.n, plan.parts, out, chip) if plan.parts > 1 else 0.0
-    for padding, stored, ld in ((plan.pad_a, product_plans.stored_a(s), s.lda), (plan.pad_b, product_plans.stored_b(s), s.ldb)):
-        if padding:
-            extra += product_plans.padded_us(*stored, ld, dtype, chip)
+    extra = _extra_us(s, plan, dtype, out, chip)
     s = laid_out(s, plan, FORMATS[dtype])
     sizes = (extent(s.batch, s.step_a, s.k if s.trans_a else s.m, s.lda), extent(s.batch, s.step_b, s.n if s.trans_b else s.k, s.ldb))
     target = Outline(plan.parts * s.batch * s.m * s.n, "float32" if plan.parts > 1 else out)
     row = None if s.bias is None else Outline((s.batch - 1) * s.step_bias + s.n, s.bias)
     arguments = (*[Outline(n, dtype) for n in sizes], row, target, s, plan)
     return extra + float(launching.timing(product.program(None, chip, arguments, {}).traced).us)
+
+
+def _extra_us(s: Shape, plan: Plan, dtype: str, out: str, chip: Chip) -> float:
+    """Microseconds of a plan's launches but that of the product."""
+    us = product_plans.joined_us(s.batch * s.m * s.n, plan.parts, out, chip) if plan.parts > 1 else 0.0
+    for padding, stored, ld in ((plan.pad_a, product_plans.stored_a(s), s.lda), (plan.pad_b, product_plans.stored_b(s), s.ldb)):
+        if padding:
+            us += product_plans.padded_us(*stored, ld, dtype, chip)
+    return us
 
 
 def fastest(which: Any, chip: Chip, calls: dict[Tiles, tuple[Any, ...]]) -> Tiles:
