@@ -77,7 +77,9 @@ cdef extern from "host.h" namespace "al" nogil:
         cbool empty()
 
     cbool is_contiguous(const View&)
+    void copy_sizes(int64_t*, const int64_t*, int)
     void copy_view(View&, const View&)
+    cbool same_sizes(const View&, const View&)
     int64_t count_elements(const View&)
     int64_t fill_strides(View&)
     void launch_pointwise(LoopFn, View**, int, const int*) except +
@@ -150,6 +152,7 @@ cdef extern from "Python.h":
     int PyObject_GenericSetAttr(object, object, object) except -1
     void PyType_Modified(PyTypeObject*)
     Py_ssize_t Py_REFCNT(PyObject*)
+    bint PyObject_TypeCheck(PyObject*, PyTypeObject*) noexcept
     long long PyLong_AsLongLongAndOverflow(object, int*) except? -1
 
 cdef extern from *:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from ascendlite.core import _core
@@ -59,17 +60,19 @@ def backward(
 
 def grad(
     outputs: Tensors, inputs: Tensors, grad_outputs: Tensors | None = None, retain_graph: bool | None = None, create_graph: bool = False,
-    allow_unused: bool | None = None, is_grads_batched: bool = False, materialize_grads: bool = False,
+    only_inputs: bool = True, allow_unused: bool | None = None, is_grads_batched: bool = False, materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of the sum of `outputs` (weighted by `grad_outputs`) with respect to each of `inputs`; nothing is accumulated.
 
-    With `is_grads_batched` the first dim of `grad_outputs` counts weightings; each is a pass of its own, the results are stacked.
+    `only_inputs` is an old spelling of what is always so. With `is_grads_batched` the first dim of `grad_outputs` counts weightings; each is a pass of its own, the results are stacked.
 
     >>> x = al.tensor(3.0, requires_grad=True)
     >>> (g,) = al.autograd.grad(x ** 3, x, create_graph=True)
     >>> al.autograd.grad(g, x)
     (tensor(18.),)
     """
+    if not only_inputs:
+        warnings.warn("grad: only_inputs=False is ignored: gradients of other leaves come from backward()", FutureWarning, stacklevel=2)
     if is_grads_batched:
         return _grads_of_rows(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
     targets = _as_tuple(inputs)
@@ -99,6 +102,7 @@ def _grads_of_rows(
         raise ShapeError(f"grad: is_grads_batched=True needs grad_outputs that share a first dim, got shapes {[tuple(g.shape) for g in weights if g is not None]}")
     (count,) = counts
     keep = create_graph if retain_graph is None else retain_graph
-    rows = [grad(outputs, inputs, [g if g is None else g[k] for g in weights], keep or k < count - 1, create_graph, allow_unused, False, materialize_grads)
+    rows = [grad(outputs, inputs, [g if g is None else g[k] for g in weights], keep or k < count - 1, create_graph, allow_unused=allow_unused,
+                 materialize_grads=materialize_grads)
             for k in range(count)]
     return tuple(None if row[0] is None else _core.FUNCTIONS["stack"](row) for row in zip(*rows, strict=True))

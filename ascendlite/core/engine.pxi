@@ -33,55 +33,54 @@ cdef class GraphTask:
         self.slots.clear()
         self.results.clear()
 
-    cdef int64_t slot_of(self, target) except -2:
-        cdef int64_t task, slot
-        if isinstance(target, Node):
-            task, slot = (<Node>target).task, (<Node>target).slot
-        else:
-            task, slot = (<Tensor>target).task, (<Tensor>target).slot
-        if task == self.id:
-            return slot
-        return self.displaced.get(id(target), -1) if self.displaced is not None else -1
+    cdef inline int64_t slot_of(self, PyObject* target) except -2:
+        # Of a Node or a leaf Tensor; -1: it has none.
+        if is_leaf(target):
+            if (<Tensor>target).task == self.id:
+                return (<Tensor>target).slot
+        elif (<Node>target).task == self.id:
+            return (<Node>target).slot
+        return self.displaced.get(id(<object>target), -1) if self.displaced is not None else -1
 
-    cdef int64_t claim(self, target) except -2:
+    cdef int64_t claim(self, PyObject* target) except -2:
         # Gives the node a slot; a pass that had marked it keeps the mark aside.
-        cdef int64_t task, k = self.slots.size()
+        cdef int64_t k = self.slots.size()
         cdef GraphTask other
         cdef Visit slot
-        slot.is_node = isinstance(target, Node)
-        task = (<Node>target).task if slot.is_node else (<Tensor>target).task
-        if task and PyDict_Size(ACTIVE) > 1 and task in ACTIVE:
-            other = <GraphTask>ACTIVE[task]
-            if other.displaced is None:
-                other.displaced = {}
-            other.displaced[id(target)] = (<Node>target).slot if slot.is_node else (<Tensor>target).slot
+        slot.is_node = not is_leaf(target)
+        if PyDict_Size(ACTIVE) > 1:
+            other = ACTIVE.get((<Node>target).task if slot.is_node else (<Tensor>target).task)
+            if other is not None:
+                if other.displaced is None:
+                    other.displaced = {}
+                other.displaced[id(<object>target)] = (<Node>target).slot if slot.is_node else (<Tensor>target).slot
         if slot.is_node:
             (<Node>target).task, (<Node>target).slot, slot.sequence = self.id, k, (<Node>target).sequence
         else:  # leaves first: their gradients are finished, and memory is freed early
             (<Tensor>target).task, (<Tensor>target).slot, slot.sequence = self.id, k, <int64_t>1 << 62
-        Py_INCREF(target)
-        slot.target, slot.waiting, slot.needed = <PyObject*>target, 0, True
+        Py_INCREF(<object>target)
+        slot.target, slot.waiting, slot.needed = target, 0, True
         slot.gradient = NULL
         self.slots.push_back(slot)
         return k
 
-    cdef int64_t find_or_claim(self, target) except -2:
+    cdef inline int64_t find_or_claim(self, PyObject* target) except -2:
         cdef int64_t slot = self.slot_of(target)
         return self.claim(target) if slot < 0 else slot
 
     cdef int discover(self) except -1:
         # Counts the edges into every node that can be reached.
-        cdef Node node
         cdef PyObject** edges
+        cdef PyObject* node
         cdef size_t k = 0
         cdef int i
         while k < self.slots.size():
             if self.slots[k].is_node and not self.ends_at(k):
-                node = <Node>self.slots[k].target
-                edges = edges_of(node)
-                for i in range(node.n_edges):
+                node = self.slots[k].target
+                edges = edges_of(<Node>node)
+                for i in range((<Node>node).n_edges):
                     if edges[i] != <PyObject*>None:
-                        self.slots[self.find_or_claim(<object>edges[i])].waiting += 1
+                        self.slots[self.find_or_claim(edges[i])].waiting += 1
             k += 1
         return 0
 
@@ -98,7 +97,7 @@ cdef class GraphTask:
             self.slots[<int64_t>key[0]].needed = True
         for item in sorted(nodes, key=node_sequence):
             if any(self.wanted_edges(<Node>item)):
-                self.slots[self.slot_of(item)].needed = True
+                self.slots[self.slot_of(<PyObject*>item)].needed = True
 
     cdef inline bint ends_at(self, int64_t slot) except -1:
         return self.ends is not None and slot in self.ends
@@ -110,7 +109,7 @@ cdef class GraphTask:
         for position, item in enumerate(inputs):
             t = <Tensor>item
             edge = edge_of(t)
-            slot = self.slot_of(edge) if edge is not None else -1
+            slot = self.slot_of(<PyObject*>edge) if edge is not None else -1
             if slot >= 0:
                 self.captures.setdefault((slot, t.out_nr if isinstance(edge, Node) else 0), []).append(position)
 
@@ -119,12 +118,12 @@ cdef class GraphTask:
         for item in inputs:
             edge = edge_of(<Tensor>item)
             if edge is not None:
-                self.find_or_claim(edge)
+                self.find_or_claim(<PyObject*>edge)
         self.locate(inputs)
         self.ends = {slot for slot, _ in self.captures}
 
     cdef list wanted_edges(self, Node node):
-        return [e is not None and self.slots[self.slot_of(e)].needed for e in edge_tuple(node)]
+        return [e is not None and self.slots[self.slot_of(<PyObject*>e)].needed for e in edge_tuple(node)]
 
     cdef int add(self, int64_t slot, int number, target, Tensor g) except -1:
         # Sums a gradient into that of (slot, output number).
@@ -188,7 +187,8 @@ cdef class GraphTask:
             if g is not None:
                 self.capture(node, slot, tuple(g) if node.more is not None else g)
             return 0
-        self.results.assign(node.n_edges, <PyObject*>NULL)
+        if <int>self.results.size() < node.n_edges:  # all are NULL between visits
+            self.results.resize(node.n_edges, <PyObject*>NULL)
         if not self.all_needed:
             wanted = self.wanted_edges(node)
         if g is not None:
@@ -240,17 +240,18 @@ cdef class GraphTask:
         for i in range(node.n_edges):
             result = self.results[i]
             self.results[i] = NULL
-            r = None if result == NULL else owned(result)  # also where nobody asked for it: it is let go here
             if edges[i] == <PyObject*>None:
+                Py_XDECREF(result)
                 continue
-            edge = <object>edges[i]
-            slot = self.slot_of(edge)
-            if r is not None:
-                if self.slots[slot].needed:
-                    number = 0 if node.output_numbers is None else <int>node.output_numbers[i]
-                    r = conform(r, edge, number, node)
-                    self.add(slot, number, edge, <Tensor>r)
-                r = None
+            slot = self.slot_of(edges[i])
+            if result != NULL:
+                number = 0 if node.output_numbers is None else <int>node.output_numbers[i]
+                if not self.slots[slot].needed:
+                    Py_DECREF(<object>result)
+                elif self.slots[slot].gradient == NULL and number == 0 and is_single(edges[i]) and fits(result, edges[i]):
+                    self.slots[slot].gradient = result
+                else:
+                    self.add(slot, number, <object>edges[i], <Tensor>conform(owned(result), <object>edges[i], number, node))
             self.slots[slot].waiting -= 1
             if self.slots[slot].waiting == 0:
                 self.push(slot)
@@ -328,7 +329,7 @@ def run_backward(tuple tensors, tuple grads, bint keep_graph, bint create_graph,
         for item, g in zip(tensors, grads):
             t = <Tensor>item
             edge = edge_of(t)
-            slot = task.find_or_claim(edge)
+            slot = task.find_or_claim(<PyObject*>edge)
             task.add(slot, t.out_nr if isinstance(edge, Node) else 0, edge, <Tensor>g)
         if cut:
             task.cut_at(inputs)

@@ -52,26 +52,46 @@ cdef object conform(r, edge, int number, Node node):
     # A gradient with the shape, dtype and place of what it belongs to: sums what was broadcast.
     cdef Tensor g
     cdef Meta* m
-    cdef Tensor leaf
     cdef Spec s
     cdef int i
-    cdef bint same
     if not isinstance(r, Tensor):
         raise TypeError(f"{node.name()}: a gradient must be a Tensor or None, got {type(r).__name__}")
     g = <Tensor>r
-    if isinstance(edge, Tensor):
-        leaf = <Tensor>edge
-        if same_shape(g, leaf) and g.v.dtype == leaf.v.dtype:
-            return g
-        return conform_slow(g, shape_tuple(leaf), leaf.v.dtype, node)
     if number:
         s = <Spec>(<Node>edge).more[number - 1]
         return conform_slow(g, s.shape, s.dtype.code, node)
+    if fits(<PyObject*>g, <PyObject*>edge):
+        return g
+    if isinstance(edge, Tensor):
+        return conform_slow(g, shape_tuple(<Tensor>edge), (<Tensor>edge).v.dtype, node)
     m = &(<Node>edge).meta
-    same = g.v.ndim == m.ndim and g.v.dtype == m.dtype
-    for i in range(m.ndim if same else 0):
-        same = same and g.v.shape[i] == m.shape[i]
-    return g if same else conform_slow(g, tuple([m.shape[i] for i in range(m.ndim)]), m.dtype, node)
+    return conform_slow(g, tuple([m.shape[i] for i in range(m.ndim)]), m.dtype, node)
+
+
+cdef inline bint is_leaf(PyObject* edge) noexcept:
+    return Py_TYPE(edge) != <PyTypeObject*>Node and is_tensor(edge)
+
+
+cdef inline bint is_single(PyObject* edge) noexcept:
+    # A leaf, or a node with one output.
+    return is_leaf(edge) or (<Node>edge).more is None
+
+
+cdef inline bint fits(PyObject* g, PyObject* edge) noexcept:
+    # Whether g is a tensor of the shape and dtype of a leaf, or of a node's output 0.
+    cdef Meta* m
+    cdef int i
+    if not is_tensor(g):
+        return False
+    if is_leaf(edge):
+        return (<Tensor>g).v.dtype == (<Tensor>edge).v.dtype and same_sizes((<Tensor>g).v, (<Tensor>edge).v)
+    m = &(<Node>edge).meta
+    if (<Tensor>g).v.ndim != m.ndim or (<Tensor>g).v.dtype != m.dtype:
+        return False
+    for i in range(m.ndim):
+        if (<Tensor>g).v.shape[i] != m.shape[i]:
+            return False
+    return True
 
 
 cdef Tensor conform_slow(Tensor g, tuple shape, int dtype, Node node):

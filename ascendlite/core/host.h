@@ -147,15 +147,27 @@ struct Stack {
 // (sequence number, slot) of a node that is ready; the newest runs first.
 using ReadyQueue = std::priority_queue<std::pair<int64_t, int64_t>>;
 
+// Sizes of `n` dims into room for kMaxDims. Few are copied as four at once: the call of memmove would cost more than they do.
+inline void copy_sizes(int64_t* to, const int64_t* from, int n) {
+  static_assert(kMaxDims >= 4);
+  if (n <= 4) std::memcpy(to, from, 4 * sizeof(int64_t));
+  else std::memcpy(to, from, n * sizeof(int64_t));
+}
+
 // Only the dims that are there: a View is mostly room for more.
 inline void copy_view(View& to, const View& from) {
   to.data = from.data;
   to.dtype = from.dtype;
   to.ndim = from.ndim;
-  for (int i = 0; i < from.ndim; i++) {
-    to.shape[i] = from.shape[i];
-    to.strides[i] = from.strides[i];
-  }
+  copy_sizes(to.shape, from.shape, from.ndim);
+  copy_sizes(to.strides, from.strides, from.ndim);
+}
+
+inline bool same_sizes(const View& a, const View& b) {
+  if (a.ndim != b.ndim) return false;
+  for (int i = 0; i < a.ndim; i++)
+    if (a.shape[i] != b.shape[i]) return false;
+  return true;
 }
 
 inline bool is_contiguous(const View& v) {

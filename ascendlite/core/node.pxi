@@ -76,6 +76,8 @@ cdef class Node:
         cdef PyObject** edges = edges_of(self)
         cdef Rule rule
         cdef int i
+        if self.op.short and not mode.grad and not self.packed and self.more is None:
+            return self.run_short_rules(<PyObject*>g, wanted, results)
         fill_stack(self, g, self.check_saved(), stack)
         if self.packed:
             unpack_stack(self, stack)
@@ -86,6 +88,18 @@ cdef class Node:
                 rule = <Rule>PyList_GET_ITEM(self.op.rules, i)
                 if <PyObject*>rule != <PyObject*>None:
                     results[i] = call_rule(rule, stack.items)
+        return 0
+
+    cdef int run_short_rules(self, PyObject* g, list wanted, PyObject** results) except -1:
+        cdef PyObject** edges = edges_of(self)
+        cdef PyObject* rule
+        cdef int i
+        for i in range(self.n_edges):
+            if edges[i] != <PyObject*>None and (wanted is None or wanted[i]):
+                rule = PyList_GET_ITEM(self.op.rules, i)
+                if rule != <PyObject*>None:
+                    self.check_versions()  # each time: another thread may have released the node
+                    results[i] = run_short((<Rule>rule).program, g, args_of(self))
         return 0
 
     cdef int run_all(self, list wanted, PyObject** stack, PyObject** results) except -1:
@@ -99,22 +113,30 @@ cdef class Node:
         return 0
 
     cdef object check_saved(self):
-        # Raises if the saved arguments are gone or somebody wrote into them. Returns y as the rules see it.
+        # Raises as check_versions does. Returns y as the rules see it.
+        self.check_versions()
+        y = <object>args_of(self)[0] if self.n_args else None
+        if self.packed:
+            y = unpack_argument(y)
+        return self.with_graph(y) if mode.grad and self.versions != NULL else y
+
+    cdef int check_versions(self) except -1:
+        # Raises if the saved arguments are gone or somebody wrote into them.
         cdef PyObject** args
         cdef int i
         if self.freed:
             raise GradError(f"backward: the saved tensors of {self.name()} are gone: Trying to backward through the graph a second "
                             f"time; call backward(retain_graph=True) the first time")
+        if self.versions == NULL:
+            return 0
         args = args_of(self)
-        if self.versions != NULL:
-            for i in range(self.n_args):
-                if self.versions[i] >= 0 and version_of(<object>args[i]) != self.versions[i]:
-                    item = <object>args[i]
-                    self.raise_modified(item if isinstance(item, Tensor) else next(t for t in item if isinstance(t, Tensor)), i)
-        y = <object>args[0] if self.n_args else None
-        if self.packed:
-            y = unpack_argument(y)
-        return self.with_graph(y) if mode.grad and self.versions != NULL else y
+        for i in range(self.n_args):
+            if self.versions[i] < 0 or is_tensor(args[i]) and (<Tensor>args[i]).storage.version == self.versions[i]:
+                continue
+            if version_of(<object>args[i]) != self.versions[i]:
+                item = <object>args[i]
+                self.raise_modified(item if isinstance(item, Tensor) else next(t for t in item if isinstance(t, Tensor)), i)
+        return 0
 
     cdef raise_modified(self, Tensor t, int i):
         cdef int64_t version = t.storage.version

@@ -2,7 +2,8 @@
 
 # How a pointwise op finds the dtype it computes in.
 PROMOTE, FLOAT, COMPARE, LOGICAL, BITWISE, FLOATONLY, NUMERIC = range(7)
-cdef int R_PROMOTE = 0, R_FLOAT = 1, R_COMPARE = 2, R_LOGICAL = 3, R_BITWISE = 4, R_FLOATONLY = 5, R_NUMERIC = 6
+cdef enum:
+    R_PROMOTE, R_FLOAT, R_COMPARE, R_LOGICAL, R_BITWISE, R_FLOATONLY, R_NUMERIC
 cdef tuple RULE_NAMES = ("promote", "float", "compare", "logical", "bitwise", "floatonly", "numeric")
 cdef dict CASTS = {None: 0, "low": 1, "float32": 2}
 OPS = {}
@@ -109,6 +110,7 @@ cdef class Op:
     cdef int light                    # of a variadic op: so many leading inputs that rules read the shape of, not the values
     cdef KernelEntry* entry
     cdef list rules                   # Rule or None per input, made at the first recording
+    cdef bint short                   # all of them are programs of one step at most
     cdef Rule rule_all
     cdef Answers answers              # of `infer`
     cdef tuple keywords               # names of the inputs, for calls by keyword
@@ -133,6 +135,7 @@ cdef class Op:
             self.rules = []
         else:
             self.rules = [None if fn is None else Rule(fn) for fn in self.vjp]
+            self.short = all([rule is None or is_short(<Rule>rule) for rule in self.rules])
         return 0
 
     @property

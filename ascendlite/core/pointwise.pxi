@@ -2,47 +2,51 @@
 
 cdef Tensor run_uniform(Op op, PyObject** operands, int n, bint* grad):
     # The common case in one pass: contiguous float tensors of one shape and dtype on the CPU, and numbers. None: take the general road.
+    # The caller holds the operands, so nothing is counted here.
     cdef char* data[9]
     cdef int64_t strides[9]
     cdef char numbers[9][8]
-    cdef View* views[9]
-    cdef Tensor t, lead = None, result
+    cdef PyObject* lead = NULL
+    cdef PyObject* x
+    cdef Tensor result
     cdef LoopFn loop
-    cdef int i
+    cdef int i, dtype = 0, seen = 0
     if op.cond or op.rule == R_BITWISE or n > 8:
         return None
     for i in range(n):
-        x = <object>operands[i]
-        if not isinstance(x, Tensor):
+        x = operands[i]
+        if not is_tensor(x):
             continue
-        t = <Tensor>x
-        if lead is None:
-            if t.device_ != CPU or not t.dense or t.v.dtype < kFloat16 or t.count > 32768 or t.count == 0:
-                return None
-            lead = t
-        elif t.v.dtype != lead.v.dtype or t.device_ != CPU or not t.dense or not same_shape(t, lead):
+        if (<Tensor>x).device_ != CPU or not (<Tensor>x).dense:
             return None
-        data[i + 1], strides[i + 1] = t.v.data, ITEMSIZE[t.v.dtype]
-        if not grad[0] and (t.leaf_requires_grad or t.grad_fn_ is not None or t.base is not None):
-            grad[0] = needs_grad(t)
-    if lead is None:
+        if lead == NULL:
+            lead, dtype = x, (<Tensor>x).v.dtype
+            if dtype < kFloat16 or (<Tensor>x).count > 32768 or (<Tensor>x).count == 0:
+                return None
+        elif (<Tensor>x).v.dtype != dtype or not same_sizes((<Tensor>x).v, (<Tensor>lead).v):
+            return None
+        seen += 1
+        data[i + 1], strides[i + 1] = (<Tensor>x).v.data, ITEMSIZE[dtype]
+        if not grad[0] and ((<Tensor>x).leaf_requires_grad or (<Tensor>x).grad_fn_ is not None or (<Tensor>x).base is not None):
+            grad[0] = needs_grad(<Tensor>x)
+    if lead == NULL:
         return None
-    loop = op.entry.loops[lead.v.dtype]
+    loop = op.entry.loops[dtype]
     if loop == NULL:
         return None
-    for i in range(n):
-        x = <object>operands[i]
-        if isinstance(x, Tensor):
+    for i in range(n if seen < n else 0):
+        x = operands[i]
+        if is_tensor(x):
             continue
-        if not (PyFloat_Check(x) or PyLong_Check(x)) or x is True or x is False:
+        if not (PyFloat_Check(<object>x) or PyLong_Check(<object>x)) or <object>x is True or <object>x is False:
             return None
-        put_number(numbers[i], lead.v.dtype, x)
+        put_number(numbers[i], dtype, <object>x)
         data[i + 1], strides[i + 1] = numbers[i], 0
-    result = allocate_same(lead, op.entry.out_dtype[lead.v.dtype])
+    result = allocate_same(<Tensor>lead, op.entry.out_dtype[dtype])
     data[0], strides[0] = result.v.data, ITEMSIZE[result.v.dtype]
     if mode.recording:
-        RECORDER.loop(op, lead.v.dtype, result, operands, n, None)
-    loop(data, strides, lead.count)
+        RECORDER.loop(op, dtype, result, operands, n, None)
+    loop(data, strides, result.count)
     return result
 
 

@@ -60,28 +60,28 @@ cdef int refuse_inference(item) except -1:
 
 cdef int connect(Node node, PyObject** inputs, int n) except -1:
     cdef int i
-    cdef Tensor t
-    cdef Node source
+    cdef PyObject* t      # held by the caller
     cdef PyObject** edges
     global SEQUENCE
     open_edges(node, n)
     edges = edges_of(node)
     for i in range(n):
-        if not isinstance(<object>inputs[i], Tensor):
+        t = inputs[i]
+        if not is_tensor(t):
             continue
-        t = <Tensor>inputs[i]
-        source = t.grad_fn_ if t.base is None else grad_fn_of(t)
-        if source is not None:
-            put(&edges[i], source)
-            if t.out_nr:
+        if (<Tensor>t).base is not None:
+            grad_fn_of(<Tensor>t)
+        if (<Tensor>t).grad_fn_ is not None:
+            put(&edges[i], (<Tensor>t).grad_fn_)
+            if (<Tensor>t).out_nr:
                 if node.output_numbers is None:
                     node.output_numbers = [0] * n
-                node.output_numbers[i] = t.out_nr
-        elif t.leaf_requires_grad:
-            put(&edges[i], t)
+                node.output_numbers[i] = (<Tensor>t).out_nr
+        elif (<Tensor>t).leaf_requires_grad:
+            put(&edges[i], <Tensor>t)
         else:
             continue
-        if t.inference:
+        if (<Tensor>t).inference:
             raise_inference()
     SEQUENCE += 1
     node.sequence = SEQUENCE
@@ -116,13 +116,17 @@ cdef int save(Node node, PyObject** inputs, int n, tuple attrs, result, uint64_t
         if i >= k:
             put(&args[i], <object>PyTuple_GET_ITEM(attrs, i - k))
         elif tensors >> i & 1:
-            item = saved_output(result, outputs) if i == 0 else <object>inputs[i - 1]
-            refuse_inference(item)
-            put(&args[i], item)
-            version = version_of(item)
+            if i and is_tensor(inputs[i - 1]) and not (<Tensor>inputs[i - 1]).inference:
+                put(&args[i], <Tensor>inputs[i - 1])
+                version = (<Tensor>inputs[i - 1]).storage.version
+            else:
+                item = saved_output(result, outputs) if i == 0 else <object>inputs[i - 1]
+                refuse_inference(item)
+                put(&args[i], item)
+                version = version_of(item)
         elif specs >> i & 1:
             put(&args[i], spec_of(result if i == 0 else <object>inputs[i - 1]))
-        elif i and not isinstance(<object>inputs[i - 1], (Tensor, tuple)):
+        elif i and not is_tensor(inputs[i - 1]) and not isinstance(<object>inputs[i - 1], tuple):
             put(&args[i], <object>inputs[i - 1])
         if tensors:
             node.versions[i] = version
@@ -151,7 +155,7 @@ cdef object spec_of(x):
 
 cdef inline void set_meta(Node node, Tensor y) noexcept:
     node.meta.dtype, node.meta.device, node.meta.ndim = y.v.dtype, y.device_, y.v.ndim
-    memcpy(node.meta.shape, y.v.shape, y.v.ndim * sizeof(int64_t))
+    copy_sizes(node.meta.shape, y.v.shape, y.v.ndim)
 
 
 cdef attach_outputs(Node node, result):

@@ -173,6 +173,40 @@ cdef PyObject* run_program(Program program, PyObject** args) except? NULL:
     return operands[0]
 
 
+cdef bint is_short(Rule rule) noexcept:
+    # g itself, or one step that reads g and arguments.
+    cdef int i
+    if rule.program is None:
+        return False
+    if rule.program.n_steps == 0:
+        return rule.program.result == 0
+    if rule.program.n_steps == 1 and rule.program.plain:
+        for i in range(rule.program.steps[0].n):
+            if rule.program.steps[0].place[i] == 0:
+                return True
+    return False
+
+
+cdef PyObject* run_short(Program program, PyObject* g, PyObject** args) except NULL:
+    # What a short program gives of g and a node's arguments, as a new reference.
+    cdef PyObject* operands[3]
+    cdef Step* step = &program.steps[0]
+    cdef int i
+    if program.n_steps == 0:
+        Py_INCREF(<object>g)
+        return g
+    for i in range(step.n):  # held, since another thread may release the node meanwhile
+        operands[i] = g if step.place[i] == 0 else args[step.place[i] - 1]
+        Py_INCREF(<object>operands[i])
+    try:
+        made = apply_operands(<Op>PyList_GET_ITEM(program.ops, 0), operands, step.n)
+    finally:
+        for i in range(step.n):
+            Py_DECREF(<object>operands[i])
+    Py_INCREF(made)
+    return <PyObject*>made
+
+
 cdef PyObject* call_rule(Rule rule, PyObject** args) except? NULL:
     # What the rule gives, as a new reference; NULL for None.
     cdef PyObject* result

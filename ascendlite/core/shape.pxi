@@ -127,13 +127,7 @@ cdef Tensor window(Tensor x, int ndim, const int64_t* shape, const int64_t* stri
 
 
 cdef inline bint same_shape(Tensor a, Tensor b) noexcept:
-    cdef int i
-    if a.v.ndim != b.v.ndim:
-        return False
-    for i in range(a.v.ndim):
-        if a.v.shape[i] != b.v.shape[i]:
-            return False
-    return True
+    return same_sizes(a.v, b.v)
 
 
 cdef int broadcast_into(int64_t* shape, int ndim, Tensor t, Op op, tuple args) except -1:

@@ -46,6 +46,13 @@ cdef inline object function_slot(str name, a, b):
         return NotImplemented
     return FUNCTIONS[name](a, b)
 
+cdef inline bint is_tensor(PyObject* x) noexcept:
+    # isinstance of what somebody else holds: counts no reference.
+    return PyObject_TypeCheck(x, <PyTypeObject*>Tensor)
+
+cdef inline bint is_node(PyObject* x) noexcept:
+    return PyObject_TypeCheck(x, <PyTypeObject*>Node)
+
 cdef inline bint is_operand(x) noexcept:
     return isinstance(x, Tensor) or PyFloat_Check(x) or PyLong_Check(x) or is_numpy_scalar(x)
 

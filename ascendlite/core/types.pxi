@@ -173,10 +173,11 @@ cdef class Device:
 DEVICE_KINDS = ["cpu", "meta", "npu"]
 cdef list _DEVICE_STACK = []
 cdef list DEVICES = [Device("cpu"), Device("meta")]
-cdef int CPU = 0
-cdef int META = 1
-cdef int NPU = 2          # the first die; the next have the next numbers
-cdef int ANY_NPU = -2     # of a Device("npu") without an index: the current one
+cdef enum:
+    CPU = 0
+    META = 1
+    NPU = 2          # the first die; the next have the next numbers
+    ANY_NPU = -2     # of a Device("npu") without an index: the current one
 
 cdef int device_code(device) except -1:
     if device is None:
