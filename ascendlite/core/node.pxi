@@ -88,6 +88,8 @@ cdef class Node:
                 rule = <Rule>PyList_GET_ITEM(self.op.rules, i)
                 if <PyObject*>rule != <PyObject*>None:
                     results[i] = call_rule(rule, stack.items)
+                    if self.op.holds and mode.grad and results[i] != NULL:
+                        results[i] = held(owned(results[i]), self, i)
         return 0
 
     cdef int run_short_rules(self, PyObject* g, list wanted, PyObject** results) except -1:
@@ -220,6 +222,25 @@ cdef inline int fill_stack(Node node, g, y, Stack& stack) noexcept:
     for i in range(1, node.n_args if node.n_args < MOST_ARGS else MOST_ARGS):
         stack.push(args[i])
     return 0
+
+
+cdef PyObject* held(Tensor g, Node node, int i) except NULL:
+    # The gradient of the node's input i, as a new reference, in whose own graph the input has a gradient of zeros: as torch has it
+    # where a gradient does not depend on the values of what it is the gradient of.
+    cdef Tensor made = alias(g)
+    cdef CustomNode both = CustomNode.__new__(CustomNode)
+    cdef Node source = grad_fn_of(g)
+    both.label, both.fn = "HeldBackward0", zero_beside
+    connect_all(both, (g,))
+    set_edges(both, (<object>edges_of(both)[0], <object>edges_of(node)[i]))
+    both.output_numbers = [g.out_nr if source is not None else 0, 0 if node.output_numbers is None else node.output_numbers[i]]
+    attach_outputs(both, made)
+    Py_INCREF(made)
+    return <PyObject*>made
+
+
+def zero_beside(g):
+    return g, full_like(alias(<Tensor?>g), 0)
 
 
 cdef int give(tuple values, int n, PyObject** results) except -1:

@@ -99,6 +99,7 @@ cdef class Op:
     cdef readonly int rule
     cdef readonly object inputs       # number of leading tensor arguments; None: variadic, see call()
     cdef readonly bint contiguous
+    cdef readonly bint holds          # gradients keep the inputs in their graph, see `held`
     cdef readonly object infer
     cdef readonly object cost
     cdef readonly object vjp, vjp_all
@@ -117,11 +118,11 @@ cdef class Op:
     cdef readonly str node_name
 
     def __init__(self, str name, *, inputs=1, infer=None, vjp=None, vjp_all=None, bint contiguous=True, kernel=None, cost=None,
-                 cast=None, int light=0):
+                 cast=None, int light=0, bint holds=False):
         self.name = self.__name__ = name
         self.inputs, self.n_inputs = inputs, -1 if inputs is None else inputs
         self.infer, self.vjp, self.vjp_all, self.contiguous, self.cost = infer, vjp, vjp_all, contiguous, cost
-        self.cast, self.light = CASTS[cast], light
+        self.cast, self.light, self.holds = CASTS[cast], light, holds
         self.entry = host.runtime.entry((kernel or name).encode())
         self.node_name = name.title().replace("_", "") + "Backward0"
         if vjp is not None and inputs is not None and len(vjp) != inputs:

@@ -54,12 +54,14 @@ def _adaptive_max_shapes(x, size):
 _adaptive_max = Op(
     "adaptive_max_pool",
     inputs=1,
+    holds=True,
     infer=_adaptive_max_shapes,
     vjp=(lambda g, y, _x, size: window_scatter(g[0], y[1], _x.shape[_x.ndim - len(size) :]),),
 )
 _adaptive_avg = Op(
     "adaptive_avg_pool",
     inputs=1,
+    holds=True,
     infer=_adaptive_shape,
     vjp=(lambda g, y, _x, size: _adaptive_avg_backward(g, _x.shape[_x.ndim - len(size) :]),),
 )

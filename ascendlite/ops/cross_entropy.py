@@ -96,6 +96,7 @@ _cross_entropy_backward = Op(
 _nll_loss = Op(
     "nll_loss",
     inputs=3,
+    holds=True,
     infer=lambda x, target, weight, reduction, ignore_index: [
         (_loss_shape(x, reduction), x.dtype),
         ((), _accumulator(x)),

@@ -93,7 +93,8 @@ def _batch_second(g, y, grad, x, _mean, _inverse, w, eps, *, needs):
 
 
 def _like(t, like):
-    return None if t is None else t.broadcast_to((like.shape[0], like.shape[1], t.shape[-1])).reshape(like.shape)
+    N, C = like.shape[:2]
+    return None if t is None else t.broadcast_to((N, C, prod(like.shape[2:]))).reshape(like.shape)
 
 
 def _group_second(g, y, grad, x, _mean, _inverse, w, groups, eps, *, needs):

@@ -46,6 +46,7 @@ def _avg_shape(x, kernel, stride, padding, include_pad, divisor, size):
 _max_pool = Op(
     "max_pool",
     inputs=1,
+    holds=True,
     infer=_max_shapes,
     vjp=(
         lambda g, y, _x, kernel, stride, padding, dilation: window_scatter(
@@ -57,6 +58,7 @@ _max_pool = Op(
 _avg_pool = Op(
     "avg_pool",
     inputs=1,
+    holds=True,
     infer=_avg_shape,
     vjp=(
         lambda g, y, _x, kernel, stride, padding, include_pad, divisor: _avg_pool_backward(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ascendlite.core import FLOATONLY, NUMERIC, Tensor, deliver, empty_like, function, pointwise, require_tensor
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
 from ascendlite.ops.compare import refuse_bool, where
-from ascendlite.ops.pointwise import exp
+from ascendlite.ops.pointwise import exp, zero
 
 Number = int | float
 
@@ -15,7 +15,7 @@ Number = int | float
 _threshold_backward = pointwise(
     "threshold_backward",
     FLOATONLY,
-    vjp=(lambda gg, _y, _g, x, limit: _threshold_backward(gg, x, limit), None, None),
+    vjp=(lambda gg, _y, _g, x, limit: _threshold_backward(gg, x, limit), zero, None),
     public=False,
 )
 _relu = pointwise("relu", NUMERIC, vjp=(lambda g, y: _threshold_backward(g, y, 0.0),), public=False)
@@ -51,7 +51,7 @@ _leaky_relu_backward = pointwise(
     FLOATONLY,
     vjp=(
         lambda gg, _y, _g, x, slope: _leaky_relu_backward(gg, x, slope),
-        None,
+        zero,
         lambda gg, _y, g, x: where(x > 0, 0.0, gg * g),
     ),
     public=False,
@@ -169,7 +169,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 _hardtanh_backward = pointwise(
     "hardtanh_backward",
     FLOATONLY,
-    vjp=(lambda gg, _y, _g, x, low, high: _hardtanh_backward(gg, x, low, high), None, None, None),
+    vjp=(lambda gg, _y, _g, x, low, high: _hardtanh_backward(gg, x, low, high), zero, None, None),
     public=False,
 )
 _hardtanh = pointwise(
@@ -221,7 +221,7 @@ _hardswish = pointwise(
 _hardsigmoid_backward = pointwise(
     "hardsigmoid_backward",
     FLOATONLY,
-    vjp=(lambda gg, _y, _g, x: _hardsigmoid_backward(gg, x), None),
+    vjp=(lambda gg, _y, _g, x: _hardsigmoid_backward(gg, x), zero),
     public=False,
 )
 _hardsigmoid = pointwise(
