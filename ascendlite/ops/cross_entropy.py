@@ -42,9 +42,21 @@ def _loss_shape(x: Any, reduction: int) -> tuple[int, ...]:
     return (x.shape[0],) if reduction == NONE else ()
 
 
+def _same_dtype(op: str, x: Any, weight: Any) -> None:
+    """Refuses weights of another dtype than the scores: asked when autocast has cast both."""
+    if weight is not None and weight.dtype is not x.dtype:
+        raise DTypeError(f"{op}: expected weight of dtype {x.dtype.name}, as the input, but found {weight.dtype.name}; cast one with .to()")
+
+
 def _cross_entropy_specs(x, target, weight, reduction, ignore_index, smoothing):
+    _same_dtype("cross_entropy", x, weight)
     kind = _accumulator(x)
     return [(_loss_shape(x, reduction), x.dtype), ((), kind), ((x.shape[0],), kind)]
+
+
+def _nll_specs(x, target, weight, reduction, ignore_index):
+    _same_dtype("nll_loss", x, weight)
+    return [(_loss_shape(x, reduction), x.dtype), ((), _accumulator(x))]
 
 
 def _row_factors(g, target, weight, reduction, ignore_index):
@@ -97,10 +109,7 @@ _nll_loss = Op(
     "nll_loss",
     inputs=3,
     holds=True,
-    infer=lambda x, target, weight, reduction, ignore_index: [
-        (_loss_shape(x, reduction), x.dtype),
-        ((), _accumulator(x)),
-    ],
+    infer=_nll_specs,
     cast="float32",
     vjp=(_nll_grad, None, None),
 )

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from ascendlite.core import DType, Op, Tensor, finfo, float32, float64, function, is_grad_enabled, sum_to
-from ascendlite.errors import ShapeError
+from ascendlite.errors import DTypeError, ShapeError
 from ascendlite.ops.compare import refuse_integers
 
 
@@ -17,7 +17,15 @@ def _accumulator(x: Any) -> DType:
     return float64 if x.dtype == float64 else float32
 
 
+def _goes_with(x: Any, parameter: Any) -> bool:
+    """Whether the kernel reads a parameter of that dtype beside x: float64 goes with itself, the narrower floats with each other."""
+    return parameter.dtype.is_floating_point and (parameter.dtype is float64) == (x.dtype is float64)
+
+
 def _forward_specs(x, weight, bias, n, centred, eps):
+    for parameter in (weight, bias):
+        if parameter is not None and not _goes_with(x, parameter):
+            raise DTypeError(f"layer_norm: mixed dtypes: input is {x.dtype.name}, a parameter is {parameter.dtype.name}; cast one with .to()")
     statistic = (x.numel() // n if n else 0,), _accumulator(x)  # one number a row
     return [x, statistic, statistic]
 
@@ -109,4 +117,6 @@ def rms_norm(
 ) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight over the trailing dims; eps is the dtype's epsilon unless given."""
     eps = finfo(input.dtype).eps if eps is None else eps
+    if isinstance(weight, Tensor) and input.dtype.is_floating_point and not _goes_with(input, weight):
+        weight = weight.to(input.dtype)
     return _apply("rms_norm", input, normalized_shape, weight, None, eps, False)
