@@ -58,7 +58,8 @@ def entr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     x = _float("entr", input)
     zero = x == 0
     at_zero = _where(zero, x + 0.0, 1.0).sqrt()  # 0 with a slope of inf, as entr has it there
-    result: Tensor = deliver(_where(x < 0, -math.inf, _where(zero, at_zero, 0.0 - xlogy(x, _where(zero, 1.0, x)))), out)
+    below = _where(x < 0, x.clamp(max=0).exp() * 0.0, 1.0).log()  # -inf below 0, with a slope of NaN
+    result: Tensor = deliver(_where(x < 0, below, _where(zero, at_zero, 0.0 - xlogy(x, _where(zero, 1.0, x)))), out)
     return result
 
 

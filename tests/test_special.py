@@ -151,6 +151,15 @@ def test_slopes_at_the_edge_of_the_domain_are_infinite(dtype: al.dtype) -> None:
     assert slopes(S.erfcx, [-np.inf, -100.0], dtype) == [-np.inf, -np.inf]
 
 
+def test_slopes_outside_the_domain_are_nan_and_an_angle_has_none() -> None:
+    assert np.isnan(slopes(al.logit, [-1.0, 2.0, np.nan])).all()
+    assert np.isnan(slopes(lambda x: al.logit(x, 0.1), [np.nan])).all()
+    assert slopes(lambda x: al.logit(x, 0.1), [-1.0, 2.0, 0.5]) == [0.0, 0.0, 4.0]
+    assert np.isnan(slopes(S.entr, [-1.0, -np.inf])).all()
+    assert S.entr(al.tensor([-1.0, -np.inf])).tolist() == [-np.inf, -np.inf]
+    assert slopes(al.angle, [np.nan, -1.0, 1.0]) == [0.0, 0.0, 0.0]
+
+
 def test_logit_is_exact_also_near_its_ends() -> None:
     x = np.array([1e-300, 1e-10, 0.25, 0.5, 0.75, 1 - 1e-10])
     np.testing.assert_allclose(al.logit(al.tensor(x)).numpy(), scipy.special.logit(x), rtol=1e-12, atol=1e-15)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from ascendlite.core import FLOATONLY, Tensor, deliver, function, pointwise
 from ascendlite.errors import ArgumentError
 from ascendlite.ops.activation import sigmoid
@@ -223,11 +221,7 @@ def kl_div(
     if log_target:
         loss = target.exp() * (target - input)
     else:
-        positive = target > 0
-        entropy = where(
-            positive, target * log(where(positive, target, 1.0)), where(target == 0, target, math.nan)
-        )
-        loss = entropy - target * input
+        loss = target * log(where(target == 0, 1.0, target)) - target * input
     if reduction == "batchmean" and size_average is None and reduce is None:
         return loss.sum() / input.shape[0] if input.ndim else loss.sum()
     return _reduced(loss, reduction_code("kl_div", reduction, size_average, reduce))

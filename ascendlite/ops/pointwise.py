@@ -13,9 +13,11 @@ from ascendlite.core import (
     deliver,
     function,
     get_default_dtype,
+    is_grad_enabled,
     pointwise,
     zeros_like,
 )
+from ascendlite.ops.compare import where
 
 
 def zero(g: Tensor) -> Tensor:
@@ -108,5 +110,8 @@ sigmoid_backward = pointwise(
 def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """log(x / (1 - x)), with x kept in [eps, 1 - eps] where `eps` is given."""
     x = input if input.dtype.is_floating_point else input.to(get_default_dtype())
-    x = x if eps is None else x.clamp(eps, 1 - eps)
-    return deliver(log(x) - log1p(-x), out)  # not of the quotient, whose slope is 0 times inf at 0 and 1
+    kept = x if eps is None else x.clamp(eps, 1 - eps)
+    if x.requires_grad and is_grad_enabled():  # where the result is NaN, the slope is, too
+        outside = (x < 0) | (x > 1) if eps is None else x != x
+        kept = where(outside, where(outside, x, 0.0) * math.nan, kept)
+    return deliver(log(kept) - log1p(-kept), out)  # not of the quotient, whose slope is 0 times inf at 0 and 1

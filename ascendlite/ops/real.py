@@ -49,7 +49,7 @@ def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """pi below zero, else 0; NaN stays."""
     require_tensor("angle", input)
     x = input if input.dtype.is_floating_point else input.to(get_default_dtype())
-    return deliver(where(x < 0, math.pi, where(x != x, x, 0.0)).to(x.dtype), out)
+    return deliver(where(x < 0, math.pi, where(x != x, x * 0.0, 0.0)).to(x.dtype), out)
 
 
 def _answers_no(self: Tensor) -> bool:
