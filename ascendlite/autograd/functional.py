@@ -7,7 +7,7 @@ from typing import Any
 
 from ascendlite.core import FUNCTIONS, Tensor, enable_grad, ones_like, zeros_like
 from ascendlite.core.autograd import grad as _grad
-from ascendlite.errors import GradError, ShapeError
+from ascendlite.errors import ArgumentError, GradError, ShapeError
 
 Tensors = Tensor | tuple[Tensor, ...]
 
@@ -76,13 +76,22 @@ def _finish(y: Any, create_graph: bool) -> Any:
     return y if create_graph else _like(y, [t.detach() for t in (y if isinstance(y, (tuple, list)) else (y,))])
 
 
-def jacobian(func: Callable[..., Any], inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False) -> Any:
-    """The derivative of each output (a tensor or a tuple) by each input: shape (*output, *input). `vectorize` changes nothing here.
+def _check_strategy(op: str, strategy: str) -> None:
+    if strategy not in ("reverse-mode", "forward-mode"):
+        raise ArgumentError(f"{op}: Expected strategy to be either 'forward-mode' or 'reverse-mode', got {strategy!r}")
+
+
+def jacobian(func: Callable[..., Any], inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
+             strategy: str = "reverse-mode") -> Any:
+    """The derivative of each output (a tensor or a tuple) by each input: shape (*output, *input).
+
+    `vectorize` and `strategy` ("reverse-mode", "forward-mode") change nothing here.
 
     >>> al.autograd.functional.jacobian(lambda x: x * x, al.tensor([1.0, 2.0]))
     tensor([[2., 0.],
             [0., 4.]])
     """
+    _check_strategy("jacobian", strategy)
     xs, y, ys = _traced("jacobian", func, inputs, create_graph)
     rows = []
     for out in ys:
@@ -103,13 +112,15 @@ def _scalar(op: str, func: Callable[..., Any]) -> Callable[..., Tensor]:
     return checked
 
 
-def hessian(func: Callable[..., Any], inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False) -> Any:
+def hessian(func: Callable[..., Any], inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
+            outer_jacobian_strategy: str = "reverse-mode") -> Any:
     """The second derivatives of a function with one element: shape (*input, *input) for each pair of inputs.
 
     >>> al.autograd.functional.hessian(lambda x: (x ** 3).sum(), al.tensor([1.0, 2.0]))
     tensor([[ 6.,  0.],
             [ 0., 12.]])
     """
+    _check_strategy("hessian", outer_jacobian_strategy)
     single = _scalar("hessian", func)
 
     def gradient(*xs: Tensor) -> Any:

@@ -82,6 +82,8 @@ class DataLoader:
         *,
         prefetch_factor: int | None = None,
         persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,  # batches always come in order: one that is late holds up those behind it
     ) -> None:
         _check_numbers(num_workers, timeout, prefetch_factor, persistent_workers)
         self.iterable = isinstance(dataset, IterableDataset)
@@ -89,6 +91,7 @@ class DataLoader:
         self.dataset, self.num_workers, self.timeout = dataset, num_workers, timeout
         self.worker_init_fn, self.generator, self.persistent_workers = worker_init_fn, generator, persistent_workers
         self.pin_memory, self.drop_last = pin_memory, drop_last  # host memory is where tensors live: nothing to pin
+        self.pin_memory_device, self.in_order = pin_memory_device, in_order
         self.prefetch_factor = 2 if prefetch_factor is None and num_workers else prefetch_factor
         self.batch_size = None if batch_sampler is not None else batch_size
         if isinstance(multiprocessing_context, str):

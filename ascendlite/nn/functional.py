@@ -91,6 +91,7 @@ from .composites import (
     upsample_nearest,
 )
 from .inplace import celu_, elu_, hardtanh_, leaky_relu_, relu_, rrelu_, selu_, threshold_
+from .linear_loss import linear_cross_entropy
 from .margin_losses import (
     cosine_embedding_loss,
     gaussian_nll_loss,
@@ -175,6 +176,7 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_",
     "linear",
+    "linear_cross_entropy",
     "local_response_norm",
     "log_softmax",
     "logsigmoid",

@@ -214,3 +214,24 @@ def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized
         delattr(module, "parametrizations")
         object.__setattr__(module, "__class__", type(module).__bases__[0])
     return module
+
+
+def type_before_parametrizations(module: Module) -> type:
+    """The module's class as it was before its first parametrization."""
+    return type(module).__bases__[0] if is_parametrized(module) else type(module)
+
+
+def transfer_parametrizations_and_params(from_module: Module, to_module: Module, tensor_name: str | None = None) -> Module:
+    """Give `to_module` the parametrizations of `from_module` (or those of one tensor), and what they start from; returns `to_module`."""
+    if not is_parametrized(from_module):
+        return to_module
+    stacks: Any = from_module.parametrizations
+    for name in stacks if tensor_name is None else [tensor_name]:
+        if not hasattr(to_module, name):
+            setattr(to_module, name, Parameter(getattr(from_module, name).detach().clone()))
+        for parametrization in stacks[name]:
+            register_parametrization(to_module, name, parametrization)
+        target: Any = to_module.parametrizations[name]  # type: ignore[index]
+        target._parameters.update(stacks[name]._parameters)
+        target._buffers.update(stacks[name]._buffers)
+    return to_module
