@@ -200,7 +200,7 @@ ABSENT: dict[str, dict[str, str]] = {
         "CrossMapLRN2d": "use LocalResponseNorm",
         "NLLLoss2d": "use NLLLoss",
         "Container": "use Module",
-        "LinearCrossEntropy*": "use Linear, then CrossEntropyLoss",
+        "LinearCrossEntropyOptions": "leave it out: the logits are made whole",
         "quantized": _QUANTIZED,
         "quantizable": _QUANTIZED,
         "intrinsic": _QUANTIZED,
@@ -211,7 +211,6 @@ ABSENT: dict[str, dict[str, str]] = {
         "conv_tbc": "use conv1d on x.permute(1, 2, 0)",
         "native_channel_shuffle": "use channel_shuffle",
         "scaled_*mm": "use grouped_mm, or matmul of x.to(al.bfloat16)",
-        "linear_cross_entropy": "use linear, then cross_entropy",
     },
     "nn.init": {
         "uniform": "use uniform_",
@@ -226,7 +225,6 @@ ABSENT: dict[str, dict[str, str]] = {
     },
     "nn.utils": {
         "clip_grad_norm": "use clip_grad_norm_",
-        "stateless": "use al.func.functional_call",
         "convert_conv*": "memory is contiguous here; leave it out",
     },
     "optim": {
