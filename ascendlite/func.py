@@ -7,7 +7,7 @@ from typing import Any
 
 from ascendlite.absent import absent as _absent
 from ascendlite.autograd import functional
-from ascendlite.core import FUNCTIONS, Tensor, enable_grad, zeros_like
+from ascendlite.core import FUNCTIONS, Tensor, default_generator, enable_grad, zeros_like
 from ascendlite.core.autograd import grad as _grad
 from ascendlite.errors import ArgumentError, ShapeError
 
@@ -181,7 +181,11 @@ def jacrev(
     return run
 
 
-jacfwd = jacrev  # the same values; there is one mode of differentiation here
+def jacfwd(
+    func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *, chunk_size: int | None = None, randomness: str = "error"
+) -> Callable[..., Any]:
+    """`jacrev`, with the arguments of torch's jacfwd: the same values, as there is one mode of differentiation here."""
+    return jacrev(func, argnums, has_aux=has_aux)
 
 
 def _with(args: tuple[Any, ...], argnums: Argnums, xs: tuple[Tensor, ...]) -> list[Any]:
@@ -265,19 +269,32 @@ def _mapped(number: int, tree: Any, dims: Any) -> list[tuple[Any, int | None]]:
     return [(a, dims) for a in leaves]
 
 
+def _drawn(call: Callable[[int], Any], count: int, randomness: str) -> list[Any]:
+    """The results of the calls, by vmap's rule for what they draw."""
+    if randomness == "different":
+        return [call(i) for i in range(count)]
+    start, results = default_generator.get_state(), []
+    for i in range(count):
+        default_generator.set_state(start)  # nothing new after a call that drew nothing
+        results.append(call(i))
+        if randomness == "error" and default_generator.get_state().tolist() != start.tolist():
+            raise RuntimeError("vmap: called random operation while in randomness error mode; pass randomness='same' or 'different', or draw before the call")
+    return results
+
+
 def vmap(
     func: Callable[..., Any], in_dims: Any = 0, out_dims: Any = 0, randomness: str = "different", *, chunk_size: int | None = None
 ) -> Callable[..., Any]:
     """`func` for every slice of its arguments along `in_dims` (None: the whole argument), results stacked along `out_dims`.
 
     Arguments and results are tensors or nests of them. One call of `func` a slice: the meaning of a batch dimension, not its speed; so
-    `chunk_size` changes nothing, and what is drawn inside differs between slices.
+    `chunk_size` changes nothing. What is drawn inside from the default generator is "different" or the "same" for the slices, or an "error".
 
     >>> al.func.vmap(al.dot)(al.ones(3, 2), al.ones(3, 2))
     tensor([2., 2., 2.])
     """
-    if randomness == "same":
-        raise ArgumentError("vmap: randomness='same' is not supported: every slice is a call of its own; draw before the call, and map over None")
+    if randomness not in ("error", "different", "same"):
+        raise ArgumentError(f"vmap: randomness must be 'error', 'different' or 'same', got {randomness!r}")
 
     def run(*args: Any, **kwargs: Any) -> Any:
         dims = tuple(in_dims) if isinstance(in_dims, (tuple, list)) else (in_dims,) * len(args)
@@ -287,7 +304,11 @@ def vmap(
         sizes = {a.shape[d] for a, d in leaves if d is not None}
         if len(sizes) != 1:
             raise ArgumentError(f"vmap: expected all mapped dims to have one size, got {sorted(sizes)}" if sizes else "vmap: no argument is mapped")
-        results = [func(*_rebuilt(args, (a if d is None else a.select(d, i) for a, d in leaves)), **kwargs) for i in range(sizes.pop())]
+
+        def one(i: int) -> Any:
+            return func(*_rebuilt(args, (a if d is None else a.select(d, i) for a, d in leaves)), **kwargs)
+
+        results = _drawn(one, sizes.pop(), randomness)
         if not results:
             raise ShapeError("vmap: the mapped dim has size 0, so there is no call whose shapes the result could have")
         return _stacked(results, out_dims)

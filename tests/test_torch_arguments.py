@@ -63,3 +63,33 @@ def test_linear_cross_entropy_is_the_two_after_one_another():
 def test_a_loader_takes_the_flags_of_torchs():
     data = al.data.TensorDataset(al.arange(4))
     assert [x.tolist() for (x,) in al.data.DataLoader(data, 2, in_order=True, pin_memory_device="")] == [[0, 1], [2, 3]]
+
+
+def test_what_a_mapped_function_draws_is_the_same_different_or_an_error():
+    x = al.zeros(3, 2)
+    same = al.vmap(lambda row: row + al.rand(2), randomness="same")(x)
+    assert (same == same[0]).all()
+    different = al.vmap(lambda row: row + al.rand(2), randomness="different")(x)
+    assert not (different == different[0]).all()
+    with pytest.raises(RuntimeError, match="called random operation while in randomness error mode"):
+        al.vmap(lambda row: row + al.rand(2), randomness="error")(x)
+    assert al.vmap(lambda row: row * 2, randomness="error")(x).shape == (3, 2)
+    with pytest.raises(RuntimeError, match="'error', 'different' or 'same'"):
+        al.vmap(al.sum, randomness="any")
+
+
+def test_after_the_same_draws_the_sequence_goes_on():
+    al.manual_seed(3)
+    al.vmap(lambda row: row + al.rand(2), randomness="same")(al.zeros(3, 2))
+    after = al.rand(2)
+    al.manual_seed(3)
+    first = al.rand(2)
+    assert al.rand(2).tolist() == after.tolist() != first.tolist()
+
+
+def test_jacfwd_takes_has_aux_by_position_and_svd_no_driver():
+    slope, aux = al.func.jacfwd(lambda x: (x * 3, x + 1), 0, True)(al.tensor([1.0]))
+    assert slope.tolist() == [[3.0]] and aux.tolist() == [2.0]
+    assert al.linalg.svd(al.eye(2), driver=None).S.tolist() == [1.0, 1.0]
+    with pytest.raises(RuntimeError, match="names a solver of CUDA"):
+        al.linalg.svdvals(al.eye(2), driver="gesvd")

@@ -51,8 +51,13 @@ class LstSq(NamedTuple):
 DRIVERS = {"gels": (True, False, False), "gelsy": (False, True, False), "gelsd": (True, True, True), "gelss": (True, True, True)}
 
 
+def _refuse_driver(op: str, driver: object) -> None:
+    if driver is not None:
+        raise ArgumentError(f"{op}: driver={driver!r} names a solver of CUDA, in torch, too; leave it out")
+
+
 @delivers
-def svd(A: Tensor, full_matrices: bool = True, *, out: tuple[Tensor, ...] | None = None) -> SVD:
+def svd(A: Tensor, full_matrices: bool = True, *, driver: None = None, out: tuple[Tensor, ...] | None = None) -> SVD:
     """A = U diag(S) Vh of each matrix; `full_matrices=False` gives the first min(m, n) columns and rows.
 
     The gradient is of these: the others are not unique.
@@ -60,13 +65,15 @@ def svd(A: Tensor, full_matrices: bool = True, *, out: tuple[Tensor, ...] | None
     >>> al.linalg.svd(al.tensor([[3.0, 0.0], [0.0, 4.0]]), full_matrices=False).S
     tensor([4., 3.])
     """
+    _refuse_driver("svd", driver)
     check_matrices("svd", A)
     return SVD(*SVDFunction.apply(A, full_matrices))
 
 
 @delivers
-def svdvals(A: Tensor, *, out: Tensor | None = None) -> Tensor:
+def svdvals(A: Tensor, *, driver: None = None, out: Tensor | None = None) -> Tensor:
     """The singular values of each matrix, from large to small."""
+    _refuse_driver("svdvals", driver)
     check_matrices("svdvals", A)
     return SVD(*SVDFunction.apply(A, False)).S
 
