@@ -93,3 +93,18 @@ def test_jacfwd_takes_has_aux_by_position_and_svd_no_driver():
     assert al.linalg.svd(al.eye(2), driver=None).S.tolist() == [1.0, 1.0]
     with pytest.raises(RuntimeError, match="names a solver of CUDA"):
         al.linalg.svdvals(al.eye(2), driver="gesvd")
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_static_keys_and_values_stand_for_projected_ones(need_weights):
+    E, heads = 8, 2
+    x, w, out = al.randn(3, 2, E), al.randn(3 * E, E), al.eye(E)
+
+    def attend(**more):
+        return F.multi_head_attention_forward(x, x, x, E, heads, w, None, None, None, False, 0.0, out, None, need_weights=need_weights, **more)[0]
+
+    k, v = (F.linear(x, w[i * E : (i + 1) * E]).reshape(3, 2 * heads, E // heads).transpose(0, 1) for i in (1, 2))
+    al.testing.assert_close(attend(static_k=k, static_v=v), attend())
+    assert not al.allclose(attend(static_k=k, static_v=v * 2), attend())
+    with pytest.raises(AssertionError, match="expecting static_k of shape"):
+        attend(static_k=k[:1])

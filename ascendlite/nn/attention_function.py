@@ -144,9 +144,13 @@ def multi_head_attention_forward(
     training: bool = True, key_padding_mask: Tensor | None = None, need_weights: bool = True,
     attn_mask: Tensor | None = None, use_separate_proj_weight: bool = False,
     q_proj_weight: Tensor | None = None, k_proj_weight: Tensor | None = None,
-    v_proj_weight: Tensor | None = None, average_attn_weights: bool = True, is_causal: bool = False,
+    v_proj_weight: Tensor | None = None, static_k: Tensor | None = None, static_v: Tensor | None = None,
+    average_attn_weights: bool = True, is_causal: bool = False,
 ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-    """Attention of (T, B, E) queries over (S, B, *) keys and values: the output and, if asked, weights."""
+    """Attention of (T, B, E) queries over (S, B, *) keys and values: the output and, if asked, weights.
+
+    `static_k` and `static_v` (B heads, S, E / heads) stand in place of projected keys and values.
+    """
     _check_shapes(query, key, value, key_padding_mask, num_heads, attn_mask)
     _check_heads(query, embed_dim_to_check, num_heads, is_causal, attn_mask)
     unbatched = query.ndim == 2
@@ -165,6 +169,8 @@ def multi_head_attention_forward(
         q, k, v = _project_separate((query, key, value), weights, in_proj_bias)
     else:
         q, k, v = _project_packed(query, key, value, in_proj_weight, in_proj_bias)
+    k = k if static_k is None else _given(static_k, "static_k", B, num_heads, E, bias_k)
+    v = v if static_v is None else _given(static_v, "static_v", B, num_heads, E, bias_v)
     k, v, masks = _extended(k, v, masks, bias_k, bias_v, add_zero_attn)
     q, k, v = (_heads(x, B, num_heads) for x in (q, k, v))
     run = _attend if need_weights else _attend_unseen
@@ -174,6 +180,15 @@ def multi_head_attention_forward(
     if unbatched:
         return out.squeeze(1), None if shown is None else shown.squeeze(0)
     return out, shown
+
+
+def _given(static: Tensor, name: str, batch: int, heads: int, embed_dim: int, bias: Tensor | None) -> Tensor:
+    """Keys or values of heads as projections have them, (S, B, E)."""
+    if bias is not None:
+        raise AssertedShapeError(f"{_NAME}: a bias cannot be added to {name}; leave one of them out")
+    if static.ndim != 3 or static.shape[0] != batch * heads or static.shape[2] != embed_dim // heads:
+        raise AssertedShapeError(f"{_NAME}: expecting {name} of shape ({batch * heads}, S, {embed_dim // heads}), but got {tuple(static.shape)}")
+    return static.reshape(batch, heads, -1, embed_dim // heads).permute(2, 0, 1, 3).reshape(-1, batch, embed_dim)
 
 
 def _check_heads(
