@@ -155,13 +155,15 @@ def test_64_bit_integers_are_divided_exactly(name: str) -> None:
     check(lambda t: getattr(al, name)(t, -(2**40)), x)
 
 
-@pytest.mark.parametrize("to", ["int8", "uint8"])
-def test_casts_to_bytes_keep_the_low_byte(to: str, mode: str) -> None:
+@pytest.mark.parametrize("to", INTEGERS)
+def test_casts_to_shorter_integers_keep_the_low_bits(to: str, mode: str) -> None:
     for dtype in (*INTEGERS, *(["int64"] if mode == "device" else [])):
-        small = draw("int32", 5).astype(dtype)
-        check(lambda t: t.to(getattr(al, to)), small)
-    halves = np.random.default_rng(1).uniform(-128 if to == "int8" else 0, 127, 999)
-    for dtype in ("float32", "float16"):
+        x = draw(dtype, 5) if dtype != "int64" else long(5)
+        np.testing.assert_array_equal(al.tensor(x).to(getattr(al, to)).numpy(), x.astype(to))
+        check(lambda t: t.to(getattr(al, to)), x)
+    reach = min(np.iinfo(to).max, 1 << 20)
+    halves = np.random.default_rng(1).uniform(-reach - 1 if to != "uint8" else 0, reach, 999)
+    for dtype in ("float32", *(["float16"] if reach < 1 << 15 else [])):
         check(lambda t: t.to(getattr(al, to)), halves.astype(dtype))
 
 

@@ -17,7 +17,7 @@ from ascendlite.npu.kernels.expression import ITEMSIZE, Plan, Turns, Value, cast
 from ascendlite.npu.kernels.formulas import BITS, CHOICES, FLOAT, LOGIC, MASKS, NATIVE, OF_BOOLS, TESTS
 from ascendlite.npu.kernels.functions import FUNCTIONS, SIGNS
 from ascendlite.npu.kernels.halves import HALVES
-from ascendlite.npu.kernels.pairs import PAIRS, of_pairs
+from ascendlite.npu.kernels.pairs import PAIRS, of_pairs, split
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.tiles import core_count, my_tiles
 from ascendlite.npu.programs import Traced, kernel
@@ -84,6 +84,8 @@ def widened(x: Value, compute: str) -> Value:
     """A tile as it comes from memory, in the format that the formula computes in."""
     if x.format in ("u8", "i8"):
         x = cast(x, "f16")
+    if (x.format, compute) == ("i64", "i32"):  # a cast would saturate
+        return split(x).low
     return cast(x, compute, "CAST_TRUNC") if compute == "i32" and x.format in ("f32", "f16", "bf16") else cast(x, compute)
 
 
@@ -94,16 +96,20 @@ def stored(x: Value, store: str) -> Value:
         x = where(x, constant(1.0, like), constant(0.0, like))
     if x.format == store and x.op == "input":  # a copy through the unified buffer that keeps every bit, NaN included
         return maximum(x, x) if store in ("f32", "f16", "i32", "i16") else x & x
+    if store in _LOW_BITS and x.format in ("i16", "i32") and x.format != store:
+        x = _wrapped(x, *_LOW_BITS[store])
     if store in ("u8", "i8"):
-        x = _wrapped(x, store) if x.format in ("i16", "i32") else x
         x = cast(cast(x, "f32") if x.format == "i32" else x, "f16")
     return cast(x, store, "CAST_TRUNC") if x.format == "f32" and store in ("i64", "i32", "i16") else cast(x, store)
 
 
-def _wrapped(x: Value, store: str) -> Value:
-    """Integers of 16 or 32 bits as the 8-bit ones that share their low byte."""
-    low = constant(255, x)
-    return x & low if store == "u8" else ((x + 128) & low) - 128
+_LOW_BITS: Final = {"u8": (0xFF, 0), "i8": (0xFF, 0x80), "i16": (0xFFFF, 0x8000)}  # of integers: the bits that they keep, and the sign's
+
+
+def _wrapped(x: Value, bits: int, sign: int) -> Value:
+    """Integers of 16 or 32 bits as the shorter ones that share their low bits."""
+    low = constant(bits, x)
+    return ((x + sign) & low) - sign if sign else x & low
 
 
 DIVISIONS: Final = divisions(FUNCTIONS)
@@ -234,10 +240,10 @@ def _scalar(x: float, format: str, compute: DType) -> float:
 # (from, to) in memory -> what the value passes through: the legal casts of every generation, torch's rounding (towards zero to integers).
 _CASTS: Final = {
     ("f16", "f32"): "f32", ("bf16", "f32"): "f32", ("f32", "f16"): "f32", ("f32", "bf16"): "f32", ("f16", "bf16"): "f32", ("bf16", "f16"): "f32",
-    ("u8", "f16"): "f16", ("i8", "f16"): "f16", ("i32", "i64"): "i32", ("i64", "i32"): "i64",
+    ("u8", "f16"): "f16", ("i8", "f16"): "f16", ("i32", "i64"): "i32",
     **{(f, t): "f32" for f in ("i64", "i32", "i16") for t in ("f32", "f16", "bf16")}, **{(f, t): "f32" for f in ("u8", "i8") for t in ("f32", "bf16")},
-    **{(f, t): "f32" for f in ("f32", "f16", "bf16", "i16", "i8", "u8") for t in ("i64", "i32", "i16")},
-    **{(f, t): "i32" for f in ("f32", "f16", "bf16", "i64", "i32") for t in ("i8", "u8")}, **{(f, t): "i16" for f in ("i16", "u8", "i8") for t in ("i8", "u8") if f != t},
+    **{(f, t): "f32" for f in ("f32", "f16", "bf16", "i16", "i8", "u8") for t in ("i64", "i32")}, **{(f, "i16"): "f32" for f in ("i16", "i8", "u8")},
+    **{(f, t): "i32" for f in ("f32", "f16", "bf16", "i64", "i32") for t in ("i16", "i8", "u8")}, ("i64", "i32"): "i32", **{(f, t): "i16" for f in ("i16", "u8", "i8") for t in ("i8", "u8") if f != t},
     **{(f, f): f for f in ("f32", "f16", "bf16", "i64", "i32", "i16", "i8", "u8")},
 }
 
@@ -247,13 +253,24 @@ def convert(target: Tensor, source: Tensor) -> Any:
     pair = (LOADS.get(source.dtype.name, ""), LOADS.get(target.dtype.name, ""))
     if target.dtype.name == "bool" and source.dtype.name != "bool":
         return run("ne", target, (source, 0), source.dtype)
-    if pair not in _CASTS:
-        return NotImplemented
+    if pair not in _CASTS or (pair[0] == "i64" and _CASTS[pair] == "i32" and state.numerics != "device"):
+        return NotImplemented  # in wide modes a word is no part of a longer one
     job = Job("copy", (pair[0],), pair[1], _CASTS[pair])
     launch(pointwise, job, target.numel(), target, source, blocks=blocks_for(target.nbytes), name="copy" if pair[0] == pair[1] else "cast")
     return None
 
 
+def as_int32(index: Tensor) -> Tensor:
+    """Indices as int32, by one cast: those beyond its range become its ends, which are as far outside of what they index. Legal in every numerics mode."""
+    if index.dtype.name != "int64" or not index.numel():
+        return index.to(_INT32)
+    index = index.detach().contiguous()
+    narrow: Tensor = _core.empty(tuple(index.shape), dtype=_INT32, device=index.device)
+    launch(pointwise, Job("copy", ("i64",), "i32", "i64"), narrow.numel(), narrow, index, blocks=blocks_for(narrow.nbytes), name="cast")
+    return narrow
+
+
+_INT32: Final = _core.DTYPE_NAMES["int32"]
 _FILLED: Final = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32", "int16": "i16", "int8": "f16", "uint8": "f16", "bool": "f16"}
 
 

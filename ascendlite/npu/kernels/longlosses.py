@@ -11,6 +11,7 @@ from typing import Any
 from ascendlite.core import Tensor, _core, no_grad
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels import longrows, streams
+from ascendlite.npu.kernels.elementwise import as_int32
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.row_parts import RowParts, Stream, Totals, fold, lanes, narrowed, relu_less, spread, widened
 from ascendlite.npu.lang.rows import LANES, barrier
@@ -114,7 +115,7 @@ def _places(target: Tensor, classes: int) -> Tensor:
     """Where the logit of each row's class lies, counted over the whole matrix; that of an ignored class, within its row."""
     rows = target.shape[0]
     starts = _core.arange(0, rows * classes, classes, dtype=_INT32, device=target.device)
-    return starts + target.to(_INT32).clamp(0, classes - 1)
+    return starts + as_int32(target).clamp(0, classes - 1)
 
 
 def _parts(rows: int, columns: int) -> Iterator[tuple[int, int]]:

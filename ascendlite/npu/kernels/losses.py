@@ -8,7 +8,7 @@ from ascendlite.core import Tensor, _core, no_grad
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu import wide
 from ascendlite.npu.kernels import copies, elements, kernel_for, longlosses, longrows
-from ascendlite.npu.kernels.elementwise import blocks_for
+from ascendlite.npu.kernels.elementwise import as_int32, blocks_for
 from ascendlite.npu.kernels.rowwise import FLOATS, Rows, Work, f32, rows_of, shared_row
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.rows import barrier
@@ -18,7 +18,7 @@ from ascendlite.npu.runtime.launch import launch
 from ascendlite.ops.compare import where
 
 NONE, MEAN, SUM = 0, 1, 2  # the reductions of ops.cross_entropy
-_FLOAT32, _INT32 = _core.DTYPE_NAMES["float32"], _core.DTYPE_NAMES["int32"]
+_FLOAT32 = _core.DTYPE_NAMES["float32"]
 
 
 class _Picked:
@@ -180,7 +180,7 @@ def _layout(x: Tensor, moved: int, work: int) -> Rows | None:
 
 def _counted(target: Tensor, ignore: int) -> Tensor:
     """Whether a row counts: its class is not the ignored one."""
-    counted: Tensor = target.to(_INT32) != ignore  # int64 has no comparison on the vector core
+    counted: Tensor = as_int32(target) != ignore  # int64 has no comparison on the vector core
     return counted
 
 
