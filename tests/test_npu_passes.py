@@ -92,3 +92,37 @@ def test_spreading_a_number_takes_all_cores() -> None:
     n = 1 << 24
     told = al.npu.estimate(lambda x: x.expand(n).contiguous(), al.empty(1, device="meta"))
     assert told.device_us < 4 * 4 * n / 1.6e12 * 1e6
+
+
+VIEWS: dict[str, Callable[[al.Tensor], al.Tensor]] = {
+    "a column": lambda x: x[1:, :, 2], "columns": lambda x: x[:, 2:5, 1:], "steps": lambda x: x[::2, 1::3], "turned": lambda x: x.transpose(0, 2),
+    "a part of what is turned": lambda x: x.permute(2, 0, 1)[1:, :, 1:], "a number": lambda x: x[3, 1, 2], "nothing": lambda x: x[:0],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "int32", "int8", "bool"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_views_are_filled_by_the_cores(view: str, dtype: str) -> None:
+    x = (al.arange(37 * 7 * 5).reshape(37, 7, 5) % 90).to(getattr(al, dtype))
+    for write in (lambda t: t.fill_(1), lambda t: t.copy_(al.ones((), dtype=t.dtype).to(t.device).expand(t.shape))):
+        expected, actual = x.clone(), x.npu()
+        write(VIEWS[view](expected))
+        with al.npu.profiler.profile() as p:
+            write(VIEWS[view](actual))
+        assert not [t.name for t in p.tasks if t.kind == "AI_CPU"]
+        assert al.equal(actual.cpu(), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int64", "int16", "int8", "bool"])
+@pytest.mark.parametrize("other", [None, "int32", "float32"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_views_are_copied_to_views_by_the_cores(view: str, other: str | None, dtype: str) -> None:
+    x = (al.arange(37 * 7 * 5).reshape(37, 7, 5) % 90).to(getattr(al, dtype))
+    y = (al.arange(2 * 37 * 7 * 5).reshape(5, 7, 74) % 80).to(getattr(al, other or dtype))
+    expected, actual = x.clone(), x.npu()
+    source = y.npu()
+    VIEWS[view](expected).copy_(VIEWS[view](y[:, :, ::2].permute(2, 1, 0)))
+    with al.npu.profiler.profile() as p:
+        VIEWS[view](actual).copy_(VIEWS[view](source[:, :, ::2].permute(2, 1, 0)))
+    assert not [t.name for t in p.tasks if t.kind == "AI_CPU"]
+    assert al.equal(actual.cpu(), expected)

@@ -36,7 +36,7 @@ def transfer(target: Tensor, source: Tensor, dry: bool) -> None:
 def on_device(target: Tensor, source: Tensor) -> Any:
     """Between tensors of one die."""
     if target.dtype is source.dtype and not (target.is_contiguous() and source.is_contiguous()):
-        ways = (strided.copy, gathers.repeat, _spread_bytes)
+        ways = (strided.copy, gathers.repeat, _spread_bytes, _apart)
         return None if any(way(target, source) is not NotImplemented for way in ways) else NotImplemented
     if not source.is_contiguous():
         source = source.detach().contiguous()
@@ -59,6 +59,22 @@ def _spread_bytes(target: Tensor, source: Tensor) -> Any:
     return elementwise.convert(target, wide_)
 
 
+def _apart(target: Tensor, source: Tensor) -> Any:
+    """To a target with gaps by way of one without, where no kernel knows both layouts."""
+    if target.is_contiguous() or not target.numel():
+        return NotImplemented
+    fresh = _core.empty(tuple(target.shape), dtype=target.dtype, device=target.device)
+    return NotImplemented if on_device(fresh, source) is NotImplemented else strided.copy(target, fresh)
+
+
 def fill(target: Tensor, value: float) -> Any:
-    """Set every element."""
-    return elementwise.fill(target, value) if target.is_contiguous() else NotImplemented
+    """Set every element: those of a target without gaps in the order of memory, others by copies of one number or of many."""
+    target = target.detach()
+    target = target.permute(*sorted(range(target.ndim), key=lambda d: -target.stride(d)))
+    if target.is_contiguous():
+        return elementwise.fill(target, value)
+    if not target.numel():
+        return None
+    one = target.itemsize in (2, 4) and target.stride(target.ndim - 1) == 1 < target.shape[-1]  # spread along rows in UB
+    fresh = _core.empty((1,) * target.ndim if one else tuple(target.shape), dtype=target.dtype, device=target.device)
+    return NotImplemented if elementwise.fill(fresh, value) is NotImplemented else strided.copy(target, fresh.expand(target.shape))
