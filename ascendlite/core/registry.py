@@ -69,9 +69,15 @@ OTHER_NAMES = {"dim": "axis", "keepdim": "keepdims"}  # NumPy's, which torch tak
 _NONE: Any = object()
 
 
+def _refuse_shared_out(name: str, out: Any, given: dict[str, Any]) -> None:
+    sources = [x for key, value in given.items() if key != "out" for x in (value if isinstance(value, (list, tuple)) else (value,))]
+    for target in out if isinstance(out, (list, tuple)) else (out,):
+        _core.refuse_shared(name, target, *sources)
+
+
 @functools.cache  # other names of a function stay the same object
-def name_wrong_types(fn: Any, name: str | None = None) -> Any:
-    """`fn`; where it stumbles over an argument of a wrong type, the TypeError names that argument."""
+def name_wrong_types(fn: Any, name: str | None = None, apart: bool = False) -> Any:
+    """`fn`; where it stumbles over an argument of a wrong type, the TypeError names that argument. `apart`: refuses an `out` over its arguments."""
     # Looks at the types only where the function stumbled. A function of the same signature, and not one of *args, **kwargs:
     # so the good path pays for one plain call, some 30 ns.
     if not isinstance(fn, FunctionType) or not any(a in ARGUMENT_TYPES for a in fn.__annotations__.values()):
@@ -90,9 +96,11 @@ def name_wrong_types(fn: Any, name: str | None = None) -> Any:
     optional = must[must.index("dim") :] if "dim" in other and "dim" in must else ()  # those after it may come by name, too
     for k in optional:
         renamed += f" if {k} is _none:\n  raise TypeError(\"{name or fn.__name__}() missing 1 required positional argument: '{k}'\")\n"
+    if apart and "out" in (*names[:plain], *keyword):
+        renamed += f" if out is not None:\n  _refuse({name or fn.__name__!r}, out, locals())\n"
     source = (f"def checked({', '.join(declared)}):\n{renamed} try:\n  return _fn({', '.join(passed)})\n"
               f" except AttributeError:\n  _reject(_fn, {name or fn.__name__!r}, locals())\n  raise\n")
-    scope: dict[str, Any] = {"_fn": fn, "_reject": _reject_wrong_types, "_none": _NONE}
+    scope: dict[str, Any] = {"_fn": fn, "_reject": _reject_wrong_types, "_refuse": _refuse_shared_out, "_none": _NONE}
     exec(source, scope)
     checked: FunctionType = scope["checked"]
     functools.update_wrapper(checked, fn)
@@ -127,14 +135,14 @@ def function(
     """Register a public function, its methods, and (inplace) `Tensor.<method>_` that writes the result into the tensor.
 
     `keeps`: its gradient reads the tensor, so the in-place form keeps a copy of the old values where there is a gradient.
-    `apart`: the in-place form refuses arguments that share the tensor's memory: what they hold would change under way.
+    `apart`: the in-place form and `out=` refuse arguments that share the written tensor's memory: what they hold would change under way.
     `toplevel=False`: `nn.functional` shows it, `ascendlite` does not. The function itself is returned unchanged; what users
     call names the argument that is no tensor.
     """
 
     def add(fn: F) -> F:
         public = name or fn.__name__
-        checked = found_at(name_wrong_types(fn), "ascendlite" if toplevel else "ascendlite.nn.functional", public)
+        checked = found_at(name_wrong_types(fn, apart=apart), "ascendlite" if toplevel else "ascendlite.nn.functional", public)
         FUNCTIONS[public] = checked
         if not toplevel:
             FUNCTIONAL[public] = checked

@@ -96,10 +96,9 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Tensor | None = None) ->
     return (x * y).sum(dim)
 
 
-@delivers
 def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
     """Cross products of the vectors of three along a dim."""
-    result: Tensor = FUNCTIONS["cross"](input, other, dim)
+    result: Tensor = FUNCTIONS["cross"](input, other, dim, out=out)
     return result
 
 

@@ -21,7 +21,7 @@ from ascendlite.ops.movement import cat, pad
 from ascendlite.ops.turning import roll
 
 
-@function(methods=("kron",))
+@function(methods=("kron",), apart=True)
 def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The Kronecker product: every element of input times the whole of other.
 
@@ -35,7 +35,7 @@ def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     return deliver((left * right).reshape([m * n for m, n in zip(a, b, strict=True)]), out)
 
 
-@function(methods=("cross",))
+@function(methods=("cross",), apart=True)
 def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
     """The cross product of vectors of 3 elements along a dim, by default the first of size 3.
 

@@ -28,7 +28,7 @@ def _widened(input: Tensor, dim: int, prepend: Tensor | None, append: Tensor | N
     return cat(parts, dim) if len(parts) > 1 else input
 
 
-@function(methods=("diff",))
+@function(methods=("diff",), apart=True)
 def diff(
     input: Tensor,
     n: int = 1,

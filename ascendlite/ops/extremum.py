@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ascendlite.core import Op, Tensor, deliver, function, int64, no_grad, normalize_dim, zeros
+from ascendlite.core import Op, Tensor, deliver, function, int64, no_grad, normalize_dim, refuse_shared, zeros
 from ascendlite.errors import ArgumentError, DimensionError
 from ascendlite.ops.compare import refuse_bool, where
 from ascendlite.ops.reduce import Dims, length, reduced_dims, reduced_shape, spread
@@ -104,7 +104,7 @@ def amin(input: Tensor, dim: Dims = (), keepdim: bool = False, *, out: Tensor | 
     return deliver(_over(_amin, "amin", input, dim, keepdim), out)
 
 
-@function(methods=("aminmax",))
+@function(methods=("aminmax",), apart=True)
 def aminmax(
     input: Tensor,
     *,
@@ -120,10 +120,12 @@ def aminmax(
 # ---- max, min: of everything, along a dim, or of two tensors ----
 
 
-def _along(op: Op, name: str, x: Tensor, dim: int, keepdim: bool) -> Ranked:
+def _along(op: Op, name: str, x: Tensor, dim: int, keepdim: bool, out: Tensor | tuple[Tensor, Tensor] | None = None) -> Ranked:
     dim = normalize_dim(dim, x.ndim, name)
     _require_elements(name, x, (dim,))
-    return Ranked(*op(x, dim, keepdim))
+    for target in () if out is None else out:
+        refuse_shared(name, target, x)
+    return deliver(Ranked(*op(x, dim, keepdim)), out)
 
 
 @function(methods=("max",))
@@ -140,9 +142,9 @@ def max(
         return deliver(input.maximum(dim), out)
     if other is not None:
         return deliver(input.maximum(other), out)
-    return deliver(
-        _whole(_amax, "max", input) if dim is None else _along(_max_dim, "max", input, dim, keepdim), out
-    )
+    if dim is None:
+        return deliver(_whole(_amax, "max", input), out)
+    return _along(_max_dim, "max", input, dim, keepdim, out)
 
 
 @function(methods=("min",))
@@ -159,9 +161,9 @@ def min(
         return deliver(input.minimum(dim), out)
     if other is not None:
         return deliver(input.minimum(other), out)
-    return deliver(
-        _whole(_amin, "min", input) if dim is None else _along(_min_dim, "min", input, dim, keepdim), out
-    )
+    if dim is None:
+        return deliver(_whole(_amin, "min", input), out)
+    return _along(_min_dim, "min", input, dim, keepdim, out)
 
 
 def _where_extreme(op: Op, name: str, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:

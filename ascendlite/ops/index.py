@@ -296,12 +296,11 @@ def one_slot(ndim: int, dim: int) -> tuple[int, ...]:
     return tuple(0 if d == dim else -1 for d in range(ndim))
 
 
-@function(methods=("index_select",))
+@function(methods=("index_select",), apart=True)
 def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Slices of a dim in the order of a 1-d index (which may repeat and must not be negative)."""
     dim = normalize_dim(dim, input.ndim)
     index = vector_of(index, "index_select")
-    refuse_shared("index_select", out, input, index)
     with bounds_of("index_select"):
         if input.ndim == 0:
             return deliver(_read_one(input.reshape(1), index, (0,), 0, False).reshape(()), out)
@@ -311,10 +310,9 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
 # --- the flattened tensor -----------------------------------------------------------------------------------
 
 
-@function(methods=("take",))
+@function(methods=("take",), apart=True)
 def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Elements of the flattened tensor at indices, in the shape of the indices."""
-    refuse_shared("take", out, input, index)
     with bounds_of("take"):
         return deliver(_read_one(input.reshape(-1), as_index(index, "take"), (0,), 0, True), out)
 
@@ -325,10 +323,9 @@ def mask_of(mask: Tensor, op: str) -> Tensor:
     return mask
 
 
-@function(methods=("masked_select",))
+@function(methods=("masked_select",), apart=True)
 def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements where a mask is true, as a 1-d tensor; input and mask are broadcast together."""
-    refuse_shared("masked_select", out, input, mask)
     shape: tuple[int, ...] = broadcast_shapes(input.shape, mask_of(mask, "masked_select").shape)
     if not shape:
         input, mask, shape = input.reshape(1), mask.reshape(1), (1,)

@@ -63,7 +63,7 @@ def _index_copy_(self: Tensor, dim: int, index: Tensor, source: Tensor) -> Tenso
     return _on_dim_(self, dim, index, source, False, "index_copy_")
 
 
-@function(methods=("index_add",), inplace=_index_add_)
+@function(methods=("index_add",), inplace=_index_add_, apart=True)
 def index_add(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Number = 1, out: Tensor | None = None
 ) -> Tensor:
@@ -73,7 +73,7 @@ def index_add(
     return deliver(_on_dim(input, dim, index, source if alpha == 1 else source * alpha, True, "index_add"), out)
 
 
-@function(methods=("index_copy",), inplace=_index_copy_)
+@function(methods=("index_copy",), inplace=_index_copy_, apart=True)
 def index_copy(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Tensor | None = None
 ) -> Tensor:

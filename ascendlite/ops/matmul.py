@@ -274,8 +274,8 @@ def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     return deliver(tensordot(input, other, ([-1], [-1])), out)
 
 
-@function("ger", methods=("ger",))
-@function(methods=("outer",))
+@function("ger", methods=("ger",), apart=True)
+@function(methods=("outer",), apart=True)
 def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """All products of an element of one vector and one of the other."""
     _expect_dims("outer", input=(input, 1), vec2=(vec2, 1))

@@ -14,7 +14,6 @@ from ascendlite.core import (
     function,
     normalize_dim,
     promote_types,
-    refuse_shared,
 )
 from ascendlite.errors import ArgumentError, ShapeError
 from ascendlite.ops.index import index_select
@@ -71,7 +70,7 @@ def _cat_vjp(g, y, _inputs, dim, *, needs):
 _cat = Op("cat", inputs=None, infer=_cat_shape, vjp_all=_cat_vjp, contiguous=False)
 
 
-@function()
+@function(apart=True)
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Join tensors along a dim that they have; 1-d tensors without elements are left out.
 
@@ -96,26 +95,24 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
             )
         if x.dtype is not dtype:
             dtype = promote_types(dtype, x.dtype)
-    if out is not None:
-        refuse_shared("cat", out, *tensors)
     joined = tuple(x for x in tensors if x.shape != (0,)) or tensors[:1]
     dim = normalize_dim(dim, joined[0].ndim)
     return deliver(_cat.call(tuple(x if x.dtype is dtype else x.to(dtype) for x in joined), (dim,)), out)
 
 
-@function()
+@function(apart=True)
 def concat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Alias of `cat`."""
     return cat(tensors, dim, out=out)
 
 
-@function()
+@function(apart=True)
 def concatenate(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Alias of `cat`."""
     return cat(tensors, dim, out=out)
 
 
-@function()
+@function(apart=True)
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Join tensors of one shape along a new dim."""
     tensors = tuple(tensors)
@@ -171,32 +168,32 @@ def atleast_3d(*tensors: Tensor) -> Tensor | tuple[Tensor, ...]:
     return _each(tensors, 3)
 
 
-@function()
+@function(apart=True)
 def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Join along columns (along the only dim for 1-d tensors)."""
     tensors = [_at_least(x, 1) for x in tensors]
     return cat(tensors, 0 if tensors and tensors[0].ndim == 1 else 1, out=out)
 
 
-@function()
+@function(apart=True)
 def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Join along rows; 1-d tensors are rows."""
     return cat([_at_least(x, 2) for x in tensors], 0, out=out)
 
 
-@function()
+@function(apart=True)
 def row_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Alias of `vstack`."""
     return vstack(tensors, out=out)
 
 
-@function()
+@function(apart=True)
 def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Join along the third dim."""
     return cat([_at_least(x, 3) for x in tensors], 2, out=out)
 
 
-@function()
+@function(apart=True)
 def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Join along columns; 1-d tensors are columns."""
     return hstack([x.reshape(x.numel(), 1) if x.ndim <= 1 else x for x in tensors], out=out)

@@ -102,7 +102,7 @@ def nanquantile(
     return _quantile("nanquantile", input, q, dim, keepdim, interpolation, out)
 
 
-@function(methods=("mode",))
+@function(methods=("mode",), apart=True)
 def mode(
     input: Tensor, dim: int = -1, keepdim: bool = False, *, out: tuple[Tensor, Tensor] | None = None
 ) -> Ranked:

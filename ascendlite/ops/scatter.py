@@ -127,7 +127,7 @@ def _check_fit(input: Tensor, dim: int, index: Tensor, source: Tensor | None, op
         )
 
 
-@function(methods=("gather",))
+@function(methods=("gather",), apart=True)
 def gather(
     input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Tensor | None = None
 ) -> Tensor:
@@ -143,7 +143,6 @@ def gather(
         )
     dim = normalize_dim(dim, input.ndim)
     index = _index_of(index, "gather")
-    refuse_shared("gather", out, input, index)
     if index.numel():
         _check_fit(input, dim, index, None, "gather")
     elif max(index.ndim, 1) != max(input.ndim, 1):
@@ -251,7 +250,7 @@ def _scatter_reduce_(
     return self.copy_(scatter_reduce(before, dim, index, src, reduce, include_self=include_self))
 
 
-@function(methods=("scatter_reduce",), inplace=_scatter_reduce_)
+@function(methods=("scatter_reduce",), inplace=_scatter_reduce_, apart=True)
 def scatter_reduce(
     input: Tensor,
     dim: int,
@@ -292,7 +291,7 @@ def _mean(total: Tensor, dim: int, index: Tensor, src: Tensor, include_self: boo
     return total.div(counts, rounding_mode="floor")
 
 
-@function(methods=("take_along_dim",))
+@function(methods=("take_along_dim",), apart=True)
 def take_along_dim(
     input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None
 ) -> Tensor:

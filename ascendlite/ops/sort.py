@@ -113,7 +113,7 @@ def topk(
     return deliver(_run(_topk, input, dim, largest, k), out)
 
 
-@function(methods=("kthvalue",))
+@function(methods=("kthvalue",), apart=True)
 def kthvalue(
     input: Tensor,
     k: int,
