@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -239,3 +240,20 @@ def test_a_training_run_follows_the_cpu() -> None:
 
 def test_smi_shows_every_die() -> None:
     assert al.npu.smi().count("OK") == al.npu.device_count()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "bool"])
+@pytest.mark.parametrize("name", ["910a", "950dt_9571"])
+def test_ops_whose_formats_a_generation_lacks_take_its_ai_cpu(chip: Callable[[str], None], name: str, dtype: str) -> None:
+    chip(name)
+    x = (al.arange(120) % 7).to(getattr(al, dtype)).reshape(10, 12)
+    y = ((al.arange(120) * 5) % 3 + 1).to(x.dtype).reshape(10, 12)
+    calls: list[Callable[[al.Tensor, al.Tensor], al.Tensor]] = [
+        lambda x, y: x + y, lambda x, y: x * y, lambda x, y: x < y, lambda x, y: al.where(x > y, x, y), lambda x, y: x.T.contiguous(), lambda x, y: x.sort().values,
+        lambda x, y: x.amax(1), lambda x, y: x.bool(), lambda x, y: x.short(), lambda x, y: x.long(), lambda x, y: x.float(), lambda x, y: x.clone().fill_(3),
+        lambda x, y: al.cat([x, y]), lambda x, y: x.cumsum(0), lambda x, y: x.sum(1),
+    ]  # fmt: skip
+    if dtype != "bool":
+        calls += [lambda x, y: x % y, lambda x, y: x // y, lambda x, y: x**2, lambda x, y: -x]
+    for f in calls:
+        assert f(x.npu(), y.npu()).cpu().tolist() == f(x, y).tolist()

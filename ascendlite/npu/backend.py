@@ -13,6 +13,7 @@ from ascendlite import _davinci
 from ascendlite.core import DType, Op, Tensor, _core
 from ascendlite.npu import aicpu, wide
 from ascendlite.npu.chips import Chip
+from ascendlite.npu.errors import KernelError
 from ascendlite.npu.kernels import (  # noqa: F401  # some only register themselves
     KEPT,
     KERNELS,
@@ -49,6 +50,17 @@ from ascendlite.npu.runtime.device import state
 Number = int | float | bool
 # Host bytes that stand behind a byte of the card, by numerics mode: in the wide modes an element has room for a float or a double.
 WIDE = {"device": 1, "fp32": 4, "fp64": 8}
+WRITTEN_FOR = "2201"  # the generation to whose instructions and formats every kernel keeps
+
+
+def taken(kernel: Callable[..., Any] | None, *args: Any) -> bool:
+    """Run a kernel, or say that there is none for these operands, or none of a chip whose generation lacks a format that it needs: for the AI CPU."""
+    try:
+        return kernel is not None and kernel(*args) is not NotImplemented
+    except KernelError as error:
+        if error.rule != "R22" or state.chip.generation == WRITTEN_FOR:
+            raise
+        return False
 
 
 class Backend:
@@ -64,10 +76,10 @@ class Backend:
         kernel = KERNELS.get(op.name)
         state.operands, state.written = (*outputs, *inputs), len(outputs)
         try:
-            taken = kernel is not None and kernel(outputs, inputs, attrs) is not NotImplemented
+            done = taken(kernel, outputs, inputs, attrs)
         finally:
             state.operands = ()
-        if not taken:
+        if not done:
             aicpu.launch(op, outputs, inputs, attrs, self.dry)
 
     def pointwise(self, op: Op, output: Tensor, args: tuple[Tensor | Number, ...], compute: DType) -> None:
@@ -77,10 +89,10 @@ class Backend:
         kernel = POINTWISE.get(op.name)
         state.operands, state.written = (output, *args), 1
         try:
-            taken = kernel is not None and kernel(output, args, compute) is not NotImplemented
+            done = taken(kernel, output, args, compute)
         finally:
             state.operands = ()
-        if not taken:
+        if not done:
             aicpu.pointwise(op, output, args, compute, self.dry)
 
     def copy(self, target: Tensor, source: Tensor) -> None:
@@ -89,14 +101,14 @@ class Backend:
             stream.check_order(stream.current_stream(), "copy", (source,), (target,))
         if target.is_cpu or source.is_cpu:
             copies.transfer(target, source, self.dry)
-        elif copies.on_device(target, source) is NotImplemented:
+        elif not taken(copies.on_device, target, source):
             aicpu.copy(target, source, self.dry)
 
     def fill(self, target: Tensor, value: Number) -> None:
         """Set every element of a tensor to a number."""
         if stream.several(state.current):
             stream.check_order(stream.current_stream(), "fill", (), (target,))
-        if copies.fill(target, value) is NotImplemented:
+        if not taken(copies.fill, target, value):
             aicpu.fill(target, value, self.dry)
 
     view: Callable[[DType, DType], None] = staticmethod(wide.check_view)
