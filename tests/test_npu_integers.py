@@ -14,6 +14,9 @@ import ascendlite as al
 INTEGERS = ("int32", "int16", "int8", "uint8")
 COMPARED = ("eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor")
 Made = Callable[..., al.Tensor]
+DIVISIONS: dict[str, Made] = {
+    "floor_divide": al.floor_divide, "remainder": al.remainder, "fmod": al.fmod, "trunc_divide": lambda a, b: al.div(a, b, rounding_mode="trunc"),
+}  # fmt: skip
 
 
 def draw(dtype: str, seed: int, n: int = 1003) -> np.ndarray:
@@ -127,7 +130,7 @@ def test_sums_and_counts_of_integers_are_exact(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("numerics", ["device", "fp64"])
-@pytest.mark.parametrize("name", ["floor_divide", "remainder", "fmod"])
+@pytest.mark.parametrize("name", [*DIVISIONS])
 def test_32_bit_integers_are_divided_exactly(name: str, numerics: str) -> None:
     some = np.random.default_rng(3)
     a = some.integers(-(2**31), 2**31, 3000).astype(np.int32)
@@ -137,22 +140,63 @@ def test_32_bit_integers_are_divided_exactly(name: str, numerics: str) -> None:
     b[:8] = [-1, 1, 1, -1, 5, -(2**31), 2**31 - 1, 2**31 - 1]
     a[8:900] = b[8:900] * some.integers(-3, 4, 892)  # without a rest
     with al.npu.numerics(numerics):
-        check(getattr(al, name), a, b)
+        check(DIVISIONS[name], a, b)
         for k in (7, -3, 65537):
-            check(lambda t: getattr(al, name)(t, k), a)  # noqa: B023
+            check(lambda t: DIVISIONS[name](t, k), a)  # noqa: B023
     with pytest.raises(RuntimeError, match="ZeroDivision"):
-        getattr(al, name)(al.tensor(a).npu(), al.zeros(3000, dtype=al.int32, device="npu"))
+        DIVISIONS[name](al.tensor(a).npu(), al.zeros(3000, dtype=al.int32, device="npu"))
 
 
-@pytest.mark.parametrize("name", ["floor_divide", "remainder", "fmod"])
+@pytest.mark.parametrize("name", [*DIVISIONS])
 def test_64_bit_integers_are_divided_exactly(name: str) -> None:
     x, y = long(0), long(1)
     near = np.concatenate([y[-3501:-500] // 3 * 3 + k for k in (-1, 0, 1)])  # quotients whole but for one
     for a, b in ((x, y), (near, np.full_like(near, 3)), (near, np.repeat(y[-3501:-500] // 3, 3)), (y, x)):
         b = np.where(b == 0, 1, b)
-        check(getattr(al, name), a, b)
-    check(lambda t: getattr(al, name)(t, 7), x)
-    check(lambda t: getattr(al, name)(t, -(2**40)), x)
+        check(DIVISIONS[name], a, b)
+    check(lambda t: DIVISIONS[name](t, 7), x)
+    check(lambda t: DIVISIONS[name](t, -(2**40)), x)
+
+
+def pairs(dtype: str, zero: bool) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of numbers of 8 bits, or some of more; the second one may be zero."""
+    info = np.iinfo(dtype)
+    if info.bits == 8:
+        a, b = (x.ravel().astype(dtype) for x in np.meshgrid(np.arange(info.min, info.max + 1), np.arange(info.min, info.max + 1)))
+    else:
+        a, b = draw(dtype, 1, 9000), draw(dtype, 2, 9000)
+        b[:3000] >>= np.random.default_rng(3).integers(0, info.bits - 1, 3000).astype(dtype)
+        a[:5], b[:5] = [info.min, info.min, info.max, 1, -1], [-1, info.max, info.min, info.min, -1]
+        a[5:2000] = b[5:2000] * (a[5:2000] % 7 - 3)  # without a rest
+    return (a, b) if zero else (a[b != 0], b[b != 0])
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int8", "uint8"])
+@pytest.mark.parametrize("name", [*DIVISIONS])
+def test_short_integers_are_divided_exactly(name: str, dtype: str, mode: str) -> None:
+    a, b = pairs(dtype, zero=False)
+    check(DIVISIONS[name], a, b)
+    for k in (7, 255, 256) if dtype == "uint8" else (7, -3, 32767):
+        if np.array(k).astype(dtype):
+            check(lambda t: DIVISIONS[name](t, k), a)  # noqa: B023
+    check(lambda t: DIVISIONS[name](100, t) if name in ("remainder", "floor_divide") else DIVISIONS[name](t * 0 + 100, t), b)
+    with pytest.raises(RuntimeError, match="ZeroDivision"):
+        DIVISIONS[name](al.tensor(a).npu(), al.zeros(len(a), dtype=getattr(al, dtype), device="npu"))
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_powers_of_integers_wrap_around(dtype: str, mode: str) -> None:
+    a, b = pairs(dtype, zero=True)
+    a[::3] %= 5
+    check(lambda x, y: x**y, a, b)
+    check(lambda y: al.pow(3, y), b)
+    for k in (0, 1, 2, 3, 10, 31):
+        check(lambda x: x**k, a)  # noqa: B023
+
+
+def test_powers_of_64_bit_integers_wrap_around() -> None:
+    for k in (0, 1, 2, 3, 7, 63, 2**40 + 1):
+        check(lambda x: x**k, long(0))  # noqa: B023
 
 
 @pytest.mark.parametrize("to", INTEGERS)

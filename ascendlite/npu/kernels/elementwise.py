@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Final
@@ -12,12 +12,13 @@ from ascendlite.core import OPS, DType, Tensor, _core
 from ascendlite.npu import ascendc as ac
 from ascendlite.npu.kernels import POINTWISE, kernel_for
 from ascendlite.npu.kernels.activations import ACTIVATIONS
-from ascendlite.npu.kernels.divisions import divisions
+from ascendlite.npu.kernels.divisions import OF_SHORT, SHORT, SHORT_INTEGERS, divisions
 from ascendlite.npu.kernels.expression import ITEMSIZE, Plan, Turns, Value, cast, constant, maximum, where
 from ascendlite.npu.kernels.formulas import BITS, CHOICES, FLOAT, LOGIC, MASKS, NATIVE, OF_BOOLS, TESTS
 from ascendlite.npu.kernels.functions import FUNCTIONS, SIGNS
 from ascendlite.npu.kernels.halves import HALVES
 from ascendlite.npu.kernels.pairs import PAIRS, of_pairs, split
+from ascendlite.npu.kernels.powers import INTEGERS, any_power
 from ascendlite.npu.lang import dtypes
 from ascendlite.npu.lang.tiles import core_count, my_tiles
 from ascendlite.npu.programs import Traced, kernel
@@ -84,6 +85,8 @@ def widened(x: Value, compute: str) -> Value:
     """A tile as it comes from memory, in the format that the formula computes in."""
     if x.format in ("u8", "i8"):
         x = cast(x, "f16")
+    if (x.format, compute) == ("i16", "i32"):
+        x = cast(x, "f32")
     if (x.format, compute) == ("i64", "i32"):  # a cast would saturate
         return split(x).low
     return cast(x, compute, "CAST_TRUNC") if compute == "i32" and x.format in ("f32", "f16", "bf16") else cast(x, compute)
@@ -112,8 +115,8 @@ def _wrapped(x: Value, bits: int, sign: int) -> Value:
     return ((x + sign) & low) - sign if sign else x & low
 
 
-DIVISIONS: Final = divisions(FUNCTIONS)
-FORMULAS: Final[dict[str, Callable[..., Value]]] = {**FLOAT, **FUNCTIONS, **DIVISIONS, **ACTIVATIONS, **NATIVE, **TESTS, **SIGNS, **MASKS, **CHOICES, **LOGIC, **BITS, "copy": lambda x: x}
+DIVISIONS: Final = divisions({**FLOAT, **FUNCTIONS})
+FORMULAS: Final[dict[str, Callable[..., Value]]] = {**FLOAT, **FUNCTIONS, **DIVISIONS, **SHORT, "pow": any_power, **ACTIVATIONS, **NATIVE, **TESTS, **SIGNS, **MASKS, **CHOICES, **LOGIC, **BITS, "copy": lambda x: x}
 
 
 @kernel(kind="aiv")  # type: ignore[untyped-decorator]
@@ -185,6 +188,8 @@ def run(name: str, output: Tensor, args: Sequence[Any], compute: DType) -> Any:
         return NotImplemented
     if format == "i64" and (state.numerics != "device" or output.dtype.name not in ("int64", "bool")):
         return NotImplemented  # in wide modes a word is no part of a longer one
+    if name == "pow" and format == "i64" and not (isinstance(args[0], Tensor) and isinstance(args[1], int) and args[1] >= 0):
+        return NotImplemented  # as many products of pairs as an exponent may have bits
     if not output.is_contiguous():
         fresh = _core.empty(tuple(output.shape), dtype=output.dtype, device=output.device)
         if run(name, fresh, args, compute) is NotImplemented:
@@ -192,7 +197,7 @@ def run(name: str, output: Tensor, args: Sequence[Any], compute: DType) -> Any:
         backend_copy(output, fresh)
         return None
     flat = [_flat(x, output) if isinstance(x, Tensor) else _scalar(x, format, compute) for x in args]
-    formula = OF_BOOLS.get(name, name) if compute.name == "bool" else name
+    formula = OF_BOOLS.get(name, name) if compute.name == "bool" else OF_SHORT.get(name, name) if compute.name in SHORT_INTEGERS else name
     job = Job(formula, tuple(LOADS[t.dtype.name] for t in tensors), LOADS[output.dtype.name], format)
     traced = launch(pointwise, job, output.numel(), output, *flat, blocks=blocks_for(output.nbytes), name=name)
     if look is not None:
@@ -295,11 +300,11 @@ def blocks_for(nbytes: int) -> int:
 _FLOATS: Final = {"float32": "f32", "float16": "f32", "bfloat16": "f32"}
 _COMPARED: Final = {"float32": "f32", "float16": "f16", "bfloat16": "f32", "int32": "i32", "int16": "f32", "int8": "f16", "uint8": "f16", "bool": "f16"}
 # Ops by what they compute in, for each compute dtype: the tensors' own format where the vector unit has it, 64-bit integers as pairs of words.
-_FORMATS: Final[tuple[tuple[dict[str, Any], dict[str, str]], ...]] = (
+_FORMATS: Final[tuple[tuple[Iterable[str], dict[str, str]], ...]] = (
     (OF_BOOLS, {"bool": "f16"}), (BITS, {"int32": "i32", "int16": "i16", "int8": "i16", "uint8": "i16"}),
     (NATIVE, {"float32": "f32", "float16": "f16", "bfloat16": "f32", "int32": "i32", "int16": "i16", "int8": "i16", "uint8": "i16"}),
     (CHOICES, {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32", "int16": "i16", "int8": "f16", "uint8": "f16", "bool": "f16"}),
-    (PAIRS, {"int64": "i64"}), (DIVISIONS, {"int32": "i32"}), ({**TESTS, **SIGNS}, {"float32": "f32", "float16": "f16", "bfloat16": "f32"}), ({**MASKS, **LOGIC}, _COMPARED), ({**FLOAT, **FUNCTIONS, **ACTIVATIONS}, _FLOATS),
+    (PAIRS, {"int64": "i64"}), (DIVISIONS, {"int32": "i32", **dict.fromkeys(SHORT_INTEGERS, "f32")}), (("pow",), INTEGERS), ({**TESTS, **SIGNS}, {"float32": "f32", "float16": "f16", "bfloat16": "f32"}), ({**MASKS, **LOGIC}, _COMPARED), ({**FLOAT, **FUNCTIONS, **ACTIVATIONS}, _FLOATS),
 )
 
 

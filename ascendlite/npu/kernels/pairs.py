@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ascendlite.npu.kernels.expression import Value, cast, constant, eq, floor, fma, ne, rint, shifted, where
+from ascendlite.npu.kernels.powers import by_squaring
 
 _SIGN: Final = -(1 << 31)  # added to a word, orders it as an unsigned one
 _HALF: Final = 0xFFFF
@@ -157,6 +158,13 @@ def _fmod(a: Pair, b: Pair) -> Pair:
     return choose(_off(rest, a), subtract(rest, b), rest)
 
 
+def _trunc_divide(a: Pair, b: Pair) -> Pair:
+    """One more than the quotient rounded down where that is below 0 and not exact."""
+    quotient, rest = _divided(a, b)
+    quotient = choose(_off(rest, b), subtract(quotient, whole(1, a.low)), quotient)
+    return choose((quotient.high < 0) & _is_set(rest), add(quotient, whole(1, a.low)), quotient)
+
+
 # By op; of `where` the first operand is a bool.
 PAIRS: Final[dict[str, Callable[..., Pair | Value]]] = {
     "add": add, "sub": subtract, "mul": multiply, "neg": negative, "maximum": _larger, "minimum": _smaller, "clamp_min": _larger, "clamp_max": _smaller,
@@ -167,15 +175,19 @@ PAIRS: Final[dict[str, Callable[..., Pair | Value]]] = {
     "logical_not": lambda x: ~_is_set(x), "logical_and": lambda a, b: _is_set(a) & _is_set(b), "logical_or": lambda a, b: _is_set(a) | _is_set(b),
     "logical_xor": lambda a, b: (_is_set(a) | _is_set(b)) & ~(_is_set(a) & _is_set(b)),
     "bitwise_and": lambda a, b: a & b, "bitwise_or": lambda a, b: a | b, "bitwise_not": lambda x: ~x, "bitwise_xor": lambda a, b: (a | b) & ~(a & b),
-    "fill": lambda x: x, "floor_divide": _floor_divide, "remainder": _remainder, "fmod": _fmod,
+    "fill": lambda x: x, "floor_divide": _floor_divide, "remainder": _remainder, "fmod": _fmod, "trunc_divide": _trunc_divide,
+    "pow": lambda x, exponent: by_squaring(x, exponent, multiply) if exponent else whole(1, x.low),
 }  # fmt: skip
 
 
 def of_pairs(name: str, inputs: Sequence[Value], operands: Sequence[Any]) -> Value:
     """The formula of an op: a mask, or the tile of the result. operands: numbers, and something else for each tile of the inputs."""
     tiles = iter(inputs)
-    values: list[Pair | Value] = []
+    values: list[Any] = []
     for operand in operands:
+        if name == "pow" and isinstance(operand, int):
+            values.append(operand)
+            continue
         tile = whole(operand, Value("input", "i32")) if isinstance(operand, int) else next(tiles)
         values.append(split(tile) if isinstance(tile, Value) and tile.format == "i64" else tile)
     result = PAIRS[name](*values)
