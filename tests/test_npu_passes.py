@@ -94,6 +94,15 @@ def test_spreading_a_number_takes_all_cores() -> None:
     assert told.device_us < 4 * 4 * n / 1.6e12 * 1e6
 
 
+def test_windows_that_share_elements_are_written_as_on_the_cpu() -> None:
+    writes: list[Callable[[al.Tensor], Any]] = [lambda w: w.add_(1), lambda w: w.fill_(3), lambda w: w.copy_(al.arange(14.0).reshape(7, 2).to(w.device)), lambda w: w.mul_(w)]
+    for write in writes:
+        expected, actual = al.arange(8.0), al.arange(8.0).npu()
+        write(expected.unfold(0, 2, 1))
+        write(actual.unfold(0, 2, 1))
+        assert actual.cpu().tolist() == expected.tolist()
+
+
 VIEWS: dict[str, Callable[[al.Tensor], al.Tensor]] = {
     "a column": lambda x: x[1:, :, 2], "columns": lambda x: x[:, 2:5, 1:], "steps": lambda x: x[::2, 1::3], "turned": lambda x: x.transpose(0, 2),
     "a part of what is turned": lambda x: x.permute(2, 0, 1)[1:, :, 1:], "a number": lambda x: x[3, 1, 2], "nothing": lambda x: x[:0],

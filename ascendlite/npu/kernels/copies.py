@@ -35,6 +35,8 @@ def transfer(target: Tensor, source: Tensor, dry: bool) -> None:
 
 def on_device(target: Tensor, source: Tensor) -> Any:
     """Between tensors of one die."""
+    if elementwise.overlapping(target):
+        return NotImplemented
     if target.dtype is source.dtype and not (target.is_contiguous() and source.is_contiguous()):
         ways = (strided.copy, gathers.repeat, _spread_bytes, _apart)
         return None if any(way(target, source) is not NotImplemented for way in ways) else NotImplemented
@@ -69,6 +71,8 @@ def _apart(target: Tensor, source: Tensor) -> Any:
 
 def fill(target: Tensor, value: float) -> Any:
     """Set every element: those of a target without gaps in the order of memory, others by copies of one number or of many."""
+    if elementwise.overlapping(target):
+        return NotImplemented
     target = target.detach()
     target = target.permute(*sorted(range(target.ndim), key=lambda d: -target.stride(d)))
     if target.is_contiguous():

@@ -160,6 +160,16 @@ def stream_plan(plan: Plan, tile: int, n: int, target: Any, sources: Sequence[An
         moved_out.FreeTensor(result)
 
 
+def overlapping(t: Tensor) -> bool:
+    """Whether elements may share memory, as those of windows do: cores that write them race, so the AI CPU writes them one after the other."""
+    extent = 1
+    for stride, size in sorted((stride, size) for size, stride in zip(t.shape, t.stride(), strict=True) if size > 1):
+        if stride < extent:
+            return True
+        extent += (size - 1) * stride
+    return False
+
+
 def backend_copy(target: Tensor, source: Tensor) -> None:
     """Write values into a tensor of another layout."""
     target.detach().copy_(source)
@@ -191,6 +201,8 @@ def run(name: str, output: Tensor, args: Sequence[Any], compute: DType) -> Any:
     if name == "pow" and format == "i64" and not (isinstance(args[0], Tensor) and isinstance(args[1], int) and args[1] >= 0):
         return NotImplemented  # as many products of pairs as an exponent may have bits
     if not output.is_contiguous():
+        if overlapping(output):
+            return NotImplemented
         fresh = _core.empty(tuple(output.shape), dtype=output.dtype, device=output.device)
         if run(name, fresh, args, compute) is NotImplemented:
             return NotImplemented
