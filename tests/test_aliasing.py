@@ -26,6 +26,9 @@ FORBIDDEN: dict[str, tuple[str, Callable[[], object]]] = {
     "transposing a leaf in place": ("leaf Variable", lambda: leaf().t_()),
     "out= that needs a gradient": ("automatic differentiation", lambda: al.add(al.ones(2), 1, out=al.ones(2, requires_grad=True))),
     "out= that overlaps its input": ("single memory location", lambda: overlapping_out()),
+    "out= of a loop on another device": ("same device, but out= is on meta", lambda: al.add(al.ones(2), 1, out=al.ones(2, device="meta"))),
+    "out= of a sum on another device": ("same device, but out= is on cpu", lambda: al.sum(al.ones(2, device="npu"), out=al.ones(()))),
+    "out= of two, on another device": ("same device, but out= is on cpu", lambda: al.sort(al.ones(2, device="npu"), out=(al.ones(2), al.ones(2, dtype=al.int64)))),
     "the gradient switch of a result": ("leaf variables", lambda: setattr(leaf() * 2, "requires_grad", True)),
 }
 

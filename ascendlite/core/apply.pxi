@@ -153,6 +153,12 @@ cdef check_out(str name, Tensor out, bint grad):
     check_writable(out, name)
 
 
+cdef refuse_out_device(str name, Tensor out, int device):
+    if out.device_ != device:
+        raise DeviceError(f"{name}: Expected all tensors to be on the same device, but out= is on {DEVICES[out.device_]} and the result on "
+                          f"{DEVICES[device]}; pass an out of that device, or move the result with .to()")
+
+
 # -- ops with their own kernel
 cdef object apply_kernel(Op op, tuple inputs, tuple attrs, Tensor out):
     cdef int device = -1
@@ -288,6 +294,7 @@ def deliver(result, out):
             [deliver(a, b) for a, b in zip(result, out)])
     r, o = <Tensor?>result, <Tensor?>out
     check_out("out=", o, needs_grad(r))
+    refuse_out_device("out=", o, r.device_)
     if not castable(r.v.dtype, o.v.dtype):
         raise DTypeError(f"out=: result type {(<DType>DTYPES[r.v.dtype]).name} can't be cast to the desired output type "
                          f"{(<DType>DTYPES[o.v.dtype]).name}")

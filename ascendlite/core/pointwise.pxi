@@ -169,8 +169,7 @@ cdef adopt_permutation(Tensor result, Tensor lead):
 cdef Tensor prepare_out(Op op, Tensor out, int dtype, int device, int ndim, int64_t* shape):
     cdef int i
     cdef bint same = out.v.ndim == ndim
-    if out.device_ != device:
-        raise_devices(op.name, (out, allocate(dtype, META, ndim, shape)))
+    refuse_out_device(op.name, out, device)
     if not castable(dtype, out.v.dtype):
         raise DTypeError(f"{op.name}: result type {(<DType>DTYPES[dtype]).name} can't be cast to the desired output type "
                          f"{(<DType>DTYPES[out.v.dtype]).name}")
