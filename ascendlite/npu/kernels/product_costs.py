@@ -42,7 +42,7 @@ class _Step(NamedTuple):
 
 @dataclass(frozen=True)
 class _Reading:
-    """How an operand's tile comes to L1: rows of so many bytes in steps of `pitch` bytes; `deep`: whether it is rows that k counts."""
+    """How an operand's tile comes to L1: runs of bytes that begin `pitch` bytes apart. by_rows: k counts the runs, else what is in one."""
 
     c: dict[str, float]
     wide: int  # elements of the tile across k
@@ -50,10 +50,8 @@ class _Reading:
     itemsize: int
     by_rows: bool
 
-    def _runs(self, deep: int) -> tuple[int, int]:
-        return (deep, self.wide * self.itemsize) if self.by_rows else (self.wide, deep * self.itemsize)
-
     def step(self, deep: int) -> _Step:
+        """What so much of k takes."""
         c, line = self.c, int(self.c["line_bytes"])
         rows, run = (deep, self.wide * self.itemsize) if self.by_rows else (self.wide, deep * self.itemsize)
         new = fetched = float(rows * run)
@@ -87,7 +85,7 @@ def _crossing(run: int, pitch: int, line: int) -> float:
 
 
 @dataclass(frozen=True)
-class _Steps:
+class _Work:
     """What the busiest core does: tiles of m x n, k deep."""
 
     c: dict[str, float]
@@ -188,15 +186,16 @@ def product_us(s: Any, plan: Plan, dtype: str, out: str, chip: Chip) -> float:
     lda, ldb = _rows_of(s, plan, itemsize)
     rate, line = chip.cube.get("hf32" if s.hf32 else dtype, chip.cube["float16"]), int(c["transfer_align_bytes"])
 
-    def tile(m: int, n: int) -> tuple[_Steps, Reads, float]:
+    def tile(m: int, n: int) -> tuple[_Work, Reads, float]:
         a, b = _Reading(c, m, lda * itemsize, itemsize, s.trans_a), _Reading(c, n, ldb * itemsize, itemsize, not s.trans_b)
         reads = {deep: (a.step(deep), b.step(deep)) for deep in (kl1, k - (k - 1) // kl1 * kl1)}
         slower = 1 - (1 - c["unaligned_share"]) * _crossing(n * out_size, s.n * out_size, line)
-        return _Steps(c, m, n, k, plan, itemsize, rate, (s.trans_a, s.trans_b)), reads, m * n / c["fix_gm_elements"] * c["cycle_ns"] / slower + c["fix_nd_ns"]
+        return _Work(c, m, n, k, plan, itemsize, rate, (s.trans_a, s.trans_b)), reads, m * n / c["fix_gm_elements"] * c["cycle_ns"] / slower + c["fix_nd_ns"]
 
     steps, reads, fix = tile(min(bm, s.m), min(bn, s.n))
-    # The share of tiles that read what no other has read: in the first round, in the others.
-    first, others = (-(-cores // across) / cores, min(cores, across) / cores), (1 / across, 1 / down if across > cores or (s.batch > 1 and s.step_b) else 0.0)
+    # The share of tiles that read what no other has read: in all rounds but the first, in that.
+    others = 1 / across, 1 / down if across > cores or (s.batch > 1 and s.step_b) else 0.0
+    first = -(-cores // across) / cores, max(min(cores, across) / cores, others[1])
     at_once, more = (tiles - cores) / max(1, rounds - 1), float(rounds - 1)
     later = _loads(c, reads, at_once, others)
     if 1 < rounds <= _COUNTED and (s.m % bm or s.n % bn):
