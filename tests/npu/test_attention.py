@@ -11,6 +11,7 @@ import pytest
 
 import ascendlite as al
 import ascendlite.npu as npu
+from ascendlite.npu import programs
 from ascendlite.npu.kernels import attention
 from ascendlite.npu.kernels.attention import Case
 from ascendlite.npu.kernels.flash_plan import Lie, Problem, Tiles
@@ -137,3 +138,13 @@ def test_the_bytes_are_the_same_for_any_number_of_threads() -> None:
         results.append([y.detach().cpu().numpy(), *(t.grad.cpu().numpy() for t in x)])
     for a, b in zip(*results, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_what_was_timed_is_launched_without_another_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced = []
+    real = programs.trace
+    monkeypatch.setattr(programs, "trace", lambda function, *rest: traced.append(function.__name__) or real(function, *rest))
+    q, k, v = (al.rand(1, 3, 211, 48, dtype=al.float16, device="npu").requires_grad_() for _ in range(3))
+    al.nn.functional.scaled_dot_product_attention(q, k, v).sum().backward()
+    assert {"flash", "flash_dq", "flash_dkv"} <= set(traced)
+    assert all(traced.count(name) <= attention._CANDIDATES for name in ("flash", "flash_dq", "flash_dkv"))

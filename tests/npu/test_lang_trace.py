@@ -196,6 +196,20 @@ def test_a_body_within_nested_loops_runs_once_more_for_each() -> None:
     assert len(runs) == 4
 
 
+def test_instructions_are_remembered_through_a_loop_unless_something_is_set_in_it() -> None:
+    @npu.kernel(kind="aiv")
+    def add(y):
+        t = ac.LocalMemAllocator(ac.Hardware.UB).Alloc(npu.f32, 64)
+        for i in ac.range(8):
+            ac.DataCopy(ac.GlobalTensor(y)[64 * i :], t, 64)
+            ac.SetAtomicAdd(npu.f32)
+            ac.DataCopy(ac.GlobalTensor(y)[64 * i :], t, 64)
+            ac.SetAtomicNone()
+
+    text = add[1].dump(np.zeros(512, np.float32))
+    assert [("atomic>" in line) for line in text.splitlines() if "DataCopy" in line] == [False, True]
+
+
 def test_a_loop_that_is_left_early_is_refused() -> None:
     @npu.kernel(kind="aiv")
     def put(y):

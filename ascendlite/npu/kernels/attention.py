@@ -210,14 +210,15 @@ def taken(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> bool:
 
 
 def run(c: Case, operands: Tensors, results: Tensors) -> Any:
-    """Launch a kernel with tiles and workspaces of its own."""
+    """Launch a kernel with tiles and workspaces of its own. Its operands and results are flat, as those of the trace that was timed."""
     t = best_tiles(c, state.chip)
     if t is None:
         return NotImplemented
     device = results[0].device
     spaces = [_core.empty((n,), dtype=_core.DTYPE_NAMES[d], device=device) for n, d in _spaces(c, t, state.chip)]
     name = "attention" if c.which == "flash" else "attention_backward"
-    launch(_KERNELS[c.which], *operands, *results, *spaces, c.p, t, *([c.g] if c.g else ()), name=name)
+    flats = [None if x is None else x.detach().reshape(-1) for x in (*operands, *results)]
+    launch(_KERNELS[c.which], *flats, *spaces, c.p, t, *([c.g] if c.g else ()), name=name)
     return None
 
 

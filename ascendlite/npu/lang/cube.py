@@ -240,7 +240,7 @@ def SetHF32Mode(on: bool) -> None:
     """The Mmads of f32 that follow cut their inputs to 10 bits of mantissa, at twice the rate."""
     tracer = current()
     _hf32(tracer).on = bool(on)
-    tracer.known.clear()
+    tracer.forget()
 
 
 def Mmad(c: LocalTensor, a: LocalTensor, b: LocalTensor, *how: Any, **named: Any) -> None:

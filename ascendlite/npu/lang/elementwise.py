@@ -94,7 +94,7 @@ def SetDeqScale(scale: float) -> None:
     """The factor of the Casts from i32 to f16 that follow."""
     tracer = current()
     _deq_scale(tracer).value = scale
-    tracer.known.clear()
+    tracer.forget()
 
 
 @remembered

@@ -31,7 +31,7 @@ class Known:
 def remembered(function: Callable[P, None]) -> Callable[P, None]:
     """Wraps a function that writes down one instruction whose words depend on its arguments and the state of the trace only.
 
-    The address of one GlobalTensor may differ from call to call. What changes the state of a trace clears `tracer.known`.
+    The address of one GlobalTensor may differ from call to call. What changes the state of a trace calls `tracer.forget`.
     """
 
     @wraps(function)

@@ -60,7 +60,7 @@ def atomic_state(tracer: Tracer) -> _Atomic:
 def _set_atomic(op: str, dtype: object) -> None:
     tracer = current()
     state = atomic_state(tracer)
-    tracer.known.clear()
+    tracer.forget()
     state.op, state.dtype, state.site = ATOMIC_OPS.index(op), dtypes.as_dtype(dtype), tracer.here()
     if state.dtype.name not in ATOMIC_DTYPES[tracer.generation]:
         raise refuse("R22", f"SetAtomic{op.title()}: {tracer.chip.name} ({tracer.generation}) does not do it in {state.dtype.name}; it takes "
@@ -85,7 +85,7 @@ def SetAtomicMin(dtype: object) -> None:
 def SetAtomicNone() -> None:
     """The copies to GM that follow overwrite again."""
     tracer = current()
-    tracer.known.clear()
+    tracer.forget()
     state = atomic_state(tracer)
     state.op, state.site = 0, tracer.here()
 

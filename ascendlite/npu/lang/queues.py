@@ -27,7 +27,7 @@ class TPipe:
 
     def __init__(self) -> None:
         memory_state().uses_pipe = True
-        current().known.clear()  # fewer event ids from here on
+        current().forget()  # fewer event ids from here on
 
     def InitBuffer(self, queue: TQue | TBuf, slots_or_bytes: int, nbytes: int | None = None) -> None:
         """`InitBuffer(queue, slots, bytes)` or `InitBuffer(buffer, bytes)`."""

@@ -35,7 +35,7 @@ _ARRAYS: Final[dict[int, Callable[[NDArray[np.int64], NDArray[np.int64]], NDArra
 }  # fmt: skip
 
 
-Snapshot = tuple[int, int, list[tuple[Stateful, object]]]  # loops, scalars, and what has a state
+Snapshot = tuple[int, int, list[tuple[Stateful, object]], dict[object, Any]]  # loops, scalars, what has a state, instructions that are known in it
 
 
 class Tracer:
@@ -294,15 +294,20 @@ class Tracer:
                 one.branched(state, where)
 
     def _snapshot(self) -> Snapshot:
-        return self.loops, self.scalars, [(s, s.save()) for s in self.stateful]
+        return self.loops, self.scalars, [(s, s.save()) for s in self.stateful], self.known
 
     def _restore(self, state: Snapshot) -> None:
         self._deepen()
-        self.loops, self.scalars, kept = state
-        self.known.clear()
+        self.loops, self.scalars, kept, known = state
+        if self.known is not known:  # something was set since
+            self.forget()
         for one, saved in kept:
             one.restore(saved)
         self.stateful = [one for one, _ in kept]
+
+    def forget(self) -> None:
+        """What was remembered of instructions holds no longer: something that they depend on was set."""
+        self.known = {}
 
     def _deepen(self) -> None:
         self.deepest_loops, self.deepest_scalars = max(self.loops, self.deepest_loops), max(self.scalars, self.deepest_scalars)
