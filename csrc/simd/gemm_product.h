@@ -23,7 +23,7 @@ struct Product {
       sizeof(Out) == sizeof(Acc) && std::is_floating_point_v<Out> == std::is_floating_point_v<Acc>;
   static constexpr bool raw =
       step == 1 && std::is_same_v<In, Packed>;  // tiles can read the operands where they lie
-  static constexpr bool raw_rows = raw || (step > 1 && sizeof(In) * step == sizeof(Packed) && !Policy::offset);  // those of a
+  static constexpr bool raw_rows = raw || (step > 1 && sizeof(In) * step == sizeof(Packed));  // those of a
 
   const Problem& p;
   const In *a, *b;

@@ -1,5 +1,5 @@
 // int8 products by fours: an instruction (vpdpbusd) multiplies four neighbours of k and adds them to a 32-bit sum. It takes the left
-// ones as unsigned, so they are packed as x + 128, and the sums of a column start from -128 times the sum of its values. Where the
+// ones as unsigned, so they are taken as x + 128, and the sums of a column start from -128 times the sum of its values. Where the
 // machine lacks it the same loops run on an emulation, which the tests use.
 #include "kernel.h"
 #include "simd/gemm_block.h"
@@ -64,6 +64,7 @@ struct Quads {
     for (int i = lines; i < pitch; i++) dst[i] = 0;
   }
 
+  static AL_INLINE Vec<uint32_t> with_offset(Vec<uint32_t> left) { return left ^ kOffset; }
   static void add_offset(uint32_t* left, int64_t n) {
     for (int64_t i = 0; i < n; i++) left[i] ^= kOffset;
   }

@@ -12,7 +12,7 @@ namespace al::gemm {
 constexpr int kRows = kVectorRegisters == 32 ? 14 : 6;
 constexpr int kVecs = 2;
 
-// How one step of the sum is made. Packed: what panels hold; step: values of k in one Packed. offset: the left operand is packed with an
+// How one step of the sum is made. Packed: what panels hold; step: values of k in one Packed. offset: the left operand has an
 // offset, and a panel of b ends with a line of what that makes sums start from.
 template <class T>
 struct MultiplyAdd {
@@ -83,7 +83,8 @@ void tile(const TileArgs<Policy>& t) {
     for (int v = 0; v < V; v++) x[v] = load(b + v * width);
 #pragma GCC unroll 16
     for (int r = 0; r < R; r++) {
-      const Vec<Packed> y = splat(a[r / reach][r % reach * a_row]);
+      Vec<Packed> y = splat(a[r / reach][r % reach * a_row]);
+      if constexpr (Policy::offset && reads != Reads::kPanel) y = Policy::with_offset(y);
 #pragma GCC unroll 4
       for (int v = 0; v < V; v++) sum[r][v] = Policy::apply(y, x[v], sum[r][v]);
     }
