@@ -27,18 +27,18 @@ struct Room {
         sum(kQueries) {}
 };
 
-// Turns scores into weights against the new maximum; what was summed before is scaled to it.
+// Turns `seen` scores into weights against the new maximum; what was summed before is scaled to it.
 template <class C>
-void update_row(C* s, int64_t padded, C* top, C* sum, C* out, int64_t out_cols) {
+void update_row(C* s, int64_t seen, C* top, C* sum, C* out, int64_t out_cols) {
   Vec<C> best = splat(*top);
-  for (int64_t j = 0; j < padded; j += kWidth<C>) {
+  for (int64_t j = 0; j < seen; j += kWidth<C>) {
     const Vec<C> x = load(s + j);
     best = x > best ? x : best;
   }
   const C next = max_lanes<C>(best), none = -std::numeric_limits<C>::infinity();
   const Vec<C> shift = splat(next == none ? C(0) : next);
   Vec<C> total{};
-  for (int64_t j = 0; j < padded; j += kWidth<C>) {
+  for (int64_t j = 0; j < seen; j += kWidth<C>) {
     const Vec<C> w = vexp(load(s + j) - shift);
     store(s + j, w);
     total += w;
@@ -58,14 +58,16 @@ void add_keys(const Problem& p, int64_t b, int64_t h, int64_t i0, int64_t rows, 
   const int64_t g = h / (p.H / p.G), cols = round_up(p.V, kWidth<C>), padded = round_up(n, kWidth<C>);
   pack_columns(K::words_of(*p.k, b, g, j0, n, room.keys.data), n, words<K>(p.E), room.panels.data);
   const auto values = K::stack(K::words_of(*p.v, b, g, j0, n, room.values.data), n, cols, room.stack.data);
-  by_panels<typename K::Policy>(rows, n, words<K>(p.E), q, room.panels.data, room.scores.data, kKeys);
+  const auto keys_of = [&](int64_t r, int64_t m) { return p.keys_seen(i0 + r, m, j0, n); };
+  score<typename K::Policy>(rows, n, words<K>(p.E), q, room.panels.data, room.scores.data, kKeys, keys_of);
   for (int64_t r = 0; r < rows; r++) {
     C* s = room.scores.data + r * kKeys;
-    mask_row(p, b, h, i0 + r, j0, n, s);
-    update_row(s, padded, &room.top[r], &room.sum[r], room.out.data + r * cols, cols);
+    const int64_t seen = mask_row(p, b, h, i0 + r, j0, n, s);
+    update_row(s, seen, &room.top[r], &room.sum[r], room.out.data + r * cols, cols);
+    std::fill(s + seen, s + padded, C(0));
   }
   const auto weights = K::along_rows(room.scores.data, rows, padded, room.weights.data);
-  by_rows<typename K::Policy>(rows, cols, words<K>(n), weights, values, room.out.data, cols);
+  add_rows<K>(rows, cols, n, weights, values, room.out.data, cols, keys_of);
 }
 
 // Queries [i0, i0 + rows) of head (b, h), to out (B, L, H, V) and lse (B, H, L), the logarithm of the

@@ -28,6 +28,11 @@ constexpr int kPanel = kVecs * Lanes<C>::width;
 
 inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
+// Of an axis, from `first` to before `end`.
+struct Span {
+  int64_t first, end;
+};
+
 // q (B, H, L, E), k (B, G, S, E), v (B, G, S, V); mask broadcast to (B, H, L, S); sinks (H).
 struct Problem {
   const View *q, *k, *v, *mask, *sinks;
@@ -75,6 +80,14 @@ struct Problem {
   // Keys [first, end) that query i may see, masks aside.
   int64_t first_key(int64_t i) const { return window ? std::clamp<int64_t>(i - window + 1, 0, S) : 0; }
   int64_t end_key(int64_t i) const { return causal ? std::min(i + 1, S) : S; }
+  // Of n keys from j0, those that some of the queries [i, i + m) see: what lies outside is zero for all of them.
+  Span keys_seen(int64_t i, int64_t m, int64_t j0, int64_t n) const {
+    return {std::clamp<int64_t>(first_key(i) - j0, 0, n), std::clamp<int64_t>(end_key(i + m - 1) - j0, 0, n)};
+  }
+  // Of n queries from i0, those that see some of the keys [j, j + m).
+  Span queries_seeing(int64_t j, int64_t m, int64_t i0, int64_t n) const {
+    return {causal ? std::clamp<int64_t>(j - i0, 0, n) : 0, window ? std::clamp<int64_t>(j + m - 1 + window - i0, 0, n) : n};
+  }
 };
 
 // Rows of numbers of the compute type.
@@ -158,28 +171,42 @@ void row_product(int64_t n, int64_t depth, const Word* a, int64_t a_step, const 
   run(std::integral_constant<int, 1>{});  // fewer than a panel holds: the last
 }
 
-// c (m, n) = or += a (m, depth) @ b: n whole vectors; b in panels `panel` apart, steps `b_step` apart.
-template <class P, class Word = typename P::Packed, class C = typename P::Acc>
-void product(int64_t m, int64_t n, int64_t depth, Left<Word> a, const Word* b, int64_t b_step, int64_t panel, C* c, int64_t ldc, bool add) {
+// Steps of a sum over n numbers.
+template <class K>
+int64_t words(int64_t n) { return (n + K::step - 1) / K::step; }
+
+// c (m, n) = or += a (m, depth) @ b: n whole vectors; b in panels `panel` apart, steps `b_step` apart. steps(i, m, j) is the part of
+// the depth that rows [i, i + m) take of the panel that begins with column j; one that ends before it begins leaves c as it is.
+template <class P, class Steps, class Word = typename P::Packed, class C = typename P::Acc>
+void product(int64_t m, int64_t n, int64_t depth, Left<Word> a, const Word* b, int64_t b_step, int64_t panel, C* c, int64_t ldc, bool add, Steps&& steps) {
   if (m == 1) return row_product<P>(n, depth, a.data, a.step, b, b_step, panel, c, add);
   for (int64_t j = 0; j < n; j += kPanel<C>, b += panel) {
     const int vecs = int(std::min<int64_t>(kVecs, (n - j) / kWidth<C>));
-    gemm::TileArgs<P> t{depth, a.data, a.row, a.step, b, b_step, c + j, ldc, add};
     for (int64_t i = 0; i < m; i += kRows) {
-      gemm::run_tile<P, gemm::Reads::kRows>(int(std::min<int64_t>(kRows, m - i)), vecs, t);
-      t.a += kRows * a.row;
-      t.c += kRows * ldc;
+      const int rows = int(std::min<int64_t>(kRows, m - i));
+      const Span part = steps(i, rows, j);
+      if (part.end - part.first < int(add)) continue;  // nothing to add, or no part at all
+      gemm::run_tile<P, gemm::Reads::kRows>(rows, vecs, {part.end - part.first, a.data + i * a.row + part.first * a.step, a.row, a.step,
+                                                         b + part.first * b_step, b_step, c + i * ldc + j, ldc, add});
     }
   }
 }
-template <class P, class Word = typename P::Packed, class C = typename P::Acc>
-void by_panels(int64_t m, int64_t n, int64_t depth, Rows<Word> a, const Word* panels, C* c, int64_t ldc) {
+// Scores of m rows and n keys; those that keys_of(i, m) rules out for a whole tile are left as they are.
+template <class P, class Keys, class Word = typename P::Packed, class C = typename P::Acc>
+void score(int64_t m, int64_t n, int64_t depth, Rows<Word> a, const Word* panels, C* c, int64_t ldc, Keys&& keys_of) {
   const Left<Word> left{a.data, a.stride, 1};
-  product<P>(m, round_up(n, kWidth<C>), depth, left, panels, kPanel<C>, kPanel<C> * depth, c, ldc, false);
+  product<P>(m, round_up(n, kWidth<C>), depth, left, panels, kPanel<C>, kPanel<C> * depth, c, ldc, false, [&](int64_t i, int64_t rows, int64_t j) {
+    const Span keys = keys_of(i, rows);
+    return Span{0, j < keys.end && j + kPanel<C> > keys.first ? depth : -1};
+  });
 }
-template <class P, class Word = typename P::Packed, class C = typename P::Acc>
-void by_rows(int64_t m, int64_t n, int64_t depth, Left<Word> a, Rows<Word> b, C* c, int64_t ldc) {
-  product<P>(m, n, depth, a, b.data, b.stride, kPanel<C>, c, ldc, true);
+// c += a @ b, b by rows: of these, the tile of rows [i, i + m) takes rows_of(i, m), which hold all of its a that is not zero.
+template <class K, class Of, class Word = typename K::Word, class C = typename K::Acc>
+void add_rows(int64_t m, int64_t n, int64_t depth, Left<Word> a, Rows<Word> b, C* c, int64_t ldc, Of&& rows_of) {
+  product<typename K::Policy>(m, n, words<K>(depth), a, b.data, b.stride, kPanel<C>, c, ldc, true, [&](int64_t i, int64_t rows, int64_t) {
+    const Span of = rows_of(i, rows);
+    return Span{of.first / K::step, words<K>(of.end)};
+  });
 }
 
 // How products are made: here of numbers, each by itself; attention_pairs.h has that of pairs. A word is what one step of a sum takes.
@@ -198,10 +225,6 @@ struct Numbers {
   static Left<C> along_rows(const C* x, int64_t, int64_t, C*) { return {x, kKeys, 1}; }
   static Left<C> along_columns(const C* x, int64_t, int64_t, C*) { return {x, 1, kKeys}; }
 };
-
-// Steps of a sum over n numbers.
-template <class K>
-int64_t words(int64_t n) { return (n + K::step - 1) / K::step; }
 
 // ---- vectors ----
 
@@ -253,19 +276,19 @@ void add_mask(const Problem& p, int64_t b, int64_t h, int64_t i, int64_t from, i
   });
 }
 
-// Scores of query i for n keys from `from`, n padded to whole vectors: scaled, masked, -infinity where it
-// sees nothing.
+// Scores of query i for the first of n keys from `from`, up to the last that it sees, in whole vectors, of which the result is the width:
+// scaled, masked, -infinity where it sees nothing.
 template <class C>
-void mask_row(const Problem& p, int64_t b, int64_t h, int64_t i, int64_t from, int64_t n, C* s) {
+int64_t mask_row(const Problem& p, int64_t b, int64_t h, int64_t i, int64_t from, int64_t n, C* s) {
   const C none = -std::numeric_limits<C>::infinity();
   const Vec<C> scale = splat(C(p.scale));
-  const int64_t padded = round_up(n, kWidth<C>);
-  for (int64_t j = 0; j < padded; j += kWidth<C>) store(s + j, load(s + j) * scale);
-  if (p.mask) add_mask(p, b, h, i, from, n, s);
-  const int64_t first = std::clamp<int64_t>(p.first_key(i) - from, 0, n),
-                end = std::clamp<int64_t>(p.end_key(i) - from, 0, n);
+  const auto [first, end] = p.keys_seen(i, 1, from, n);
+  const int64_t whole = round_up(end, kWidth<C>);
+  for (int64_t j = 0; j < whole; j += kWidth<C>) store(s + j, load(s + j) * scale);
+  if (p.mask) add_mask(p, b, h, i, from, end, s);
   std::fill(s, s + std::min(first, end), none);
-  std::fill(s + end, s + padded, none);
+  std::fill(s + end, s + whole, none);
+  return whole;
 }
 
 }  // namespace al::attention

@@ -90,14 +90,16 @@ void slope_rows(const Problem& p, int64_t b, int64_t h, int64_t i0, int64_t rows
   constexpr C inf = std::numeric_limits<C>::infinity();
   for (int64_t r = 0; r < rows; r++) {
     C *w = room.weights.data + r * kKeys, *s = room.slopes.data + r * kKeys;
-    mask_row(p, b, h, i0 + r, j0, n, w);
+    const int64_t seen = mask_row(p, b, h, i0 + r, j0, n, w), padded = round_up(n, kWidth<C>);
     const Vec<C> shift = splat(lse[i0 + r] == -inf ? inf : lse[i0 + r]), minus = splat(delta[i0 + r]),
                  scale = splat(C(p.scale));
-    for (int64_t j = 0; j < round_up(n, kWidth<C>); j += kWidth<C>) {
+    for (int64_t j = 0; j < seen; j += kWidth<C>) {
       const Vec<C> x = vexp(load(w + j) - shift);
       store(w + j, x);
       store(s + j, x * (load(s + j) - minus) * scale);
     }
+    std::fill(w + seen, w + padded, C(0));
+    std::fill(s + seen, s + padded, C(0));
   }
 }
 
@@ -117,17 +119,19 @@ void block(const Problem& p, const Gradients& d, int64_t b, int64_t h, int64_t i
            int64_t n, Keys<K> keys, const Sums<C>& to, Room<K>& room) {
   using Policy = typename K::Policy;
   const auto q = K::words_of(*p.q, b, h, i0, rows, room.q.data), g = K::words_of(d.g, b, h, i0, rows, room.g.data);
-  by_panels<Policy>(rows, n, words<K>(p.E), q, room.key_panels.data, room.weights.data, kKeys);
-  by_panels<Policy>(rows, n, words<K>(p.V), g, room.value_panels.data, room.slopes.data, kKeys);
+  const auto keys_of = [&](int64_t r, int64_t m) { return p.keys_seen(i0 + r, m, j0, n); };
+  const auto queries_of = [&](int64_t x, int64_t m) { return p.queries_seeing(j0 + x, m, i0, rows); };
+  score<Policy>(rows, n, words<K>(p.E), q, room.key_panels.data, room.weights.data, kKeys, keys_of);
+  score<Policy>(rows, n, words<K>(p.V), g, room.value_panels.data, room.slopes.data, kKeys, keys_of);
   slope_rows(p, b, h, i0, rows, j0, n, lse_of<C>(p, d, b, h), to.delta, room);
   const int64_t padded = round_up(n, kWidth<C>);
   if (to.keys) {
     const auto weights = K::along_columns(room.weights.data, rows, padded, room.left.data);
-    by_rows<Policy>(n, room.v, words<K>(rows), weights, K::stack(g, rows, room.v, room.g_stack.data), room.dv.data, room.v);
+    add_rows<K>(n, room.v, rows, weights, K::stack(g, rows, room.v, room.g_stack.data), room.dv.data, room.v, queries_of);
     const auto slopes = K::along_columns(room.slopes.data, rows, padded, room.left.data);
-    by_rows<Policy>(n, room.e, words<K>(rows), slopes, K::stack(q, rows, room.e, room.q_stack.data), room.dk.data, room.e);
+    add_rows<K>(n, room.e, rows, slopes, K::stack(q, rows, room.e, room.q_stack.data), room.dk.data, room.e, queries_of);
   }
-  if (to.dq) by_rows<Policy>(rows, room.e, words<K>(n), K::along_rows(room.slopes.data, rows, padded, room.left.data), keys, to.dq, room.e);
+  if (to.dq) add_rows<K>(rows, room.e, n, K::along_rows(room.slopes.data, rows, padded, room.left.data), keys, to.dq, room.e, keys_of);
 }
 
 // Keys that a block of queries sees among n from j0; may be negative.
