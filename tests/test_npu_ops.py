@@ -23,16 +23,12 @@ def _on_the_npu(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-# Linear algebra is LAPACK's, in host memory, and no op of the table: on the NPU its functions are refused (see the test at the end).
-ON_NPU = [(i, c) for i, c in ROWS if not i.startswith("linear_algebra-")]
-
-
 def rows(keep: Callable[[Case], bool]) -> Any:
-    return pytest.mark.parametrize("case", [pytest.param(c, id=i) for i, c in ON_NPU if keep(c)])
+    return pytest.mark.parametrize("case", [pytest.param(c, id=i) for i, c in ROWS if keep(c)])
 
 
 def rows_by(items: Callable[[Case], Iterator[Any]], name: str) -> Any:
-    return pytest.mark.parametrize(f"case, {name}", [pytest.param(c, x, id=f"{i}-{x}") for i, c in ON_NPU for x in items(c)])
+    return pytest.mark.parametrize(f"case, {name}", [pytest.param(c, x, id=f"{i}-{x}") for i, c in ROWS for x in items(c)])
 
 
 FLOAT64_ONLY = {"float_power", "sum:dtype"}  # their results are float64, which the cards do not have
@@ -102,11 +98,18 @@ def test_a_negative_zero_is_not_taken_for_a_zero() -> None:
     assert signs == [1, 1, -1, -1]
 
 
-def test_linear_algebra_asks_for_host_memory() -> None:
-    x = al.eye(3, device="npu")
-    for f in (al.linalg.inv, al.linalg.cholesky, al.linalg.det, al.linalg.svd):
-        with pytest.raises(al.errors.DeviceError, match=r"no kernel for device 'npu:0'; move the tensor with .to\('cpu'\)"):
-            f(x)
+def test_linear_algebra_is_a_task_of_the_ai_cpu() -> None:
+    x = al.tensor([[4.0, 1.0], [1.0, 3.0]], device="npu", requires_grad=True)
+    with al.npu.profiler.profile() as p:
+        y = al.linalg.inv(x)
+    assert [t.kind for t in p.tasks if t.name == "inv"] == ["AI_CPU"] and y.is_npu
+    (g,) = al.autograd.grad(y.sum(), x)
+    np.testing.assert_allclose(g.cpu().numpy(), -np.outer((v := np.linalg.solve([[4, 1], [1, 3]], np.ones(2))), v), 1e-5)
+    assert [r.kind for r in al.npu.estimate(al.linalg.cholesky, al.empty(512, 512, device="meta")).rows if r.name == "cholesky"] == ["AI_CPU"]
+    with pytest.raises(al.linalg.LinAlgError, match=r"inv: Singular matrix; shape \(3, 3\)"):
+        al.linalg.inv(al.zeros(3, 3, device="npu"))
+    with pytest.raises(al.errors.DeviceError, match=r"solve: expected all tensors to be on the same device, but found 'npu:0' and 'cpu'"):
+        al.linalg.solve(x, al.ones(2, 1, device="cpu"))
 
 
 @pytest.mark.parametrize("name", ["floor_divide", "remainder", "fmod", "copysign", "xlogy", "pow", "sub", "div"])

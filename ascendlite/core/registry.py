@@ -68,6 +68,9 @@ def _inplace_by_copy(name: str, fn: Callable[..., Any], keeps: bool, apart: bool
 OTHER_NAMES = {"dim": "axis", "keepdim": "keepdims"}  # NumPy's, which torch takes too
 _NONE: Any = object()
 
+# By device, who runs what computes with NumPy arrays, as the factorizations of matrices do: of a name, the function, its outputs, its inputs.
+RUNS_ARRAYS: dict[str, Callable[[str, Callable[..., tuple[Any, ...]], tuple[Tensor, ...], tuple[Tensor, ...]], None]] = {}
+
 
 def _refuse_shared_out(name: str, out: Any, given: dict[str, Any]) -> None:
     sources = [x for key, value in given.items() if key != "out" for x in (value if isinstance(value, (list, tuple)) else (value,))]

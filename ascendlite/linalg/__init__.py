@@ -1,4 +1,4 @@
-"""Linear algebra with the names of `torch.linalg`: float32 and float64 matrices in host memory, real numbers only."""
+"""Linear algebra with the names of `torch.linalg`: float32 and float64 matrices, real numbers only; on the NPU, tasks of its AI CPU."""
 
 from typing import Any
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypeVar, cast
 import numpy as np
 
 from ascendlite.autograd.function import Function, FunctionCtx
-from ascendlite.core import FUNCTIONS, Tensor, deliver, empty, from_numpy, zeros_like
-from ascendlite.core.registry import OTHER_NAMES
+from ascendlite.core import FUNCTIONS, Device, DType, Tensor, deliver, empty, from_numpy, zeros_like
+from ascendlite.core.registry import OTHER_NAMES, RUNS_ARRAYS
 from ascendlite.errors import DeviceError, DTypeError, ShapeError
 from ascendlite.ops.create import eye
 
@@ -48,7 +48,7 @@ class Eigh(NamedTuple):
 
 
 def check_matrices(op: str, x: Tensor, *, square: bool = False) -> Tensor:
-    """x, if it is a batch of float32 or float64 matrices in host memory."""
+    """x, if it is a batch of float32 or float64 matrices."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{op}(): argument 'A' must be Tensor, not {type(x).__name__}")
     if x.ndim < 2:
@@ -57,21 +57,40 @@ def check_matrices(op: str, x: Tensor, *, square: bool = False) -> Tensor:
         raise ShapeError(f"{op}: A must be batches of square matrices, but they are {x.shape[-2]} by {x.shape[-1]} matrices")
     if x.dtype.name not in ("float32", "float64"):
         raise DTypeError(f"{op}: not implemented for dtype {x.dtype.name}; cast to float32 or float64 first")
-    if x.device.type not in ("cpu", "meta"):
-        raise DeviceError(f"{op}: there is no kernel for device '{x.device}'; move the tensor with .to('cpu')")
     return x
 
 
-def on_host(op: str, run: Callable[..., Any], shapes: tuple[tuple[int, ...], ...], *inputs: Tensor) -> tuple[Tensor, ...]:
-    """`run` on the inputs as arrays, its results (of those shapes) as tensors; on `meta`, the shapes only."""
-    if any(x.device.type == "meta" for x in inputs):
-        return tuple(empty(*s, dtype=inputs[0].dtype, device="meta") for s in shapes)
+def on_host(
+    op: str, run: Callable[..., Any], shapes: tuple[tuple[int, ...], ...], *inputs: Tensor, dtypes: tuple[DType, ...] | None = None
+) -> tuple[Tensor, ...]:
+    """`run` on the inputs as arrays, its results (of those shapes, and dtypes unless they are the input's) as tensors. A device that runs
+    arrays does so itself; on `meta` there are shapes only."""
+    device = check_one_device(op, inputs)
+    dtypes = dtypes or (inputs[0].dtype,) * len(shapes)
+
+    def arrays(*given: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        results = run(*given)
+        return tuple(np.asarray(r) for r in (results if isinstance(results, tuple) else (results,)))
+
     try:
-        results = run(*(x.detach().numpy() for x in inputs))
+        if device.type == "cpu":
+            results = arrays(*(x.detach().numpy() for x in inputs))
+            return tuple(from_numpy(np.array(r, dtype=d.name, order="C")) for r, d in zip(results, dtypes, strict=True))
+        outputs = tuple(empty(*s, dtype=d, device=device) for s, d in zip(shapes, dtypes, strict=True))
+        if run_arrays := RUNS_ARRAYS.get(device.type):
+            run_arrays(op, arrays, outputs, inputs)
     except np.linalg.LinAlgError as error:
         raise LinAlgError(f"{op}: {error}; shape {tuple(inputs[0].shape)}") from None
-    results = results if isinstance(results, tuple) else (results,)
-    return tuple(from_numpy(np.array(r, dtype=inputs[0].dtype.name, order="C")) for r in results)
+    return outputs
+
+
+def check_one_device(op: str, inputs: tuple[Tensor, ...]) -> Device:
+    """The device of all inputs."""
+    device = inputs[0].device
+    for x in inputs[1:]:
+        if x.device != device:
+            raise DeviceError(f"{op}: expected all tensors to be on the same device, but found '{device}' and '{x.device}'; move one of them with .to()")
+    return device
 
 
 def delivers(fn: F) -> F:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ascendlite.autograd.function import Function, FunctionCtx
-from ascendlite.core import Tensor, empty, from_numpy, int32
+from ascendlite.core import Tensor, int32
 from ascendlite.errors import ArgumentError, ShapeError
 from ascendlite.linalg.factors import LinAlgError, Solve, check_matrices, delivers, on_host
 from ascendlite.linalg.solvers import solve_triangular
@@ -73,11 +73,8 @@ class LUFunction(Function):
     @staticmethod
     def forward(ctx: FunctionCtx, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         *batch, m, n = a.shape
-        if a.device.type == "meta":
-            shapes = ((tuple(a.shape), a.dtype), ((*batch, min(m, n)), int32), (tuple(batch), int32))
-            packed, pivots, info = (empty(*s, dtype=d, device="meta") for s, d in shapes)
-        else:
-            packed, pivots, info = (from_numpy(x) for x in _factored(a.detach().numpy()))
+        shapes = (tuple(a.shape), (*batch, min(m, n)), tuple(batch))
+        packed, pivots, info = on_host("lu_factor", _factored, shapes, a, dtypes=(a.dtype, int32, int32))
         ctx.save_for_backward(packed, pivots)
         ctx.mark_non_differentiable(pivots, info)
         return packed, pivots, info
@@ -150,19 +147,20 @@ def unpack(packed: Tensor, pivots: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def permutation(pivots: Tensor, m: int, like: Tensor) -> Tensor:
     """The permutation matrices that exchange rows as the pivots say."""
-    if pivots.device.type == "meta":
-        return empty(*pivots.shape[:-1], m, m, dtype=like.dtype, device="meta")
     if pivots.dtype != int32:
         raise ArgumentError(f"lu_unpack: LU_pivots is expected to be a contiguous tensor of int32 dtype, got {pivots.dtype}")
-    rows = pivots.numpy().reshape(math.prod(pivots.shape[:-1]), pivots.shape[-1])
-    order = np.tile(np.arange(m), (rows.shape[0], 1))
-    for line, exchanges in zip(order, rows, strict=True):
-        for i, j in enumerate(exchanges):
-            if not 1 <= j <= m:
-                raise ArgumentError(f"lu_unpack: pivot {j} is not in [1, {m}]; pass what lu_factor gave")
-            line[i], line[j - 1] = line[j - 1], line[i]
-    matrices = np.eye(m, dtype=like.dtype.name)[order].swapaxes(-1, -2)
-    return from_numpy(np.ascontiguousarray(matrices.reshape(*pivots.shape[:-1], m, m)))
+    def run(given: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        rows = given.reshape(math.prod(given.shape[:-1]), given.shape[-1])
+        order = np.tile(np.arange(m), (rows.shape[0], 1))
+        for line, exchanges in zip(order, rows, strict=True):
+            for i, j in enumerate(exchanges):
+                if not 1 <= j <= m:
+                    raise ArgumentError(f"lu_unpack: pivot {j} is not in [1, {m}]; pass what lu_factor gave")
+                line[i], line[j - 1] = line[j - 1], line[i]
+        return np.eye(m)[order].swapaxes(-1, -2).reshape(*given.shape[:-1], m, m)
+
+    (p,) = on_host("lu_unpack", run, ((*pivots.shape[:-1], m, m),), pivots, dtypes=(like.dtype,))
+    return p
 
 
 @delivers

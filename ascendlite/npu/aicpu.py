@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from ascendlite.core import DType, Op, Tensor, _core, float32, float64
+from ascendlite.core import DType, Op, Tensor, _core, float32, float64, from_numpy
 from ascendlite.meta import op_flops
 from ascendlite.npu import wide
 from ascendlite.npu.clock import COSTS
@@ -79,6 +79,19 @@ def launch(op: Op, outputs: tuple[Tensor, ...], inputs: tuple[Tensor | None, ...
     for target, made in zip(seen, given, strict=True):
         if made is not target:
             _core.copy_native(target, made)
+
+
+def arrays(name: str, run: Callable[..., tuple[Any, ...]], outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], dry: bool = False) -> None:
+    """Run what computes with NumPy arrays, as the factorizations of matrices do, on the card's memory."""
+    rows, *_ = inputs[0].shape[-2:] if inputs[0].ndim > 1 else (1,)
+    work = float(costs()["factorization"]["value"]) * max(t.numel() for t in (*outputs, *inputs)) * rows
+    _submit(name, work + _bytes((*outputs, *inputs)), (*outputs, *inputs), len(outputs))
+    if dry:
+        return
+    results = run(*(wide.on_host(t.detach()).numpy() for t in inputs))
+    for target, result in zip(outputs, results, strict=True):
+        seen = wide.on_host(target)
+        _core.copy_native(seen, from_numpy(result.astype(seen.dtype.name)))
 
 
 def pointwise(op: Op, output: Tensor, args: tuple[Any, ...], compute: DType, dry: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ascendlite import _davinci
 from ascendlite.core import DType, Op, Tensor, _core
+from ascendlite.core.registry import RUNS_ARRAYS
 from ascendlite.npu import aicpu, wide
 from ascendlite.npu.chips import Chip
 from ascendlite.npu.errors import KernelError
@@ -126,6 +127,7 @@ def configure(chip: Chip, numerics: str) -> None:
     _core.install_npu(late.before(Backend()), chip.dies, *_davinci.heap_functions())
 
 
+RUNS_ARRAYS["npu"] = aicpu.arrays
 elementwise.register()
 spread.register()
 configure(state.chip, state.numerics)

@@ -6,10 +6,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ascendlite.core import Tensor, _core
+from ascendlite.core.registry import RUNS_ARRAYS
+from ascendlite.npu import aicpu
 from ascendlite.npu.chips import Chip, load
 from ascendlite.npu.runtime import stream
 from ascendlite.npu.runtime.device import state
@@ -80,6 +83,7 @@ def _dry(chip: Chip, tasks: list[stream.Task]) -> Iterator[None]:
     host = stream.host
     before_chip, before_us = state.chip, host.now_us
     former = _core.exchange_dry_backend(Backend(dry=True))
+    RUNS_ARRAYS["meta"] = partial(aicpu.arrays, dry=True)
     state.chip = chip
     host.listeners.append(tasks.append)
     queue = stream.Stream()
@@ -92,6 +96,7 @@ def _dry(chip: Chip, tasks: list[stream.Task]) -> Iterator[None]:
         host.listeners.remove(tasks.append)
         state.chip, host.now_us = before_chip, before_us
         _core.exchange_dry_backend(former)
+        RUNS_ARRAYS.pop("meta", None)
 
 
 def _row(task: stream.Task, chip: Chip) -> KernelRow:
