@@ -160,6 +160,7 @@ def losses() -> None:
     x.requires_grad_()
     for options in ({}, {"label_smoothing": 0.1}, {"label_smoothing": 0.1, "weight": weight}):
         al.nn.functional.cross_entropy(x, target, **options).backward()
+    al.nn.functional.cross_entropy(x.detach().half().requires_grad_(), target, weight.half(), label_smoothing=0.1).backward()
     al.nn.functional.nll_loss(x, target, weight).backward()
     al.nn.functional.nll_loss(tensor(3000, 900, dtype=al.float16).requires_grad_(), target, tensor(900, dtype=al.float16)).backward()
 

@@ -102,7 +102,7 @@ def row_gradients(x: Any, target: Any, lse: Any, factor: Any, marks: Any, table:
         ac.Cast(whole, t.ins[1], "CAST_NONE", t.count)
         barrier()
         ac.Cast(place, whole, "CAST_NONE", t.count)
-        work.combine(ac.Sub, w, work.widen(w, t.ins[0], t.count), t.ins[2], t.count)
+        work.combine(ac.Sub, w, work.widen(w, t.ins[0], t.count, settled=False), t.ins[2], t.count)
         work.each(ac.Exp, w, w, rows=t.count)
         work.combine(ac.Sub, hit, columns, place, t.count)
         work.each(ac.Abs, hit, hit, rows=t.count)
