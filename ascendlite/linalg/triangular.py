@@ -149,6 +149,7 @@ def permutation(pivots: Tensor, m: int, like: Tensor) -> Tensor:
     """The permutation matrices that exchange rows as the pivots say."""
     if pivots.dtype != int32:
         raise ArgumentError(f"lu_unpack: LU_pivots is expected to be a contiguous tensor of int32 dtype, got {pivots.dtype}")
+
     def run(given: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         rows = given.reshape(math.prod(given.shape[:-1]), given.shape[-1])
         order = np.tile(np.arange(m), (rows.shape[0], 1))
