@@ -8,6 +8,9 @@
 namespace al {
 
 std::atomic<bool> large_output{false};
+// Bytes of a block that goes past the caches: so few that the processor is asking for the next block's operands while it writes this one. A block
+// that fills its window of instructions makes reading and writing take turns (16 M sums of two floats: 35 GB/s with 2 KiB, 48 with 1).
+constexpr int64_t kStreamBlock = 1024;
 
 void drive(InnerFn inner, const Port* ports, int nargs, char* const* data, const int64_t* strides,
            int64_t n) {
@@ -19,8 +22,8 @@ void drive(InnerFn inner, const Port* ports, int nargs, char* const* data, const
     staged[k] = ports[k].converts || strides[k] != ports[k].size;
     widest = std::max(widest, int(ports[k].compute_size));
   }
-  const int64_t block = kBlock * 8 / widest;
   const bool streams = !staged[0] && n >= kStreamRun && large_output.load(std::memory_order_relaxed);
+  const int64_t block = (streams ? kStreamBlock : kBlock * 8) / widest;
   for (int k = 1; k < nargs; k++)  // broadcast operands are spread once
     if (strides[k] == 0) ports[k].stage(data[k], 0, blocks[k], std::min(n, block));
   int64_t count = streams ? stream::until_aligned(data[0]) / strides[0] : 0;
