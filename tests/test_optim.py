@@ -191,6 +191,27 @@ def test_a_closure_is_run_with_gradients_and_gives_the_result() -> None:
     np.testing.assert_allclose(weight.detach().numpy(), 0.8, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_strides_of_gradients_and_parameters_change_no_value(name: str) -> None:
+    kind, options = CASES[name]
+    wide = al.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    plain = [al.nn.Parameter(wide.clone()), al.nn.Parameter(al.ones(3))]
+    strided = [al.nn.Parameter(wide.t().contiguous().t()), al.nn.Parameter(al.ones(3))]
+    for params in (plain, strided):
+        params[1].grad = al.tensor([0.5, -1.0, 2.0])
+    plain[0].grad = wide.cos()
+    strided[0].grad = wide.cos().t().contiguous().t()
+    assert not strided[0].is_contiguous() and not strided[0].grad.is_contiguous()
+    for params in (plain, strided, turned := [al.nn.Parameter(wide.clone())]):
+        if params is turned:
+            turned[0].grad = strided[0].grad
+        optimizer = KINDS[kind](params, **options)
+        for _ in range(2):
+            optimizer.step()
+    for other in (*zip(plain, strided, strict=True), (plain[0], turned[0])):
+        al.testing.assert_close(*other)
+
+
 @pytest.mark.parametrize("kind", [SGD, Adam, AdamW, RMSprop, Adagrad, Lion, Muon])
 def test_a_step_on_meta_needs_no_values(kind: type[Optimizer]) -> None:
     param = al.nn.Parameter(al.ones(3, 2, device="meta"))

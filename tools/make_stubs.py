@@ -51,7 +51,7 @@ TYPES = {
     "split_views": "tuple[Tensor, ...]", "unbind_views": "tuple[Tensor, ...]", "manual_seed": "Generator",
     # recordings and programs
     "number": "int", "reference": "Any", "all_hold": "Any", "drawn_numbers": "list[int]", "recorder": "Any", "run_on_the_host": "Any", "modes": "int",
-    "only_tensors": "bool", "is_new": "bool", "fits": "bool", "run": "list[Any]", "start": "None", "stop": "None", "use_draws": "None",
+    "only_tensors": "bool", "dense_alike": "bool", "is_new": "bool", "fits": "bool", "run": "list[Any]", "start": "None", "stop": "None", "use_draws": "None",
 }
 SKIPPED = {"__class__", "__dir__", "__doc__", "__getattribute__", "__getstate__", "__init_subclass__", "__new__", "__pyx_vtable__", "__reduce__",
            "__reduce_cython__", "__setstate_cython__", "__sizeof__", "__subclasshook__", "__delattr__", "__setattr__", "__dict__", "__weakref__", "__module__",

@@ -130,6 +130,25 @@ cdef inline bint same_shape(Tensor a, Tensor b) noexcept:
     return same_sizes(a.v, b.v)
 
 
+def dense_alike(tuple params, *groups):
+    """Whether each tuple of `groups` has one contiguous item for each of `params`, of its shape, in float64 if the first parameter is,
+    else in another float type."""
+    cdef Tensor param, item
+    cdef tuple group
+    cdef Py_ssize_t k, count = len(params)
+    cdef bint doubles = count > 0 and (<Tensor?>params[0]).v.dtype == kFloat64
+    for group in groups:
+        if len(group) != count:
+            return False
+        for k in range(count):
+            param, item = <Tensor?>params[k], <Tensor?>group[k]
+            if not item.dense or not same_shape(param, item) or item.v.dtype < kFloat16 or item.v.dtype > kFloat64:
+                return False
+            if (item.v.dtype == kFloat64) != doubles:
+                return False
+    return True
+
+
 cdef int broadcast_into(int64_t* shape, int ndim, Tensor t, Op op, tuple args) except -1:
     # Widens `shape` (of `ndim` dims) by t's; returns the new number of dims.
     cdef int i, shift

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ascendlite.core import Op, Tensor, float32, float64, no_grad, tensor, zeros
+from ascendlite.core import Device, Op, Tensor, dense_alike, float32, float64, no_grad, tensor, zeros
 from ascendlite.errors import ArgumentError, DTypeError, ShapeError
 from ascendlite.ops.movement import stack
 
@@ -20,8 +20,10 @@ _total_norm = Op("total_norm", inputs=None)
 _scale = Op("scale_all", inputs=None)
 
 
-def _check(op: str, params: Tensors, **groups: Tensors) -> None:
+def _check(op: str, params: tuple[Tensor, ...], **groups: tuple[Tensor, ...]) -> None:
     """One item per parameter, of its shape, and memory that can be walked straight through."""
+    if dense_alike(params, *groups.values()):
+        return
     for name, items in groups.items():
         if len(items) != len(params):
             raise ArgumentError(
@@ -53,13 +55,13 @@ def adamw_(
     max_exp_avg_sqs: Tensors | None = None,
 ) -> None:
     """One step of AdamW (`decoupled` decay) or Adam on all parameters; `max_exp_avg_sqs` makes it AMSGrad."""
-    largest = () if max_exp_avg_sqs is None else tuple(max_exp_avg_sqs)
-    state = {"grads": grads, "exp_avgs": exp_avgs, "exp_avg_sqs": exp_avg_sqs}
-    _check("adamw_", params, parameters=params, **state, **({"max_exp_avg_sqs": largest} if largest else {}))
+    params, grads, largest = tuple(params), _dense(grads), tuple(max_exp_avg_sqs or ())
+    state = {"exp_avgs": tuple(exp_avgs), "exp_avg_sqs": tuple(exp_avg_sqs), **({"max_exp_avg_sqs": largest} if largest else {})}
+    _check("adamw_", params, parameters=params, grads=grads, **state)
     step_size, root_correction = lr / (1 - beta1**step), math.sqrt(1 - beta2**step)
     floats = (step_size, root_correction, beta1, beta2, eps, weight_decay, lr)
     attrs = (len(params), decoupled, maximize, bool(largest), *map(float, floats))
-    _adam.launch((*params, *exp_avgs, *exp_avg_sqs, *largest), _dense(grads), attrs)
+    _adam.launch((*params, *exp_avgs, *exp_avg_sqs, *largest), grads, attrs)
 
 
 def sgd_(
@@ -76,11 +78,11 @@ def sgd_(
     first_step: bool,
 ) -> None:
     """One step of SGD on all parameters; on the first step the momentum buffers are only written."""
-    buffers = () if momentum_buffers is None else tuple(momentum_buffers)
+    params, grads, buffers = tuple(params), _dense(grads), tuple(momentum_buffers or ())
     _check("sgd_", params, parameters=params, grads=grads, **({"momentum_buffers": buffers} if buffers else {}))
     attrs = (len(params), bool(buffers), nesterov, maximize, first_step)
     floats = tuple(map(float, (lr, momentum, dampening, weight_decay)))
-    _sgd.launch((*params, *buffers), _dense(grads), attrs + floats)
+    _sgd.launch((*params, *buffers), grads, attrs + floats)
 
 
 def _dense(tensors: Tensors) -> tuple[Tensor, ...]:
@@ -91,10 +93,10 @@ def grad_norm(grads: Tensors, norm_type: float = 2.0) -> Tensor:
     """The norm of all tensors together, as if they were one vector; 0-d, on the first one's device."""
     order = float(norm_type)
     home = grads[0].device if grads else None
-    if any(g.device != home for g in grads):
+    if len({g.device for g in grads}) > 1:
         norms = [g.norm(order) for g in grads]
         return stack([norm.to(home) for norm in norms]).norm(order)
-    dtype = float64 if any(g.dtype == float64 for g in grads) else float32
+    dtype = float64 if float64 in {g.dtype for g in grads} else float32
     result = zeros((), dtype=dtype, device=home)
     if not grads:
         return result
@@ -111,8 +113,10 @@ def grad_norm(grads: Tensors, norm_type: float = 2.0) -> Tensor:
 def scale_(tensors: Tensors, factor: Tensor | float) -> None:
     """Multiply all tensors by one factor, in place; a factor of exactly one touches nothing in host memory."""
     with no_grad():
-        for device in dict.fromkeys(t.device for t in tensors):
-            here = [t for t in tensors if t.device == device]
+        homes: dict[Device, list[Tensor]] = {}
+        for t in tensors:
+            homes.setdefault(t.device, []).append(t)
+        for device, here in homes.items():
             dtype = float64 if device.type == "cpu" else float32
             held = factor.detach().to(device, dtype) if isinstance(factor, Tensor) else tensor(float(factor), dtype=dtype).to(device)
             dense = [t for t in here if t.is_contiguous()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..core import Device, Tensor, float64, zeros_like
+from ..core import Device, Tensor, dense_alike, float64, zeros_like
 from ..ops import fused_optim
 from .optimizer import Group, Optimizer, Params, check_at_least_zero, check_betas, check_unsupported
 
@@ -55,18 +55,20 @@ class Adam(Optimizer):
         # a parameter that got no gradient for a while is behind: one pass for each step count, arithmetic and device
         passes: dict[tuple[int, bool, Device], list[Entry]] = {}
         for param in group["params"]:
-            if param.grad is None:
-                continue
-            state = self._state_of(param, group["amsgrad"])
-            state["step"] += 1
-            entry = (param, param.grad, state)
-            dense = not param.is_meta and all(t.is_contiguous() for t in _written(entry, group))
-            if group["fused"] is not False and dense:
-                passes.setdefault((state["step"], param.dtype == float64, param.device), []).append(entry)
-            else:
-                _plain_update(entry, group)
-        for (step, *_), entries in passes.items():
-            _fused_update(entries, group, step)
+            grad = param.grad
+            if grad is not None:
+                state = self._state_of(param, group["amsgrad"])
+                state["step"] += 1
+                passes.setdefault((state["step"], param.dtype == float64, param.device), []).append((param, grad, state))
+        for (step, _, device), entries in passes.items():
+            fused = [] if group["fused"] is False or device.type == "meta" else _dense(entries, group)
+            if fused:
+                _fused_update(fused, group, step)
+            if len(fused) < len(entries):
+                done = {id(param) for param, *_ in fused}
+                for entry in entries:
+                    if id(entry[0]) not in done:
+                        _plain_update(entry, group)
 
     def _state_of(self, param: Tensor, amsgrad: bool) -> dict[str, Any]:
         state = self.state[param]
@@ -124,6 +126,16 @@ def _written(entry: Entry, group: Group) -> tuple[Tensor, ...]:
     param, _, state = entry
     moments = (param, state["exp_avg"], state["exp_avg_sq"])
     return (*moments, state["max_exp_avg_sq"]) if group["amsgrad"] else moments
+
+
+def _dense(entries: list[Entry], group: Group) -> list[Entry]:
+    """The entries whose written tensors lie in memory without gaps."""
+
+    def dense(some: list[Entry]) -> bool:
+        params, *moments = zip(*(_written(e, group) for e in some), strict=True)
+        return dense_alike(params, params, *moments)
+
+    return entries if dense(entries) else [e for e in entries if dense([e])]
 
 
 def _fused_update(entries: list[Entry], group: Group, step: int) -> None:

@@ -16,7 +16,7 @@ def _as_list(tensors: Tensors) -> list[Tensor]:
 
 
 def _grads(parameters: Tensors) -> list[Tensor]:
-    return [p.grad for p in _as_list(parameters) if p.grad is not None]
+    return [grad for p in _as_list(parameters) if (grad := p.grad) is not None]
 
 
 def get_total_norm(
