@@ -59,38 +59,61 @@ template <class A> struct Scaling {
   }
 };
 
+// What the forward pass of all rows shares.
+template <class T> struct Forward {
+  using A = compute_t<T>;
+  int64_t n;
+  bool centred, streams;
+  A eps;
+  const T* x;
+  T* y;
+  const A *weight, *bias;
+  A *mean, *rstd;
+
+  int64_t stage_items() const { return stage_size<T>(rows_together(n) * n); }
+  void rows(int64_t begin, int64_t end, A* stage) const {
+    const int64_t step = rows_together(n);
+    for (int64_t r = begin; r < end; r += step) some(r, std::min(step, end - r), stage);
+    stream::fence();
+  }
+
+  void some(int64_t first, int64_t count, A* stage) const {
+    const A* in = stage_row(x + first * n, stage, count * n);
+    A centres[kRowsTogether] = {}, scales[kRowsTogether] = {};
+    for (int64_t r = 0; centred && r < count; r++) centres[r] = reduce_row<reduce::Sum, A>(in + r * n, n);
+    for (A& sum : centres) sum /= A(n);
+    for (int64_t r = 0; r < count; r++) scales[r] = reduce_row<reduce::SquaredDeviations, A>(in + r * n, n, centres[r]);
+    for (A& square : scales) square = A(1) / std::sqrt(square / A(n) + eps);
+    for (int64_t r = 0; r < count; r++) {
+      mean[first + r] = centres[r], rstd[first + r] = scales[r];
+      write({centres[r], scales[r], weight, bias}, in + r * n, first + r, row_after(x + (first + r) * n, n).after((count - 1) * n));
+    }
+  }
+  void write(const Scaling<A>& scaling, const A* in, int64_t r, Next next) const {
+    T* const to = y + r * n;
+    if constexpr (!is_half<T>) {
+      if (!streams) return scaling.template run<false>(in, to, 0, n, next);
+      if (aligned_rows(to, n)) return scaling.template run<true>(in, to, 0, n, next);
+    }
+    write_row(to, n, streams, [&](int64_t first, int64_t m, A* out) {
+      scaling.template run<false>(in + first, out, first, m, next.after(first));
+    });
+  }
+};
+
 // Outputs: y, mean, 1 / deviation. Inputs: x, weight, bias. ints: row length, whether to subtract the mean;
 // floats: eps.
 void norm_forward(const Call& c) {
-  const View &y = *c.views[0], &means = *c.views[1], &rstds = *c.views[2], &x = *c.views[3];
+  const View &y = *c.views[0], &x = *c.views[3];
   int64_t n = c.ints[0], rows = n ? numel(x) / n : 0;
-  bool centred = c.ints[1];
-  double eps = c.floats[0];
   dispatch_floats(x.dtype, [&]<class T>(Type<T>) {
     using A = compute_t<T>;
     Operand<A> weight(c.views[4]), bias(c.views[5]);
-    const bool streams = stream::pays(numel(y) * sizeof(T)), past = streams && aligned_rows(ptr<T>(y), n);
-    parallel_for(rows, row_grain(n), [&](int64_t b, int64_t e) {
-      Scratch<A> buffer(stage_size<T>(n));
-      for (int64_t r = b; r < e; r++) {
-        const A* in = stage_row(ptr<T>(x) + r * n, buffer.data, n);
-        A mean = centred ? reduce_row<reduce::Sum, A>(in, n) / A(n) : A(0);
-        A square = reduce_row<reduce::SquaredDeviations, A>(in, n, mean) / A(n);
-        A rstd = A(1) / std::sqrt(square + A(eps));
-        ptr<A>(means)[r] = mean;
-        ptr<A>(rstds)[r] = rstd;
-        const Next next = row_after(ptr<T>(x) + r * n, n);
-        const Scaling<A> scaling{mean, rstd, weight.data, bias.data};
-        if constexpr (!is_half<T>)
-          if (past) {
-            scaling.template run<true>(in, ptr<T>(y) + r * n, 0, n, next);
-            continue;
-          }
-        write_row(ptr<T>(y) + r * n, n, streams, [&](int64_t first, int64_t m, A* out) {
-          scaling.template run<false>(in + first, out, first, m, next.after(first));
-        });
-      }
-      stream::fence();
+    const Forward<T> pass{n, bool(c.ints[1]), stream::pays(numel(y) * sizeof(T)), A(c.floats[0]), ptr<T>(x), ptr<T>(y), weight.data, bias.data,
+                          ptr<A>(*c.views[1]), ptr<A>(*c.views[2])};
+    for_rows(rows, n, [&](int64_t b, int64_t e) {
+      Scratch<A> stage(pass.stage_items());
+      pass.rows(b, e, stage.data);
     });
   });
 }
@@ -116,47 +139,62 @@ template <class A> struct RowGradient {
     constexpr int W = Lanes<A>::width, K = 4;
     Vec<A> total[2][K] = {};
     const Vec<A> centre = splat(mean), scale = splat(rstd);
+    const auto add = [&](int k, int64_t i) {
+      const Vec<A> from = load(gs + i), s = weight ? from * load(weight + i) : from;
+      total[0][k] += s;
+      total[1][k] += s * ((load(xs + i) - centre) * scale);
+    };
     int64_t i = 0;
-    for (; i + K * W <= n; i += K * W) AL_EACH(k) {
-        const Vec<A> from = load(gs + i + k * W), s = weight ? from * load(weight + i + k * W) : from;
-        total[0][k] += s;
-        total[1][k] += s * ((load(xs + i + k * W) - centre) * scale);
-      }
-    for (int t = 0; t < 2; t++) {
-      A lanes[W];
-      store(lanes, (total[t][0] + total[t][1]) + (total[t][2] + total[t][3]));
-      for (int half = W / 2; half; half /= 2)
-        for (int k = 0; k < half; k++) lanes[k] += lanes[k + half];
-      sums[t] = lanes[0];
-    }
+    for (; i + K * W <= n; i += K * W) AL_EACH(k) add(k, i + k * W);
+    AL_EACH(k) if (k < K - 1 && i + W <= n) add(k, i), i += W;
+    for (int t = 0; t < 2; t++) sums[t] = reduce::combine_lanes<reduce::Sum>((total[t][0] + total[t][1]) + (total[t][2] + total[t][3]));
     for (; i < n; i++) {
       const A s = weight ? gs[i] * weight[i] : gs[i];
       sums[0] += s;
       sums[1] += s * ((xs[i] - mean) * rstd);
     }
   }
-  // Elements [first, first + n): adds to the partial sums of weight and bias, where these are wanted, and writes dx.
-  template <bool kWeight, bool kDWeight, bool kDBias, bool kStreams>
-  void write_as(int64_t first, int64_t n, const A* weight, A* dweight, A* dbias, A* dx) const {
-    const A *gs = g + first, *xs = x + first, centre = mean, scale = rstd, level = shift, tilt = slope;
-    if constexpr (kWeight) weight += first;
-    if constexpr (kDWeight) dweight += first;
-    if constexpr (kDBias) dbias += first;
+};
+
+// Several rows of the backward pass, one behind the other: their second step.
+template <int kRows, class A> struct RowsGradient {
+  const RowGradient<A>* row;
+  const A* weight;
+  A *dweight, *dbias;
+
+  // Elements [first, first + n) of each row: adds to the partial sums of weight and bias, where these are wanted, and writes dx, rows of
+  // which lie `pitch` apart.
+  template <bool kWeight, bool kDWeight, bool kDBias, bool kStreams> void write_as(int64_t first, int64_t n, A* dx, int64_t pitch) const {
+    const A* w = kWeight ? weight + first : weight;
+    A *dw = kDWeight ? dweight + first : dweight, *db = kDBias ? dbias + first : dbias;
+    const A *gs = row->g + first, *xs = row->x + first;
+    const int64_t length = kRows > 1 ? row[kRows - 1].g - row[kRows - 2].g : 0;
+    A centre[kRows], scale[kRows], level[kRows], tilt[kRows];
+    for (int r = 0; r < kRows; r++) centre[r] = row[r].mean, scale[r] = row[r].rstd, level[r] = row[r].shift, tilt[r] = row[r].slope;
     reduce::sweep<A>(n, [=]<class V>(int64_t i, Type<V>) {
       using reduce::get;
-      const V from = get<V>(gs + i), u = (get<V>(xs + i) - centre) * scale;
-      if constexpr (kDWeight) reduce::put<V>(dweight + i, get<V>(dweight + i) + from * u);
-      if constexpr (kDBias) reduce::put<V>(dbias + i, get<V>(dbias + i) + from);
-      V s = from;
-      if constexpr (kWeight) s = s * get<V>(weight + i);
-      put<kStreams>(dx + i, (s - level - u * tilt) * scale);
+      V to_weight{}, to_bias{}, factor{};
+      if constexpr (kDWeight) to_weight = get<V>(dw + i);
+      if constexpr (kDBias) to_bias = get<V>(db + i);
+      if constexpr (kWeight) factor = get<V>(w + i);
+#pragma GCC unroll 4
+      for (int r = 0; r < kRows; r++) {
+        const V from = get<V>(gs + r * length + i), u = (get<V>(xs + r * length + i) - centre[r]) * scale[r];
+        if constexpr (kDWeight) to_weight = to_weight + from * u;
+        if constexpr (kDBias) to_bias = to_bias + from;
+        V s = from;
+        if constexpr (kWeight) s = s * factor;
+        put<kStreams>(dx + r * pitch + i, (s - level[r] - u * tilt[r]) * scale[r]);
+      }
+      if constexpr (kDWeight) reduce::put<V>(dw + i, to_weight);
+      if constexpr (kDBias) reduce::put<V>(db + i, to_bias);
     });
   }
-  template <bool kStreams> static auto writer(bool weight, bool dweight, bool dbias) {
-    using Row = RowGradient;
-    if (!weight) return dbias ? &Row::write_as<false, false, true, kStreams> : &Row::write_as<false, false, false, kStreams>;
-    if (!dweight) return dbias ? &Row::write_as<true, false, true, kStreams> : &Row::write_as<true, false, false, kStreams>;
-    return dbias ? &Row::write_as<true, true, true, kStreams> : &Row::write_as<true, true, false, kStreams>;
+  template <bool kStreams> auto writer() const {
+    using Rows = RowsGradient;
+    if (!weight) return dbias ? &Rows::write_as<false, false, true, kStreams> : &Rows::write_as<false, false, false, kStreams>;
+    if (!dweight) return dbias ? &Rows::write_as<true, false, true, kStreams> : &Rows::write_as<true, false, false, kStreams>;
+    return dbias ? &Rows::write_as<true, true, true, kStreams> : &Rows::write_as<true, true, false, kStreams>;
   }
 };
 
@@ -185,18 +223,18 @@ template <class A> void sum_blocks(const View& out, const A* partial, int64_t bl
 template <class T> struct Backward {
   using A = compute_t<T>;
   static constexpr int64_t kFirstCache = 32 << 10;  // bytes
-  static constexpr int64_t kTogether = 8;           // rows, at most,
-  static constexpr int64_t kColumns = 512;          // and columns of all of them, for which weights and sums stay in L1
+  static constexpr int64_t kColumns = 512;          // of all rows that are worked on together: for these weights and sums stay in L1
   int64_t n;
   bool centred, streams;
   const T *g, *x;
   T* dx;
   const A *weight, *mean, *rstd;
 
-  // Rows that are read again from the near cache. Short ones, beside all sums, do not leave L1.
+  // Rows that are read again from a near cache: from the first one, where they fit it beside all sums.
   int64_t together() const {
     const int64_t bytes = n * int64_t(sizeof(A));
-    return is_half<T> || 5 * bytes <= kFirstCache ? 1 : std::clamp<int64_t>(kNearBytes / 2 / (2 * bytes), 1, kTogether);
+    if (5 * bytes <= kFirstCache) return rows_together(n);
+    return is_half<T> ? 1 : std::clamp<int64_t>(kNearBytes / 2 / (2 * bytes), 1, kRowsTogether);
   }
   int64_t stage_items() const { return 2 * stage_size<T>(together() * n); }
   void rows(int64_t begin, int64_t end, A* dweight, A* dbias, A* stage) const {
@@ -206,22 +244,29 @@ template <class T> struct Backward {
   }
 
   void some(int64_t first, int64_t count, A* dweight, A* dbias, A* stage) const {
-    const bool past = streams && aligned_rows(dx, n), direct = !is_half<T> && (past || !streams);
     const A *gs = stage_row(g + first * n, stage, count * n), *xs = stage_row(x + first * n, stage + stage_size<T>(count * n), count * n);
-    RowGradient<A> row[kTogether];
+    RowGradient<A> row[kRowsTogether];
     for (int64_t r = 0; r < count; r++) {
       row[r] = {gs + r * n, xs + r * n, mean[first + r], rstd[first + r]};
       row[r].add_up(n, centred, weight);
     }
-    const auto write = past ? row->template writer<true>(weight, dweight, dbias) : row->template writer<false>(weight, dweight, dbias);
-    alignas(64) A block[kColumns];
-    for (int64_t b = 0; b < n; b += kColumns)
-      for (int64_t r = 0; r < count; r++) {
-        const int64_t m = std::min(kColumns, n - b);
-        T* const to = dx + (first + r) * n + b;
-        (row[r].*write)(b, m, weight, dweight, dbias, direct ? (A*)to : block);
-        if (!direct) store_block(block, to, m, streams);
-      }
+    for (int64_t b = 0; b < n; b += kColumns) {
+      const int64_t m = std::min(kColumns, n - b);
+      int64_t r = 0;
+      for (; !streams && r + 4 <= count; r += 4) write(RowsGradient<4, A>{row + r, weight, dweight, dbias}, b, m, first + r);
+      for (; r < count; r++) write(RowsGradient<1, A>{row + r, weight, dweight, dbias}, b, m, first + r);
+    }
+  }
+  // Elements [b, b + m) of the rows from r on.
+  template <int kRows> void write(const RowsGradient<kRows, A>& rows, int64_t b, int64_t m, int64_t r) const {
+    T* const to = dx + r * n + b;
+    if constexpr (!is_half<T>) {
+      if (!streams) return (rows.*rows.template writer<false>())(b, m, to, n);
+      if (aligned_rows(dx, n)) return (rows.*rows.template writer<true>())(b, m, to, n);
+    }
+    alignas(64) A block[kRows * kColumns];
+    (rows.*rows.template writer<false>())(b, m, block, kColumns);
+    for (int k = 0; k < kRows; k++) store_block(block + k * kColumns, to + k * n, m, streams);
   }
 };
 
@@ -238,7 +283,7 @@ void norm_backward(const Call& c) {
     const Backward<T> pass{n, bool(c.ints[1]), stream::pays(numel(x) * sizeof(T)), ptr<T>(g), ptr<T>(x), ptr<T>(dx), weight.data,
                            ptr<A>(*c.views[6]), ptr<A>(*c.views[7])};
     Scratch<A> dweight(wants_weight ? blocks * n : 0), dbias(wants_bias ? blocks * n : 0);
-    parallel_for(blocks, std::max<int64_t>(1, reduce::kGrain / std::max<int64_t>(1, per_block * n)), [&](int64_t b, int64_t e) {
+    for_rows(blocks, per_block * n, [&](int64_t b, int64_t e) {
       Scratch<A> stage(pass.stage_items());
       for (int64_t k = b; k < e; k++) {
         A *dw = wants_weight ? dweight.data + k * n : nullptr, *db = wants_bias ? dbias.data + k * n : nullptr;

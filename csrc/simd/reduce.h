@@ -42,6 +42,23 @@ template <class Op, class A> struct Tree {
   }
 };
 
+// All lanes of a vector: the upper half with the lower one, until one is left.
+template <int first, class V, size_t... I> AL_INLINE auto some_lanes(V v, std::index_sequence<I...>) {
+  return __builtin_shufflevector(v, v, (first + int(I))...);
+}
+template <class Op, class V> AL_INLINE auto combine_lanes(V v) {
+  constexpr int half = int(sizeof(V) / sizeof(v[0])) / 2;
+  if constexpr (half == 1) {
+    return Op::combine(v[0], v[1]);
+  } else if constexpr (sizeof(V) > 16) {
+    constexpr auto index = std::make_index_sequence<half>{};
+    return combine_lanes<Op>(Op::combine(some_lanes<0>(v, index), some_lanes<half>(v, index)));
+  } else {
+    const V both = Op::combine(v, __builtin_shufflevector(v, v, 2, 3, 0, 1));
+    return Op::combine(both[0], both[1]);
+  }
+}
+
 // Up to kBlock contiguous elements.
 template <class Op, class A> A reduce_block(const A* x, int64_t n, A c) {
   if constexpr (Op::transcendental) {  // first a loop of its own, for the compiler to vectorise
@@ -58,14 +75,12 @@ template <class Op, class A> A reduce_block(const A* x, int64_t n, A c) {
       for (int k = 0; k < U; k++) acc[k] = splat(result);
       for (; i + U * W <= n; i += U * W)
         for (int k = 0; k < U; k++) acc[k] = Op::combine(acc[k], Op::map(load(x + i + k * W), centre));
-      for (int k = 0; i + W <= n; i += W, k++) acc[k] = Op::combine(acc[k], Op::map(load(x + i), centre));
+#pragma GCC unroll 8
+      for (int k = 0; k < U - 1; k++)  // each in its register
+        if (i + W <= n) acc[k] = Op::combine(acc[k], Op::map(load(x + i), centre)), i += W;
       for (int half = U / 2; half; half /= 2)
         for (int k = 0; k < half; k++) acc[k] = Op::combine(acc[k], acc[k + half]);
-      A lanes[W];
-      store(lanes, acc[0]);
-      for (int half = W / 2; half; half /= 2)
-        for (int k = 0; k < half; k++) lanes[k] = Op::combine(lanes[k], lanes[k + half]);
-      result = lanes[0];
+      result = combine_lanes<Op>(acc[0]);
     }
     for (; i < n; i++) result = Op::combine(result, Op::map(x[i], c));
     return result;

@@ -22,6 +22,16 @@ struct Rows {
 inline int64_t row_grain(int64_t length) {
   return std::max<int64_t>(1, reduce::kGrain / std::max<int64_t>(length, 1));
 }
+// body(begin, end) on ranges of rows, by threads where there are elements enough, and then in pieces that go round evenly.
+template <class F> void for_rows(int64_t rows, int64_t length, F&& body) {
+  constexpr int64_t kPieces = 8;  // of what pays for a thread
+  const int64_t grain = row_grain(length);
+  parallel_for(rows, rows <= grain ? rows : std::max<int64_t>(1, grain / kPieces), body);
+}
+// So many rows of n are worked on together, one step at a time: each step's chain of dependent sums hides behind those of the others.
+// They stay in the first cache.
+constexpr int64_t kRowsTogether = 8;
+inline int64_t rows_together(int64_t n) { return std::clamp<int64_t>(2048 / n, 1, kRowsTogether); }
 
 // The row itself for float and double; a converted copy in buffer for 16-bit floats.
 template <class T> const compute_t<T>* stage_row(const T* x, compute_t<T>* buffer, int64_t n) {
@@ -58,13 +68,10 @@ template <class A> A dot_block(const A* a, const A* b, int64_t n) {
     Vec<A> acc[U] = {};
     for (; i + U * W <= n; i += U * W)
       for (int k = 0; k < U; k++) acc[k] += load(a + i + k * W) * load(b + i + k * W);
-    for (int k = 0; i + W <= n; i += W, k++) acc[k] += load(a + i) * load(b + i);
-    Vec<A> sum = (acc[0] + acc[1]) + (acc[2] + acc[3]);
-    A lanes[W];
-    store(lanes, sum);
-    for (int half = W / 2; half; half /= 2)
-      for (int k = 0; k < half; k++) lanes[k] += lanes[k + half];
-    result = lanes[0];
+#pragma GCC unroll 4
+    for (int k = 0; k < U - 1; k++)
+      if (i + W <= n) acc[k] += load(a + i) * load(b + i), i += W;
+    result = reduce::combine_lanes<reduce::Sum>((acc[0] + acc[1]) + (acc[2] + acc[3]));
   }
   for (; i < n; i++) result += a[i] * b[i];
   return result;
@@ -101,11 +108,7 @@ template <class A> A exp_block(const A* x, A* e, int64_t n, A top, const char* n
     AL_EACH(k) store(rest + k * W, v[k]);
     if (e) std::copy(rest, rest + (n - i), e + i);
   }
-  A lanes[W];
-  store(lanes, (sum[0] + sum[1]) + (sum[2] + sum[3]));
-  for (int half = W / 2; half; half /= 2)
-    for (int k = 0; k < half; k++) lanes[k] += lanes[k + half];
-  return lanes[0];
+  return reduce::combine_lanes<reduce::Sum>((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 template <class A> A exp_row(const A* x, A* e, int64_t n, A top, const char* next = nullptr) {
   using reduce::kBlock;
@@ -125,12 +128,10 @@ template <class A> A top_row(const A* x, int64_t n) {
     Vec<A> tops[K];
     AL_EACH(k) tops[k] = splat(top);
     for (; i + K * W <= n; i += K * W) AL_EACH(k) tops[k] = vm::larger(load(x + i + k * W), tops[k]);
-    for (; i + W <= n; i += W) tops[0] = vm::larger(load(x + i), tops[0]);
+    AL_EACH(k) if (k < K - 1 && i + W <= n) tops[k] = vm::larger(load(x + i), tops[k]), i += W;
     for (int half = K / 2; half; half /= 2)
       for (int k = 0; k < half; k++) tops[k] = vm::larger(tops[k + half], tops[k]);
-    A lanes[W];
-    store(lanes, tops[0]);
-    for (A lane : lanes) top = lane > top ? lane : top;
+    top = reduce::combine_lanes<reduce::Max>(tops[0]);
   }
   for (; i < n; i++) top = x[i] > top ? x[i] : top;
   return top;
