@@ -4,13 +4,11 @@
 // (sink) may join the denominator.
 #pragma once
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <type_traits>
 
 #include "kernel.h"
 #include "simd/gemm_pack.h"
-#include "simd/vmath.h"
 
 namespace al::attention {
 
@@ -18,8 +16,8 @@ using gemm::kRows;
 using gemm::kVecs;
 
 constexpr int64_t kKeys = 128;  // keys of a block: 128 x 64 x 4 B = 32 KiB of k, as much of v, in L2
-constexpr int64_t kQueries =
-    kRows == 14 ? 56 : 48;  // queries of a block, whole tiles; scores: 48 x 128 x 4 B = 24 KiB of L1
+constexpr int64_t kQueries = kRows == 14 ? 56 : 48;  // queries of a block, whole tiles; scores: 48 x 128 x 4 B = 24 KiB of L1
+constexpr int64_t kShort = 64;  // so many queries, or fewer, are one block: keys are packed once
 
 template <class C>
 constexpr int kWidth = Lanes<C>::width;
@@ -40,6 +38,7 @@ struct Problem {
   bool causal;
   int64_t window;  // keys that a query sees, itself the last; 0: all
   double scale;
+  int64_t queries;  // of a block
   bool grouped = false;
 
   // views: q, k, v, mask, sinks; ints: causal, window; floats: scale
@@ -58,13 +57,16 @@ struct Problem {
         V(v->shape[3]),
         causal(call.ints[0]),
         window(call.ints[1]),
-        scale(call.floats[0]) {}
+        scale(call.floats[0]),
+        queries(block_of(L)) {}
+
+  static int64_t block_of(int64_t L) { return L <= kShort ? std::max<int64_t>(2, round_up(L, 2)) : kQueries; }  // even, for pairs
 
   // Where the result of query i of head (b, h) lies in rows of V: results are (B, L, H, V).
   int64_t result_row(int64_t b, int64_t h, int64_t i) const { return grouped ? (b * H + h) * L + i : (b * L + i) * H + h; }
 
   // One query of each head, several heads for one of keys: the heads of a group become the queries of one, so that its keys are packed once.
-  void group_heads(View& queries, View& masks) {
+  void group_heads(View& heads, View& masks) {
     const int64_t R = H / G;
     const auto regroup = [&](const View* x, View& to) {
       to = *x;
@@ -72,9 +74,9 @@ struct Problem {
       to.strides[2] = x->strides[1], to.strides[1] = x->strides[1] * R;
       return &to;
     };
-    q = regroup(q, queries);
+    q = regroup(q, heads);
     if (mask) mask = regroup(mask, masks);
-    H = G, L = R, grouped = true;
+    H = G, L = R, queries = block_of(R), grouped = true;
   }
 
   // Keys [first, end) that query i may see, masks aside.
@@ -171,20 +173,27 @@ void row_product(int64_t n, int64_t depth, const Word* a, int64_t a_step, const 
   run(std::integral_constant<int, 1>{});  // fewer than a panel holds: the last
 }
 
+// The part of a sum that a tile takes, and how many of its columns are wanted.
+struct Part {
+  Span steps;
+  int64_t cols = std::numeric_limits<int64_t>::max();
+};
+
 // Steps of a sum over n numbers.
 template <class K>
 int64_t words(int64_t n) { return (n + K::step - 1) / K::step; }
 
-// c (m, n) = or += a (m, depth) @ b: n whole vectors; b in panels `panel` apart, steps `b_step` apart. steps(i, m, j) is the part of
-// the depth that rows [i, i + m) take of the panel that begins with column j; one that ends before it begins leaves c as it is.
-template <class P, class Steps, class Word = typename P::Packed, class C = typename P::Acc>
-void product(int64_t m, int64_t n, int64_t depth, Left<Word> a, const Word* b, int64_t b_step, int64_t panel, C* c, int64_t ldc, bool add, Steps&& steps) {
+// c (m, n) = or += a (m, depth) @ b: n whole vectors; b in panels `panel` apart, steps `b_step` apart. part_of(i, m, j) is what rows
+// [i, i + m) take of the panel that begins with column j; steps that end before they begin leave c as it is.
+template <class P, class Parts, class Word = typename P::Packed, class C = typename P::Acc>
+void product(int64_t m, int64_t n, int64_t depth, Left<Word> a, const Word* b, int64_t b_step, int64_t panel, C* c, int64_t ldc, bool add,
+             Parts&& part_of) {
   if (m == 1) return row_product<P>(n, depth, a.data, a.step, b, b_step, panel, c, add);
   for (int64_t j = 0; j < n; j += kPanel<C>, b += panel) {
-    const int vecs = int(std::min<int64_t>(kVecs, (n - j) / kWidth<C>));
     for (int64_t i = 0; i < m; i += kRows) {
       const int rows = int(std::min<int64_t>(kRows, m - i));
-      const Span part = steps(i, rows, j);
+      const auto [part, cols] = part_of(i, rows, j);
+      const int vecs = int(std::min<int64_t>(kVecs, (std::min(n - j, cols) + kWidth<C> - 1) / kWidth<C>));
       if (part.end - part.first < int(add)) continue;  // nothing to add, or no part at all
       gemm::run_tile<P, gemm::Reads::kRows>(rows, vecs, {part.end - part.first, a.data + i * a.row + part.first * a.step, a.row, a.step,
                                                          b + part.first * b_step, b_step, c + i * ldc + j, ldc, add});
@@ -197,15 +206,15 @@ void score(int64_t m, int64_t n, int64_t depth, Rows<Word> a, const Word* panels
   const Left<Word> left{a.data, a.stride, 1};
   product<P>(m, round_up(n, kWidth<C>), depth, left, panels, kPanel<C>, kPanel<C> * depth, c, ldc, false, [&](int64_t i, int64_t rows, int64_t j) {
     const Span keys = keys_of(i, rows);
-    return Span{0, j < keys.end && j + kPanel<C> > keys.first ? depth : -1};
+    return Part{{0, j < keys.end && j + kPanel<C> > keys.first ? depth : -1}, keys.end - j};
   });
 }
-// c += a @ b, b by rows: of these, the tile of rows [i, i + m) takes rows_of(i, m), which hold all of its a that is not zero.
+// c (m, n) = or += a @ b, b by rows: of these, the tile of rows [i, i + m) takes rows_of(i, m), which hold all of its a that is not zero.
 template <class K, class Of, class Word = typename K::Word, class C = typename K::Acc>
-void add_rows(int64_t m, int64_t n, int64_t depth, Left<Word> a, Rows<Word> b, C* c, int64_t ldc, Of&& rows_of) {
-  product<typename K::Policy>(m, n, words<K>(depth), a, b.data, b.stride, kPanel<C>, c, ldc, true, [&](int64_t i, int64_t rows, int64_t) {
+void multiply_rows(int64_t m, int64_t n, int64_t depth, Left<Word> a, Rows<Word> b, C* c, int64_t ldc, bool add, Of&& rows_of) {
+  product<typename K::Policy>(m, n, words<K>(depth), a, b.data, b.stride, kPanel<C>, c, ldc, add, [&](int64_t i, int64_t rows, int64_t) {
     const Span of = rows_of(i, rows);
-    return Span{of.first / K::step, words<K>(of.end)};
+    return Part{{of.first / K::step, words<K>(of.end)}};
   });
 }
 
@@ -225,70 +234,5 @@ struct Numbers {
   static Left<C> along_rows(const C* x, int64_t, int64_t, C*) { return {x, kKeys, 1}; }
   static Left<C> along_columns(const C* x, int64_t, int64_t, C*) { return {x, 1, kKeys}; }
 };
-
-// ---- vectors ----
-
-inline Vec<double> vexp(Vec<double> x) {
-  for (int i = 0; i < kWidth<double>; i++) x[i] = std::exp(x[i]);
-  return x;
-}
-// The steps of vm::exp_normal; results below 2^-126 are zero.
-inline Vec<float> vexp(Vec<float> x) {
-  const Vec<float> low = splat(-87.0f), high = splat(88.0f), round = splat(vm::kRound), one = splat(1.0f);
-  const auto tiny = x < low;
-  Vec<float> y = tiny ? low : x;
-  y = y > high ? high : y;
-  const Vec<float> shifted = fused(y, splat(1.44269504f), round), n = shifted - round;
-  const Vec<float> r = fused(n, splat(-1.42860677e-6f), fused(n, splat(-0.693145752f), y));
-  Vec<float> p = splat(1.9915032e-4f);
-  for (float c : {1.394206e-3f, 8.333271e-3f, 4.166634e-2f, 1.6666667e-1f, 0.5f}) p = fused(p, r, splat(c));
-  p = fused(p * r, r, r) + one;
-  const Vec<int32_t> scale = ((Vec<int32_t>)shifted - (Vec<int32_t>)round + 127) << 23;
-  p = p * (Vec<float>)scale;
-  return tiny ? Vec<float>{} : p;
-}
-template <class C>
-C sum_lanes(Vec<C> v) {
-  C s = v[0];
-  for (int i = 1; i < kWidth<C>; i++) s += v[i];
-  return s;
-}
-template <class C>
-C max_lanes(Vec<C> v) {
-  C m = v[0];
-  for (int i = 1; i < kWidth<C>; i++) m = v[i] > m ? v[i] : m;
-  return m;
-}
-
-// Adds the mask of query i to scores of keys [from, from + n); false in a boolean mask is -infinity.
-template <class C>
-void add_mask(const Problem& p, int64_t b, int64_t h, int64_t i, int64_t from, int64_t n, C* s) {
-  const View& m = *p.mask;
-  const int64_t col = m.strides[3];
-  const char* at = head_of(m, b, h) + (i * m.strides[2] + from * col) * kItemSize[m.dtype];
-  if (m.dtype == kBool) {
-    for (int64_t j = 0; j < n; j++) s[j] = at[j * col] ? s[j] : -std::numeric_limits<C>::infinity();
-    return;
-  }
-  dispatch_floats(m.dtype, [&]<class T>(Type<T>) {
-    const T* t = reinterpret_cast<const T*>(at);
-    for (int64_t j = 0; j < n; j++) s[j] += C(to_compute(t[j * col]));
-  });
-}
-
-// Scores of query i for the first of n keys from `from`, up to the last that it sees, in whole vectors, of which the result is the width:
-// scaled, masked, -infinity where it sees nothing.
-template <class C>
-int64_t mask_row(const Problem& p, int64_t b, int64_t h, int64_t i, int64_t from, int64_t n, C* s) {
-  const C none = -std::numeric_limits<C>::infinity();
-  const Vec<C> scale = splat(C(p.scale));
-  const auto [first, end] = p.keys_seen(i, 1, from, n);
-  const int64_t whole = round_up(end, kWidth<C>);
-  for (int64_t j = 0; j < whole; j += kWidth<C>) store(s + j, load(s + j) * scale);
-  if (p.mask) add_mask(p, b, h, i, from, end, s);
-  std::fill(s, s + std::min(first, end), none);
-  std::fill(s + end, s + whole, none);
-  return whole;
-}
 
 }  // namespace al::attention

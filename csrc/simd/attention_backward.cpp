@@ -2,6 +2,7 @@
 // keys, those of k and v over blocks of queries, each in a fixed order. One task a head of k and v; where these are too few
 // for the threads, one a block of keys, then one a block of queries, which computes the scores twice. The bits are the same.
 #include "simd/attention_pairs.h"
+#include "simd/attention_rows.h"
 
 namespace al::attention {
 
@@ -30,20 +31,20 @@ struct Room {
   Room(const Problem& p, int64_t dq_rows, int64_t delta_rows)
       : e(round_up(p.E, kWidth<C>)),
         v(round_up(p.V, kWidth<C>)),
-        q(kQueries * e / K::step),
-        g(kQueries * v / K::step),
+        q(p.queries * e / K::step),
+        g(p.queries * v / K::step),
         keys(kKeys * e / K::step),
         values(kKeys * v / K::step),
         key_panels(kKeys * words<K>(p.E)),
         value_panels(kKeys * words<K>(p.V)),
-        q_stack((K::step - 1) * kQueries * e / K::step),
-        g_stack((K::step - 1) * kQueries * v / K::step),
+        q_stack((K::step - 1) * p.queries * e / K::step),
+        g_stack((K::step - 1) * p.queries * v / K::step),
         key_stack((K::step - 1) * kKeys * e / K::step),
-        left((K::step - 1) * kQueries * kKeys / K::step),
-        numbers(kQueries * v),
-        out(kQueries * v),
-        weights(kQueries * kKeys),
-        slopes(kQueries * kKeys),
+        left((K::step - 1) * p.queries * kKeys / K::step),
+        numbers(p.queries * v),
+        out(p.queries * v),
+        weights(p.queries * kKeys),
+        slopes(p.queries * kKeys),
         dk(kKeys * e),
         dv(kKeys * v),
         dq(dq_rows * e),
@@ -66,49 +67,69 @@ const C* lse_of(const Problem& p, const Gradients& d, int64_t b, int64_t h) {
   return ptr<const C>(*d.lse) + (b * p.H + h) * p.L;
 }
 
+// Where rows of a gradient are summed, `pitch` apart, and whether they are added to what is there.
+template <class C>
+struct Target {
+  C* data;
+  int64_t pitch;
+  bool add;
+};
+
+// Rows of head h from `from` on: where they lie, if the sum is `whole` at once and made of whole vectors; else in `room`.
+template <class C>
+Target<C> target_of(const View& to, int64_t b, int64_t h, int64_t from, bool whole, C* room) {
+  const int64_t heads = to.shape[2], cols = to.shape[3];
+  if (whole && to.dtype == dtype_of<C> && cols % kWidth<C> == 0)
+    return {ptr<C>(to) + ((b * to.shape[1] + from) * heads + h) * cols, heads * cols, false};
+  return {room, round_up(cols, kWidth<C>), !whole};
+}
+
 // delta[i] = sum over v of g[i, v] * out[i, v], for all queries of head h.
 template <class K, class C = typename K::Acc>
 void make_delta(const Problem& p, const Gradients& d, int64_t b, int64_t h, C* delta, Room<K>& room) {
-  for (int64_t i = 0; i < p.L; i += kQueries) {
-    const int64_t rows = std::min(kQueries, p.L - i);
-    const Rows<C> g = rows_of(d.g, b, h, i, rows, room.numbers.data),
-                  out = rows_of(d.out, b, h, i, rows, room.out.data);
-    for (int64_t r = 0; r < rows; r++) {
-      Vec<C> total{};
+  for (int64_t i = 0; i < p.L; i += kWidth<C>) {
+    const int count = int(std::min<int64_t>(kWidth<C>, p.L - i));
+    const Rows<C> g = rows_of(d.g, b, h, i, count, room.numbers.data),
+                  out = rows_of(d.out, b, h, i, count, room.out.data);
+    Vec<C> lines[kWidth<C>] = {};
+    for (int r = 0; r < count; r++)
       for (int64_t c = 0; c < room.v; c += kWidth<C>)
-        total = fused(load(g.data + r * g.stride + c), load(out.data + r * out.stride + c), total);
-      delta[i + r] = sum_lanes<C>(total);
-    }
+        lines[r] = fused(load(g.data + r * g.stride + c), load(out.data + r * out.stride + c), lines[r]);
+    const Vec<C> sums = sums_of_lanes<C>(lines, count);
+    for (int r = 0; r < count; r++) delta[i + r] = sums[r];
   }
 }
 
 // weights = exp(scores - lse), slopes = weights * (slopes - delta) * scale: the gradient of the unscaled
 // scores.
-template <class K, class C = typename K::Acc>
-void slope_rows(const Problem& p, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t j0, int64_t n,
-                const C* lse, const C* delta, Room<K>& room) {
-  constexpr C inf = std::numeric_limits<C>::infinity();
-  for (int64_t r = 0; r < rows; r++) {
-    C *w = room.weights.data + r * kKeys, *s = room.slopes.data + r * kKeys;
-    const int64_t seen = mask_row(p, b, h, i0 + r, j0, n, w), padded = round_up(n, kWidth<C>);
-    const Vec<C> shift = splat(lse[i0 + r] == -inf ? inf : lse[i0 + r]), minus = splat(delta[i0 + r]),
-                 scale = splat(C(p.scale));
-    for (int64_t j = 0; j < seen; j += kWidth<C>) {
-      const Vec<C> x = vexp(load(w + j) - shift);
-      store(w + j, x);
-      store(s + j, x * (load(s + j) - minus) * scale);
-    }
-    std::fill(w + seen, w + padded, C(0));
-    std::fill(s + seen, s + padded, C(0));
+template <class C>
+void slope_rows(const Scores<C>& scores, int64_t rows, const C* lse, const C* delta, C* slopes) {
+  const int64_t padded = round_up(scores.n, kWidth<C>);
+  const Vec<C> scale = splat(C(scores.p.scale));
+  for (int64_t r = 0; r < rows; r++, lse++, delta++, slopes += kKeys) {
+    const int64_t end = scores.masked(r);
+    C* w = scores.row(r);
+    const Vec<C> shift = splat(*lse == kNone<C> ? -kNone<C> : *lse), minus = splat(*delta);
+    by_vectors<C>(end, [&]<int K>(int64_t j, std::integral_constant<int, K>) {
+      Vec<C> x[K];
+      scores.template shifted<K>(w, j, end, shift, x);
+      vm::exp_decay<K>(x);
+#pragma GCC unroll 2
+      for (int k = 0; k < K; k++, j += kWidth<C>) {
+        store(w + j, x[k]);
+        store(slopes + j, x[k] * (load(slopes + j) - minus) * scale);
+      }
+    });
+    clear_rest(w, end, padded);
+    clear_rest(slopes, end, padded);
   }
 }
 
-// What a block of queries and n keys of head h adds to all three gradients; to dq where it is wanted, to dk and dv likewise.
+// What a block of queries and n keys of head h adds to all three gradients, where they are wanted.
 template <class C>
 struct Sums {
   const C* delta;  // of the head's queries
-  C* dq;           // of the block's queries, or null
-  bool keys;
+  Target<C> dq, dk, dv;
 };
 // Keys of a block as they are multiplied with slopes.
 template <class K>
@@ -123,15 +144,18 @@ void block(const Problem& p, const Gradients& d, int64_t b, int64_t h, int64_t i
   const auto queries_of = [&](int64_t x, int64_t m) { return p.queries_seeing(j0 + x, m, i0, rows); };
   score<Policy>(rows, n, words<K>(p.E), q, room.key_panels.data, room.weights.data, kKeys, keys_of);
   score<Policy>(rows, n, words<K>(p.V), g, room.value_panels.data, room.slopes.data, kKeys, keys_of);
-  slope_rows(p, b, h, i0, rows, j0, n, lse_of<C>(p, d, b, h), to.delta, room);
+  slope_rows(Scores<C>{p, b, h, i0, j0, n, room.weights.data}, rows, lse_of<C>(p, d, b, h) + i0, to.delta + i0, room.slopes.data);
   const int64_t padded = round_up(n, kWidth<C>);
-  if (to.keys) {
+  const auto sum = [&](int64_t m, int64_t cols, int64_t depth, Left<typename K::Word> a, Keys<K> x, const Target<C>& y, auto&& of) {
+    multiply_rows<K>(m, cols, depth, a, x, y.data, y.pitch, y.add, of);
+  };
+  if (to.dk.data) {
     const auto weights = K::along_columns(room.weights.data, rows, padded, room.left.data);
-    add_rows<K>(n, room.v, rows, weights, K::stack(g, rows, room.v, room.g_stack.data), room.dv.data, room.v, queries_of);
+    sum(n, room.v, rows, weights, K::stack(g, rows, room.v, room.g_stack.data), to.dv, queries_of);
     const auto slopes = K::along_columns(room.slopes.data, rows, padded, room.left.data);
-    add_rows<K>(n, room.e, rows, slopes, K::stack(q, rows, room.e, room.q_stack.data), room.dk.data, room.e, queries_of);
+    sum(n, room.e, rows, slopes, K::stack(q, rows, room.e, room.q_stack.data), to.dk, queries_of);
   }
-  if (to.dq) add_rows<K>(rows, room.e, n, K::along_rows(room.slopes.data, rows, padded, room.left.data), keys, to.dq, room.e, keys_of);
+  if (to.dq.data) sum(rows, room.e, n, K::along_rows(room.slopes.data, rows, padded, room.left.data), keys, to.dq, keys_of);
 }
 
 // Keys that a block of queries sees among n from j0; may be negative.
@@ -148,37 +172,45 @@ Keys<K> pack_keys(const Problem& p, int64_t b, int64_t kv, int64_t j0, int64_t n
   return K::stack(keys, n, room.e, room.key_stack.data);
 }
 
-// dk and dv of n keys; dq too, if given: of all heads of the group, as is delta.
-template <class K, class C = typename K::Acc>
+// dk and dv of n keys; dq too, if dq_of(head, i) says where.
+template <class K, class DQ, class C = typename K::Acc>
 void keys_block(const Problem& p, const Gradients& d, int64_t b, int64_t kv, int64_t j0, int64_t n,
-                const C* delta, C* dq, Room<K>& room) {
+                const C* delta, DQ&& dq_of, Room<K>& room) {
   const Keys<K> keys = pack_keys(p, b, kv, j0, n, room);
-  std::fill(room.dk.data, room.dk.data + n * room.e, C(0));
-  std::fill(room.dv.data, room.dv.data + n * room.v, C(0));
-  const int64_t first = p.causal ? j0 / kQueries * kQueries : 0;
-  for (int64_t x = 0; x < p.H / p.G; x++)
-    for (int64_t i = first; i < p.L; i += kQueries) {
-      const int64_t rows = std::min(kQueries, p.L - i), seen = seen_keys(p, i, rows, j0, n);
-      const Sums<C> to{delta + x * p.L, dq ? dq + (x * p.L + i) * room.e : nullptr, true};
-      if (seen > 0) block(p, d, b, kv * (p.H / p.G) + x, i, rows, j0, seen, keys, to, room);
+  const int64_t group = p.H / p.G, first = p.causal ? j0 / p.queries * p.queries : 0, left = p.L - first;
+  const bool whole = group == 1 && left > 0 && left <= p.queries && seen_keys(p, first, left, j0, n) == n;
+  const Target<C> dk = target_of(*d.dk, b, kv, j0, whole, room.dk.data), dv = target_of(*d.dv, b, kv, j0, whole, room.dv.data);
+  if (!whole) {
+    std::fill(dk.data, dk.data + n * dk.pitch, C(0));
+    std::fill(dv.data, dv.data + n * dv.pitch, C(0));
+  }
+  for (int64_t x = 0; x < group; x++)
+    for (int64_t i = first; i < p.L; i += p.queries) {
+      const int64_t rows = std::min(p.queries, p.L - i), seen = seen_keys(p, i, rows, j0, n);
+      const Sums<C> to{delta + x * p.L, dq_of(x, i), dk, dv};
+      if (seen > 0) block(p, d, b, kv * group + x, i, rows, j0, seen, keys, to, room);
     }
-  store_rows(*d.dk, b, kv, j0, n, room.dk.data, room.e);
-  store_rows(*d.dv, b, kv, j0, n, room.dv.data, room.v);
+  if (dk.data == room.dk.data) store_rows(*d.dk, b, kv, j0, n, dk.data, dk.pitch);
+  if (dv.data == room.dv.data) store_rows(*d.dv, b, kv, j0, n, dv.data, dv.pitch);
 }
+
+// Whether each block of queries sees but one of keys.
+bool one_block_of_keys(const Problem& p) { return p.S > 0 && p.S <= kKeys && !p.window; }
 
 // dq of a block of queries.
 template <class K, class C = typename K::Acc>
 void queries_block(const Problem& p, const Gradients& d, int64_t b, int64_t h, int64_t i, const C* delta,
                    Room<K>& room) {
-  const int64_t rows = std::min(kQueries, p.L - i), kv = h / (p.H / p.G);
-  std::fill(room.dq.data, room.dq.data + rows * room.e, C(0));
+  const int64_t rows = std::min(p.queries, p.L - i), kv = h / (p.H / p.G);
+  const Target<C> dq = target_of(*d.dq, b, h, i, one_block_of_keys(p), room.dq.data);
+  if (dq.add) std::fill(dq.data, dq.data + rows * dq.pitch, C(0));
   for (int64_t j = 0; j < p.end_key(i + rows - 1); j += kKeys) {
     const int64_t n = std::min(kKeys, p.S - j), seen = seen_keys(p, i, rows, j, n);
     if (seen <= 0) continue;
     const Keys<K> keys = pack_keys(p, b, kv, j, n, room);
-    block(p, d, b, h, i, rows, j, seen, keys, Sums<C>{delta, room.dq.data, false}, room);
+    block(p, d, b, h, i, rows, j, seen, keys, Sums<C>{delta, dq, {}, {}}, room);
   }
-  store_rows(*d.dq, b, h, i, rows, room.dq.data, room.e);
+  if (dq.data == room.dq.data) store_rows(*d.dq, b, h, i, rows, dq.data, dq.pitch);
 }
 
 // The gradient of head h's sink logit from batch item b.
@@ -190,7 +222,7 @@ C sink_slope(const Problem& p, const Gradients& d, int64_t b, int64_t h, const C
                   [&]<class T>(Type<T>) { sink = C(to_compute(*reinterpret_cast<const T*>(at))); });
   const C* lse = lse_of<C>(p, d, b, h);
   for (int64_t i = 0; i < p.L; i++)
-    if (lse[i] != -std::numeric_limits<C>::infinity()) total -= std::exp(sink - lse[i]) * delta[i];
+    if (lse[i] != kNone<C>) total -= std::exp(sink - lse[i]) * delta[i];
   return total;
 }
 
@@ -209,10 +241,14 @@ void by_heads(const Problem& p, const Gradients& d, C* sinks) {
     C *dq = room.dq.data, *delta = room.delta.data;
     for (int64_t t = begin; t < end; t++) {
       const int64_t b = t / p.G, kv = t % p.G;
-      std::fill(dq, dq + group * p.L * room.e, C(0));
+      const auto dq_of = [&](int64_t x, int64_t i) {
+        return target_of(*d.dq, b, kv * group + x, i, one_block_of_keys(p), dq + (x * p.L + i) * room.e);
+      };
+      const bool in_room = p.L > 0 && dq_of(0, 0).data == dq;
+      if (in_room) std::fill(dq, dq + group * p.L * room.e, C(0));
       for (int64_t x = 0; x < group; x++) head_sums(p, d, b, kv * group + x, delta + x * p.L, sinks, room);
-      for (int64_t j = 0; j < p.S; j += kKeys) keys_block(p, d, b, kv, j, std::min(kKeys, p.S - j), delta, dq, room);
-      for (int64_t x = 0; x < group; x++)
+      for (int64_t j = 0; j < p.S; j += kKeys) keys_block<K>(p, d, b, kv, j, std::min(kKeys, p.S - j), delta, dq_of, room);
+      for (int64_t x = 0; x < group && in_room; x++)
         store_rows(*d.dq, b, kv * group + x, 0, p.L, dq + x * p.L * room.e, room.e);
     }
   });
@@ -223,20 +259,20 @@ void by_blocks(const Problem& p, const Gradients& d, C* sinks) {
   Scratch<C> delta(p.B * p.H * p.L);
   auto tasks = [&](int64_t n, auto&& task) {
     parallel_for(n, 1, [&](int64_t begin, int64_t end) {
-      Room<K> room(p, kQueries, 0);
+      Room<K> room(p, p.queries, 0);
       for (int64_t t = begin; t < end; t++) task(t, room);
     });
   };
   tasks(p.B * p.H, [&](int64_t t, Room<K>& room) { head_sums(p, d, t / p.H, t % p.H, delta.data + t * p.L, sinks, room); });
-  const int64_t key_blocks = (p.S - 1) / kKeys + 1, query_blocks = (p.L - 1) / kQueries + 1;
+  const int64_t key_blocks = (p.S - 1) / kKeys + 1, query_blocks = (p.L - 1) / p.queries + 1;
   tasks(p.B * p.G * key_blocks, [&](int64_t t, Room<K>& room) {
     const int64_t head = t / key_blocks, j = t % key_blocks * kKeys;
     const C* first = delta.data + head * (p.H / p.G) * p.L;
-    keys_block<K, C>(p, d, head / p.G, head % p.G, j, std::min(kKeys, p.S - j), first, nullptr, room);
+    keys_block<K>(p, d, head / p.G, head % p.G, j, std::min(kKeys, p.S - j), first, [](int64_t, int64_t) { return Target<C>{}; }, room);
   });
   tasks(p.B * p.H * query_blocks, [&](int64_t t, Room<K>& room) {
     const int64_t head = t / query_blocks;
-    queries_block(p, d, head / p.H, head % p.H, t % query_blocks * kQueries, delta.data + head * p.L, room);
+    queries_block(p, d, head / p.H, head % p.H, t % query_blocks * p.queries, delta.data + head * p.L, room);
   });
 }
 

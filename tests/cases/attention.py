@@ -129,6 +129,13 @@ CASES = [
         large=_LARGE,
     ),
     Case(
+        f"{_NAME}:keys that no query sees",
+        functools.partial(reference, causal=True),
+        [randn(1, 2, 3, 16), randn(1, 2, 5, 16), randn(1, 2, 5, 16)],
+        fn=lambda *x: sdpa(*x, is_causal=True),
+        large=[(1, 2, 33, 16), (1, 2, 200, 16), (1, 2, 200, 32)],
+    ),
+    Case(
         f"{_NAME}:scale", functools.partial(reference, scale=-0.7), _QKV, fn=lambda *x: sdpa(*x, scale=-0.7)
     ),
     Case(f"{_NAME}:bool mask", reference, [*_QKV, bools(2, 1, 5, 7)], fn=lambda *x: sdpa(*x)),
