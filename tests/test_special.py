@@ -182,3 +182,10 @@ def test_a_nan_is_seen_in_the_slope_of_a_robust_loss(name: str) -> None:
 def test_zeros_have_no_sign_where_none_is_due() -> None:
     assert math.copysign(1, al.nn.functional.logsigmoid(al.tensor(np.inf)).item()) == 1
     assert S.ndtri(al.tensor(0.5)).item() == 0
+
+
+@pytest.mark.parametrize(("fn", "rtol"), [(al.tanh, 3e-7), (al.erf, 3e-7), (al.nn.functional.gelu, 2e-6), (al.exp, 2e-7)])
+def test_a_function_made_of_pieces_fits_at_every_joint(fn, rtol: float) -> None:
+    x = np.linspace(-10, 10, 400_001, dtype=np.float32)
+    x = x[abs(x) < 5.6] if fn is al.nn.functional.gelu else x  # further out the square of x is no longer exact enough
+    np.testing.assert_allclose(fn(al.tensor(x)).numpy(), fn(al.tensor(x.astype(np.float64))).numpy(), rtol=rtol)

@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "loops.h"
-#include "vector_math.h"
+#include "pieces.h"
 
 namespace al {
 namespace {
@@ -37,9 +37,7 @@ struct Gelu {
   }
   static constexpr bool by_vectors = true;
   template <int K> static AL_INLINE void vectors(Many<K>& y, const Many<K>& x) {
-    Many<K> cdf, pdf;
-    vm::normal<K>(x, cdf, pdf);
-    AL_EACH(k) y[k] = x[k] * cdf[k];
+    vm::gelu<K>(y, x);
   }
 };
 struct GeluBackward {
@@ -52,9 +50,8 @@ struct GeluBackward {
   }
   static constexpr bool by_vectors = true;
   template <int K> static AL_INLINE void vectors(Many<K>& d, const Many<K>& g, const Many<K>& x) {
-    Many<K> cdf, pdf;
-    vm::normal<K>(x, cdf, pdf);
-    AL_EACH(k) d[k] = g[k] * (cdf[k] + vm::at_least(vm::at_most(x[k], 40.0f), -40.0f) * pdf[k]);
+    vm::gelu_slope<K>(d, x);
+    AL_EACH(k) d[k] *= g[k];
   }
 };
 

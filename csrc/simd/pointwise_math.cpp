@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "loops.h"
-#include "vector_math.h"
+#include "pieces.h"
 
 namespace al {
 namespace {
@@ -14,6 +14,21 @@ struct Exp {
     AL_EACH(k) y[k] = x[k];
     vm::exp<K>(y);
   }
+};
+
+struct Tanh {
+  template <class T> AL_INLINE T operator()(T x) const { return vm::tanh(x); }
+#if defined(__AVX512F__)
+  static constexpr bool by_vectors = true;
+  template <int K> static AL_INLINE void vectors(vm::Many<K>& y, const vm::Many<K>& x) { vm::tanh<K>(y, x); }
+#endif
+};
+struct Erf {
+  template <class T> AL_INLINE T operator()(T x) const { return vm::erf(x); }
+#if defined(__AVX512F__)
+  static constexpr bool by_vectors = true;
+  template <int K> static AL_INLINE void vectors(vm::Many<K>& y, const vm::Many<K>& x) { vm::erf<K>(y, x); }
+#endif
 };
 
 AL_REGISTER() {
@@ -29,7 +44,7 @@ AL_REGISTER() {
 AL_REGISTER() {
   on_floats<1>("sinh", [](auto x) { return vm::sinh(x); });
   on_floats<1>("cosh", [](auto x) { return vm::cosh(x); });
-  on_floats<1>("tanh", [](auto x) { return vm::tanh(x); });
+  on_floats<1>("tanh", Tanh{});
   on_floats<1>("asinh", [](auto x) { return vm::asinh(x); });
   on_floats<1>("acosh", [](auto x) { return vm::acosh(x); });
   on_floats<1>("atanh", [](auto x) { return vm::atanh(x); });
@@ -37,7 +52,7 @@ AL_REGISTER() {
   on_floats<1>("acos", [](auto x) { return vm::acos(x); });
   on_floats<1>("atan", [](auto x) { return vm::atan(x); });
   on_floats<2>("atan2", [](auto y, auto x) { return vm::atan2(y, x); });
-  on_floats<1>("erf", [](auto x) { return vm::erf(x); });
+  on_floats<1>("erf", Erf{});
   on_floats<1>("erfc", [](auto x) { return vm::erfc(x); });
 }
 

@@ -64,7 +64,11 @@ template <int K> AL_INLINE void exp(Many<K>& x) {
   Ints n[K];
   AL_EACH(k) x[k] = at_least(at_most(x[k], 89.0f), -104.0f);
   exp_parts<K>(x, n);
+#if defined(__AVX512F__)
+  AL_EACH(k) x[k] = _mm512_scalef_ps(x[k], _mm512_cvtepi32_ps((__m512i)n[k]));
+#else
   AL_EACH(k) x[k] = x[k] * pow2(n[k] >> 1) * pow2(n[k] - (n[k] >> 1));
+#endif
 }
 #if defined(__AVX512F__)
 // e^x = 2^floor(k / 16) 2^((k mod 16) / 16) e^r with |r| <= ln2 / 32: the polynomial has half the steps of exp_normal's. The table holds
