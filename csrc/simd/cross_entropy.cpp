@@ -46,13 +46,13 @@ template <class A> struct Targets {
   }
 };
 
-// Losses and weights of rows to the output: one by one, or their sum or mean in fixed blocks.
-template <class A, class F> void collect(const Call& c, int64_t rows, int64_t grain, F&& row_loss) {
+// Losses and weights of rows, each worth the work of so many elements, to the output: one by one, or their sum or mean in fixed blocks.
+template <class A, class F> void collect(const Call& c, int64_t rows, int64_t work, F&& row_loss) {
   const View &loss = *c.views[0], &total = *c.views[1];
   auto put = reduce::storer<A>(loss.dtype);
   int64_t blocks = (rows + kLossBlock - 1) / kLossBlock;
   Scratch<A> losses(rows), weights(rows);
-  parallel_for(rows, grain, [&](int64_t b, int64_t e) {
+  for_rows(rows, work, [&](int64_t b, int64_t e) {
     for (int64_t i = b; i < e; i++) losses[i] = row_loss(i, weights.data + i);
   });
   reduce::Tree<reduce::Sum, double> sum, weight;
@@ -80,7 +80,7 @@ void cross_entropy(const Call& c) {
     Scratch<A> weights(t.weights ? n : 0);
     if (t.weights) t.load(t.weights->data, 1, weights.data, n);
     A all_weights = t.weights ? reduce_row<reduce::Sum, A>(weights.data, n) : A(n);
-    collect<A>(c, t.rows, row_grain(n), [&](int64_t i, A* weight) {
+    collect<A>(c, t.rows, n, [&](int64_t i, A* weight) {
       int64_t k = t.target[i];
       *weight = 0;
       if (k == t.ignored) {
@@ -111,26 +111,23 @@ template <class A> A row_factor(const Call& c, const View& g, const View& total,
 // exp(x[i] - shift) * scale to y, past the caches where `kStreams`.
 template <bool kStreams, class A> void scaled_exp(const A* x, A* y, int64_t n, A shift, A scale) {
   constexpr int W = Lanes<A>::width, K = 4;
-  Vec<A> v[K];
-  const auto compute = [&](const A* from) {
-    AL_EACH(k) v[k] = load(from + k * W) - splat(shift);
+  const auto some = [&]<int M>(std::integral_constant<int, M>, int64_t count) {  // at most M vectors
+    constexpr int K = M;
+    Vec<A> v[K];
+    AL_EACH(k) v[k] = load_some(x + k * W, lanes_left<A>(count, k), A(0)) - splat(shift);
     vm::exp_decay<K>(v);
-    AL_EACH(k) v[k] *= splat(scale);
-  };
-  const auto some = [&](int64_t count) {  // fewer than K vectors
-    alignas(64) A rest[K * W] = {};
-    std::copy(x, x + count, rest);
-    compute(rest);
-    AL_EACH(k) store(rest + k * W, v[k]);
-    std::copy(rest, rest + count, y);
+    AL_EACH(k) store_some(y + k * W, v[k] * splat(scale), lanes_left<A>(count, k));
     x += count, y += count, n -= count;
   };
-  if (kStreams) some(std::min(n, stream::until_aligned((const char*)y) / int64_t(sizeof(A))));
+  if (kStreams) some(std::integral_constant<int, K>{}, std::min(n, stream::until_aligned((const char*)y) / int64_t(sizeof(A))));
   for (; n >= K * W; x += K * W, y += K * W, n -= K * W) {
-    compute(x);
-    AL_EACH(k) put<kStreams>(y + k * W, v[k]);
+    Vec<A> v[K];
+    AL_EACH(k) v[k] = load(x + k * W) - splat(shift);
+    vm::exp_decay<K>(v);
+    AL_EACH(k) put<kStreams>(y + k * W, v[k] * splat(scale));
   }
-  some(n);
+  if (n > W) some(std::integral_constant<int, K>{}, n);
+  else if (n > 0) some(std::integral_constant<int, 1>{}, n);
 }
 
 // Output: dlogits. Inputs: gradient, logits, target, weight, total weight, logsumexp.
@@ -145,7 +142,7 @@ void cross_entropy_backward(const Call& c) {
     if (t.weights) t.load(t.weights->data, 1, weights.data, n);
     A all_weights = t.weights ? reduce_row<reduce::Sum, A>(weights.data, n) : A(n);
     const bool streams = stream::pays(numel(d) * sizeof(T));
-    parallel_for(t.rows, row_grain(n), [&](int64_t b, int64_t e) {
+    for_rows(t.rows, n, [&](int64_t b, int64_t e) {
       Scratch<A> buffer(stage_size<T>(n));
       for (int64_t i = b; i < e; i++) {
         T* to = ptr<T>(d) + i * n;
@@ -185,7 +182,7 @@ void nll_loss(const Call& c) {
     using A = compute_t<T>;
     Targets<A> t(c, x, *c.views[3], c.views[4]);
     if (!t.check(c)) return;
-    collect<A>(c, t.rows, reduce::kGrain, [&](int64_t i, A* weight) {
+    collect<A>(c, t.rows, 1, [&](int64_t i, A* weight) {
       int64_t k = t.target[i];
       *weight = k == t.ignored ? A(0) : t.weight(k);
       return k == t.ignored ? A(0) : -*weight * to_float(ptr<T>(x)[i * t.classes + k]);
@@ -199,7 +196,7 @@ void nll_loss_backward(const Call& c) {
   dispatch_floats(d.dtype, [&]<class T>(Type<T>) {
     using A = compute_t<T>;
     Targets<A> t(c, d, *c.views[2], c.views[3]);
-    parallel_for(t.rows, row_grain(t.classes), [&](int64_t b, int64_t e) {
+    for_rows(t.rows, t.classes, [&](int64_t b, int64_t e) {
       for (int64_t i = b; i < e; i++) {
         T* to = ptr<T>(d) + i * t.classes;
         std::fill(to, to + t.classes, T{});

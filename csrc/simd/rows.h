@@ -84,6 +84,37 @@ template <class A> A dot_row(const A* a, const A* b, int64_t n) {
   return tree.result(A(0));
 }
 
+// n items of a vector, from none to all; the others are `rest`, and are not written.
+template <class A> AL_INLINE Vec<A> load_some(const A* p, int64_t n, A rest) {
+#if defined(__AVX512F__)
+  const uint32_t mask = _bzhi_u32(~0u, uint32_t(n));
+  if constexpr (sizeof(A) == 4) return (Vec<A>)_mm512_mask_loadu_ps((__m512)splat(rest), __mmask16(mask), p);
+  else return (Vec<A>)_mm512_mask_loadu_pd((__m512d)splat(rest), __mmask8(mask), p);
+#else
+  if (n == Lanes<A>::width) return load(p);
+  alignas(64) A lanes[Lanes<A>::width];
+  std::fill(std::copy(p, p + n, lanes), lanes + Lanes<A>::width, rest);
+  return load(lanes);
+#endif
+}
+template <class A> AL_INLINE void store_some(A* p, Vec<A> v, int64_t n) {
+#if defined(__AVX512F__)
+  const uint32_t mask = _bzhi_u32(~0u, uint32_t(n));
+  if constexpr (sizeof(A) == 4) _mm512_mask_storeu_ps(p, __mmask16(mask), (__m512)v);
+  else _mm512_mask_storeu_pd(p, __mmask8(mask), (__m512d)v);
+#else
+  if (n == Lanes<A>::width) return store(p, v);
+  alignas(64) A lanes[Lanes<A>::width];
+  store(lanes, v);
+  std::copy(lanes, lanes + n, p);
+#endif
+}
+// How many of a row's n items are in its vector k.
+template <class A> AL_INLINE int64_t lanes_left(int64_t n, int k) {
+  constexpr int64_t W = Lanes<A>::width;
+  return std::clamp<int64_t>(n - k * W, 0, W);
+}
+
 // Sum of exp(x[i] - top), which go to e unless that is null. n <= kBlock. Unless null, `next` is asked for meanwhile, as many bytes as
 // x has: the exponentials leave the memory idle.
 template <class A> A exp_block(const A* x, A* e, int64_t n, A top, const char* next = nullptr) {
@@ -98,16 +129,16 @@ template <class A> A exp_block(const A* x, A* e, int64_t n, A top, const char* n
     if (e) AL_EACH(k) store(e + i + k * W, v[k]);
     AL_EACH(k) sum[k] += v[k];
   }
-  if (i < n) {
-    alignas(64) A rest[K * W];
-    std::fill(rest, rest + K * W, -std::numeric_limits<A>::infinity());
-    std::copy(x + i, x + n, rest);
-    AL_EACH(k) v[k] = load(rest + k * W) - shift;
+  const auto rest = [&]<int M>(std::integral_constant<int, M>) {  // of M vectors
+    constexpr int K = M;
+    Vec<A> v[K];
+    AL_EACH(k) v[k] = load_some(x + i + k * W, lanes_left<A>(n - i, k), -std::numeric_limits<A>::infinity()) - shift;
     vm::exp_decay<K>(v);
     AL_EACH(k) sum[k] += v[k];
-    AL_EACH(k) store(rest + k * W, v[k]);
-    if (e) std::copy(rest, rest + (n - i), e + i);
-  }
+    if (e) AL_EACH(k) store_some(e + i + k * W, v[k], lanes_left<A>(n - i, k));
+  };
+  if (n - i > W) rest(std::integral_constant<int, K>{});
+  else if (n > i) rest(std::integral_constant<int, 1>{});
   return reduce::combine_lanes<reduce::Sum>((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 template <class A> A exp_row(const A* x, A* e, int64_t n, A top, const char* next = nullptr) {
@@ -122,19 +153,16 @@ template <class A> A exp_row(const A* x, A* e, int64_t n, A top, const char* nex
 // The maximum of the numbers, -infinity if there are none: exponentials tell of NaN.
 template <class A> A top_row(const A* x, int64_t n) {
   constexpr int W = Lanes<A>::width, K = 8;
-  A top = -std::numeric_limits<A>::infinity();
+  constexpr A least = -std::numeric_limits<A>::infinity();
+  Vec<A> tops[K];
+  AL_EACH(k) tops[k] = splat(least);
   int64_t i = 0;
-  if (n >= W) {
-    Vec<A> tops[K];
-    AL_EACH(k) tops[k] = splat(top);
-    for (; i + K * W <= n; i += K * W) AL_EACH(k) tops[k] = vm::larger(load(x + i + k * W), tops[k]);
-    AL_EACH(k) if (k < K - 1 && i + W <= n) tops[k] = vm::larger(load(x + i), tops[k]), i += W;
-    for (int half = K / 2; half; half /= 2)
-      for (int k = 0; k < half; k++) tops[k] = vm::larger(tops[k + half], tops[k]);
-    top = reduce::combine_lanes<reduce::Max>(tops[0]);
-  }
-  for (; i < n; i++) top = x[i] > top ? x[i] : top;
-  return top;
+  for (; i + K * W <= n; i += K * W) AL_EACH(k) tops[k] = vm::larger(load(x + i + k * W), tops[k]);
+  AL_EACH(k) if (k < K - 1 && i + W <= n) tops[k] = vm::larger(load(x + i), tops[k]), i += W;
+  if (i < n) tops[K - 1] = vm::larger(load_some(x + i, n - i, least), tops[K - 1]);
+  for (int half = K / 2; half; half /= 2)
+    for (int k = 0; k < half; k++) tops[k] = vm::larger(tops[k + half], tops[k]);
+  return reduce::combine_lanes<reduce::Max>(tops[0]);
 }
 
 // The maximum of a row and the sum of exp(x[i] - maximum), in one pass: each block against its own maximum. A maximum that is

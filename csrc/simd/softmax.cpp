@@ -33,6 +33,51 @@ template <bool is_log, class T> void forward_row(const T* x, T* y, int64_t n, bo
   }
 }
 
+// Rows of at most M vectors: they stay in registers. The values of forward_row.
+template <bool is_log, int M, class A> void rows_of_vectors(const A* x, A* y, int64_t rows, int64_t n) {
+  constexpr int W = Lanes<A>::width, K = M;
+  constexpr A least = -std::numeric_limits<A>::infinity();
+  for (int64_t r = 0; r < rows; r++, x += n, y += n) {
+    Vec<A> v[K], e[K], sum[4] = {}, top = splat(least);
+    AL_EACH(k) v[k] = load_some(x + k * W, lanes_left<A>(n, k), least);
+    AL_EACH(k) top = vm::larger(v[k], top);
+    const A shift = finite_or_zero(reduce::combine_lanes<reduce::Max>(top));
+    AL_EACH(k) e[k] = v[k] - splat(shift);
+    vm::exp_decay<K>(e);
+    AL_EACH(k) sum[k] = e[k];
+    const A total = reduce::combine_lanes<reduce::Sum>((sum[0] + sum[1]) + (sum[2] + sum[3]));
+    if constexpr (is_log) {
+      const A log_sum = A(std::log(total));
+      AL_EACH(k) v[k] = v[k] - splat(shift) - splat(log_sum);
+    } else {
+      const A scale = A(1) / total;
+      AL_EACH(k) v[k] = e[k] * splat(scale);
+    }
+    AL_EACH(k) store_some(y + k * W, v[k], lanes_left<A>(n, k));
+  }
+}
+constexpr int kShort = 4;  // vectors
+template <bool is_log, class A> void short_rows(const A* x, A* y, int64_t rows, int64_t n) {
+  constexpr int W = Lanes<A>::width;
+  constexpr void (*by_vectors[kShort])(const A*, A*, int64_t, int64_t) = {rows_of_vectors<is_log, 1, A>, rows_of_vectors<is_log, 2, A>,
+                                                                         rows_of_vectors<is_log, 3, A>, rows_of_vectors<is_log, 4, A>};
+  by_vectors[(n - 1) / W](x, y, rows, n);
+}
+template <bool is_log, class T> void short_rows_of(const T* x, T* y, int64_t rows, int64_t n) {
+  if constexpr (!is_half<T>) {
+    short_rows<is_log>(x, y, rows, n);
+  } else {
+    constexpr int64_t kItems = 2048;
+    float stage[kItems];
+    for (int64_t r = 0, count; r < rows; r += count) {
+      count = std::min(rows - r, kItems / n);
+      load_floats(x + r * n, stage, count * n);
+      short_rows<is_log, float>(stage, stage, count, n);
+      store_floats(stage, y + r * n, count * n);
+    }
+  }
+}
+
 template <bool is_log, class T>
 void backward_row(const T* g, const T* y, T* d, int64_t n, bool streams, compute_t<T>* buffer) {
   using A = compute_t<T>;
@@ -125,7 +170,9 @@ template <bool is_log> void forward(const Call& c) {
         forward_strip<is_log>(ptr<T>(x) + at, ptr<T>(y) + at, n, r.inner, w);
       });
     const bool streams = stream::pays(numel(x) * sizeof(T));
-    parallel_for(r.outer, row_grain(n), [&](int64_t b, int64_t e) {
+    if (!streams && n <= kShort * Lanes<compute_t<T>>::width)
+      return for_rows(r.outer, n, [&](int64_t b, int64_t e) { short_rows_of<is_log>(ptr<T>(x) + b * n, ptr<T>(y) + b * n, e - b, n); });
+    for_rows(r.outer, n, [&](int64_t b, int64_t e) {
       Scratch<compute_t<T>> buffer(streams && !is_log ? n : stage_size<T>(n));
       for (int64_t i = b; i < e; i++)
         forward_row<is_log>(ptr<T>(x) + i * n, ptr<T>(y) + i * n, n, streams, buffer.data);
@@ -148,7 +195,7 @@ template <bool is_log> void backward(const Call& c) {
         backward_strip<is_log>(grad + at, in + at, out + at, n, r.inner, w);
       });
     const bool streams = stream::pays(numel(y) * sizeof(T));
-    parallel_for(r.outer, row_grain(n), [&](int64_t b, int64_t e) {
+    for_rows(r.outer, n, [&](int64_t b, int64_t e) {
       Scratch<compute_t<T>> buffer(2 * stage_size<T>(n));
       for (int64_t i = b; i < e; i++)
         backward_row<is_log>(grad + i * n, in + i * n, out + i * n, n, streams, buffer.data);
