@@ -81,3 +81,15 @@ def test_max_pool_takes_the_first_of_equals_and_the_last_nan(step: int) -> None:
         largest = max((row[i] for i in window if i not in nans), default=-INF)
         assert place == (nans[-1] if nans else next(i for i in window if row[i] == largest))
         assert (math.isnan(value) and nans) or value == largest
+
+
+@pytest.mark.parametrize("n", [3, 8, 64, 65, 300])
+@pytest.mark.parametrize("k", [1, 2, 8, 9])
+@pytest.mark.parametrize("largest", [True, False])
+def test_topk_is_the_head_of_a_stable_sort_among_equals_infinities_and_nan(n: int, k: int, largest: bool) -> None:
+    x = al.randint(-4, 4, (5, n)).float()
+    x[1], x[2, 0], x[2, 2], x[3] = -INF, math.nan, INF, math.nan
+    values, indices = al.topk(x, min(k, n), largest=largest)
+    expected, places = al.sort(x, descending=largest, stable=True)
+    assert indices.tolist() == places[:, :k].tolist()
+    assert al.equal(values.nan_to_num(9.0), expected[:, :k].nan_to_num(9.0))

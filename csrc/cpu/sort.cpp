@@ -1,6 +1,8 @@
 // sort, topk and kthvalue along one dim: always stable, NaN last, the lowest index first among equals.
 // Positions are 32 bits: a line holds at most 2^32 items.
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "keys.h"
 
@@ -110,6 +112,32 @@ void sort(const Call& call) {
   });
 }
 
+// The k first of n items, in order: each one passes by those that are kept and changes places with what comes after it, without a branch.
+// Key and place are one number.
+template <int k, class Order, class T>
+void first_few(const T* line, int64_t step, int64_t n, bool descending, Item<uint32_t>* items) {
+  uint64_t kept[k];
+  for (uint64_t& item : kept) item = ~uint64_t{0};
+  for (int64_t i = 0; i < n; i++) {
+    const uint32_t key = Order::key(line[i * step]);
+    uint64_t item = uint64_t(descending ? ~key : key) << 32 | uint32_t(i);
+    if (n > 64 && item > kept[k - 1]) continue;  // long lines have few that are kept: a branch that is foreseen
+#pragma GCC unroll 8
+    for (int j = 0; j < k; j++) {
+      const uint64_t former = kept[j];
+      kept[j] = std::min(former, item);
+      item = std::max(former, item);
+    }
+  }
+  for (int j = 0; j < k; j++) items[j] = {uint32_t(kept[j] >> 32), uint32_t(kept[j])};
+}
+constexpr int64_t kFew = 8;
+// first_few for each k up to kFew.
+template <class Order, class T, int... k>
+constexpr auto few_table(std::integer_sequence<int, k...>) {
+  return std::array{first_few<k + 1, Order, T>...};
+}
+
 // values, indices, x. ints: dim, largest. The k of the outputs' shape, in order.
 void topk(const Call& call) {
   const View &values = *call.views[0], &indices = *call.views[1], &x = *call.views[2];
@@ -118,6 +146,18 @@ void topk(const Call& call) {
   if (in.count == 0 || k == 0 || too_long(call, "topk", n)) return;
   with_order(call, "topk", x.dtype, [&](auto tag, auto order) {
     using T = decltype(tag);
+    if constexpr (sizeof(Key<T>) == 4)
+      if (k <= kFew) {
+        const auto few = few_table<decltype(order), T>(std::make_integer_sequence<int, kFew>{})[k - 1];
+        return parallel_for(in.count, 4096 / n + 1, [&](int64_t begin, int64_t end) {
+          Item<uint32_t> items[kFew];
+          for (int64_t line = begin; line < end; line++) {
+            const T* data = ptr<T>(x) + in.begin(line);
+            few(data, in.step, n, call.ints[1], items);
+            store_items(values, indices, out.begin(line), out.step, data, in.step, items, k);
+          }
+        });
+      }
     for_lines<decltype(order), T>(
         x, in, call.ints[1], [&](int64_t line, const T* data, Item<Key<T>>* items, Item<Key<T>>*) {
           if (k * 16 <= n) {
