@@ -16,16 +16,16 @@ struct Room {
   Scratch<typename K::Word> q, keys, panels, values, stack, weights;
   Scratch<C> scores, out, top, sum;
   explicit Room(const Problem& p)
-      : q(p.queries * round_up(p.E, kWidth<C>) / K::step),
+      : q(kQueries * round_up(p.E, kWidth<C>) / K::step),
         keys(kKeys * round_up(p.E, kWidth<C>) / K::step),
         panels(kKeys * words<K>(p.E)),
         values(kKeys * round_up(p.V, kWidth<C>) / K::step),
         stack((K::step - 1) * kKeys * round_up(p.V, kWidth<C>) / K::step),
-        weights((K::step - 1) * p.queries * kKeys / K::step),
-        scores(p.queries * kKeys),
-        out(p.queries * round_up(p.V, kWidth<C>)),
-        top(round_up(p.queries, kWidth<C>)),
-        sum(round_up(p.queries, kWidth<C>)) {}
+        weights((K::step - 1) * kQueries * kKeys / K::step),
+        scores(kQueries * kKeys),
+        out(kQueries * round_up(p.V, kWidth<C>)),
+        top(kQueries),
+        sum(kQueries) {}
 };
 
 // A row's weights against `shift`, in place of its scores; zeros behind them, up to n. The sums of each lane.
@@ -170,13 +170,13 @@ void block(const Problem& p, int64_t b, int64_t h, int64_t i0, int64_t rows, con
 
 template <class K>
 void forward(const Problem& p, const View& out, const View& lse) {
-  const int64_t blocks = (p.L + p.queries - 1) / p.queries;
-  const int64_t rows = std::min(p.L, p.queries), work = (rows + kPacking) * p.S * (p.E + p.V);
+  const int64_t blocks = (p.L + kQueries - 1) / kQueries;
+  const int64_t rows = std::min(p.L, kQueries), work = (rows + kPacking) * p.S * (p.E + p.V);
   parallel_for(p.B * p.H * blocks, std::max<int64_t>(1, kParallelWork / std::max<int64_t>(1, work)), [&](int64_t begin, int64_t end) {
     Room<K> room(p);
     for (int64_t t = begin; t < end; t++) {
-      const int64_t i = t % blocks * p.queries, bh = t / blocks;
-      block<K>(p, bh / p.H, bh % p.H, i, std::min(p.queries, p.L - i), out, lse, room);
+      const int64_t i = t % blocks * kQueries, bh = t / blocks;
+      block<K>(p, bh / p.H, bh % p.H, i, std::min(kQueries, p.L - i), out, lse, room);
     }
   });
 }

@@ -16,8 +16,7 @@ using gemm::kRows;
 using gemm::kVecs;
 
 constexpr int64_t kKeys = 128;  // keys of a block: 128 x 64 x 4 B = 32 KiB of k, as much of v, in L2
-constexpr int64_t kQueries = kRows == 14 ? 56 : 48;  // queries of a block, whole tiles; scores: 48 x 128 x 4 B = 24 KiB of L1
-constexpr int64_t kShort = 64;  // so many queries, or fewer, are one block: keys are packed once
+constexpr int64_t kQueries = 64;  // queries of a block; scores: 64 x 128 x 4 B = 32 KiB
 
 template <class C>
 constexpr int kWidth = Lanes<C>::width;
@@ -38,7 +37,6 @@ struct Problem {
   bool causal;
   int64_t window;  // keys that a query sees, itself the last; 0: all
   double scale;
-  int64_t queries;  // of a block
   bool grouped = false;
 
   // views: q, k, v, mask, sinks; ints: causal, window; floats: scale
@@ -57,16 +55,13 @@ struct Problem {
         V(v->shape[3]),
         causal(call.ints[0]),
         window(call.ints[1]),
-        scale(call.floats[0]),
-        queries(block_of(L)) {}
-
-  static int64_t block_of(int64_t L) { return L <= kShort ? std::max<int64_t>(2, round_up(L, 2)) : kQueries; }  // even, for pairs
+        scale(call.floats[0]) {}
 
   // Where the result of query i of head (b, h) lies in rows of V: results are (B, L, H, V).
   int64_t result_row(int64_t b, int64_t h, int64_t i) const { return grouped ? (b * H + h) * L + i : (b * L + i) * H + h; }
 
   // One query of each head, several heads for one of keys: the heads of a group become the queries of one, so that its keys are packed once.
-  void group_heads(View& heads, View& masks) {
+  void group_heads(View& queries, View& masks) {
     const int64_t R = H / G;
     const auto regroup = [&](const View* x, View& to) {
       to = *x;
@@ -74,9 +69,9 @@ struct Problem {
       to.strides[2] = x->strides[1], to.strides[1] = x->strides[1] * R;
       return &to;
     };
-    q = regroup(q, heads);
+    q = regroup(q, queries);
     if (mask) mask = regroup(mask, masks);
-    H = G, L = R, queries = block_of(R), grouped = true;
+    H = G, L = R, grouped = true;
   }
 
   // Keys [first, end) that query i may see, masks aside.

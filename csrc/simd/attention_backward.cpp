@@ -31,20 +31,20 @@ struct Room {
   Room(const Problem& p, int64_t dq_rows, int64_t delta_rows)
       : e(round_up(p.E, kWidth<C>)),
         v(round_up(p.V, kWidth<C>)),
-        q(p.queries * e / K::step),
-        g(p.queries * v / K::step),
+        q(kQueries * e / K::step),
+        g(kQueries * v / K::step),
         keys(kKeys * e / K::step),
         values(kKeys * v / K::step),
         key_panels(kKeys * words<K>(p.E)),
         value_panels(kKeys * words<K>(p.V)),
-        q_stack((K::step - 1) * p.queries * e / K::step),
-        g_stack((K::step - 1) * p.queries * v / K::step),
+        q_stack((K::step - 1) * kQueries * e / K::step),
+        g_stack((K::step - 1) * kQueries * v / K::step),
         key_stack((K::step - 1) * kKeys * e / K::step),
-        left((K::step - 1) * p.queries * kKeys / K::step),
-        numbers(p.queries * v),
-        out(p.queries * v),
-        weights(p.queries * kKeys),
-        slopes(p.queries * kKeys),
+        left((K::step - 1) * kQueries * kKeys / K::step),
+        numbers(kQueries * v),
+        out(kQueries * v),
+        weights(kQueries * kKeys),
+        slopes(kQueries * kKeys),
         dk(kKeys * e),
         dv(kKeys * v),
         dq(dq_rows * e),
@@ -177,16 +177,16 @@ template <class K, class DQ, class C = typename K::Acc>
 void keys_block(const Problem& p, const Gradients& d, int64_t b, int64_t kv, int64_t j0, int64_t n,
                 const C* delta, DQ&& dq_of, Room<K>& room) {
   const Keys<K> keys = pack_keys(p, b, kv, j0, n, room);
-  const int64_t group = p.H / p.G, first = p.causal ? j0 / p.queries * p.queries : 0, left = p.L - first;
-  const bool whole = group == 1 && left > 0 && left <= p.queries && seen_keys(p, first, left, j0, n) == n;
+  const int64_t group = p.H / p.G, first = p.causal ? j0 / kQueries * kQueries : 0, left = p.L - first;
+  const bool whole = group == 1 && left > 0 && left <= kQueries && seen_keys(p, first, left, j0, n) == n;
   const Target<C> dk = target_of(*d.dk, b, kv, j0, whole, room.dk.data), dv = target_of(*d.dv, b, kv, j0, whole, room.dv.data);
   if (!whole) {
     std::fill(dk.data, dk.data + n * dk.pitch, C(0));
     std::fill(dv.data, dv.data + n * dv.pitch, C(0));
   }
   for (int64_t x = 0; x < group; x++)
-    for (int64_t i = first; i < p.L; i += p.queries) {
-      const int64_t rows = std::min(p.queries, p.L - i), seen = seen_keys(p, i, rows, j0, n);
+    for (int64_t i = first; i < p.L; i += kQueries) {
+      const int64_t rows = std::min(kQueries, p.L - i), seen = seen_keys(p, i, rows, j0, n);
       const Sums<C> to{delta + x * p.L, dq_of(x, i), dk, dv};
       if (seen > 0) block(p, d, b, kv * group + x, i, rows, j0, seen, keys, to, room);
     }
@@ -201,7 +201,7 @@ bool one_block_of_keys(const Problem& p) { return p.S > 0 && p.S <= kKeys && !p.
 template <class K, class C = typename K::Acc>
 void queries_block(const Problem& p, const Gradients& d, int64_t b, int64_t h, int64_t i, const C* delta,
                    Room<K>& room) {
-  const int64_t rows = std::min(p.queries, p.L - i), kv = h / (p.H / p.G);
+  const int64_t rows = std::min(kQueries, p.L - i), kv = h / (p.H / p.G);
   const Target<C> dq = target_of(*d.dq, b, h, i, one_block_of_keys(p), room.dq.data);
   if (dq.add) std::fill(dq.data, dq.data + rows * dq.pitch, C(0));
   for (int64_t j = 0; j < p.end_key(i + rows - 1); j += kKeys) {
@@ -259,12 +259,12 @@ void by_blocks(const Problem& p, const Gradients& d, C* sinks) {
   Scratch<C> delta(p.B * p.H * p.L);
   auto tasks = [&](int64_t n, auto&& task) {
     parallel_for(n, 1, [&](int64_t begin, int64_t end) {
-      Room<K> room(p, p.queries, 0);
+      Room<K> room(p, kQueries, 0);
       for (int64_t t = begin; t < end; t++) task(t, room);
     });
   };
   tasks(p.B * p.H, [&](int64_t t, Room<K>& room) { head_sums(p, d, t / p.H, t % p.H, delta.data + t * p.L, sinks, room); });
-  const int64_t key_blocks = (p.S - 1) / kKeys + 1, query_blocks = (p.L - 1) / p.queries + 1;
+  const int64_t key_blocks = (p.S - 1) / kKeys + 1, query_blocks = (p.L - 1) / kQueries + 1;
   tasks(p.B * p.G * key_blocks, [&](int64_t t, Room<K>& room) {
     const int64_t head = t / key_blocks, j = t % key_blocks * kKeys;
     const C* first = delta.data + head * (p.H / p.G) * p.L;
@@ -272,7 +272,7 @@ void by_blocks(const Problem& p, const Gradients& d, C* sinks) {
   });
   tasks(p.B * p.H * query_blocks, [&](int64_t t, Room<K>& room) {
     const int64_t head = t / query_blocks;
-    queries_block(p, d, head / p.H, head % p.H, t % query_blocks * p.queries, delta.data + head * p.L, room);
+    queries_block(p, d, head / p.H, head % p.H, t % query_blocks * kQueries, delta.data + head * p.L, room);
   });
 }
 
