@@ -90,10 +90,15 @@ template <class K, class C = typename K::Acc>
 void add_keys(const Problem& p, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t j0, int64_t n, bool first,
               Rows<typename K::Word> q, Room<K>& room) {
   const int64_t g = h / (p.H / p.G), cols = round_up(p.V, kWidth<C>), padded = round_up(n, kWidth<C>);
-  pack_columns(K::words_of(*p.k, b, g, j0, n, room.keys.data), n, words<K>(p.E), room.panels.data);
+  const auto keys = K::words_of(*p.k, b, g, j0, n, room.keys.data);
   const auto values = K::stack(K::words_of(*p.v, b, g, j0, n, room.values.data), n, cols, room.stack.data);
   const auto keys_of = [&](int64_t r, int64_t m) { return p.keys_seen(i0 + r, m, j0, n); };
-  score<typename K::Policy>(rows, n, words<K>(p.E), q, room.panels.data, room.scores.data, kKeys, keys_of);
+  if (rows == 1 && words<K>(p.E) % kWidth<C> == 0) {
+    score_row<typename K::Policy>(n, words<K>(p.E), q.data, keys, room.scores.data);
+  } else {
+    pack_columns(keys, n, words<K>(p.E), room.panels.data);
+    score<typename K::Policy>(rows, n, words<K>(p.E), q, room.panels.data, room.scores.data, kKeys, keys_of);
+  }
   const Scores<C> scores{p, b, h, i0, j0, n, room.scores.data};
   for (int64_t r = 0; r < rows; r += kWidth<C>)
     update_rows(scores, r, int(std::min<int64_t>(kWidth<C>, rows - r)), first, room.top.data, room.sum.data, room.out.data + r * cols, cols);
