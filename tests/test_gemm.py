@@ -181,6 +181,17 @@ def test_an_affine_layer_is_the_product_and_the_bias() -> None:
         )
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [(30, 40, 20), (90, 70, 300), (90, 64, 700), (700, 200, 600), (900, 40, 128), (5, 300, 64)])
+def test_a_bias_is_added_to_the_whole_sum(dtype: str, size: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(8)
+    m, n, k = size
+    x, w = (matrix(rng, rows, k, "rows", dtype)[0] for rows in (m, n))
+    bias = al.tensor(rng.standard_normal(n)).to(x.dtype)
+    whole = al.nn.functional.linear(x, w)
+    np.testing.assert_array_equal(al.nn.functional.linear(x, w, bias).numpy(), (whole + bias).numpy())
+
+
 def test_gradients_of_transposed_operands_are_products_without_copies() -> None:
     x = al.rand(3, 40, 50).double().requires_grad_()
     w = al.rand(60, 50).double().requires_grad_()

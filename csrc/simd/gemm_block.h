@@ -17,13 +17,14 @@ constexpr int64_t kWays = 8;  // lines that L1 keeps in one place
 // Bytes between rows of b, times the tiles that read them: up to so many b is read where it lies. A panel costs once what it is packed
 // for, rows far apart cost every tile.
 constexpr int64_t kApart = 1 << 15;
+constexpr int64_t kLineBytes = 64;  // of a cache
 
 template <class Policy, class In, class Out>
 struct Blocks : Product<Policy, In, Out> {
   using Base = Product<Policy, In, Out>;
   using typename Base::Acc;
   using typename Base::Packed;
-  using Base::a, Base::accumulate, Base::add, Base::b, Base::c, Base::cols, Base::epilogue, Base::in_place, Base::p;
+  using Base::a, Base::accumulate, Base::add, Base::b, Base::bias, Base::c, Base::cols, Base::epilogue, Base::in_place, Base::p;
   using Base::raw, Base::raw_rows, Base::share, Base::step, Base::steps, Base::width;
   using Base::Base;
 
@@ -69,20 +70,48 @@ struct Blocks : Product<Policy, In, Out> {
     return raw && p.b.col == 1 && p.n % width == 0 && p.b.row * int64_t(sizeof(In)) * ceil_div(p.m, kRows) <= kApart;
   }
 
+  // Where sums go: added to what is there, and a bias of the columns at last, if any.
+  struct Sums {
+    Acc* data;
+    int64_t ld;
+    bool add;
+    const Acc* bias;
+    Sums at(int64_t i, int64_t j) const { return {data + i * ld + j, ld, add, bias ? bias + j : nullptr}; }
+  };
+  // A part of b that is packed next, called for while tiles are computed: runs of neighbours.
+  struct Ahead {
+    const char* at = nullptr;
+    int64_t apart = 0, bytes = 0, runs = 0, each = 0;  // each: runs that a tile calls for
+
+    void call() {
+      for (const int64_t left = std::max<int64_t>(0, runs - each); runs > left; runs--, at += apart)
+        for (int64_t x = 0; x < bytes; x += kLineBytes) __builtin_prefetch(at + x, 0, 2);
+    }
+  };
+  Ahead ahead(int64_t k, int64_t j, int64_t n, int64_t tiles) const {
+    const int64_t depth = depth_at(k) * step, item = sizeof(In);
+    const char* at = (const char*)(b + k * step * p.b.row + j * p.b.col);
+    if (p.b.col == 1) return {at, p.b.row * item, n * item, depth, ceil_div(depth, tiles)};
+    if (p.b.row == 1) return {at, p.b.col * item, depth * item, n, ceil_div(n, tiles)};
+    return {};
+  }
+
   // All rows of `left` times one panel of b; n <= cols columns of c are touched.
-  static void rows_by_panel(const Left& left, int64_t m, const Packed* panel, int64_t b_step, int n,
-                            int64_t depth, Acc* to, int64_t ldc, bool add_to) {
+  static void rows_by_panel(const Left& left, int64_t m, const Packed* panel, int64_t b_step, int n, int64_t depth, const Sums& to,
+                            Ahead* next = nullptr) {
     const int vecs = (n + width - 1) / width;
-    TileArgs<Policy> t{depth, left.data, left.row, left.step, panel, b_step, to, ldc, add_to};
+    TileArgs<Policy> t{depth, left.data, left.row, left.step, panel, b_step};
     alignas(64) Acc edge[kRows * cols];
     const bool whole = n == vecs * width;
     for (int64_t i = 0; i < m; i += left.tile) {
       const int rows = int(std::min<int64_t>(left.tile, m - i));
-      t.c = whole ? to + i * ldc : edge;
-      t.ldc = whole ? ldc : cols;
-      t.add = whole && add_to;
+      t.c = whole ? to.data + i * to.ld : edge;
+      t.ldc = whole ? to.ld : cols;
+      t.add = whole && to.add;
+      t.bias = whole ? to.bias : nullptr;
+      if (next) next->call();
       run(left.reads, rows, vecs, t);
-      if (!whole) copy_edge(edge, to + i * ldc, ldc, rows, n, add_to);
+      if (!whole) copy_edge(edge, to.at(i, 0), rows, n);
       t.a += left.next;
     }
   }
@@ -93,14 +122,18 @@ struct Blocks : Product<Policy, In, Out> {
     run_tile<Policy, Reads::kPanel>(rows, vecs, t);
   }
   // Panels of `right`, n columns.
-  static void rows_by_panels(const Left& left, int64_t m, const Right& right, int64_t n, int64_t depth, Acc* to, int64_t ldc, bool add_to) {
+  static void rows_by_panels(const Left& left, int64_t m, const Right& right, int64_t n, int64_t depth, const Sums& to, Ahead* next) {
     const Packed* panel = right.data;
     for (int64_t x = 0; x < n; x += cols, panel += right.panel)
-      rows_by_panel(left, m, panel, right.step, int(std::min<int64_t>(cols, n - x)), depth, to + x, ldc, add_to);
+      rows_by_panel(left, m, panel, right.step, int(std::min<int64_t>(cols, n - x)), depth, to.at(0, x), next);
   }
-  static void copy_edge(const Acc* edge, Acc* to, int64_t ldc, int rows, int n, bool add_to) {
-    for (int r = 0; r < rows; r++, edge += cols, to += ldc)
-      for (int x = 0; x < n; x++) to[x] = add_to ? to[x] + edge[x] : edge[x];
+  static void copy_edge(const Acc* edge, const Sums& to, int rows, int n) {
+    Acc* c = to.data;
+    for (int r = 0; r < rows; r++, edge += cols, c += to.ld)
+      for (int x = 0; x < n; x++) {
+        const Acc sum = to.add ? c[x] + edge[x] : edge[x];
+        c[x] = to.bias ? sum + to.bias[x] : sum;
+      }
   }
   static int tile_rows(int64_t m) { return int(ceil_div(m, ceil_div(m, kRows))); }
 
@@ -116,8 +149,8 @@ struct Blocks : Product<Policy, In, Out> {
         const int n = int(std::min<int64_t>(cols, p.n - j));
         const bool direct = p.b.col == 1 && n % width == 0;
         if (!direct) this->pack_b(0, depth, j, n, panel);
-        rows_by_panel(left, p.m, direct ? (const Packed*)b + j : panel, direct ? p.b.row : cols, n, depth,
-                      (Acc*)c + j, p.c.row, accumulate);
+        const Sums all{(Acc*)c, p.c.row, accumulate, bias};
+        rows_by_panel(left, p.m, direct ? (const Packed*)b + j : panel, direct ? p.b.row : cols, n, depth, all.at(0, j));
         if (epilogue) this->finish((Acc*)c + j, p.c.row, 0, p.m, j, n);
       }
     }
@@ -154,7 +187,12 @@ struct Blocks : Product<Policy, In, Out> {
           if (!right_here && (held != j || blocks > 1)) this->pack_panels(k * kDepth, depth, j, n, right.data);
           held = j;
           const Left rows = left_here ? left_at(i, k * kDepth, tile) : packed_left(left.data + (k * tiles + first) * panel, panel, tile);
-          rows_by_panels(rows, m, right_here ? right_at(k * kDepth, j) : packed_right(right.data, depth), n, depth, to, ldc, accumulate || k > 0);
+          const int64_t next_j = k + 1 < blocks ? j : (t + 1) / parts * group, next_k = (k + 1) % blocks * kDepth;
+          Ahead next;
+          if (!right_here && (k + 1 < blocks || (t + 1 < end && next_j != j)))
+            next = ahead(next_k, next_j, std::min(p.n - next_j, group), ceil_div(m, tile) * ceil_div(n, cols));
+          rows_by_panels(rows, m, right_here ? right_at(k * kDepth, j) : packed_right(right.data, depth), n, depth,
+                         {to, ldc, accumulate || k > 0, bias && k + 1 == blocks ? bias + j : nullptr}, &next);
         }
         if (epilogue || !in_place) this->finish(to, ldc, i, m, j, n);
       }
@@ -241,8 +279,8 @@ struct Blocks : Product<Policy, In, Out> {
           const int64_t depth = std::min(kDepth, s.depth - k);
           const Left rows = left_here ? left_at(i, s.k + k, tile) : packed_left(left.data + k / kDepth * block, panel, tile);
           const Right panels = right_here ? right_at(s.k + k, s.j + x) : packed_right(panel_at(s, s.right, k, x), depth);
-          rows_by_panel(rows, m, panels.data, panels.step, int(std::min<int64_t>(cols, first + n - x)), depth, to + i * ldc + x, ldc,
-                        accumulate || s.k + k > 0);
+          const Sums sums{to, ldc, accumulate || s.k + k > 0, bias && s.k + k + depth == steps() ? bias + s.j : nullptr};
+          rows_by_panel(rows, m, panels.data, panels.step, int(std::min<int64_t>(cols, first + n - x)), depth, sums.at(i, x));
         }
       if (s.k + s.depth == steps() && (epilogue || !in_place)) this->finish(to + i * ldc + first, ldc, i, m, s.j + first, n);
     }

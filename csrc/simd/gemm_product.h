@@ -30,6 +30,7 @@ struct Product {
   Out* c;
   const Out* add;
   bool accumulate, epilogue;
+  const Acc* bias = nullptr;  // of the columns, where tiles add it
 
   explicit Product(const Problem& problem)
       : p(problem),
@@ -38,7 +39,9 @@ struct Product {
         c((Out*)p.c.data),
         add((const Out*)p.add.data) {
     accumulate = in_place && add == c && p.beta == 1 && p.alpha == 1 && !p.activation;
-    epilogue = !accumulate && (add || p.alpha != 1 || p.activation);
+    if constexpr (in_place)
+      if (add && !accumulate && p.add.row == 0 && p.add.col == 1 && p.alpha == 1 && p.beta == 1 && !p.activation) bias = (const Acc*)add;
+    epilogue = !accumulate && !bias && (add || p.alpha != 1 || p.activation);
   }
 
   // ---- storing ----

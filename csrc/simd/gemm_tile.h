@@ -38,9 +38,10 @@ struct TileArgs {
   int64_t a_row, a_step;  // of an a that is no panel
   const typename Policy::Packed* b;
   int64_t b_step;
-  typename Policy::Acc* c;
-  int64_t ldc;
-  bool add;  // c += sum instead of c = sum
+  typename Policy::Acc* c = nullptr;
+  int64_t ldc = 0;
+  bool add = false;  // c += sum instead of c = sum
+  const typename Policy::Acc* bias = nullptr;  // of the columns, added at last, if any
 };
 
 template <class Policy>
@@ -61,10 +62,7 @@ void tile(const TileArgs<Policy>& t) {
 #pragma GCC unroll 16
   for (int r = 0; r < R; r++) {
 #pragma GCC unroll 4
-    for (int v = 0; v < V; v++) {
-      __builtin_prefetch(t.c + r * t.ldc + v * width, 1);
-      sum[r][v] = Policy::offset ? (Vec<Acc>)load(t.b + t.depth * t.b_step + v * width) : Vec<Acc>{};
-    }
+    for (int v = 0; v < V; v++) sum[r][v] = Policy::offset ? (Vec<Acc>)load(t.b + t.depth * t.b_step + v * width) : Vec<Acc>{};
   }
   const int64_t a_row = reads == Reads::kRows ? t.a_row : 1, a_step = reads == Reads::kPanel ? R : t.a_step, b_step = t.b_step;
   // A pointer serves as many rows as an address reaches from it: rows apart by a stride, its double and itself.
@@ -72,9 +70,14 @@ void tile(const TileArgs<Policy>& t) {
   const Packed* a[(R + reach - 1) / reach];
 #pragma GCC unroll 16
   for (int r = 0; r < R; r += reach) a[r / reach] = t.a + r * a_row;
+  // A row of c is called for with each step: all at once they keep out the first lines of a and b.
+  const Acc *wanted = t.c, *last_row = t.c + (R - 1) * t.ldc;
 #pragma GCC unroll 4
   for (int64_t k = 0; k < t.depth; k++, b += b_step) {
     Vec<Packed> x[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++) __builtin_prefetch(wanted + v * width, 1);
+    wanted += wanted == last_row ? 0 : t.ldc;
     if constexpr (reads == Reads::kColumns) {
       __builtin_prefetch(a[0] + kAhead * a_step);
       __builtin_prefetch(a[0] + kAhead * a_step + R - 1);
@@ -99,7 +102,8 @@ void tile(const TileArgs<Policy>& t) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; v++) {
       Acc* c = t.c + r * t.ldc + v * width;
-      store(c, t.add ? load(c) + sum[r][v] : sum[r][v]);
+      if (t.add) sum[r][v] = load(c) + sum[r][v];
+      store(c, t.bias ? sum[r][v] + load(t.bias + v * width) : sum[r][v]);
     }
 }
 
