@@ -11,7 +11,8 @@ import pytest
 
 import ascendlite as al
 
-# (M, N, K): one road through the blocks each: tiny, rows read where they lie, panels, blocks; odd edges; more than one block of k.
+# (M, N, K): one road through the blocks each: tiny, rows read where they lie, panels, blocks; odd edges; more than one block of k; rows a
+# page apart; few columns and long sums, whose rows are divided.
 SIZES = [
     (1, 1, 1),
     (2, 3, 1),
@@ -31,6 +32,9 @@ SIZES = [
     (2, 75, 523),
     (300, 290, 270),
     (193, 2060, 260),
+    (700, 270, 40),
+    (75, 40, 1024),
+    (230, 9, 1030),
 ]
 ROUNDING = {"float64": 1e-15, "float32": 6e-7, "bfloat16": 8e-3, "float16": 1e-3}
 
@@ -141,7 +145,7 @@ def test_the_number_of_threads_does_not_change_a_bit() -> None:
     rng = np.random.default_rng(5)
     products = [
         (matrix(rng, m, k, "rows", d)[0], matrix(rng, k, n, "columns", d)[0])
-        for m, n, k in [(2, 5000, 600), (150, 700, 300), (900, 300, 400)]
+        for m, n, k in [(2, 5000, 600), (150, 700, 300), (900, 300, 400), (300, 9, 1024)]
         for d in ("float32", "bfloat16")
     ]
     inputs = [  # heads of k and v: enough for the threads, or one for all

@@ -10,13 +10,16 @@ constexpr int64_t kColBlock = 2048;  // columns of b packed at once: 2 x 2 x 256
 constexpr int64_t kLeastColumns = 128;  // columns of a task: a block of a that is packed for them pays
 constexpr int64_t kTasksPerThread = 16;  // a thread that is slower for a while is helped in small parts
 constexpr int64_t kPackPanels = 4;       // panels packed at once
-// Up to so many rows b is packed where it is used, beyond by all threads together.
-constexpr int64_t kPanelRows = 640;
+// Up to so many rows b is packed where it is used, beyond by all threads together; the second where every thread has some panels.
+constexpr int64_t kPanelRows = 640, kWidePanelRows = 1024;
+constexpr int64_t kPanelsPerThread = 4;  // enough for threads to end together
+constexpr int64_t kLeastTiles = 4;       // of a task, that a panel is packed for
 constexpr int64_t kSmall = 48 * 48 * 48;
 constexpr int64_t kWays = 8;  // lines that L1 keeps in one place
 // Bytes between rows of b, times the tiles that read them: up to so many b is read where it lies. A panel costs once what it is packed
 // for, rows far apart cost every tile.
 constexpr int64_t kApart = 1 << 15;
+constexpr int64_t kApartRows = 2 * kPage;  // bytes between rows of a that compete in L1: up to so many, many rows are read where they lie
 constexpr int64_t kLineBytes = 64;  // of a cache
 
 template <class Policy, class In, class Out>
@@ -30,7 +33,7 @@ struct Blocks : Product<Policy, In, Out> {
 
   void run() const {
     if (raw && this->work() <= kSmall && steps() <= kDepth && in_place) return small();
-    if (p.m <= kPanelRows) return by_panels();
+    if (p.m <= (ceil_div(p.n, cols) >= kPanelsPerThread * this->threads() ? kWidePanelRows : kPanelRows)) return by_panels();
     by_blocks();
   }
 
@@ -59,11 +62,11 @@ struct Blocks : Product<Policy, In, Out> {
   }
   Right right_at(int64_t k, int64_t j) const { return {(const Packed*)b + k * p.b.row + j, p.b.row, cols}; }
 
-  // Whether tiles read a where it lies: rows of whole steps, columns; unless their lines compete for few places of a cache.
+  static bool crowded(int64_t stride, int64_t period) { return stride * int64_t(sizeof(In)) % period == 0; }
+  // Whether tiles read a where it lies: rows of whole steps, columns unless their lines compete for few places of a cache.
   bool left_in_place() const {
-    const auto crowded = [](int64_t stride, int64_t period) { return stride * int64_t(sizeof(In)) % period == 0; };
     if (raw && p.a.row == 1) return !crowded(p.a.col, 2 * kPage);
-    if (!raw_rows || p.a.col != 1 || (crowded(p.a.row, kPage) && tile_rows(p.m) > kWays)) return false;
+    if (!raw_rows || p.a.col != 1 || (crowded(p.a.row, kPage) && p.a.row * int64_t(sizeof(In)) > kApartRows && p.m > kWidePanelRows)) return false;
     return raw || (p.a.row % step == 0 && p.k % step == 0 && uintptr_t(a) % sizeof(Packed) == 0);
   }
   bool right_in_place() const {
@@ -135,7 +138,11 @@ struct Blocks : Product<Policy, In, Out> {
         c[x] = to.bias ? sum + to.bias[x] : sum;
       }
   }
-  static int tile_rows(int64_t m) { return int(ceil_div(m, ceil_div(m, kRows))); }
+  // Of m rows. Those that are read where they compete for a place in L1 are no more than it keeps.
+  int tile_rows(int64_t m) const {
+    const bool few = left_in_place() && p.a.col == 1 && crowded(p.a.row, kPage);
+    return int(ceil_div(m, ceil_div(m, few ? std::min<int64_t>(kRows, kWays) : kRows)));
+  }
 
   // ---- the roads ----
 
@@ -171,7 +178,9 @@ struct Blocks : Product<Policy, In, Out> {
     });
     const int64_t panels = ceil_div(p.n, cols), wanted = this->threads() * kTasksPerThread;
     const int64_t group = std::clamp<int64_t>(panels / wanted, 1, kPackPanels) * cols, groups = ceil_div(p.n, group);
-    const int64_t parts = this->threads() == 1 || (blocks > 1 && !right_here) ? 1 : std::clamp<int64_t>(wanted / groups, 1, tiles);
+    const bool packs = blocks > 1 && !right_here;  // for every part
+    const int64_t all = this->threads() == 1 ? 1 : packs ? kPanelsPerThread * this->threads() : wanted;
+    const int64_t parts = std::clamp<int64_t>(all / groups, 1, packs ? ceil_div(tiles, kLeastTiles) : tiles);
     const int64_t part = ceil_div(tiles, parts);  // tiles
     share(groups * parts, this->work(), kParallelWork, [&](int64_t begin, int64_t end) {
       Scratch<Packed> right(Base::lines(kDepth) * group);
@@ -187,10 +196,10 @@ struct Blocks : Product<Policy, In, Out> {
           if (!right_here && (held != j || blocks > 1)) this->pack_panels(k * kDepth, depth, j, n, right.data);
           held = j;
           const Left rows = left_here ? left_at(i, k * kDepth, tile) : packed_left(left.data + (k * tiles + first) * panel, panel, tile);
-          const int64_t next_j = k + 1 < blocks ? j : (t + 1) / parts * group, next_k = (k + 1) % blocks * kDepth;
+          const int64_t next_k = (k + 1) % blocks, next_j = next_k ? j : std::min(t + 1, end - 1) / parts * group;
           Ahead next;
-          if (!right_here && (k + 1 < blocks || (t + 1 < end && next_j != j)))
-            next = ahead(next_k, next_j, std::min(p.n - next_j, group), ceil_div(m, tile) * ceil_div(n, cols));
+          if (!right_here && (next_k || next_j != j))
+            next = ahead(next_k * kDepth, next_j, std::min(p.n - next_j, group), ceil_div(m, tile) * ceil_div(n, cols));
           rows_by_panels(rows, m, right_here ? right_at(k * kDepth, j) : packed_right(right.data, depth), n, depth,
                          {to, ldc, accumulate || k > 0, bias && k + 1 == blocks ? bias + j : nullptr}, &next);
         }
@@ -242,11 +251,12 @@ struct Blocks : Product<Policy, In, Out> {
     return {j, std::min(kColBlock, p.n - j), 0, stage_at(0), right};
   }
   // To be packed; nothing where b is read where it lies.
-  int64_t parts_of(const Stage& s) const { return right_in_place() ? 0 : ceil_div(s.n, kPackPanels * cols); }
+  int64_t parts_of(const Stage& s) const { return right_in_place() ? 0 : ceil_div(s.n, part_of(s)); }
+  int64_t part_of(const Stage& s) const { return std::clamp<int64_t>(s.n / cols / (2 * this->threads()), 1, kPackPanels) * cols; }
   void pack_part(const Stage& s, int64_t part, Packed* right) const {
-    const int64_t x = part * kPackPanels * cols;
+    const int64_t x = part * part_of(s), n = std::min(part_of(s), s.n - x);
     for (int64_t k = 0; k < s.depth; k += kDepth)
-      this->pack_panels(s.k + k, std::min(kDepth, s.depth - k), s.j + x, std::min(kPackPanels * cols, s.n - x), panel_at(s, right, k, x));
+      this->pack_panels(s.k + k, std::min(kDepth, s.depth - k), s.j + x, n, panel_at(s, right, k, x));
   }
   // Panels of a block of k lie one behind the other, those of the next block behind them.
   static Packed* panel_at(const Stage& s, Packed* right, int64_t k, int64_t x) {

@@ -1,5 +1,6 @@
 // Register tiles of matrix products: R rows by V vectors of outputs, summed over k in registers.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -50,6 +51,16 @@ using Tile = void (*)(const TileArgs<Policy>&);
 // How a tile reads its rows of a: each where it lies; all of a step side by side, where they lie; a panel that holds R values a step.
 enum class Reads { kRows, kColumns, kPanel };
 
+// GCC's own with an intent to write is one to read, unless it is built for PREFETCHW (which every processor of 64 bits takes): a line that
+// another core has read would still be claimed by the store.
+AL_INLINE void prefetch_to_write(const void* p) {
+#if defined(__x86_64__)
+  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(p)));
+#else
+  __builtin_prefetch(p, 1);
+#endif
+}
+
 constexpr int kAhead = 8;  // steps, of columns: further apart than what a prefetcher follows
 
 template <class Policy, int R, int V, Reads reads>
@@ -70,14 +81,8 @@ void tile(const TileArgs<Policy>& t) {
   const Packed* a[(R + reach - 1) / reach];
 #pragma GCC unroll 16
   for (int r = 0; r < R; r += reach) a[r / reach] = t.a + r * a_row;
-  // A row of c is called for with each step: all at once they keep out the first lines of a and b.
-  const Acc *wanted = t.c, *last_row = t.c + (R - 1) * t.ldc;
-#pragma GCC unroll 4
-  for (int64_t k = 0; k < t.depth; k++, b += b_step) {
+  const auto step = [&]() __attribute__((always_inline)) {
     Vec<Packed> x[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; v++) __builtin_prefetch(wanted + v * width, 1);
-    wanted += wanted == last_row ? 0 : t.ldc;
     if constexpr (reads == Reads::kColumns) {
       __builtin_prefetch(a[0] + kAhead * a_step);
       __builtin_prefetch(a[0] + kAhead * a_step + R - 1);
@@ -96,7 +101,18 @@ void tile(const TileArgs<Policy>& t) {
       rows += a_step;
       asm("" : "+r"(rows));  // else the compiler makes one pointer and offsets of them, which do not fit the registers
     }
+    b += b_step;
+  };
+  // A row of c is called for with each step: all at once they keep out the first lines of a and b.
+  const Acc* wanted = t.c;
+  int64_t k = t.depth;
+  for (int64_t stop = std::max<int64_t>(0, k - R); k > stop; k--, wanted += t.ldc) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++) prefetch_to_write(wanted + v * width);
+    step();
   }
+#pragma GCC unroll 4
+  for (; k > 0; k--) step();
 #pragma GCC unroll 16
   for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
