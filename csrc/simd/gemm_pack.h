@@ -143,11 +143,21 @@ template <int D, class In, class To>
 void pack_along(const In* src, int64_t k_stride, int lines, int64_t depth, To* dst, int pitch) {
   constexpr int width = Lanes<To>::width, whole = (D + width - 1) / width * width;
   int64_t k = 0;
-  // Whole vectors, as long as what they read beyond the lines belongs to the next step: the panel's next step overwrites it.
-  const int64_t wide = lines < pitch || k_stride + lines < whole ? 0 : lines == whole ? depth : depth - 1;
-  for (; k < wide; k++, src += k_stride, dst += pitch)
+  // Whole vectors, as long as what they read beyond the lines belongs to later steps. It becomes zeros, or the panel's next step overwrites it.
+  const bool cut = lines < pitch;
+  const int64_t last = lines == whole ? 0 : k_stride > 0 ? (whole - lines + k_stride - 1) / k_stride : depth;
+  const int64_t wide = cut && pitch != whole ? 0 : depth - std::min(depth, last);
+  if (!cut) {
+    for (; k < wide; k++, src += k_stride, dst += pitch)
 #pragma GCC unroll 4
-    for (int i = 0; i < whole; i += width) store(dst + i, load_as<In, To>(src + i));
+      for (int i = 0; i < whole; i += width) store(dst + i, load_as<In, To>(src + i));
+  } else {
+    Vec<To> mask[whole / width];
+    for (int i = 0; i < whole; i++) mask[i / width][i % width] = To(i < lines);
+    for (; k < wide; k++, src += k_stride, dst += pitch)
+#pragma GCC unroll 4
+      for (int i = 0; i < whole; i += width) store(dst + i, mask[i / width] != 0 ? load_as<In, To>(src + i) : Vec<To>{});
+  }
   for (; k < depth; k++, src += k_stride, dst += pitch) {
     for (int i = 0; i < lines; i++) dst[i] = convert<To>(src[i]);
     for (int i = lines; i < pitch; i++) dst[i] = To(0);
