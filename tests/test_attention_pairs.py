@@ -46,7 +46,7 @@ def check(expected: list[np.ndarray], got: list[np.ndarray], where: str = "") ->
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(
     "size",
-    [(2, 4, 2, 57, 131, 64, 64), (1, 2, 2, 130, 257, 31, 5), (2, 3, 1, 1, 129, 16, 33), (1, 2, 2, 3, 1, 1, 1), (1, 1, 1, 300, 300, 72, 16), (2, 2, 2, 33, 140, 16, 32)],
+    [(2, 4, 2, 57, 131, 64, 64), (1, 2, 2, 130, 257, 31, 5), (2, 3, 1, 1, 129, 16, 33), (1, 2, 2, 3, 1, 1, 1), (1, 1, 1, 300, 300, 72, 16), (2, 2, 2, 33, 140, 16, 32), (2, 8, 2, 1, 130, 32, 16), (1, 4, 2, 3, 70, 64, 16)],
     ids=str,
 )
 def test_results_are_those_of_float64(size: tuple[int, ...], causal: bool) -> None:

@@ -93,8 +93,8 @@ void add_keys(const Problem& p, int64_t b, int64_t h, int64_t i0, int64_t rows, 
   const auto keys = K::words_of(*p.k, b, g, j0, n, room.keys.data);
   const auto values = K::stack(K::words_of(*p.v, b, g, j0, n, room.values.data), n, cols, room.stack.data);
   const auto keys_of = [&](int64_t r, int64_t m) { return p.keys_seen(i0 + r, m, j0, n); };
-  if (rows == 1 && words<K>(p.E) % kWidth<C> == 0) {
-    score_row<typename K::Policy>(n, words<K>(p.E), q.data, keys, room.scores.data);
+  if (rows <= kFewRows && words<K>(p.E) % kWidth<C> == 0) {
+    score_few<typename K::Policy>(rows, n, words<K>(p.E), q, keys, room.scores.data, kKeys);
   } else {
     pack_columns(keys, n, words<K>(p.E), room.panels.data);
     score<typename K::Policy>(rows, n, words<K>(p.E), q, room.panels.data, room.scores.data, kKeys, keys_of);

@@ -204,22 +204,30 @@ void score(int64_t m, int64_t n, int64_t depth, Rows<Word> a, const Word* panels
     return Part{{0, j < keys.end && j + kPanel<C> > keys.first ? depth : -1}, keys.end - j};
   });
 }
-// The scores of one row: keys are turned in registers, since nobody else wants their panels. Whole vectors of a depth.
-template <class P, class Word = typename P::Packed, class C = typename P::Acc>
-void score_row(int64_t n, int64_t depth, const Word* a, Rows<Word> keys, C* c) {
+// Scores of R rows: keys are turned in registers, since too few rows want their panels. Whole vectors of a depth.
+template <class P, int R, class Word = typename P::Packed, class C = typename P::Acc>
+void score_rows(int64_t n, int64_t depth, Rows<Word> a, Rows<Word> keys, C* c, int64_t ldc) {
   constexpr int width = kWidth<Word>;
   for (int64_t j = 0; j < n; j += width) {
-    Vec<C> sum{};
+    Vec<C> sum[R] = {};
     for (int64_t k = 0; k < depth; k += width) {
       Vec<Word> block[width];
 #pragma GCC unroll 16
       for (int i = 0; i < width; i++) block[i] = j + i < n ? load(keys.data + (j + i) * keys.stride + k) : Vec<Word>{};
       gemm::transpose<Word>(block);
 #pragma GCC unroll 16
-      for (int i = 0; i < width; i++) sum = P::apply(splat(a[k + i]), block[i], sum);
+      for (int i = 0; i < width; i++)
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) sum[r] = P::apply(splat(a.data[r * a.stride + k + i]), block[i], sum[r]);
     }
-    store(c + j, sum);
+    for (int r = 0; r < R; r++) store(c + r * ldc + j, sum[r]);
   }
+}
+constexpr int64_t kFewRows = 4;  // so many, or fewer
+template <class P, class Word = typename P::Packed, class C = typename P::Acc>
+void score_few(int64_t m, int64_t n, int64_t depth, Rows<Word> a, Rows<Word> keys, C* c, int64_t ldc) {
+  constexpr auto run = std::array{score_rows<P, 1>, score_rows<P, 2>, score_rows<P, 3>, score_rows<P, kFewRows>};
+  run[m - 1](n, depth, a, keys, c, ldc);
 }
 // c (m, n) = or += a @ b, b by rows: of these, the tile of rows [i, i + m) takes rows_of(i, m), which hold all of its a that is not zero.
 template <class K, class Of, class Word = typename K::Word, class C = typename K::Acc>
