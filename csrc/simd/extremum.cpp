@@ -54,7 +54,7 @@ template <class Op, class A> void along_rows(const Source<A>& s, const View& y, 
     put(best, y.data, i);
   };
   if (p.length <= kGrain) {
-    return parallel_for(p.outputs, std::max<int64_t>(1, kGrain / p.length), [&](int64_t b, int64_t e) {
+    return for_rows(p.outputs, p.length, [&](int64_t b, int64_t e) {
       for (int64_t i = b; i < e; i++)
         finish(i, [&](int64_t block) { return search.best(p.kept_offset(i, p.kept), block); });
     });

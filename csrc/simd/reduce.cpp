@@ -93,14 +93,13 @@ void reduce_twice(const Source<A>& source, const Centre& centre, const Sink<A>& 
     run<First, A>(source, nullptr, [&](A value, int64_t i) { centres[i] = centre(value, i); });
     return run<Second, A>(source, centres.data, out);
   }
-  parallel_for(p.outputs, std::max<int64_t>(1, kGrain / std::max<int64_t>(p.length, 1)),
-               [&](int64_t b, int64_t e) {
-                 for (int64_t i = b; i < e; i++) {
-                   int64_t base = p.kept_offset(i, p.kept);
-                   A c = centre(reduce_chunk<First, A>(source, base, 0, p.length, A(0)), i);
-                   out(reduce_chunk<Second, A>(source, base, 0, p.length, c), i);
-                 }
-               });
+  for_rows(p.outputs, p.length, [&](int64_t b, int64_t e) {
+    for (int64_t i = b; i < e; i++) {
+      int64_t base = p.kept_offset(i, p.kept);
+      A c = centre(reduce_chunk<First, A>(source, base, 0, p.length, A(0)), i);
+      out(reduce_chunk<Second, A>(source, base, 0, p.length, c), i);
+    }
+  });
 }
 
 // Outputs: variance (or its root), mean. ints: ..., root; floats: correction. Two passes: exact where one

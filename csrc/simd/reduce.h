@@ -20,6 +20,16 @@ constexpr int64_t kTile = 1024;       // columns of a tile: 4 KiB of float accum
 constexpr int64_t kGrain = 32768;     // elements below which threads cost more than they give
 constexpr int kLevels = 48;
 
+inline int64_t row_grain(int64_t length) {
+  return std::max<int64_t>(1, kGrain / std::max<int64_t>(length, 1));
+}
+// body(begin, end) on ranges of rows, by threads where there are elements enough, and then in pieces that go round evenly.
+template <class F> void for_rows(int64_t rows, int64_t length, F&& body) {
+  constexpr int64_t kPieces = 8;  // of what pays for a thread
+  const int64_t grain = row_grain(length);
+  parallel_for(rows, rows <= grain ? rows : std::max<int64_t>(1, grain / kPieces), body);
+}
+
 // Partial results of equal weight are combined two by two: a binary counter, whose tree is the same however
 // the sequence is cut at multiples of a power of two.
 template <class Op, class A> struct Tree {
@@ -151,11 +161,9 @@ template <class Op, class A> void by_rows(const Source<A>& s, const A* centre, c
   constexpr int64_t chunk = kBlock * kChunkBlocks;
   int64_t chunks = (p.length + chunk - 1) / chunk;
   if (chunks <= 1) {
-    return parallel_for(
-        p.outputs, std::max<int64_t>(1, kGrain / std::max<int64_t>(p.length, 1)), [&](int64_t b, int64_t e) {
-          for (int64_t i = b; i < e; i++)
-            out(reduce_chunk<Op, A>(s, p.kept_offset(i, p.kept), 0, p.length, centre ? centre[i] : A(0)), i);
-        });
+    return for_rows(p.outputs, p.length, [&](int64_t b, int64_t e) {
+      for (int64_t i = b; i < e; i++) out(reduce_chunk<Op, A>(s, p.kept_offset(i, p.kept), 0, p.length, centre ? centre[i] : A(0)), i);
+    });
   }
   Scratch<A> partial(p.outputs * chunks);
   parallel_for(p.outputs * chunks, 1, [&](int64_t b, int64_t e) {
@@ -266,8 +274,9 @@ template <class Op, class A> void by_columns(const Source<A>& s, const A* centre
   const Plan& p = s.plan;
   constexpr int64_t chunk = kRows * kChunkRows;
   int64_t inner = p.kept_size[p.kept - 1], outer = p.outputs / std::max<int64_t>(inner, 1);
-  int64_t tile = std::min(kTile, inner), tiles = (inner + tile - 1) / std::max<int64_t>(tile, 1);
-  int64_t chunks = std::max<int64_t>(1, (p.length + chunk - 1) / chunk);
+  int64_t chunks = std::max<int64_t>(1, (p.length + chunk - 1) / chunk), tile = std::min(kTile, inner);
+  while (tile > kTile / 4 && outer * chunks * inner < 8 * tile) tile = (tile / 2 + 15) / 16 * 16;  // something for every thread to do
+  int64_t tiles = (inner + tile - 1) / std::max<int64_t>(tile, 1);
   int64_t work = tile * std::max<int64_t>(1, std::min(p.length, chunk));
   Scratch<A> partial(chunks > 1 ? p.outputs * chunks : 0);
   parallel_for(outer * tiles * chunks, std::max<int64_t>(1, kGrain / std::max<int64_t>(work, 1)),
@@ -290,11 +299,13 @@ template <class Op, class A> void by_columns(const Source<A>& s, const A* centre
                });
   if (chunks == 1) return;
   parallel_for(p.outputs, std::max<int64_t>(1, kGrain / chunks), [&](int64_t b, int64_t e) {
-    for (int64_t i = b; i < e; i++) {
-      Tree<Op, A> tree;
-      for (int64_t k = 0; k < chunks; k++) tree.add(partial[k * p.outputs + i]);
-      out(tree.result(Op::template identity<A>()), i);
-    }
+    sweep<A>(e - b, [&]<class V>(int64_t j, Type<V>) {
+      Tree<Op, V> tree;
+      for (int64_t k = 0; k < chunks; k++) tree.add(get<V>(partial.data + k * p.outputs + b + j));
+      const V sums = tree.result(V{});
+      if constexpr (std::is_same_v<V, A>) out(sums, b + j);
+      else for (int l = 0; l < Lanes<A>::width; l++) out(sums[l], b + j + l);
+    });
   });
 }
 

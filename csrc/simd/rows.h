@@ -9,7 +9,7 @@
 
 namespace al {
 
-using reduce::exp_decay;
+using reduce::exp_decay, reduce::for_rows, reduce::row_grain;
 
 // The dim of a contiguous tensor as outer x length x inner.
 struct Rows {
@@ -19,15 +19,6 @@ struct Rows {
   }
 };
 
-inline int64_t row_grain(int64_t length) {
-  return std::max<int64_t>(1, reduce::kGrain / std::max<int64_t>(length, 1));
-}
-// body(begin, end) on ranges of rows, by threads where there are elements enough, and then in pieces that go round evenly.
-template <class F> void for_rows(int64_t rows, int64_t length, F&& body) {
-  constexpr int64_t kPieces = 8;  // of what pays for a thread
-  const int64_t grain = row_grain(length);
-  parallel_for(rows, rows <= grain ? rows : std::max<int64_t>(1, grain / kPieces), body);
-}
 // So many rows of n are worked on together, one step at a time: each step's chain of dependent sums hides behind those of the others.
 // They stay in the first cache.
 constexpr int64_t kRowsTogether = 8;
@@ -171,6 +162,11 @@ template <class A> struct TopSum { A top, sum; };
 template <class A> TopSum<A> sum_exp_row(const A* x, int64_t n) {
   using reduce::kBlock;
   A top = -std::numeric_limits<A>::infinity(), sum = 0;
+  if (n <= kBlock) {
+    top = top_row(x, n);
+    if (std::isinf(top)) top = 0;
+    return {top, exp_block<A>(x, nullptr, n, top)};
+  }
   for (int64_t b = 0; b < n; b += kBlock) {
     const int64_t m = std::min(kBlock, n - b);
     const A best = top_row(x + b, m);
