@@ -55,7 +55,7 @@ class count_costs:
     def bytes(self) -> int:
         return sum(c.bytes for c in self.by_op.values())
 
-    def _count(self, op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
+    def _count(self, op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...], outputs: tuple[Any, ...], began: int, backward: bool) -> None:
         cost = self.by_op.setdefault(op.name, Cost())
         cost.calls += 1
         cost.flops += op_flops(op, inputs, attrs, outputs)
@@ -63,7 +63,7 @@ class count_costs:
             cost.bytes += sum(t.nbytes for t in _tensors((*inputs, *outputs)))
 
     def __enter__(self) -> count_costs:
-        self._remove = add_listener(self._count)
+        self._remove = add_listener(self._count, timed=True)  # those hear launches on given tensors, too
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -200,10 +200,12 @@ cdef class GraphTask:
                 self.capture(node, slot, g)
             if wanted is None or any(wanted):
                 self.running = node
-                if node.pre_hooks is None and node.post_hooks is None and not mode.anomaly:
-                    node.run(g, wanted, self.results.data())
-                else:
+                if node.pre_hooks is not None or node.post_hooks is not None or mode.anomaly:
                     self.run_watched(node, g, wanted)
+                elif node.op is not None and node.op.adds and not self.create_graph:
+                    run_adding(self, node, g, wanted)
+                else:
+                    node.run(g, wanted, self.results.data())
                 self.running = None
         g = None
         if not self.keep_graph and (wanted is None or any(wanted)):
@@ -389,11 +391,3 @@ def mark_dirty(Tensor target not None, str label, tuple inputs, fn):
 def attached(Node node not None, Tensor saved not None, int number):
     """A saved output without history as output `number` of its node again."""
     return node.attach(saved, number)
-
-
-def requires_grad_any(tensors):
-    """Whether any of the tensors needs a gradient."""
-    for t in tensors:
-        if isinstance(t, Tensor) and needs_grad(<Tensor>t):
-            return True
-    return False

@@ -72,22 +72,26 @@ cdef class Node:
 
     cdef int run(self, g, list wanted, PyObject** results) except -1:
         # Fills in the gradients of the inputs, as new references; NULL stays where not wanted or zero.
+        if self.op.short and not mode.grad and not self.packed and self.more is None:
+            return self.run_short_rules(<PyObject*>g, wanted, results)
+        return self.run_onto(None, g, wanted, results)
+
+    cdef int run_onto(self, Tensor total, g, list wanted, PyObject** results) except -1:
+        # The same of rules that may add the first gradient to `total`, which is the result then.
         cdef Stack stack
         cdef PyObject** edges = edges_of(self)
         cdef Rule rule
         cdef int i
-        if self.op.short and not mode.grad and not self.packed and self.more is None:
-            return self.run_short_rules(<PyObject*>g, wanted, results)
         fill_stack(self, g, self.check_saved(), stack)
         if self.packed:
             unpack_stack(self, stack)
         if self.op.rule_all is not None:
-            return self.run_all(wanted, stack.items, results)
+            return self.run_all(total, wanted, stack.items, results)
         for i in range(self.n_edges):
             if edges[i] != <PyObject*>None and (wanted is None or wanted[i]):
                 rule = <Rule>PyList_GET_ITEM(self.op.rules, i)
                 if <PyObject*>rule != <PyObject*>None:
-                    results[i] = call_rule(rule, stack.items)
+                    results[i] = call_rule(rule, stack.items) if total is None or i else call_adding(rule, stack, total)
                     if self.op.holds and mode.grad and results[i] != NULL:
                         results[i] = held(owned(results[i]), self, i)
         return 0
@@ -104,14 +108,15 @@ cdef class Node:
                     results[i] = run_short((<Rule>rule).program, g, args_of(self))
         return 0
 
-    cdef int run_all(self, list wanted, PyObject** stack, PyObject** results) except -1:
+    cdef int run_all(self, Tensor total, list wanted, PyObject** stack, PyObject** results) except -1:
         # One rule gives all gradients.
         cdef Rule rule = self.op.rule_all
         cdef PyObject** edges = edges_of(self)
         cdef int i
         needs = tuple([edges[i] != <PyObject*>None and (wanted is None or wanted[i]) for i in range(self.n_edges)])
         args = tuple([<object>stack[i] for i in range(min(rule.nargs, 1 + self.n_args))])  # `needs` may be among the names
-        give(tuple(rule.fn(*args, needs=needs)), self.n_edges, results)
+        given = rule.fn(*args, needs=needs) if total is None else rule.fn(*args, needs=needs, total=total)
+        give(tuple(given), self.n_edges, results)
         return 0
 
     cdef object check_saved(self):

@@ -46,12 +46,14 @@ cdef class Rule:
     cdef uint64_t tensors     # read as tensors: must be saved
     cdef uint64_t specs       # read as shapes only (name starts with an underscore)
     cdef uint64_t outputs     # of an op with several outputs: the ones that are read
+    cdef bint adds            # takes `total`, the gradient so far (or None), and gives it back where it added its own to it in place
     cdef Program program      # the rule in steps, where it is that simple
 
     def __init__(self, fn):
         code = fn.__code__
         self.fn, self.nargs = fn, code.co_argcount
         self.program = program_of(fn, self.nargs)
+        self.adds = "total" in code.co_varnames[self.nargs:self.nargs + code.co_kwonlyargcount]
         used = _names_read(code)
         self.outputs = _outputs_read(code)
         for k, name in enumerate(code.co_varnames[1:self.nargs]):
@@ -112,6 +114,7 @@ cdef class Op:
     cdef KernelEntry* entry
     cdef list rules                   # Rule or None per input, made at the first recording
     cdef bint short                   # all of them are programs of one step at most
+    cdef bint adds                    # the first input's rule does
     cdef Rule rule_all
     cdef Answers answers              # of `infer`
     cdef tuple keywords               # names of the inputs, for calls by keyword
@@ -133,10 +136,11 @@ cdef class Op:
     cdef int prepare_rules(self) except -1:
         if self.vjp_all is not None:
             self.rule_all = Rule(self.vjp_all)
-            self.rules = []
+            self.rules, self.adds = [], self.rule_all.adds
         else:
             self.rules = [None if fn is None else Rule(fn) for fn in self.vjp]
             self.short = all([rule is None or is_short(<Rule>rule) for rule in self.rules])
+            self.adds = bool(self.rules) and self.rules[0] is not None and (<Rule>self.rules[0]).adds
         return 0
 
     @property

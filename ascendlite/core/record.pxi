@@ -6,6 +6,14 @@ cdef inline bint needs_grad(Tensor t):
     return t.base is not None and grad_fn_of(t) is not None
 
 
+def requires_grad_any(tensors):
+    """Whether any of the tensors needs a gradient."""
+    for t in tensors:
+        if isinstance(t, Tensor) and needs_grad(<Tensor>t):
+            return True
+    return False
+
+
 cdef inline int record(Op op, tuple inputs, tuple attrs, result) except -1:
     return record_operands(op, inputs, items_of(inputs), <int>PyTuple_GET_SIZE(inputs), attrs, result)
 

@@ -220,3 +220,12 @@ cdef PyObject* call_rule(Rule rule, PyObject** args) except? NULL:
         return NULL
     return result
 
+
+cdef tuple NAME_OF_TOTAL = ("total",)
+
+cdef PyObject* call_adding(Rule rule, Stack& stack, Tensor total) except? NULL:
+    # What a rule gives that may add to `total`, as a new reference.
+    cdef PyObject* args[48]
+    memcpy(args, stack.items, rule.nargs * sizeof(PyObject*))
+    args[rule.nargs] = <PyObject*>total
+    return PyObject_Vectorcall(<PyObject*>rule.fn, args, rule.nargs, <PyObject*>NAME_OF_TOTAL)

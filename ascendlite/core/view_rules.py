@@ -1,4 +1,4 @@
-"""Gradient rules of the views: each scatters the gradient of the window into zeros of the input's shape."""
+"""Gradient rules of the views: each scatters the gradient of the window into zeros of the input's shape, or adds it to `total` if given."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ def _zeros(g, shape):
     from ascendlite.core._core import zeros
 
     return zeros(shape, dtype=g.dtype, device=g.device)
+
+
+def _placed(g, _x, total, window):
+    whole = _zeros(g, _x.shape) if total is None else total
+    if total is None:
+        window(whole).copy_(g)
+    else:
+        window(whole).add_(g)
+    return whole
 
 
 def view(g, y, _x):
@@ -40,40 +49,45 @@ def to_device(g, y, _x):
     return g.to(_x.device)
 
 
-def select(g, y, _x, dim, index):
-    whole = _zeros(g, _x.shape)
-    whole.select(dim, index).copy_(g)
-    return whole
+def select(g, y, _x, dim, index, *, total=None):
+    return _placed(g, _x, total, lambda whole: whole.select(dim, index))
 
 
-def slice(g, y, _x, dim, start, stop, step):
+def slice(g, y, _x, dim, start, stop, step, *, total=None):
     from ascendlite.core._core import slice_dim
 
-    whole = _zeros(g, _x.shape)
-    slice_dim(whole, dim, start, stop, step).copy_(g)
-    return whole
+    return _placed(g, _x, total, lambda whole: slice_dim(whole, dim, start, stop, step))
 
 
-def split(g, y, _x, dim, sizes):
+def split(g, y, _x, dim, sizes, *, total=None):
     from ascendlite.core._core import FUNCTIONS
 
+    if total is not None:
+        return _added(g, total, total.split(sizes, dim))
     shapes = [(*_x.shape[:dim], n, *_x.shape[dim + 1 :]) for n in sizes]
     like = next(part for part in g if part is not None)
     return FUNCTIONS["cat"]([_zeros(like, s) if part is None else part for part, s in zip(g, shapes, strict=True)], dim)
 
 
-def unbind(g, y, _x, dim):
+def unbind(g, y, _x, dim, *, total=None):
     from ascendlite.core._core import FUNCTIONS
 
+    if total is not None:
+        return _added(g, total, total.unbind(dim))
     like = next(part for part in g if part is not None)
     shape = (*_x.shape[:dim], *_x.shape[dim + 1 :])
     return FUNCTIONS["stack"]([_zeros(like, shape) if part is None else part for part in g], dim)
 
 
-def diagonal(g, y, _x, offset, dim1, dim2):
-    whole = _zeros(g, _x.shape)
-    whole.diagonal(offset, dim1, dim2).copy_(g)
-    return whole
+def _added(parts, total, windows):
+    for part, window in zip(parts, windows, strict=True):
+        if part is not None:
+            window.add_(part)
+    return total
+
+
+def diagonal(g, y, _x, offset, dim1, dim2, *, total=None):
+    return _placed(g, _x, total, lambda whole: whole.diagonal(offset, dim1, dim2))
 
 
 def _storage_positions(shape, strides, offset, device):
@@ -105,16 +119,14 @@ def _is_contiguous(shape, strides):
     return True
 
 
-def as_strided(g, y, _x, size, stride, offset, x_strides, x_offset):
+def as_strided(g, y, _x, size, stride, offset, x_strides, x_offset, *, total=None):
     """Windows may overlap: gradients of one storage position are summed, then read back through the input's geometry."""
     if not g.numel() or not _x.numel():
         return _zeros(g, _x.shape)
     if _is_contiguous(_x.shape, x_strides) and not _overlaps(size, stride):
         last = offset + sum((n - 1) * s for n, s in zip(size, stride))
         if offset >= x_offset and last < x_offset + _x.numel():
-            whole = _zeros(g, _x.shape)
-            whole.as_strided(size, stride, offset - x_offset).copy_(g)
-            return whole
+            return _placed(g, _x, total, lambda whole: whole.as_strided(size, stride, whole.storage_offset() + offset - x_offset))
     positions = _storage_positions(size, stride, offset, g.device).reshape(-1)
     inputs = _storage_positions(_x.shape, x_strides, x_offset, g.device)
     low = min(int(positions.min()), int(inputs.min()))

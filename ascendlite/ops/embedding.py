@@ -8,7 +8,14 @@ from ascendlite.ops.compare import where
 from ascendlite.ops.scatter import scatter
 
 
-def _backward_grad(h, d, g, ids, rows, padding, by_frequency):
+def _table_grad(g, y, _table, ids, padding, by_frequency, *, total=None):
+    if total is None or total.dtype is not g.dtype:
+        return _embedding_backward(g, ids, _table.shape[0], padding, by_frequency, False)
+    _embedding_backward.launch((total,), (g, ids), (_table.shape[0], padding, by_frequency, True))
+    return total
+
+
+def _backward_grad(h, d, g, ids, rows, padding, by_frequency, adds):
     picked = _embedding(h, ids, padding, by_frequency)
     if by_frequency:
         counts = zeros(rows, dtype=h.dtype).index_add(0, ids.reshape(-1), (ids.reshape(-1) >= 0).to(h.dtype))
@@ -20,17 +27,13 @@ _embedding = Op(
     "embedding",
     inputs=2,
     infer=lambda table, ids, padding, by_frequency: (ids.shape + table.shape[1:], table.dtype),
-    vjp=(
-        lambda g, y, _table, ids, padding, by_frequency: _embedding_backward(
-            g, ids, _table.shape[0], padding, by_frequency
-        ),
-        None,
-    ),
+    vjp=(_table_grad, None),
 )
+# `adds`: to what the output holds, of launches in place alone.
 _embedding_backward = Op(
     "embedding_backward",
     inputs=2,
-    infer=lambda g, ids, rows, padding, by_frequency: ((rows, g.shape[-1]), g.dtype),
+    infer=lambda g, ids, rows, padding, by_frequency, adds: ((rows, g.shape[-1]), g.dtype),
     vjp=(_backward_grad, None),
 )
 

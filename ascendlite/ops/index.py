@@ -54,10 +54,15 @@ def _picked_shape(x, index, slots, front) -> tuple[int, ...]:
     return kept[:front] + tuple(index.shape) + kept[front:]
 
 
-def _grad_of_read(g, shape, indices, slots, front, wrap):
-    """Gradients are added up where they came from, in the order of the picks."""
-    zero = zeros(shape, dtype=widened(g).dtype, device=g.device)
-    return _write(zero, widened(g), indices, slots, front, True, wrap)
+def _grad_of_read(g, shape, indices, slots, front, wrap, total):
+    """Gradients are added up where they came from, in the order of the picks: in zeros, or in `total`."""
+    wide = widened(g)
+    if total is not None and wide is g:
+        return write_at(total, g, indices, slots, front, True, wrap, "index")
+    zero = zeros(shape, dtype=wide.dtype, device=g.device)
+    if is_grad_enabled():
+        return _write(zero, wide, indices, slots, front, True, wrap)
+    return write_at(zero, wide, indices, slots, front, True, wrap, "index")
 
 
 def _grads_of_write(g, values_shape, indices, slots, front, accumulate, wrap, needs):
@@ -70,17 +75,17 @@ def _grads_of_write(g, values_shape, indices, slots, front, accumulate, wrap, ne
     return into, of_values
 
 
-def _read_one_vjp(g, y, _x, index, slots, front, wrap):
-    return _grad_of_read(g, _x.shape, (index,), slots, front, wrap)
+def _read_one_vjp(g, y, _x, index, slots, front, wrap, *, total=None):
+    return _grad_of_read(g, _x.shape, (index,), slots, front, wrap, total)
 
 
 def _write_one_vjp(g, y, _x, _values, index, slots, front, accumulate, wrap, *, needs):
     return (*_grads_of_write(g, _values.shape, (index,), slots, front, accumulate, wrap, needs), None)
 
 
-def _read_many_vjp(g, y, inputs, slots, front, wrap, *, needs):
+def _read_many_vjp(g, y, inputs, slots, front, wrap, *, needs, total=None):
     x, *indices = inputs
-    return (_grad_of_read(g, x.shape, indices, slots, front, wrap), *(None for _ in indices))
+    return (_grad_of_read(g, x.shape, indices, slots, front, wrap, total), *(None for _ in indices))
 
 
 def _write_many_vjp(g, y, inputs, slots, front, accumulate, wrap, *, needs):

@@ -12,6 +12,7 @@ from ascendlite.core import (
     function,
     int32,
     int64,
+    is_grad_enabled,
     normalize_dim,
     ones,
     refuse_shared,
@@ -26,9 +27,13 @@ Number = int | float | bool
 _SET, _SUM, _PRODUCT, _LARGEST, _SMALLEST = range(5)
 
 
-def _gather_vjp(g, y, _x, index, dim):
-    zero = zeros(_x.shape, dtype=widened(g).dtype, device=g.device)
-    return _scatter(zero, index, widened(g), dim, _SUM)
+def _gather_vjp(g, y, _x, index, dim, *, total=None):
+    wide = widened(g)
+    zero = total if total is not None and wide is g else zeros(_x.shape, dtype=wide.dtype, device=g.device)
+    if is_grad_enabled():
+        return _scatter(zero, index, wide, dim, _SUM)
+    _place.launch((zero,), (zero, index, wide), (dim, _SUM))
+    return zero
 
 
 _gather = Op(

@@ -41,17 +41,17 @@ struct Buckets {
 constexpr int64_t kStripe = 512;  // columns of a task: 2 KiB of float sums
 
 // Output: gradient of the table. Inputs: gradient of the rows, indices. ints: padding row or -1, divide by
-// frequency.
+// frequency, add to what the output holds.
 void embedding_backward(const Call& c) {
   const View &d = *c.views[0], &g = *c.views[1], &ids = *c.views[2];
   int64_t rows = d.shape[0], n = d.shape[1], count = numel(ids), padding = c.ints[1];
-  bool by_frequency = c.ints[2];
+  bool by_frequency = c.ints[2], adds = c.ints[3];
   if (numel(d) == 0) return;
   Buckets buckets(ptr<int64_t>(ids), count, rows);
   int64_t stripes = (n + kStripe - 1) / kStripe;
   dispatch_floats(d.dtype, [&]<class T>(Type<T>) {
     using A = compute_t<T>;
-    const bool streams = stream::pays(numel(d) * sizeof(T));
+    const bool streams = !adds && stream::pays(numel(d) * sizeof(T));
     parallel_for(rows * stripes, row_grain(std::min(n, kStripe)), [&](int64_t b, int64_t e) {
       alignas(64) A sum[kStripe], item[kStripe];
       char *zeros = nullptr, *end_of_zeros = nullptr;  // where nothing is added: cleared in one go, while the next gradient comes
@@ -65,6 +65,7 @@ void embedding_backward(const Call& c) {
         int64_t begin = buckets.first[v], end = v == padding ? begin : buckets.first[v + 1];
         T* to = ptr<T>(d) + v * n + column;
         if (begin == end) {
+          if (adds) continue;
           if (!zeros) zeros = (char*)to;
           end_of_zeros = (char*)(to + w);
           continue;
@@ -79,6 +80,10 @@ void embedding_backward(const Call& c) {
         }
         A scale = by_frequency ? A(1) / A(end - begin) : A(1);
         for (int64_t j = 0; j < w; j++) sum[j] *= scale;
+        if (adds) {
+          const A* held = stage_row(to, item, w);
+          for (int64_t j = 0; j < w; j++) sum[j] = held[j] + sum[j];
+        }
         store_block(sum, to, w, streams);
       }
       if (zeros) clear();

@@ -202,5 +202,6 @@ def _embedding_backward(outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...],
     columns = table.numel() // max(1, rows)
     if by_frequency or g.dtype is not table.dtype or not not_negative(ids) or not takes(table, ids, columns) or not in_range(ids, rows):
         return NotImplemented
-    copies.fill(table, 0.0)
+    if not attrs[3]:
+        copies.fill(table, 0.0)
     return put(table, g, ids, 1, rows, columns, "embedding_backward", add=True, padding=padding)
