@@ -160,27 +160,63 @@ void put_share(T* y, const T* values, const Plan& plan, const int64_t* to, const
   }
 }
 
-template <class Mode, class T>
-void put_all(const View& y, const View& values, const Plan& plan, const int64_t* to, const int64_t* from) {
-  const int64_t fronts = plan.front.count(), row = plan.rest.count();
-  int64_t lowest = INT64_MAX, highest = INT64_MIN;
-  for (int64_t j = 0; j < plan.picks; j++) {
-    lowest = min_of(lowest, to[j]);
-    highest = to[j] > highest ? to[j] : highest;
+constexpr int kBuckets = 256, kMostWorkers = 64;
+
+// Cuts of the destinations from `lowest` on, a multiple of `step` apart, so that each worker has about the same to do: the rows of its
+// picks and, if it `copies`, all that lies there. Returns how much of it all the busiest one has.
+double cut_evenly(const int64_t* to, int64_t picks, int64_t row, int64_t lowest, int64_t highest, int64_t step, bool copies,
+                  int64_t workers, int64_t* cuts) {
+  const int64_t width = ((highest - lowest) / kBuckets / step + 1) * step;
+  const double scale = 1.0 / double(width);
+  double load[kBuckets + 1] = {}, all = double(picks * row), done = 0, most = 0;
+  for (int64_t j = 0; j < picks; j++) load[int64_t(double(to[j] - lowest) * scale)] += double(row);
+  int64_t at = 0;
+  if (copies) all += double(highest - lowest);
+  cuts[0] = lowest;
+  for (int64_t w = 1; w <= workers; w++) {
+    const double before = done;
+    for (; lowest + at * width < highest && (w == workers || done < all * double(w) / double(workers)); at++)
+      done += load[at] + (copies ? double(min_of(width, highest - lowest - at * width)) : 0.0);
+    cuts[w] = min_of(lowest + at * width, highest);
+    most = done - before > most ? done - before : most;
   }
-  highest++;
-  const int64_t workers = fronts * row * plan.picks < 32768 ? 1 : runtime->num_threads();
+  return most / all;
+}
+
+// Whether both are contiguous.
+bool side_by_side(const View& y, const View& x) {
+  Walk w;
+  for (int i = 0; i < y.ndim; i++) w.add(y.shape[i], y.strides[i], x.strides[i]);
+  return w.n == 0 || (w.n == 1 && w.a[0] == 1 && w.b[0] == 1);
+}
+
+// y becomes x with the values put. Every worker has destinations of its own, near each other, and copies them itself where they are whole
+// rows side by side: what one core has in its cache another one would wait for.
+template <class Mode, class T>
+void put_all(const View& y, const View& x, const View& values, const Plan& plan, const int64_t* to, const int64_t* from) {
+  const int64_t fronts = plan.front.count(), row = plan.rest.count(), picks = plan.picks;
+  const int64_t workers = fronts * row * picks < 32768 ? 1 : min_of(runtime->num_threads(), kMostWorkers);
+  const bool whole = fronts == 1 && side_by_side(y, x) && (plan.rest.n == 0 || (plan.rest.n == 1 && plan.rest.a[0] == 1));
+  const bool copies = whole && y.data != x.data && workers > 1;
+  int64_t lowest = whole ? 0 : INT64_MAX, highest = whole ? numel(y) : INT64_MIN, cuts[kMostWorkers + 1];
+  for (int64_t j = 0; j < picks && !whole; j++) {
+    lowest = min_of(lowest, to[j]);
+    highest = to[j] >= highest ? to[j] + 1 : highest;
+  }
+  const bool by_front = fronts >= 2 * workers;
+  const double most = by_front ? 1.0 : cut_evenly(to, picks, row, lowest, highest, whole ? row : 1, copies, workers, cuts);
+  const bool by_column = !by_front && most * double(workers) > 1.5 && row >= 128 * workers;
+  const bool by_row = !by_front && !by_column;
+  if (!(copies && by_row)) copy_view(y, x);
   parallel_for(workers, 1, [&](int64_t begin, int64_t end) {
     for (int64_t w = begin; w < end; w++) {
-      auto cut = [&](int64_t first, int64_t last, int64_t k) {
-        return first + (last - first) / workers * k + (k == workers ? (last - first) % workers : 0);
-      };
+      auto cut = [&](int64_t last, int64_t k) { return last / workers * k + (k == workers ? last % workers : 0); };
       Share share{0, fronts, lowest, highest, 0, row};
-      if (fronts >= 2 * workers)
-        share.front_begin = cut(0, fronts, w), share.front_end = cut(0, fronts, w + 1);
-      else if (row >= 128 * workers)
-        share.column_begin = cut(0, row, w), share.column_end = cut(0, row, w + 1);
-      else share.lowest = cut(lowest, highest, w), share.highest = cut(lowest, highest, w + 1);
+      if (by_front) share.front_begin = cut(fronts, w), share.front_end = cut(fronts, w + 1);
+      if (by_column) share.column_begin = cut(row, w), share.column_end = cut(row, w + 1);
+      if (by_row) share.lowest = cuts[w], share.highest = cuts[w + 1];
+      if (copies && by_row)
+        std::memcpy(ptr<T>(y) + share.lowest, ptr<T>(x) + share.lowest, size_t(share.highest - share.lowest) * sizeof(T));
       put_share<Mode>(ptr<T>(y), ptr<T>(values), plan, to, from, share);
     }
   });
@@ -194,15 +230,14 @@ void index_put(const Call& call) {
   Scratch<int64_t> offsets(2 * plan.picks);
   int64_t *to = offsets.data, *from = to + plan.picks;
   if (!resolve(call, y, 3, call.ints.from(1, y.ndim), call.ints[3 + x.ndim], to, plan.picks)) return;
-  copy_view(y, x);
-  if (plan.picks == 0 || plan.front.count() * plan.rest.count() == 0) return;
+  if (plan.picks == 0 || plan.front.count() * plan.rest.count() == 0) return copy_view(y, x);
   values_offsets(values, plan.values_dims, first.ndim, first.shape, from);
   const bool accumulate = call.ints[2 + x.ndim];
   if (!accumulate)
-    with_bits(y.dtype, [&](auto tag) { put_all<Set, decltype(tag)>(y, values, plan, to, from); });
+    with_bits(y.dtype, [&](auto tag) { put_all<Set, decltype(tag)>(y, x, values, plan, to, from); });
   else
     with_number(call, "index_put", y.dtype,
-                [&](auto tag) { put_all<Add, decltype(tag)>(y, values, plan, to, from); });
+                [&](auto tag) { put_all<Add, decltype(tag)>(y, x, values, plan, to, from); });
 }
 
 AL_KERNEL("index", index);
