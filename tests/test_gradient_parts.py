@@ -243,28 +243,29 @@ def test_per_example_gradients_of_parts() -> None:
 def test_a_compiled_step_with_parts_equals_eager_bit_for_bit() -> None:
     pytest.importorskip("numba")
     al.manual_seed(0)
-    start = al.randn(4, 8, 8)
+    start, bias = al.randn(4, 8, 8), al.randn(3, 8)
 
-    def make() -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        w = start.clone().requires_grad_()
+    def make() -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+        w, b = start.clone().requires_grad_(), bias.clone().requires_grad_()
 
         def step(x: Tensor) -> Tensor:
             h = x
             for k in range(4):
                 h = (h @ w[k]).tanh() + h[:, :1] * w[k, 0]
-            loss = (h * h).mean() + w[1:3].pow(2).sum() + (w * w).sum() + w[al.tensor([0, 2, 2])].sum()
+            loss = (h * h).mean() + w[1:3].pow(2).sum() + (w * w).sum() + w[al.tensor([0, 2, 2])].sum() + (h + b[1]).mean()
             loss.backward()
             return loss.detach()
 
-        return w, step
+        return w, b, step
 
-    eager_w, eager = make()
-    compiled_w, step = make()
+    eager_w, eager_b, eager = make()
+    compiled_w, compiled_b, step = make()
     compiled = al.compile(step)
     for call in range(4):  # the gradients of the calls add up
         x = al.randn(5, 8)
         assert compiled(x).tolist() == eager(x).tolist()
         assert compiled_w.grad.tolist() == eager_w.grad.tolist(), f"call {call}"
+        assert compiled_b.grad.tolist() == eager_b.grad.tolist(), f"call {call}"
     assert compiled.refused is None and compiled.reports()
 
 

@@ -38,18 +38,24 @@ struct Walk {
 // stretch of the last dim.
 template <class Body>
 inline void for_stretches(const Walk& w, int64_t begin, int64_t end, Body&& body) {
-  if (w.n == 0) {
-    if (begin < end) body(int64_t{1}, int64_t{0}, int64_t{0}, int64_t{1}, int64_t{1});
-    return;
-  }
+  if (begin >= end) return;
+  if (w.n == 0) return body(int64_t{1}, int64_t{0}, int64_t{0}, int64_t{1}, int64_t{1});
+  if (w.n == 1) return body(end - begin, begin * w.a[0], begin * w.b[0], w.a[0], w.b[0]);
   const int last = w.n - 1;
   const int64_t inner = w.shape[last];
+  int64_t outer[kMaxDims], rest = begin / inner, skip = begin % inner, offset_a, offset_b;
+  for (int i = last - 1; i >= 0; i--) outer[i] = rest % w.shape[i], rest /= w.shape[i];
+  w.at(begin, offset_a, offset_b);
   while (begin < end) {
-    int64_t offset_a, offset_b, skip = begin % inner;
-    w.at(begin, offset_a, offset_b);
-    int64_t count = inner - skip < end - begin ? inner - skip : end - begin;
+    const int64_t count = inner - skip < end - begin ? inner - skip : end - begin;
     body(count, offset_a, offset_b, w.a[last], w.b[last]);
     begin += count;
+    offset_a -= skip * w.a[last], offset_b -= skip * w.b[last], skip = 0;
+    for (int i = last - 1; i >= 0; i--) {  // the next stretch, as an odometer counts
+      offset_a += w.a[i], offset_b += w.b[i];
+      if (++outer[i] < w.shape[i]) break;
+      offset_a -= w.shape[i] * w.a[i], offset_b -= w.shape[i] * w.b[i], outer[i] = 0;
+    }
   }
 }
 
