@@ -141,6 +141,9 @@ template <class A> A exp_row(const A* x, A* e, int64_t n, A top, const char* nex
   return tree.result(A(0));
 }
 
+struct LargerNumber {
+  template <class V> static V combine(V a, V b) { return a > b ? a : b; }
+};
 // The maximum of the numbers, -infinity if there are none: exponentials tell of NaN.
 template <class A> A top_row(const A* x, int64_t n) {
   constexpr int W = Lanes<A>::width, K = 8;
@@ -151,9 +154,9 @@ template <class A> A top_row(const A* x, int64_t n) {
   for (; i + K * W <= n; i += K * W) AL_EACH(k) tops[k] = vm::larger(load(x + i + k * W), tops[k]);
   AL_EACH(k) if (k < K - 1 && i + W <= n) tops[k] = vm::larger(load(x + i), tops[k]), i += W;
   if (i < n) tops[K - 1] = vm::larger(load_some(x + i, n - i, least), tops[K - 1]);
-  for (int half = K / 2; half; half /= 2)
-    for (int k = 0; k < half; k++) tops[k] = vm::larger(tops[k + half], tops[k]);
-  return reduce::combine_lanes<reduce::Max>(tops[0]);
+  const Vec<A> low = vm::larger(vm::larger(tops[0], tops[1]), vm::larger(tops[2], tops[3]));
+  const Vec<A> high = vm::larger(vm::larger(tops[4], tops[5]), vm::larger(tops[6], tops[7]));
+  return reduce::combine_lanes<LargerNumber>(vm::larger(low, high));
 }
 
 // The maximum of a row and the sum of exp(x[i] - maximum), in one pass: each block against its own maximum. A maximum that is
