@@ -33,6 +33,15 @@ AL_INLINE Vec<To> load_as(const In* p) {
   }
 }
 
+// 0, 1, 2, ... in integers as wide as To.
+template <class To>
+AL_INLINE auto lane_numbers() {
+  using Index = std::conditional_t<sizeof(To) == 2, int16_t, std::conditional_t<sizeof(To) == 4, int32_t, int64_t>>;
+  Vec<Index> lane;
+  for (int l = 0; l < Lanes<To>::width; l++) lane[l] = Index(l);
+  return lane;
+}
+
 // Blocks of s lanes of vectors s apart are exchanged: a pass of a transposition.
 template <int s, class T>
 AL_INLINE void exchange(Vec<T>* rows) {
@@ -152,11 +161,10 @@ void pack_along(const In* src, int64_t k_stride, int lines, int64_t depth, To* d
 #pragma GCC unroll 4
       for (int i = 0; i < whole; i += width) store(dst + i, load_as<In, To>(src + i));
   } else {
-    Vec<To> mask[whole / width];
-    for (int i = 0; i < whole; i++) mask[i / width][i % width] = To(i < lines);
+    const auto lane = lane_numbers<To>();
     for (; k < wide; k++, src += k_stride, dst += pitch)
 #pragma GCC unroll 4
-      for (int i = 0; i < whole; i += width) store(dst + i, mask[i / width] != 0 ? load_as<In, To>(src + i) : Vec<To>{});
+      for (int i = 0; i < whole; i += width) store(dst + i, lane < lines - i ? load_as<In, To>(src + i) : Vec<To>{});
   }
   for (; k < depth; k++, src += k_stride, dst += pitch) {
     for (int i = 0; i < lines; i++) dst[i] = convert<To>(src[i]);
