@@ -132,7 +132,7 @@ struct Blocks : Product<Policy, In, Out> {
   }
   static void copy_edge(const Acc* edge, const Sums& to, int rows, int n) {
     Acc* c = to.data;
-    const Acc* bias = to.bias;  // not asked for in the first loop: a load from null that a mask leaves out takes 300 cycles
+    const Acc* bias = to.bias;  // not asked for in the first loop: loads from null that a mask leaves out cost more than the product of a small matrix
     for (int r = 0; r < rows; r++, edge += cols, c += to.ld) {
       for (int x = 0; x < n; x++) c[x] = to.add ? c[x] + edge[x] : edge[x];
       for (int x = 0; bias && x < n; x++) c[x] += bias[x];

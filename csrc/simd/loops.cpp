@@ -9,7 +9,7 @@ namespace al {
 
 std::atomic<bool> large_output{false};
 // Bytes of a block that goes past the caches: so few that the processor is asking for the next block's operands while it writes this one. A block
-// that fills its window of instructions makes reading and writing take turns (16 M sums of two floats: 35 GB/s with 2 KiB, 48 with 1).
+// that fills its window of instructions makes reading and writing take turns (`benchmarks/run.py --only add_16m`: half of the limit with 2 KiB).
 constexpr int64_t kStreamBlock = 1024;
 
 void drive(InnerFn inner, const Port* ports, int nargs, char* const* data, const int64_t* strides,

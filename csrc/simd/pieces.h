@@ -21,7 +21,7 @@ template <int K> AL_INLINE void whole_gelu_slope(Many<K>& y, const Many<K>& x) {
 
 #if defined(__AVX512F__)
 // Piece k lies about k * width. The fits are minimax ones of the relative error, rounded one coefficient after the other from the
-// constant on; where a function is zero at zero, so is the constant.
+// constant on; where a function is zero at zero, so is the constant. `tools/fit_pieces.py` makes them.
 template <int kTerms> struct Pieces {
   float width, per_unit;
   alignas(64) float coefficient[kTerms][32];
